@@ -1,0 +1,267 @@
+"""The contract: what the rooms of the suite hand to each other. Types only, no implementation.
+
+torch is named for the type checker alone, so that readers of results never import it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+PROTOCOL_VERSION = 1
+"""Rises whenever the numbers of a trial may change. Part of every `cell_id`."""
+
+Params = dict[str, "Tensor"]
+"""Parameters by their dotted name in the model; with a leading [trial] axis inside a stack."""
+
+
+def short_hash(value: object) -> str:
+    """16 hexadecimal digits of a JSON value: the ids of cells and trials."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+# ---- initializers ---------------------------------------------------------------------------------------------------
+
+
+class Role(StrEnum):
+    """What a parameter tensor is for."""
+
+    WEIGHT = "weight"
+    BIAS = "bias"
+    EMBEDDING = "embedding"
+    NORM_SCALE = "norm_scale"
+    NORM_SHIFT = "norm_shift"
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A nonlinearity applied to each element: its name, the function on tensors, its options (a slope ...)."""
+
+    name: str
+    function: Callable[[Tensor], Tensor] = field(compare=False, repr=False)
+    options: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """What an initializer may know about one parameter tensor. Made by `models.describe`, never guessed from a shape.
+
+    Attributes:
+        name: dotted name in the model.
+        shape: of the tensor.
+        role: what it is for.
+        fan_in: inputs that one output unit of the layer sums over (receptive field included; groups divided out).
+            A bias and a norm parameter carry the fans of their layer.
+        fan_out: outputs that one input unit of the layer feeds (receptive field included; groups divided out).
+        nonlinearity: what follows the layer; None after the head and where nothing follows (identity).
+        layer: index of the layer among the layers with weights, from 0.
+        num_layers: how many layers with weights the model has, the head included.
+        is_head: the layer makes the model's output.
+        closes_residual: the layer is the last one of a residual branch.
+        blocks: sizes along the first axis of independent matrices fused into one tensor (packed QKV, gates); empty
+            where there is one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    fan_in: int
+    fan_out: int
+    nonlinearity: Activation | None
+    layer: int
+    num_layers: int
+    is_head: bool = False
+    closes_residual: bool = False
+    blocks: tuple[int, ...] = ()
+
+
+class TensorInit(Protocol):
+    """A law for one tensor: pure, validated when built. Returns a new float32 CPU tensor of `spec.shape`."""
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Fixed data for diagnostics and data-dependent initializers.
+
+    Attributes:
+        inputs: [example, ...].
+        targets: [example].
+        loss: (outputs, targets) -> scalar.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """What an initializer returns: every parameter by name and, for the few laws that need them, lr factors."""
+
+    params: Params
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
+
+
+class Initializer(Protocol):
+    """The thing under test, for a whole model. A frozen dataclass: it prints as its configuration and returns, never
+    writes. `model` has its parameters on the meta device; `specs` describe each of them, in order."""
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization: ...
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+class Optimizer(Protocol):
+    """A pure pair (init, update) for one trial; the engine maps it over a stack.
+
+    `scalars` are the numbers that may differ between the trials of a stack. They and `lr` reach `update` as
+    zero-dimensional tensors.
+    """
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def scalars(self) -> Mapping[str, float]: ...
+
+    def init(self, params: Params, /) -> Any: ...
+
+    def update(
+        self, grads: Params, state: Any, params: Params, scalars: Mapping[str, Tensor], /
+    ) -> tuple[Params, Any]: ...
+
+
+class Stage(StrEnum):
+    """Tuning trials choose the learning rate; scoring trials, on fresh seeds, are the evidence."""
+
+    TUNE = "tune"
+    SCORE = "score"
+
+
+class Status(StrEnum):
+    DONE = "done"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run: a cell at one learning rate and seed."""
+
+    cell_id: str
+    lr: float
+    seed: int
+    stage: Stage
+
+    @property
+    def trial_id(self) -> str:
+        return short_hash([self.cell_id, float(self.lr), self.seed, str(self.stage)])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The evaluations of one trial.
+
+    Attributes:
+        step: [evaluation], optimizer updates made.
+        train_loss: [evaluation], mean over the steps since the last evaluation.
+        val_loss: [evaluation].
+        val_accuracy: [evaluation], share of the validation set, 0 to 1.
+        All but `step` are NaN from divergence on.
+    """
+
+    step: np.ndarray
+    train_loss: np.ndarray
+    val_loss: np.ndarray
+    val_accuracy: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What the engine returns for a trial.
+
+    Attributes:
+        test_accuracy: read once, at the last step, for scoring trials; NaN for tuning and diverged trials.
+        diverged_at: first step with a non-finite loss; None if there was none.
+        setup_s: seconds spent in the initializer.
+        wall_s: seconds the whole stack took, divided by its size.
+        error: the traceback of a failed trial, else "".
+    """
+
+    trial: Trial
+    status: Status
+    curve: Curve
+    test_accuracy: float
+    diverged_at: int | None
+    setup_s: float
+    wall_s: float
+    stack_size: int
+    device: str
+    error: str = ""
+
+
+# ---- results --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """What a view of the results needs to know about a trial before it has run.
+
+    Attributes:
+        axes: dataset, model, activation, init, optimizer: labels that a person reads.
+        config: the resolved configuration of the cell, a tree of plain values.
+        tags: free words (the experiment).
+    """
+
+    trial: Trial
+    axes: Mapping[str, str]
+    config: Mapping[str, Any]
+    protocol: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a whole stack, in the order of its trials; every array is [trial]."""
+
+    step: int
+    train_loss: np.ndarray
+    val_loss: np.ndarray
+    val_accuracy: np.ndarray
+
+
+class Sink(Protocol):
+    """A consumer of results. It may be slow or break; it never changes what is trained or stored."""
+
+    def stack_started(self, trials: Sequence[TrialInfo], /) -> None: ...
+
+    def evaluated(self, evaluation: Evaluation, /) -> None: ...
+
+    def stack_finished(self, rows: Sequence[Mapping[str, Any]], /) -> None:
+        """`rows` are the stored rows (the columns of `trials`), in the order of `stack_started`."""
+        ...
+
+    def close(self) -> list[str]:
+        """Finish; return lines that tell the user how to look at what was written."""
+        ...
+
+
+class Diagnostic(Protocol):
+    """A measurement of the signal at step 0, without training. The docstring says what the ideal value is."""
+
+    def __call__(self, model: nn.Module, params: Params, probe: Probe, /) -> Mapping[str, np.ndarray]: ...

@@ -10,11 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from initsuite.errors import bad_value, unknown_choice
+from initsuite.errors import check_number, unknown_choice
 from initsuite.spec import Activation
 
+
+def identity(x: Tensor) -> Tensor:
+    """The input itself; a function with a name, so that it pickles."""
+    return x
+
+
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "identity": lambda x: x,
+    "identity": identity,
     "relu": torch.relu,
     "leaky_relu": functional.leaky_relu,
     "tanh": torch.tanh,
@@ -29,7 +35,7 @@ def activation(name: str, **options: float) -> Activation:
     """The activation of this name.
 
     Raises:
-        ConfigError: an unknown name or option.
+        ConfigError: an unknown name or option, or a value that is no finite number.
     """
     if name not in FUNCTIONS:
         raise unknown_choice("activation", "name", name, FUNCTIONS)
@@ -37,8 +43,7 @@ def activation(name: str, **options: float) -> Activation:
     for key, value in options.items():
         if key not in known:
             raise unknown_choice(f"activation {name}", "option", key, known or ["(it has none)"])
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise bad_value(f"activation {name}", key, value, "a number")
+        check_number(f"activation {name}", key, value)
     chosen: dict[str, Any] = {**known, **options}
     return Activation(name, partial(FUNCTIONS[name], **chosen), tuple(sorted(chosen.items())))
 

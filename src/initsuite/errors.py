@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 from collections.abc import Iterable
 
 
@@ -43,3 +45,42 @@ def unknown_choice(where: str, name: str, got: object, choices: Iterable[str], f
     near = difflib.get_close_matches(str(got), choices, n=1)
     hint = fix or (f"Did you mean `{near[0]}`?" if near else "")
     return ConfigError(f"{where}: unknown `{name}`={got!r}. Expected one of: {', '.join(choices)}. {hint}".rstrip())
+
+
+def bad_file(where: str, path: object, got: object, expected: str, fix: str = "") -> DataError:
+    """The error for a data file that is damaged or of another kind.
+
+    Example:
+        >>> print(bad_file("read_idx", "t10k-images-idx3-ubyte", "12 bytes", "100 bytes", "Fetch it again."))
+        read_idx: bad file `t10k-images-idx3-ubyte`: 12 bytes. Expected 100 bytes. Fetch it again.
+    """
+    return DataError(f"{where}: bad file `{path}`: {got}. Expected {expected}.{' ' + fix if fix else ''}")
+
+
+def check_number(
+    where: str, name: str, value: object, *, minimum: float | None = None, above: float | None = None, fix: str = ""
+) -> None:
+    """Refuse what is not a finite number in its range; True and False are no numbers.
+
+    Example:
+        >>> check_number("Normal", "std", -1.0, minimum=0)
+        Traceback (most recent call last):
+        initsuite.errors.ConfigError: Normal: bad value `std`=-1.0. Expected a finite number from 0.
+    """
+    number = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    too_low = (minimum is not None and number < minimum) or (above is not None and number <= above)
+    if too_low or not math.isfinite(number):
+        limit = f" from {minimum:g}" if minimum is not None else f" above {above:g}" if above is not None else ""
+        raise bad_value(where, name, value, f"a finite number{limit}", fix)
+
+
+def check_whole_number(where: str, name: str, value: object, *, minimum: int = 1, fix: str = "") -> None:
+    """Refuse what is not a whole number from `minimum` on; True and False are no numbers.
+
+    Example:
+        >>> check_whole_number("Mlp", "width", 0)
+        Traceback (most recent call last):
+        initsuite.errors.ConfigError: Mlp: bad value `width`=0. Expected a whole number from 1.
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
+        raise bad_value(where, name, value, f"a whole number from {minimum}", fix)

@@ -1,0 +1,1 @@
+"""Statistics of few seeds: numpy and scipy only, nothing of ours."""

@@ -1,0 +1,24 @@
+"""initsuite: which weight initializer for this model, activation and data set, and how sure are we?"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from initsuite.store import load_results
+
+__all__ = ["load_results"]
+
+_HOMES = {"load_results": "initsuite.store"}
+"""Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'initsuite' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

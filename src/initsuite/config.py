@@ -1,0 +1,251 @@
+"""From a composed Hydra configuration to a job: resolved once, validated, as frozen dataclasses.
+
+With `groups`, the doors and the launcher, the only file that knows omegaconf.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from initsuite import losses
+from initsuite.activations import activation
+from initsuite.data.base import Dataset, check_dataset
+from initsuite.engine.workload import Cell, Workload, Yardstick
+from initsuite.errors import bad_value, unknown_choice
+from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
+from initsuite.init.compose import as_initializer
+from initsuite.models.describe import describe
+from initsuite.models.skeleton import skeleton
+from initsuite.sinks.wandb import Tracking
+from initsuite.spec import PROTOCOL_VERSION, short_hash
+from initsuite.tuning import Protocol
+
+
+@dataclass
+class Schema:
+    """Names and types of the top-level keys; conf/config.yaml documents them and sets their defaults."""
+
+    init: dict[str, Any] = MISSING
+    model: dict[str, Any] = MISSING
+    activation: dict[str, Any] = MISSING
+    dataset: dict[str, Any] = MISSING
+    optimizer: dict[str, Any] = MISSING
+    protocol: dict[str, Any] = MISSING
+    tracking: dict[str, Any] = MISSING
+    seeds: int | None = None
+    max_steps: int = MISSING
+    eval_every: int = MISSING
+    batch_size: int = MISSING
+    results_dir: str = MISSING
+    data_dir: str | None = None
+    device: str = MISSING
+    max_stack: int | None = None
+    experiment_name: str | None = None
+
+
+ConfigStore.instance().store(name="schema", node=Schema)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one Hydra job asks for: a cell, compared under a protocol."""
+
+    cell: Cell
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how to run; none of it is part of an id.
+
+    Attributes:
+        device: cpu, cuda or cuda:N, checked to exist.
+        max_stack: trials a stack; None = chosen by `engine.planner`.
+        experiment: a tag for the store and for W&B.
+    """
+
+    results_dir: Path
+    device: str
+    max_stack: int | None
+    tracking: Tracking
+    experiment: str = ""
+
+
+def build(cfg: DictConfig) -> tuple[Job, Settings]:
+    """Resolve, validate and build everything that a job needs, before any training.
+
+    Raises:
+        ConfigError: a value or a combination that cannot be trained.
+        DataError: a data file that is missing or damaged.
+    """
+    tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    for name in ("max_steps", "eval_every", "batch_size", "max_stack"):
+        if tree[name] is not None and tree[name] < 1:
+            raise bad_value("config", name, tree[name], "a whole number from 1")
+    settings = _settings(tree)
+    protocol = _protocol(tree)
+    return Job(_cell(tree), protocol), settings
+
+
+def _settings(tree: Mapping[str, Any]) -> Settings:
+    results_dir = Path(tree["results_dir"]).absolute()
+    return Settings(
+        results_dir=results_dir,
+        device=_device(tree["device"]),
+        max_stack=tree["max_stack"],
+        tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
+        experiment=tree["experiment_name"] or "",
+    )
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"]) from None
+    if device.type not in ("cpu", "cuda"):
+        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"])
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise bad_value(
+            "config", "device", name, f"one of the {count} CUDA devices of this machine", "Use device=auto."
+        )
+    return name
+
+
+def _protocol(tree: Mapping[str, Any]) -> Protocol:
+    options = dict(tree["protocol"])
+    if tree["seeds"] is not None:
+        options["scoring_seeds"] = tree["seeds"]
+    return call("protocol", Protocol, {**options, "lr": tree["optimizer"]["lr"]})
+
+
+def _cell(tree: dict[str, Any]) -> Cell:
+    """A cell, whose initializer's `requires` are applied to its own workload and not to its context."""
+    frame = _frame(tree)
+    required = copy.deepcopy(tree)
+    for key, value in (tree["init"].get("requires") or {}).items():
+        _require(required, key, value)
+    workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
+    context_label = model_label if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
+    optimizer = instantiate("optimizer", tree["optimizer"])
+    initializer = as_initializer(instantiate("init", tree["init"]))
+    setting = [identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION]
+    dataset = tree["dataset"]
+    return Cell(
+        cell_id=short_hash([workload.workload_id, identity("init", tree["init"]), *setting]),
+        context_id=short_hash([_workload_id(frame), *setting]),
+        axes={
+            "dataset": label("dataset", dataset),
+            "model": context_label,
+            "activation": label("activation", tree["activation"]),
+            "init": label("init", tree["init"]),
+            "optimizer": label("optimizer", tree["optimizer"]),
+        },
+        workload=workload,
+        yardstick=Yardstick(
+            chance=_number("dataset", "chance", dataset["chance"]),
+            chance_loss=losses.chance_loss(dataset["loss"], workload.dataset.num_outputs),
+            levels=dataset["levels"],
+        ),
+        initializer=initializer,
+        optimizer=optimizer,
+        lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
+        config={
+            group: required[group]
+            for group in (
+                "dataset",
+                "model",
+                "activation",
+                "init",
+                "optimizer",
+                "batch_size",
+                "max_steps",
+                "eval_every",
+            )
+        },
+    )
+
+
+def _frame(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes a workload."""
+    return {name: tree[name] for name in ("dataset", "model", "activation", "batch_size", "max_steps", "eval_every")}
+
+
+def _require(tree: dict[str, Any], key: str, value: Any) -> None:
+    group, _, option = key.partition(".")
+    if group != "model" or option not in tree["model"]:
+        known = [f"model.{name}" for name in tree["model"].keys() - GROUP_KEYS["model"]]
+        raise unknown_choice(
+            f"init={tree['init']['name']}",
+            "requires",
+            key,
+            known,
+            f"It cannot be used with model={tree['model']['name']}.",
+        )
+    tree["model"][option] = value
+
+
+@functools.cache
+def _workload(frame_json: str) -> tuple[Workload, str]:
+    """The workload of a frame and the label of its model; built once, however many cells share it."""
+    frame = json.loads(frame_json)
+    dataset = _dataset(json.dumps(frame["dataset"], sort_keys=True))
+    options = {name: value for name, value in frame["activation"].items() if name != "name"}
+    phi = activation(frame["activation"]["name"], **options)
+    shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
+    model = skeleton(lambda: instantiate("model", frame["model"], **shape))
+    if frame["batch_size"] > len(dataset.train):
+        expected = f"at most the {len(dataset.train):,} training examples"
+        raise bad_value("config", "batch_size", frame["batch_size"], expected)
+    workload = Workload(
+        workload_id=_workload_id(frame),
+        dataset=dataset,
+        model=model,
+        specs=tuple(describe(model)),
+        loss=losses.loss_function(frame["dataset"]["loss"]),
+        batch_size=frame["batch_size"],
+        max_steps=frame["max_steps"],
+        eval_every=frame["eval_every"],
+    )
+    return workload, str(getattr(model, "label", None) or label("model", frame["model"]))
+
+
+@functools.cache
+def _dataset(dataset_json: str) -> Dataset:
+    tree = json.loads(dataset_json)
+    return check_dataset(instantiate("dataset", tree), f"dataset={tree['name']}")
+
+
+def _workload_id(frame: Mapping[str, Any]) -> str:
+    budget = [frame[name] for name in ("batch_size", "max_steps", "eval_every")]
+    parts = [identity("dataset", frame["dataset"]), identity("model", frame["model"]), frame["activation"]]
+    return short_hash([*parts, frame["dataset"]["loss"], *budget])
+
+
+def _lr_grid(grid: Any) -> tuple[float, ...]:
+    if not isinstance(grid, list) or not grid:
+        raise bad_value(
+            "optimizer", "lr_grid", grid, "a list of learning rates", "Example: optimizer.lr_grid=[0.01,0.1]"
+        )
+    return tuple(sorted({_number("optimizer", "lr_grid", lr, above=0.0) for lr in grid}))
+
+
+def _number(where: str, name: str, value: Any, above: float = -math.inf) -> float:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > above
+    if not good:
+        raise bad_value(where, name, value, f"a finite number{'' if above == -math.inf else f' above {above:g}'}")
+    return float(value)

@@ -1,0 +1,53 @@
+"""Reading the batch files of CIFAR-10: pickles of numpy arrays, opened without running what else a pickle may hold."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from initsuite.errors import bad_file
+
+SHAPE = (3, 32, 32)
+FIX = "Fetch cifar-10-python.tar.gz again and unpack it."
+ALLOWED = {"_reconstruct", "scalar", "ndarray", "dtype", "encode", "_frombuffer"}
+"""What numpy arrays and Python 2 byte strings are rebuilt from."""
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds arrays, strings, lists and dicts; refuses every other global."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        if module_name.split(".")[0] not in {"numpy", "_codecs"} or global_name not in ALLOWED:
+            raise pickle.UnpicklingError(f"{module_name}.{global_name} is not part of an array")
+        return super().find_class(module_name, global_name)
+
+
+def read_batch(path: Path) -> tuple[Tensor, Tensor]:
+    """Images and labels of one batch file.
+
+    Returns:
+        [example, 3, 32, 32] uint8 and [example] int64.
+
+    Raises:
+        DataError: a damaged file, or one that is not a CIFAR-10 batch.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = _ArrayUnpickler(stream, encoding="latin1").load()
+    except OSError as error:
+        raise bad_file("cifar10", path, error.strerror, "a file that can be read", "Check its permissions.") from error
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise bad_file("cifar10", path, f"unpickling says: {error}", "a pickled batch of CIFAR-10", FIX) from error
+    data, labels = (content.get("data"), content.get("labels")) if isinstance(content, dict) else (None, None)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,) or len(data) == 0:
+        got = f"`data` is {getattr(data, 'shape', type(data).__name__)} of {getattr(data, 'dtype', 'no array')}"
+        raise bad_file("cifar10", path, got, "`data` [example, 3072] of uint8, at least one example", FIX)
+    if not isinstance(labels, list) or len(labels) != len(data) or not all(isinstance(label, int) for label in labels):
+        got = f"`labels` is {type(labels).__name__} of {len(labels) if isinstance(labels, list) else 'no list'}"
+        raise bad_file("cifar10", path, got, f"`labels`, a list of {len(data)} class indices", FIX)
+    return torch.from_numpy(data.copy()).view(-1, *SHAPE), torch.tensor(labels, dtype=torch.int64)

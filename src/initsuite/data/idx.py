@@ -1,0 +1,85 @@
+"""Reading idx files, plain or gzipped, with torchvision's reader behind checks that name a damaged file."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import tempfile
+import zlib
+from pathlib import Path
+
+from torch import Tensor
+
+from initsuite.data.torchvision_import import import_torchvision
+from initsuite.errors import bad_file
+
+FIX = "Fetch the file again, or delete it to have another folder searched."
+UNSIGNED_BYTE = 8
+"""The type code of the idx header for the only type these data sets use."""
+
+
+def find_idx(folder: Path, stem: str) -> Path | None:
+    """The file `stem` or `stem.gz` in a folder; the plain one first, None where there is neither."""
+    return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
+
+
+def read_images(path: Path) -> Tensor:
+    """Images of an idx3 file.
+
+    Returns:
+        [example, 1, height, width], uint8.
+
+    Raises:
+        DataError: a damaged file, or one that is not idx3 of bytes.
+    """
+    return _read(path, num_axes=3).unsqueeze(1)
+
+
+def read_labels(path: Path) -> Tensor:
+    """Labels of an idx1 file.
+
+    Returns:
+        [example], int64.
+
+    Raises:
+        DataError: a damaged file, or one that is not idx1 of bytes.
+    """
+    return _read(path, num_axes=1).long()
+
+
+def _read(path: Path, num_axes: int) -> Tensor:
+    content = _content(path)
+    _check_idx(path, content, num_axes)
+    read = import_torchvision().datasets.mnist.read_sn3_pascalvincent_tensor
+    if path.suffix != ".gz":
+        return read(str(path))
+    # torchvision's reader takes the path of a plain file and nothing else
+    with tempfile.TemporaryDirectory(prefix="initsuite-") as folder:
+        plain = Path(folder) / path.stem
+        plain.write_bytes(content)
+        return read(str(plain))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, unpacked."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise bad_file("idx", path, f"gzip says: {error}", "a complete gzip file", FIX) from error
+    except OSError as error:
+        raise bad_file("idx", path, error.strerror, "a file that can be read", "Check its permissions.") from error
+
+
+def _check_idx(path: Path, content: bytes, num_axes: int) -> None:
+    """Header: two zero bytes, the type, the number of axes, then the length of each axis as four big-endian bytes."""
+    header = bytes([0, 0, UNSIGNED_BYTE, num_axes])
+    if content[:4] != header:
+        expected = f"an idx{num_axes} file of bytes, which begins with {header.hex(' ')}"
+        raise bad_file("idx", path, f"it begins with {content[:4].hex(' ') or 'nothing'}", expected, FIX)
+    start = 4 + 4 * num_axes
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+    size = start + math.prod(shape)
+    if len(content) != size or math.prod(shape) == 0:
+        expected = f"{size} bytes, by its header for {' x '.join(map(str, shape))} values, at least one"
+        raise bad_file("idx", path, f"{len(content)} bytes", expected, FIX)

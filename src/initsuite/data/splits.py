@@ -1,0 +1,113 @@
+"""Fixed stratified splits with exact sizes, and standardisation by the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from initsuite.data.base import Dataset, Split
+from initsuite.errors import bad_value
+from initsuite.rng import generator
+
+
+def stratified_order(targets: Tensor, *, seed: int, name: str) -> Tensor:
+    """An order of the examples in which every piece holds the classes in nearly their own proportions.
+
+    The example of random rank i = 0, 1, ... within its class of n_c examples stands at (i + 1/2) / n_c; sorting by
+    position interleaves the classes. A prefix of k among n examples in C classes holds k n_c / n of class c, with an
+    error of at most 1/2 + C n_c / (2 n). Made here from uniform draws and a stable sort, and not by a library's split,
+    whose choice may change from version to version.
+
+    Args:
+        targets: [example], int64 class indices from 0.
+        seed: of the split, not of a trial.
+        name: of the data set: each has a stream of its own.
+
+    Returns:
+        [example], int64: every index once.
+    """
+    keys = torch.rand(len(targets), dtype=torch.float64, generator=generator(seed, "split", name))
+    positions = torch.empty_like(keys)
+    for label in targets.unique():
+        members = (targets == label).nonzero().squeeze(1)
+        ranked = members[keys[members].argsort(stable=True)]
+        positions[ranked] = (torch.arange(len(ranked), dtype=torch.float64) + 0.5) / len(ranked)
+    return positions.argsort(stable=True)
+
+
+def stratified_split(targets: Tensor, sizes: Sequence[int], *, seed: int, name: str) -> list[Tensor]:
+    """Cut the stratified order into pieces of exactly these sizes.
+
+    Args:
+        targets: [example], int64 class indices from 0.
+        sizes: examples in each piece, from 1; what they leave over is not used.
+        seed: of the split.
+        name: of the data set.
+
+    Returns:
+        One [example] of int64 indices for each size; the pieces share none. A prefix of a piece is stratified too.
+
+    Raises:
+        ConfigError: a size below 1, or more examples asked for than there are.
+    """
+    if min(sizes) < 1 or sum(sizes) > len(targets):
+        expected = f"sizes from 1 that sum to at most {len(targets)} examples"
+        raise bad_value(f"stratified_split of {name}", "sizes", list(sizes), expected)
+    order = stratified_order(targets, seed=seed, name=name)
+    return list(order[: sum(sizes)].split(list(sizes)))
+
+
+def take_subset(training: Tensor, subset: int | None, where: str) -> Tensor:
+    """The first `subset` training indices, all for None; subsets of one split are nested, and validation never moves.
+
+    Raises:
+        ConfigError: fewer than 1 or more than there are.
+    """
+    if subset is None:
+        return training
+    if isinstance(subset, bool) or not isinstance(subset, int) or not 1 <= subset <= len(training):
+        expected = f"null, or 1 to the {len(training)} training examples"
+        raise bad_value(where, "subset", subset, expected, "Use `dataset.subset=null` for all of them.")
+    return training[:subset]
+
+
+def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
+    """(x - mean) / std of each channel, with the mean and the std (divided by n) of the training inputs.
+
+    One mean and one std a channel, over examples and pixels: single pixels that are nearly always dark would blow up.
+    A constant channel is centred and not scaled: 0 in the training inputs, up to rounding.
+
+    Args:
+        train: [example, channel, ...], any numeric type.
+        others: validation and test inputs, the same channels.
+
+    Returns:
+        `train` and `others`, float32.
+    """
+    reference = train.float()
+    over = [dim for dim in range(train.ndim) if dim != 1]
+    variance, mean = torch.var_mean(reference, dim=over, correction=0, keepdim=True)
+    # a std below the resolution of float32 at this mean is rounding, not signal
+    is_constant = variance.sqrt() <= torch.finfo(torch.float32).eps * mean.abs()
+    std = torch.where(is_constant, 1.0, variance.sqrt())
+    centred = [values.float() - mean for values in (reference, *others)]
+    return [values.div_(std) for values in centred]
+
+
+def assemble(
+    train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], num_outputs: int
+) -> Dataset:
+    """A data set from raw (inputs, targets) pairs: inputs are standardised by the training split.
+
+    Args:
+        train: inputs [example, channel, ...] of any numeric type, targets [example].
+        validation: likewise.
+        test: likewise.
+        num_outputs: classes.
+    """
+    pairs = (train, validation, test)
+    inputs = standardise(*(pair[0] for pair in pairs))
+    splits = [Split(values, pair[1].long()) for values, pair in zip(inputs, pairs, strict=True)]
+    return Dataset(*splits, num_outputs=num_outputs)

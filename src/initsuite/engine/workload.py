@@ -1,0 +1,82 @@
+"""What is trained: a workload, and a cell, which is a workload with an initializer and an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from initsuite.data.base import Dataset
+from initsuite.spec import Initializer, Optimizer, ParamSpec, Trial
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """Data set x model x activation x loss x batch size x budget: the frame that is equal for all arms.
+
+    Attributes:
+        workload_id: hash of all of it; trials of one id and one optimizer kind may share a stack.
+        model: parameters on the meta device, buffers with their values.
+        specs: of every parameter of the model.
+        loss: (outputs [example, output], targets [example]) -> [example].
+        batch_size: examples a step.
+        max_steps: the budget in optimizer updates.
+        eval_every: steps between two evaluations; the last step is always evaluated.
+    """
+
+    workload_id: str
+    dataset: Dataset
+    model: nn.Module
+    specs: tuple[ParamSpec, ...]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    batch_size: int
+    max_steps: int
+    eval_every: int
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Not rounded: batches are cut from one stream of permutations and may span two epochs."""
+        return len(self.dataset.train) / self.batch_size
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The frozen scale of a data set, on which curves are read.
+
+    Attributes:
+        chance: accuracy of a constant guess.
+        chance_loss: loss of the uniform guess, nats; what a diverged trial counts as.
+        levels: accuracy of easy, primary and hard; None where not frozen yet.
+    """
+
+    chance: float
+    chance_loss: float
+    levels: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Context x initializer.
+
+    Attributes:
+        cell_id: hash of what decides the numbers of its trials, but for lr, seed and stage.
+        context_id: the same without the initializer and what it requires of the model.
+        axes: dataset, model, activation, init, optimizer: labels that a person reads.
+        lr_grid: learning rates of a tuning protocol, the same for all arms.
+        config: the resolved configuration, plain values.
+    """
+
+    cell_id: str
+    context_id: str
+    axes: Mapping[str, str]
+    workload: Workload
+    yardstick: Yardstick
+    initializer: Initializer
+    optimizer: Optimizer
+    lr_grid: tuple[float, ...]
+    config: Mapping[str, Any]
+
+    def trial(self, lr: float, seed: int, stage: Any) -> Trial:
+        return Trial(self.cell_id, float(lr), seed, stage)

@@ -1,0 +1,113 @@
+"""One choice in a configuration group: the class it names, its options, its identity and its label."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from initsuite.errors import ConfigError, bad_value, unknown_choice
+
+GROUP_KEYS = {
+    "init": {"name", "_target_", "requires"},
+    "model": {"name", "_target_"},
+    "dataset": {
+        *("name", "_target_", "batch_size", "max_steps", "eval_every"),
+        *("loss", "metric", "direction", "chance", "levels"),
+    },
+    "optimizer": {"name", "_target_", "lr", "lr_grid"},
+}
+"""Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
+PLACES = {"data_dir", "download"}
+"""Options that say where data comes from, not what it is: part of no id."""
+
+
+def conf_dir() -> Path:
+    """The configuration folder: inside an installed package, at the top of a checkout."""
+    shipped = Path(__file__).parent / "conf"
+    return shipped if shipped.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in tree.items() if name not in GROUP_KEYS[group]}
+
+
+def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:
+    path = tree.get("_target_", "???")
+    if path == "???":
+        raise bad_value(
+            f"{group}={tree['name']}",
+            "_target_",
+            path,
+            "the import path of your own class",
+            f"Example: {group}=custom {group}._target_=mypkg.MyClass",
+        )
+    try:
+        return get_object(path)
+    except Exception as error:  # hydra wraps whatever the import raised
+        reason = str(error.__cause__ or error).strip().splitlines()[-1]
+        raise bad_value(
+            f"{group}={tree['name']}",
+            "_target_",
+            path,
+            "an importable name",
+            f"{reason} Run from the folder of your package, or install it.",
+        ) from error
+
+
+def instantiate(group: str, tree: Mapping[str, Any], **context: Any) -> Any:
+    return call(f"{group}={tree['name']}", target_of(group, tree), {**context, **options_of(group, tree)})
+
+
+def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """Call with options; one that the target does not take, or lacks, is named before the call."""
+    parameters = inspect.signature(target).parameters
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for name in options:
+        if name not in parameters and not open_ended:
+            raise unknown_choice(where, "option", name, parameters)
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if needed and name not in options:
+            raise ConfigError(f"{where}: missing option `{name}`. Expected a value. Add it with +GROUP.{name}=VALUE")
+    return target(**options)
+
+
+def identity(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a group goes into an id: the class, its options and, for a user's own class, the hash of its source."""
+    options = {name: value for name, value in options_of(group, tree).items() if name not in PLACES}
+    identity = {"target": tree["_target_"], "options": options}
+    target = target_of(group, tree)
+    if not str(getattr(target, "__module__", "")).startswith("initsuite."):
+        try:
+            identity["source"] = hashlib.blake2b(inspect.getsource(target).encode(), digest_size=8).hexdigest()
+        except (OSError, TypeError):  # made without a file, in a notebook for example
+            identity["source"] = None
+    return identity
+
+
+@functools.cache
+def _defaults(group: str, name: str) -> dict[str, Any]:
+    """The options of a shipped choice; empty for a user's own file."""
+    path = conf_dir() / group / f"{name}.yaml"
+    return OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}  # type: ignore[return-value]
+
+
+def label(group: str, tree: Mapping[str, Any]) -> str:
+    """The name of a choice, with the options that differ from its file: `normal(std=0.1)`."""
+    name = tree["name"]
+    defaults = _defaults(group, name)
+    if name == "custom":
+        name = tree["_target_"].rpartition(".")[2]
+    skip = GROUP_KEYS.get(group, {"name"}) | PLACES
+    changed = [f"{key}={value}" for key, value in tree.items() if key not in skip and value != defaults.get(key)]
+    return f"{name}({', '.join(changed)})" if changed else name

@@ -1,0 +1,125 @@
+"""From laws for one tensor to an initializer for a model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from initsuite import rng
+from initsuite.errors import ConfigError
+from initsuite.init.constant import Constant
+from initsuite.init.distributions import Normal
+from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, TensorInit
+
+TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"
+MODEL_SIGNATURE = "__call__(self, model, specs, *, seed, probe=None) for a model"
+ZERO, ONE, UNIT_NORMAL = Constant(0.0), Constant(1.0), Normal(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class PerTensor:
+    """A law for each role, applied to every tensor of the model on its own.
+
+    The stream of a tensor depends on (seed, name of the tensor) alone. Independent matrices fused into one tensor
+    (`spec.blocks`) are drawn one after the other.
+
+    Args:
+        weight, bias, embedding, norm_scale, norm_shift: the law for the tensors of each role. Without a word, biases
+            are 0, embeddings N(0, 1), norm scales 1 and norm shifts 0, the last three as torch has them.
+    """
+
+    weight: TensorInit
+    bias: TensorInit = ZERO
+    embedding: TensorInit = UNIT_NORMAL
+    norm_scale: TensorInit = ONE
+    norm_shift: TensorInit = ZERO
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not _is_tensor_law(getattr(self, field.name)):
+                raise ConfigError(
+                    f"PerTensor: bad law `{field.name}`={getattr(self, field.name)!r}. Expected an instance with "
+                    f"{TENSOR_SIGNATURE}."
+                )
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        return Initialization({spec.name: _draw(getattr(self, spec.role.value), spec, seed) for spec in specs})
+
+
+def _draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
+    """One tensor by its law, checked."""
+    generator = rng.generator(seed, "init", spec.name)
+    blocks = [replace(spec, shape=(rows, *spec.shape[1:]), blocks=()) for rows in spec.blocks]
+    try:
+        with torch.no_grad():
+            drawn = [_checked(cast("object", law(block, generator)), law, block) for block in blocks or [spec]]
+    except Exception as error:  # a user's law may raise anything: say where
+        error.add_note(f"While {law!r} drew `{spec.name}` {spec.shape}.")
+        raise
+    return torch.cat(drawn) if blocks else drawn[0]
+
+
+def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
+    """The tensor, if it is what the contract asks of a law."""
+    expected = f"a float32 CPU tensor of shape {spec.shape}, finite everywhere"
+    if not isinstance(tensor, Tensor):
+        got = type(tensor).__name__
+    elif (tuple(tensor.shape), tensor.dtype, tensor.device.type) != (spec.shape, torch.float32, "cpu"):
+        got = f"{tensor.dtype} on {tensor.device} of shape {tuple(tensor.shape)}"
+    elif not tensor.isfinite().all():
+        got = "values that are not finite"
+    else:
+        return tensor.detach()
+    raise ConfigError(
+        f"{type(law).__name__}: bad tensor for `{spec.name}`: {got}. Expected {expected}. "
+        "Return a new tensor built with torch.empty(spec.shape) and filled with `generator`."
+    )
+
+
+def as_initializer(law: object) -> Initializer:
+    """An initializer from either level of the contract.
+
+    A law for one tensor becomes `PerTensor(weight=law)`: zero biases, norms and embeddings as torch has them.
+
+    Args:
+        law: an instance with `__call__(model, specs, *, seed, probe=None)` or `__call__(spec, generator)`.
+
+    Raises:
+        ConfigError: it has neither.
+    """
+    if _accepts(law, 2, seed=0, probe=None):
+        return cast("Initializer", law)
+    if _is_tensor_law(law):
+        return PerTensor(weight=cast("TensorInit", law))
+    got = f"the class {law.__name__}, not an instance" if inspect.isclass(law) else _described(law)
+    raise ConfigError(
+        f"as_initializer: not an initializer: {got}. Expected an instance with {MODEL_SIGNATURE}, or with "
+        f"{TENSOR_SIGNATURE}."
+    )
+
+
+def _is_tensor_law(law: object) -> bool:
+    # a `seed` says that a model's initializer was meant, even where its default would let two arguments pass
+    return _accepts(law, 2) and "seed" not in inspect.signature(cast("Callable[..., Any]", law)).parameters
+
+
+def _accepts(law: object, num_positional: int, **keywords: Any) -> bool:
+    if not callable(law) or inspect.isclass(law):
+        return False
+    try:
+        inspect.signature(law).bind(*[None] * num_positional, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def _described(law: object) -> str:
+    name = type(law).__name__
+    return f"{name} with __call__{inspect.signature(law)}" if callable(law) else f"{name} without __call__"

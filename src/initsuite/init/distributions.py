@@ -1,0 +1,63 @@
+"""Laws of independent entries with a given std, whatever the layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.errors import check_number, unknown_choice
+from initsuite.spec import ParamSpec
+
+DISTRIBUTIONS = ("normal", "uniform", "truncated_normal")
+TRUNCATION = 2.0
+"""A truncated normal is cut at so many std of the normal it is cut from."""
+TRUNCATED_STD = 0.8796256610342398
+"""Std of N(0, 1) cut at +-2: sqrt(1 - 2 * 2 pdf(2) / (cdf(2) - cdf(-2)))."""
+
+
+def sample(distribution: str, shape: tuple[int, ...], std: float, generator: torch.Generator) -> Tensor:
+    """Independent entries of mean 0 and this std, float32 [*shape].
+
+    Args:
+        distribution: `normal`; `uniform` on +-sqrt(3) std; `truncated_normal`, whose std *after* the cut is `std`.
+        std: of the law that is drawn from, from 0.
+
+    Raises:
+        ConfigError: an unknown distribution.
+    """
+    if distribution == "normal":
+        return torch.empty(shape).normal_(0.0, std, generator=generator)
+    if distribution == "uniform":
+        bound = 3**0.5 * std
+        return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    if distribution == "truncated_normal":
+        # in units of std: torch's bounds are absolute
+        cut = nn.init.trunc_normal_(torch.empty(shape), 0.0, 1.0, -TRUNCATION, TRUNCATION, generator=generator)
+        return cut.mul_(std / TRUNCATED_STD)
+    raise unknown_choice("sample", "distribution", distribution, DISTRIBUTIONS)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Independent entries from N(mean, std^2), whatever the fans of the layer.
+
+    Var[w] = std^2. It preserves nothing but the broken symmetry: the signal grows or shrinks by about
+    std sqrt(fan_in) a layer. As an initializer of its own it leaves biases at 0 and treats the head like any other
+    layer.
+
+    Args:
+        mean: any finite number.
+        std: from 0.
+    """
+
+    mean: float = 0.0
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("Normal", "mean", self.mean)
+        check_number("Normal", "std", self.std, minimum=0)
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        return sample("normal", spec.shape, self.std, generator).add_(self.mean)

@@ -1,0 +1,67 @@
+"""The article's rule as one arm of the comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from initsuite.errors import check_whole_number
+from initsuite.init.compose import PerTensor
+from initsuite.init.orthogonal import Orthogonal
+from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role
+
+XAVIER = VarianceScaling(gain=1.0, fan="fan_avg")
+HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
+HE_SLOPE_AWARE = VarianceScaling(gain="auto", fan="fan_in")
+ORTHOGONAL = Orthogonal(gain="auto")
+
+
+@dataclass(frozen=True)
+class Guideline:
+    """Orthogonal for very deep networks, Xavier for tanh and sigmoid, He for everything else.
+
+    From `deep_from` hidden layers on: Haar orthogonal x the gain of the nonlinearity that follows, 1 for the head.
+    Below: Var[w] = 2 / (fan_in + fan_out) before tanh and sigmoid, and 2 / fan_in before anything else, which becomes
+    2 / ((1 + a^2) fan_in) before a leaky ReLU of slope a. There the head follows the rule of the nonlinearity before
+    it, so that on a tanh or a ReLU network this is exactly `xavier` or `he`. Each law preserves what it does by itself.
+    Biases are 0. Departure: the article says "very deep" without a number; 30 is this suite's reading of it.
+
+    Args:
+        deep_from: hidden layers (layers with weights but the head), from 1.
+
+    References:
+        The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025.
+    """
+
+    deep_from: int = 30
+
+    def __post_init__(self) -> None:
+        check_whole_number("Guideline", "deep_from", self.deep_from)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        if max((spec.num_layers for spec in specs), default=1) - 1 >= self.deep_from:
+            return PerTensor(weight=ORTHOGONAL)(model, specs, seed=seed, probe=probe)
+        before_head = _last_hidden_nonlinearity(specs)
+        params = {}
+        for spec in specs:
+            seen = replace(spec, nonlinearity=before_head) if spec.is_head else spec
+            params |= PerTensor(weight=_law(seen.nonlinearity))(model, [seen], seed=seed).params
+        return Initialization(params)
+
+
+def _last_hidden_nonlinearity(specs: Sequence[ParamSpec]) -> Activation | None:
+    hidden = [spec.nonlinearity for spec in specs if spec.role is Role.WEIGHT and not spec.is_head]
+    return hidden[-1] if hidden else None
+
+
+def _law(nonlinearity: Activation | None) -> VarianceScaling:
+    name = nonlinearity.name if nonlinearity else None
+    if name in ("tanh", "sigmoid"):
+        return XAVIER
+    return HE_SLOPE_AWARE if name == "leaky_relu" else HE

@@ -1,0 +1,55 @@
+"""Variance scaling: one law, of which xavier, he and lecun are settings (see conf/init)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from initsuite.errors import unknown_choice
+from initsuite.gains import check_gain, resolve_gain
+from initsuite.init.distributions import DISTRIBUTIONS, sample
+from initsuite.spec import ParamSpec
+
+FANS = ("fan_in", "fan_out", "fan_avg")
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """Independent entries of mean 0 whose variance is inversely proportional to a fan of the layer.
+
+    Var[w] = gain^2 / fan. `fan_in` preserves the mean square of the signal on its way forward, `fan_out` that of the
+    gradient on its way back, `fan_avg` = (fan_in + fan_out) / 2 is the compromise; all of them at initialization, for
+    wide layers with zero biases and a gain that fits the nonlinearity. As an initializer of its own it leaves biases
+    at 0 and treats the head like any other layer, as the article does; He et al. use 1/fan_in for the last layer, and
+    so does `gain=auto`. Glorot & Bengio draw from the uniform law; the article, and the setting `xavier`, from the
+    normal one.
+
+    Args:
+        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
+            nothing does); or `torch`, torch's table.
+        fan: fan_in, fan_out or fan_avg.
+        distribution: normal, uniform, or truncated_normal (cut at 2 std, rescaled to the variance above).
+
+    References:
+        Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward neural networks (16).
+        He et al. 2015, Delving Deep into Rectifiers (10), (14), (15).
+    """
+
+    gain: float | str = 1.0
+    fan: str = "fan_in"
+    distribution: str = "normal"
+
+    def __post_init__(self) -> None:
+        check_gain("VarianceScaling", self.gain)
+        if self.fan not in FANS:
+            raise unknown_choice("VarianceScaling", "fan", self.fan, FANS)
+        if self.distribution not in DISTRIBUTIONS:
+            raise unknown_choice("VarianceScaling", "distribution", self.distribution, DISTRIBUTIONS)
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        fan = {"fan_in": spec.fan_in, "fan_out": spec.fan_out, "fan_avg": (spec.fan_in + spec.fan_out) / 2}[self.fan]
+        std = resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan)
+        return sample(self.distribution, spec.shape, std, generator)

@@ -1,0 +1,151 @@
+"""The terminal: how far a launch is, how the arms stand, what failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from initsuite.spec import Evaluation, Stage, Status, TrialInfo
+
+PLAIN_EVERY_S = 5.0
+"""Seconds between two lines where the output is not a terminal."""
+MAX_STANDINGS = 12
+MAX_FAILURES = 20
+
+
+class Progress:
+    """A sink that shows a live display on a terminal and plain lines elsewhere. Use it as a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.begin = time.monotonic()
+        self.last_line = 0.0
+        self.total_steps = self.done_steps = self.total_trials = self.done_trials = 0
+        self.stack: Sequence[TrialInfo] = []
+        self.stack_step = 0
+        self.latest: dict[tuple[str, Stage], dict[str, tuple[float, float]]] = {}
+        self.failed: list[Mapping[str, Any]] = []
+        self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._display, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.stop()
+        if not self.total_trials:
+            self.console.print("Every trial of this command is already stored.")
+        else:
+            self.console.print(f"{self.done_trials} trials in {_duration(time.monotonic() - self.begin)}")
+            self.console.print(self._standings())
+        if self.failed:
+            self.console.print(self._failures())
+
+    def planned(self, trial_steps: int, num_trials: int) -> None:
+        """More work is known.
+
+        Args:
+            trial_steps: steps x trials of it.
+            num_trials: trials of it; 0 means that everything wanted is already stored.
+        """
+        self.total_steps += trial_steps
+        self.total_trials += num_trials
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Print lines above the display."""
+        for line in lines:
+            self.console.print(Text(line), soft_wrap=True)
+
+    def stack_started(self, trials: Sequence[TrialInfo]) -> None:
+        self.stack, self.stack_step = trials, 0
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.done_steps += (evaluation.step - self.stack_step) * len(self.stack)
+        self.stack_step = evaluation.step
+        for info, accuracy in zip(self.stack, evaluation.val_accuracy, strict=True):
+            self._note(info, accuracy)
+        self._plain_line()
+
+    def stack_finished(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.done_trials += len(rows)
+        self.done_steps += (self._max_steps() - self.stack_step) * len(rows)
+        self.failed += [row for row in rows if row["status"] == Status.FAILED]
+        self.stack = []
+        self._plain_line(force=self.done_trials == self.total_trials)
+
+    def close(self) -> list[str]:
+        return []
+
+    def _max_steps(self) -> int:
+        return int(self.stack[0].config["max_steps"]) if self.stack else self.stack_step
+
+    def _note(self, info: TrialInfo, accuracy: float) -> None:
+        key = (_arm(info), info.trial.stage)
+        self.latest.setdefault(key, {})[info.trial.trial_id] = (info.trial.lr, float(accuracy))
+
+    def _plain_line(self, force: bool = False) -> None:
+        now = time.monotonic()
+        if not self.console.is_terminal and (force or now - self.last_line > PLAIN_EVERY_S):
+            self.last_line = now
+            self.console.print(self._status(), soft_wrap=True)
+
+    def _status(self) -> str:
+        elapsed = time.monotonic() - self.begin
+        share = self.done_steps / self.total_steps if self.total_steps else 0.0
+        left = f", about {_duration(elapsed * (1 - share) / share)} left in this stage" if 0 < share < 1 else ""
+        stage = f"{self.stack[0].trial.stage} stack of {len(self.stack)}, " if self.stack else ""
+        steps = f"step {self.stack_step:,} of {self._max_steps():,}, " if self.stack else ""
+        return f"{self.done_trials} of {self.total_trials} trials, {stage}{steps}{_duration(elapsed)} elapsed{left}"
+
+    def _display(self) -> Group:
+        return Group(Text(self._status()), self._standings())
+
+    def _standings(self) -> Table:
+        """Best mean validation accuracy over the learning rates seen, by arm and stage."""
+        table = Table(box=None, pad_edge=False)
+        for name in ("arm", "stage", "lr", "trials", "validation accuracy (mean, range)"):
+            table.add_column(name, justify="left" if name in ("arm", "stage") else "right", overflow="fold")
+        stages = {arm: stage for arm, stage in self.latest}  # the last stage of an arm replaces the one before
+        rows = []
+        for arm, stage in stages.items():
+            by_lr: dict[float, list[float]] = {}
+            for lr, accuracy in self.latest[arm, stage].values():
+                by_lr.setdefault(lr, []).append(accuracy)
+            means = {lr: float(np.mean(np.nan_to_num(values))) for lr, values in by_lr.items()}
+            lr = max(means, key=lambda lr: means[lr])
+            rows.append((means[lr], arm, stage, lr, by_lr[lr]))
+        for mean, arm, stage, lr, values in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
+            spread = f"{mean:.3f} ({np.nan_to_num(values).min():.3f} to {np.nan_to_num(values).max():.3f})"
+            table.add_row(Text(arm), str(stage), f"{lr:g}", str(len(values)), spread)
+        if len(rows) > MAX_STANDINGS:
+            table.add_row(f"... and {len(rows) - MAX_STANDINGS} more arms", "", "", "", "")
+        return table
+
+    def _failures(self) -> Table:
+        table = Table(title=f"{len(self.failed)} trials failed", title_style="bold red", box=None, pad_edge=False)
+        for name in ("trial", "error"):
+            table.add_column(name, overflow="fold")
+        for row in self.failed[:MAX_FAILURES]:
+            label = f"{row['init']} lr {row['lr']:g} seed {row['seed']} ({row['model']}, {row['dataset']})"
+            table.add_row(Text(label), Text(row["error"].strip().splitlines()[-1]))
+        if len(self.failed) > MAX_FAILURES:
+            table.add_row("...", f"and {len(self.failed) - MAX_FAILURES} more")
+        return table
+
+
+def _arm(info: TrialInfo) -> str:
+    axes = info.axes
+    return f"{axes['dataset']}/{axes['model']}/{axes['activation']}/{axes['optimizer']}/{axes['init']}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,40 @@
+"""Which code made a result: stored with every trial."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+@functools.cache
+def provenance() -> dict[str, Any]:
+    """The columns `commit`, `dirty` and `torch_version`.
+
+    `commit` is the Git commit of the checkout the package runs from, else its version; `dirty` says that tracked files
+    of the checkout differ from the commit.
+    """
+    import torch
+
+    folder = Path(__file__).parent
+    tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
+    commit = _git(folder, "rev-parse", "HEAD") if tracked else None
+    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no", ":/")) if commit else False
+    return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": torch.__version__}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version() -> str:
+    try:
+        return version("initsuite")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,200 @@
+"""The arms of one context against each other: which leads, by how much, and whether the seeds can tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from initsuite.report.evidence import Arm, Context
+from initsuite.spec import Status
+from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
+from initsuite.stats.pairwise import holm, pairs_to_decide, probability_of_improvement, sign_flip_test, smallest_p
+from initsuite.tuning import TRAINS_ABOVE, normalised
+
+ALPHA = 1 - CONFIDENCE
+BASELINE = "torch_default"
+COLUMN_OF_LEVEL = {"primary": "steps_to_target", "easy": "steps_to_easy"}
+
+
+class Verdict(StrEnum):
+    """What the seeds say of an arm beside the leader."""
+
+    LEADS = "leads"
+    WORSE = "worse"
+    NO_DIFFERENCE = "no difference found"
+    TOO_FEW_SEEDS = "not enough seeds"
+    BETTER_WHERE_SHARED = "better on the shared seeds"
+    NOT_SCORED = "no scoring trials"
+    NOT_TRAINED = "stays near chance"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An arm with its measures and its place in the context.
+
+    Attributes:
+        reached: share of scoring seeds that reached the context's level; estimate NaN where there is no level.
+        steps: median steps to that level, misses infinite.
+        accuracy: mean test accuracy, a diverged trial counting as chance.
+        loss_auc: median area under the validation-loss curve, nats.
+        num_reached: scoring seeds that reached the level.
+        num_diverged: scoring seeds with a non-finite loss.
+        near_chance: no lr of the arm trains, nor any scoring seed.
+        improvement: P(better than the baseline), ties 1/2; None where the baseline is not among the scored arms.
+        p_value: of the leader against this arm, adjusted; NaN where nothing was compared.
+    """
+
+    arm: Arm
+    reached: Interval
+    steps: Interval
+    accuracy: Interval
+    loss_auc: Interval
+    num_reached: int
+    num_diverged: int
+    near_chance: bool
+    improvement: Interval | None = None
+    verdict: Verdict = Verdict.NOT_SCORED
+    p_value: float = math.nan
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.arm.trials)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A context with its arms ranked.
+
+    Attributes:
+        level: `primary`, `easy`, or None where the loss area ranks.
+        target: accuracy of that level.
+        standings: [arm], best first; arms without scoring trials last.
+        seeds_to_decide: fewest shared seeds with which every comparison of this family could be claimed.
+    """
+
+    context: Context
+    level: str | None
+    target: float | None
+    standings: tuple[Standing, ...]
+    seeds_to_decide: int
+
+    @property
+    def leader(self) -> Standing | None:
+        """The first arm, if it was scored and trains."""
+        first = self.standings[0]
+        return first if first.verdict == Verdict.LEADS else None
+
+    def of(self, verdict: Verdict) -> list[Standing]:
+        return [standing for standing in self.standings if standing.verdict == verdict]
+
+
+def compare(context: Context) -> Comparison:
+    """Rank the arms of a context and test the leader against each other one.
+
+    The leader has the highest success rate at the level, then the fewest median steps, then the smallest loss area,
+    among the arms that train.
+    Differences are paired by seed; a miss counts as one evaluation beyond the budget; where the loss area ranks, it is
+    what is compared. The family is the leader against each other arm (sign flips, Holm).
+    """
+    level = _level(context)
+    standings = sorted((_measure(context, arm, level) for arm in context.arms), key=_rank)
+    scored = [standing for standing in standings if standing.num_seeds]
+    judged = _judge(context, scored, level)
+    judged += [standing for standing in standings if not standing.num_seeds]
+    judged = [_with_improvement(context, standing, level) for standing in judged]
+    target = context.levels.get(level) if level else None
+    return Comparison(context, level, target, tuple(judged), pairs_to_decide(max(1, len(scored) - 1), ALPHA))
+
+
+def _level(context: Context) -> str | None:
+    """The highest of primary and easy that anyone reached; None where nobody did or none is frozen."""
+    for level, column in COLUMN_OF_LEVEL.items():
+        if context.levels.get(level) is not None and any(arm.trials[column].notna().any() for arm in context.arms):
+            return level
+    return None
+
+
+def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
+    diverged = arm.trials.status == Status.DIVERGED
+    steps = arm.trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(dtype=float)
+    accuracy = arm.trials.test_accuracy.where(~diverged, context.chance).dropna()
+    return Standing(
+        arm,
+        reached=success_rate(steps.notna()),
+        steps=median_interval(steps.fillna(math.inf)),
+        accuracy=mean_interval(accuracy, clip=(0.0, 1.0)),
+        loss_auc=median_interval(arm.trials.loss_auc.fillna(math.inf)),
+        num_reached=int(np.count_nonzero(steps.notna())),
+        num_diverged=int(np.count_nonzero(diverged)),
+        near_chance=_is_near_chance(context, arm),
+    )
+
+
+def _is_near_chance(context: Context, arm: Arm) -> bool:
+    final = arm.trials.final_val_accuracy.where(arm.trials.status == Status.DONE, context.chance)
+    scores = [*arm.lr_scores.values(), *final.dropna()]
+    hard = context.levels.get("hard")
+    return bool(scores) and all(normalised(score, context.chance, hard) <= TRAINS_ABOVE for score in scores)
+
+
+def _rank(standing: Standing) -> tuple[object, ...]:
+    """Best first; NaN, where nothing was measured, goes last. An arm near chance may have a small loss area beside one
+    that learns and overfits: it is never above an arm that trains."""
+    rate = standing.reached.estimate
+    measures = (-rate if math.isfinite(rate) else 0.0, standing.steps.estimate, standing.loss_auc.estimate)
+    return (
+        standing.num_seeds == 0,
+        standing.near_chance,
+        *(math.inf if math.isnan(value) else value for value in measures),
+    )
+
+
+def _judge(context: Context, scored: Sequence[Standing], level: str | None) -> list[Standing]:
+    """Verdicts of the scored arms, ranked best first."""
+    if all(standing.near_chance for standing in scored):
+        return [replace(standing, verdict=Verdict.NOT_TRAINED) for standing in scored]
+    leader, *others = scored
+    differences = [_paired_differences(context, leader.arm, other.arm, level) for other in others]
+    # The flips of each test are drawn afresh from one seed: a table does not change when it is made again.
+    p_values = holm([sign_flip_test(values, rng=np.random.default_rng(0)) for values in differences])
+    best_case = holm([smallest_p(len(values)) for values in differences])
+    verdicts = [
+        _verdict(values, p, best)
+        for values, p, best in zip(differences, p_values.tolist(), best_case.tolist(), strict=True)
+    ]
+    judged = [
+        replace(other, verdict=verdict, p_value=p)
+        for other, verdict, p in zip(others, verdicts, p_values.tolist(), strict=True)
+    ]
+    return [replace(leader, verdict=Verdict.LEADS), *judged]
+
+
+def _verdict(differences: np.ndarray, p_value: float, best_case: float) -> Verdict:
+    if best_case > ALPHA:
+        return Verdict.TOO_FEW_SEEDS
+    if p_value > ALPHA:
+        return Verdict.NO_DIFFERENCE
+    return Verdict.WORSE if differences.mean() > 0 else Verdict.BETTER_WHERE_SHARED
+
+
+def _paired_differences(context: Context, leader: Arm, other: Arm, level: str | None) -> np.ndarray:
+    """[seed that both have], positive where the leader is better: steps, or nats where the loss area ranks."""
+    seeds = leader.trials.index.intersection(other.trials.index)
+    column = COLUMN_OF_LEVEL[level] if level else "loss_auc"
+    pair = pd.DataFrame({"leader": leader.trials[column][seeds], "other": other.trials[column][seeds]})
+    pair = pair.fillna(context.censored_steps) if level else pair.dropna()
+    return (pair.other - pair.leader).to_numpy(dtype=float)
+
+
+def _with_improvement(context: Context, standing: Standing, level: str | None) -> Standing:
+    baseline = next((arm for arm in context.arms if arm.name == BASELINE and len(arm.trials)), None)
+    if baseline is None or baseline is standing.arm or not standing.num_seeds:
+        return standing
+    column = COLUMN_OF_LEVEL[level] if level else "loss_auc"
+    ours, theirs = (-arm.trials[column].fillna(math.inf) for arm in (standing.arm, baseline))
+    return replace(standing, improvement=probability_of_improvement(ours, theirs))

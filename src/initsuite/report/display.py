@@ -1,0 +1,133 @@
+"""The tables as people read them: strings with units and uncertainty under headings in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import pandas as pd
+
+from initsuite.report.comparison import Verdict
+from initsuite.report.formatting import BLANK, format_lr, format_p, format_share, format_steps
+from initsuite.report.recommendations import Report
+from initsuite.stats.intervals import Interval
+
+Row = Mapping[str, Any]
+"""A row of one of the tables of `recommendations`, by column."""
+
+CAPTION = (
+    "Brackets hold 95 % intervals over the scoring seeds. Steps are optimizer updates; a seed that misses the target "
+    "counts as never. Accuracies and probabilities are shares from 0 to 1; a diverged trial counts as chance. "
+    "p-values: sign flips paired by seed, Holm over the arms of a context. The lr window is the range of tuned "
+    "learning rates that train."
+)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, by column."""
+    return cast("list[dict[str, Any]]", table.to_dict("records"))
+
+
+def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
+    """The recommendations table of the protocol, one row a context, as strings.
+
+    Args:
+        recommendations: as `recommend_table` makes it.
+    """
+    rows = [
+        {
+            "dataset": row["dataset"],
+            "model": row["model"],
+            "activation": row["activation"],
+            "optimizer": row["optimizer"],
+            "learning rate": row["lr_rule"],
+            "recommended": row["recommended"],
+            "tied with": row["tied_with"],
+            "success rate (seeds)": _success(row),
+            "median steps to target [95 %]": _steps(row),
+            "target accuracy": _target(row),
+            "test accuracy [95 %]": format_share(_interval(row, "test_accuracy")),
+            "P(better than torch_default) [95 %]": format_share(_interval(row, "improvement_over_torch_default")),
+            "best lr": BLANK if math.isnan(row["best_lr"]) else format_lr(row["best_lr"]),
+            "lr window": lr_window_text(row),
+            "seeds": row["seeds"],
+            "confidence": row["confidence"],
+            "article's rule agrees": row["article_agrees"],
+        }
+        for row in records(recommendations)
+    ]
+    return pd.DataFrame(rows)
+
+
+def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
+    """The arms of a context as strings.
+
+    Args:
+        arms: rows of `arms_table`.
+    """
+    rows = [
+        {
+            "initializer": row["init"],
+            "success rate (seeds)": _success(row),
+            "median steps to target [95 %]": _steps(row),
+            "test accuracy [95 %]": format_share(_interval(row, "test_accuracy")),
+            "best lr": format_lr(row["best_lr"]),
+            "lr window": lr_window_text(row),
+            "diverged": f"{row['num_diverged']} of {row['num_seeds']}",
+            "failed": str(row["num_failed"]),
+            "verdict": verdict_text(row),
+        }
+        for row in records(arms)
+    ]
+    return pd.DataFrame(rows)
+
+
+def arms_by_context(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The arms table for people, one a context and lr rule, with its title."""
+    where = report.arms.context + " · " + report.arms.lr_rule
+    for title, group in report.arms.groupby(where, sort=False):
+        yield str(title), arms_for_people(group)
+
+
+def summary_line(report: Report) -> str:
+    """How much evidence the report stands on."""
+    num_arms = len(report.arms)
+    num_trials = int(report.arms.num_seeds.sum())
+    return f"Contexts: {len(report.recommendations)}. Arms: {num_arms}. Scoring trials that count: {num_trials}."
+
+
+def verdict_text(row: Row) -> str:
+    """The verdict of an arm with its adjusted p-value where one was tested."""
+    tested = row["verdict"] in (Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.BETTER_WHERE_SHARED)
+    text = f"{row['verdict']} ({format_p(row['p_value'])})" if tested else row["verdict"]
+    return f"{text}; near chance" if row["near_chance"] and row["verdict"] != Verdict.NOT_TRAINED else text
+
+
+def lr_window_text(row: Row) -> str:
+    """The window with its width in decades; blank under one lr for all."""
+    if math.isnan(row["lr_window_low"]):
+        return BLANK
+    if row["lr_window_low"] == row["lr_window_high"]:
+        return f"{format_lr(row['lr_window_low'])} only"
+    ends = f"{format_lr(row['lr_window_low'])} to {format_lr(row['lr_window_high'])}"
+    return f"{ends} ({row['lr_window_decades']:.1f} decades)"
+
+
+def _success(row: Row) -> str:
+    """Seeds that reached the level, of those scored, with the interval of the rate."""
+    if math.isnan(row["success_rate"]):
+        return BLANK
+    return f"{row['num_reached']} of {row['num_seeds']} [{row['success_rate_low']:.2f}, {row['success_rate_high']:.2f}]"
+
+
+def _steps(row: Row) -> str:
+    return format_steps(_interval(row, "median_steps"))
+
+
+def _target(row: Row) -> str:
+    return "none reached" if math.isnan(row["target"]) else f"{row['target']:g} ({row['level']})"
+
+
+def _interval(row: Row, name: str) -> Interval:
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_coverage"], 0)

@@ -1,0 +1,170 @@
+"""The two tables of the report: one row a context, and one row an arm. Numbers in columns, for people and programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from initsuite.report.comparison import Comparison, Standing, Verdict, compare
+from initsuite.report.evidence import Arm, Context, gather_evidence
+from initsuite.report.guideline import guideline_agreement
+from initsuite.report.words import confidence_grade, in_words
+from initsuite.stats.intervals import Interval
+from initsuite.store import Results
+from initsuite.tuning import TRAINS_ABOVE, normalised
+
+NOTHING = "none"
+"""The recommendation where no initializer trains."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the terminal, the files and the figures show.
+
+    Attributes:
+        comparisons: [context and lr rule].
+        notes: sentences on what was left out or deserves suspicion.
+        recommendations: one row a comparison, columns of `recommend_table`.
+        arms: one row an arm of a comparison, columns of `arms_table`.
+        curves: of the store, columns trial_id, step, train_loss, val_loss, val_accuracy.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+    recommendations: pd.DataFrame
+    arms: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def build_report(results: Results) -> Report:
+    """Compare the arms of every context of a store.
+
+    Raises:
+        StoreError: the store holds no trials.
+    """
+    evidence = gather_evidence(results)
+    comparisons = tuple(compare(context) for context in evidence.contexts)
+    rows = [_recommendation(comparison) for comparison in comparisons]
+    arms = [_arm_row(comparison, standing) for comparison in comparisons for standing in comparison.standings]
+    return Report(comparisons, evidence.notes, pd.DataFrame(rows), pd.DataFrame(arms), results.curves)
+
+
+def recommend_table(results: Results) -> pd.DataFrame:
+    """Which initializer to use: one row a context and lr rule.
+
+    Accuracies, rates and probabilities are shares, 0 to 1; steps are optimizer updates, infinite where the median seed
+    misses the level; `_low` and `_high` bound the 95 % interval, missing where the seeds are too few for one.
+
+    Example:
+        recommend_table(initsuite.load_results("results"))[["dataset", "recommended", "in_words"]]
+
+    Raises:
+        StoreError: the store holds no trials.
+    """
+    return build_report(results).recommendations
+
+
+def arms_table(results: Results) -> pd.DataFrame:
+    """How each initializer did: one row a context, lr rule and initializer, best first. Units as in `recommend_table`.
+
+    Raises:
+        StoreError: the store holds no trials.
+    """
+    return build_report(results).arms
+
+
+def lr_window(context: Context, arm: Arm) -> tuple[float, float] | None:
+    """The ends of the unbroken run of tuned lrs that train, around the arm's best one; None where that one does not."""
+    hard = context.levels.get("hard")
+    lrs = sorted(arm.lr_scores)
+    trains = [normalised(arm.lr_scores[lr], context.chance, hard) > TRAINS_ABOVE for lr in lrs]
+    if arm.lr not in lrs or not trains[lrs.index(arm.lr)]:
+        return None
+    first = last = lrs.index(arm.lr)
+    while first > 0 and trains[first - 1]:
+        first -= 1
+    while last + 1 < len(lrs) and trains[last + 1]:
+        last += 1
+    return lrs[first], lrs[last]
+
+
+def _recommendation(comparison: Comparison) -> dict[str, Any]:
+    leader = comparison.leader
+    tied = [standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)]
+    undecided = [standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)]
+    return {
+        **_place(comparison),
+        "recommended": leader.arm.name if leader else NOTHING,
+        "tied_with": ", ".join(tied),
+        "undecided": ", ".join(undecided),
+        **_measures(comparison, leader),
+        "seeds": _seed_range(comparison.standings),
+        "seeds_to_decide": comparison.seeds_to_decide,
+        "confidence": confidence_grade(comparison),
+        "article_agrees": guideline_agreement(comparison),
+        "in_words": in_words(comparison),
+    }
+
+
+def _arm_row(comparison: Comparison, standing: Standing) -> dict[str, Any]:
+    return {
+        **_place(comparison),
+        "init": standing.arm.name,
+        "verdict": str(standing.verdict),
+        "p_value": standing.p_value,
+        **_measures(comparison, standing),
+        **_interval("loss_auc", standing.loss_auc),
+        "num_diverged": standing.num_diverged,
+        "num_failed": standing.arm.num_failed,
+        "near_chance": standing.near_chance,
+        "cell_id": standing.arm.cell_id,
+    }
+
+
+def _place(comparison: Comparison) -> dict[str, Any]:
+    context = comparison.context
+    return {
+        **context.axes,
+        "context": context.title,
+        "context_id": context.context_id,
+        "lr_rule": context.lr_rule,
+        "level": comparison.level or "loss area",
+        "target": math.nan if comparison.target is None else comparison.target,
+    }
+
+
+def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, Any]:
+    """The shared columns of both tables; missing values without a standing."""
+    missing = Interval(math.nan, math.nan, math.nan, 0.0, 0)
+    window = lr_window(comparison.context, standing.arm) if standing else None
+    low, high = window or (math.nan, math.nan)
+    return {
+        **_interval("success_rate", standing.reached if standing else missing),
+        "num_reached": standing.num_reached if standing else 0,
+        "num_seeds": standing.num_seeds if standing else 0,
+        **_interval("median_steps", standing.steps if standing else missing),
+        **_interval("test_accuracy", standing.accuracy if standing else missing),
+        **_interval("improvement_over_torch_default", (standing.improvement if standing else None) or missing),
+        "best_lr": standing.arm.lr if standing else math.nan,
+        "lr_window_low": low,
+        "lr_window_high": high,
+        "lr_window_decades": round(math.log10(high / low), 2),
+    }
+
+
+def _interval(name: str, interval: Interval) -> dict[str, float]:
+    return {
+        name: interval.estimate,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+        f"{name}_coverage": interval.coverage if interval.exists else math.nan,
+    }
+
+
+def _seed_range(standings: Sequence[Standing]) -> str:
+    counts = sorted({standing.num_seeds for standing in standings})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -1,0 +1,62 @@
+"""The report on the terminal: a table and sentences for each context, within 80 columns."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from initsuite.report.display import Row, arms_for_people, records, summary_line
+from initsuite.report.recommendations import Report
+
+# Short headings and widths: they and the padding add up to less than 80.
+_COLUMNS = {
+    "initializer": ("initializer", 13),
+    "success rate (seeds)": ("reached\n[95 %]", 12),
+    "median steps to target [95 %]": ("median steps\n[95 %]", 15),
+    "test accuracy [95 %]": ("test accuracy\n[95 %]", 15),
+    "best lr": ("lr", 6),
+    "verdict": ("verdict", 13),
+}
+_NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print each context with its arms, best first, then the notes."""
+    console.print(Text(summary_line(report)))
+    keys = ["context", "lr_rule"]
+    arms = dict(tuple(report.arms.groupby(keys, sort=False)))
+    for row in records(report.recommendations):
+        console.print()
+        console.print(Text(f"{row['context']} · {row['lr_rule']}", style="bold"))
+        console.print(_arms_table(arms[(row["context"], row["lr_rule"])], row["recommended"]))
+        console.print(_sentence(row))
+    console.print()
+    console.print(Text(_NOTE, style="dim"))
+    for note in report.notes:
+        console.print(Text(f"Note: {note}", style="yellow"))
+
+
+def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading, width in _COLUMNS.values():
+        table.add_column(heading, max_width=width, overflow="fold")
+    for row in records(arms_for_people(arms)):
+        style = "bold green" if row["initializer"] == recommended else ""
+        table.add_row(*(Text(_narrow(row[name]), style=style) for name in _COLUMNS))
+    return table
+
+
+def _narrow(cell: str) -> str:
+    """An interval and a p-value go to the line below what they belong to."""
+    return cell.replace(" [", "\n[", 1).replace(" (p ", "\n(p ", 1)
+
+
+def _sentence(row: Row) -> Text:
+    return Text.assemble(
+        ("Recommended: ", "bold"),
+        (f"{row['recommended']}. ", "bold green"),
+        f"{row['in_words']} Confidence {row['confidence']}. The article's rule agrees: {row['article_agrees']}.",
+    )

@@ -1,0 +1,138 @@
+"""The comparison of a context as sentences: what a reader should take away, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from initsuite.report.comparison import Comparison, Standing, Verdict
+from initsuite.report.formatting import format_lr, format_names, format_nats, format_p, format_steps
+
+
+def in_words(comparison: Comparison) -> str:
+    """The context in a few sentences."""
+    return " ".join(_sentences(comparison))
+
+
+def confidence_grade(comparison: Comparison) -> str:
+    """How sure the recommendation is: high, moderate, low or none, and why."""
+    scored = [standing for standing in comparison.standings if standing.num_seeds]
+    others = [standing.verdict for standing in scored if standing is not comparison.leader]
+    if not scored:
+        return "none: no scoring trials"
+    if comparison.leader is None:
+        return "none: no initializer trains"
+    if not others:
+        return "none: nothing to compare with"
+    if Verdict.BETTER_WHERE_SHARED in others:
+        return "low: the paired test contradicts the ranking"
+    if Verdict.TOO_FEW_SEEDS in others:
+        return f"low: not enough seeds ({comparison.seeds_to_decide} could decide)"
+    by_area = "" if comparison.level else ", by loss area"
+    num_worse = others.count(Verdict.WORSE)
+    if num_worse == len(others):
+        return f"high: better than every other arm{by_area}"
+    if num_worse:
+        return f"moderate: better than {num_worse} of {len(others)} others{by_area}"
+    return f"low: no difference found{by_area}"
+
+
+def _sentences(comparison: Comparison) -> Iterator[str]:
+    scored = [standing for standing in comparison.standings if standing.num_seeds]
+    if not scored:
+        yield "No scoring trials yet: nothing can be recommended. The same command, run again, makes the missing ones."
+        return
+    if comparison.leader is None:
+        yield f"No initializer trains: {_near_chance(comparison, scored)}."
+        return
+    yield from _about_the_level(comparison)
+    yield f"{_leader_sentence(comparison, comparison.leader)}{_others_near_chance(comparison)}."
+    yield from _about_the_others(comparison, comparison.leader)
+    missing = [standing.arm.name for standing in comparison.of(Verdict.NOT_SCORED)]
+    if missing:
+        yield f"No scoring trials of {format_names(missing)} yet."
+
+
+def _about_the_level(comparison: Comparison) -> Iterator[str]:
+    primary = comparison.context.levels.get("primary")
+    if primary is None:
+        yield "This data set has no frozen target yet: the area under the validation loss ranks the arms."
+    elif comparison.level == "easy":
+        yield f"Nobody reaches the target {primary:g}: the easier level {comparison.target:g} ranks the arms."
+    elif comparison.level is None:
+        yield f"Nobody reaches the target {primary:g} or the easier level: the area under the validation loss ranks."
+
+
+def _leader_sentence(comparison: Comparison, leader: Standing) -> str:
+    if comparison.level is None:
+        return (
+            f"{leader.arm.name} has the smallest loss area, median {format_nats(leader.loss_auc)} nats "
+            f"({_seeds(leader.num_seeds)})"
+        )
+    diverged = f", diverging in {leader.num_diverged}" if leader.num_diverged else ""
+    return f"{leader.arm.name} reaches {_goal(comparison)} {_success(leader)}{diverged}"
+
+
+def _goal(comparison: Comparison) -> str:
+    return f"{'the target' if comparison.level == 'primary' else 'the easier level'} {comparison.target:g}"
+
+
+def _success(standing: Standing) -> str:
+    steps = "" if math.isinf(standing.steps.estimate) else f" (median {_steps_in_words(standing)})"
+    return f"in {standing.num_reached} of {_seeds(standing.num_seeds)}{steps}"
+
+
+def _steps_in_words(standing: Standing) -> str:
+    return format_steps(standing.steps).replace(" [", " steps [", 1)
+
+
+def _others_near_chance(comparison: Comparison) -> str:
+    stuck = [standing for standing in comparison.standings if standing.near_chance and standing.num_seeds]
+    stuck = [standing for standing in stuck if standing is not comparison.leader]
+    return f"; {_near_chance(comparison, stuck)}" if stuck else ""
+
+
+def _near_chance(comparison: Comparison, stuck: Sequence[Standing]) -> str:
+    verb = "stays" if len(stuck) == 1 else "stay"
+    where = "at every learning rate" if comparison.context.is_tuned else f"at lr {format_lr(stuck[0].arm.lr)}"
+    return f"{format_names([standing.arm.name for standing in stuck])} {verb} near chance {where}"
+
+
+def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]:
+    tied = comparison.of(Verdict.NO_DIFFERENCE)
+    if tied:
+        names = format_names([standing.arm.name for standing in tied])
+        p_value = min(standing.p_value for standing in tied)
+        least = "" if len(tied) == 1 else "smallest "
+        yield f"No difference found between {leader.arm.name} and {names} ({least}adjusted {format_p(p_value)})."
+    worse = [standing for standing in comparison.of(Verdict.WORSE) if not standing.near_chance]
+    if worse:
+        listed = "; ".join(_worse(comparison, standing) for standing in worse)
+        p_value = max(standing.p_value for standing in worse)
+        most = "" if len(worse) == 1 else "largest "
+        yield f"Worse than {leader.arm.name} ({most}adjusted {format_p(p_value)}): {listed}."
+    for standing in comparison.of(Verdict.BETTER_WHERE_SHARED):
+        p_value = format_p(standing.p_value)
+        yield f"On the seeds they share, {standing.arm.name} is better on average (adjusted {p_value})."
+    short = comparison.of(Verdict.TOO_FEW_SEEDS)
+    if short:
+        yield _too_few(comparison, leader, short)
+
+
+def _worse(comparison: Comparison, standing: Standing) -> str:
+    measure = f"{format_nats(standing.loss_auc)} nats" if comparison.level is None else _success(standing)
+    return f"{standing.arm.name} {measure}"
+
+
+def _too_few(comparison: Comparison, leader: Standing, short: Sequence[Standing]) -> str:
+    listed = format_names([standing.arm.name for standing in short])
+    needed = comparison.seeds_to_decide
+    return (
+        f"Not enough seeds to tell {leader.arm.name} from {listed} "
+        f"({min(leader.num_seeds, *(standing.num_seeds for standing in short))} of at least {needed}): "
+        f"run the same command with seeds={needed}."
+    )
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed" if count == 1 else f"{count} seeds"

@@ -1,0 +1,158 @@
+"""Comparisons of two arms, and of a leader against each of the others."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+
+from initsuite.stats.intervals import CONFIDENCE, Interval
+
+EXACT_UP_TO = 16
+"""Pairs for which all 2^n sign flips are counted; beyond, they are drawn."""
+MONTE_CARLO_FLIPS = 100_000
+_ROUNDING = 1e-12
+"""Relative: two sums of the same numbers in another order count as equal."""
+_INSIDE = 1e-9
+"""Distance from 0 and 1 at which the search for a bound ends."""
+
+
+def probability_of_improvement(x: ArrayLike, y: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """P(X > Y) + P(X = Y) / 2 over all pairs, with Newcombe's interval.
+
+    The bounds are the roots t of |t - p| = z sqrt(V(t)) with
+    V(t) = t (1 - t) (1 + N (1 - t)/(2 - t) + N t/(1 + t)) / (m n), N = (m + n)/2 - 1.
+    As Wilson's for a proportion, they stay in [0, 1] and have a width even at p = 0 and 1.
+
+    Args:
+        x: [seed], higher is better; infinities are allowed and tie with their equals.
+        y: [seed], higher is better.
+        confidence: between 0 and 1.
+
+    Raises:
+        ValueError: a NaN among the values.
+
+    Example:
+        >>> probability_of_improvement([3, 4], [1, 3]).estimate
+        0.875
+
+    References:
+        R. G. Newcombe, Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2,
+        Statistics in Medicine 25 (2006), method 5.
+    """
+    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if np.isnan(first).any() or np.isnan(second).any():
+        raise ValueError("probability_of_improvement: a NaN in `x` or `y`. Expected numbers. Write a miss as -inf.")
+    m, n = len(first), len(second)
+    if m == 0 or n == 0:
+        return Interval(math.nan, math.nan, math.nan, 0.0, 0)
+    greater = first[:, None] > second[None, :]
+    equal = first[:, None] == second[None, :]
+    estimate = float((greater + 0.5 * equal).mean())
+    low, high = _newcombe(estimate, m, n, confidence)
+    return Interval(estimate, low, high, confidence, min(m, n))
+
+
+def _newcombe(estimate: float, m: int, n: int, confidence: float) -> tuple[float, float]:
+    z_squared = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
+    extra = (m + n) / 2 - 1
+
+    def excess(t: float) -> float:
+        variance = t * (1 - t) * (1 + extra * (1 - t) / (2 - t) + extra * t / (1 + t)) / (m * n)
+        return (t - estimate) ** 2 - z_squared * variance
+
+    # 0 and 1 are roots of V: when the estimate is one of them, look for the other root, inside.
+    low = 0.0 if estimate == 0 else _root(excess, 0.0, min(estimate, 1 - _INSIDE))
+    high = 1.0 if estimate == 1 else _root(excess, max(estimate, _INSIDE), 1.0)
+    return low, high
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    root = optimize.brentq(function, low, high)
+    return float(root)  # pyright: ignore[reportArgumentType]: with full_output it is a pair
+
+
+def sign_flip_test(differences: ArrayLike, *, rng: np.random.Generator) -> float:
+    """Two-sided p-value of "the differences are symmetric about 0", by flipping their signs.
+
+    p = share of the sign patterns s with |sum s_i d_i| >= |sum d_i|: all 2^n of them up to `EXACT_UP_TO` pairs, else
+    (1 + hits) / (1 + `MONTE_CARLO_FLIPS`) of drawn ones. The smallest possible p is 2^(1 - n).
+
+    Args:
+        differences: [seed], of two arms on the same seed; finite, zeros included. None of them gives p = 1.
+        rng: draws the patterns beyond `EXACT_UP_TO` pairs.
+
+    Raises:
+        ValueError: a difference that is not finite.
+
+    Example:
+        >>> sign_flip_test([1, 2, 3, 4, 5, 6], rng=np.random.default_rng(0))
+        0.03125
+
+    References:
+        R. A. Fisher, The Design of Experiments (1935), section 21.
+    """
+    d = np.asarray(differences, dtype=float)
+    if d.ndim != 1 or not np.isfinite(d).all():
+        raise ValueError(
+            f"sign_flip_test: bad `differences`={d.tolist()}. Expected finite numbers, [seed]. "
+            "Count a miss as one evaluation beyond the budget."
+        )
+    threshold = abs(d.sum()) - _ROUNDING * np.abs(d).sum()
+    if len(d) <= EXACT_UP_TO:
+        patterns = np.array(list(itertools.product((1.0, -1.0), repeat=len(d)))).reshape(2 ** len(d), len(d))
+        return float((np.abs(patterns @ d) >= threshold).mean())
+    patterns = rng.choice((1.0, -1.0), size=(MONTE_CARLO_FLIPS, len(d)))
+    hits = int((np.abs(patterns @ d) >= threshold).sum())
+    return (1 + hits) / (1 + MONTE_CARLO_FLIPS)
+
+
+def smallest_p(num_pairs: int) -> float:
+    """The smallest two-sided p-value that `sign_flip_test` can give: 2^(1 - n).
+
+    Example:
+        >>> smallest_p(3), smallest_p(6)
+        (0.25, 0.03125)
+    """
+    return min(1.0, 2.0 ** (1 - num_pairs))
+
+
+def pairs_to_decide(num_comparisons: int, alpha: float = 1 - CONFIDENCE) -> int:
+    """The fewest pairs with which each of a family of comparisons could be claimed after Holm's adjustment.
+
+    Example:
+        >>> pairs_to_decide(1), pairs_to_decide(4)
+        (6, 8)
+    """
+    pairs = 1
+    while num_comparisons * smallest_p(pairs) > alpha:
+        pairs += 1
+    return pairs
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Holm's step-down adjustment: max over j <= i of (m - j + 1) p_(j), at most 1.
+
+    Args:
+        p_values: [comparison], the whole family.
+
+    Returns:
+        [comparison], in the given order; claims at adjusted p <= alpha are wrong with probability at most alpha.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
+
+    References:
+        S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    factors = len(p) - np.arange(len(p))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
+    return adjusted

@@ -1,0 +1,215 @@
+"""The results store: a folder of immutable Parquet parts, appended to by any number of writers.
+
+    <dir>/trials/*.parquet    one row a trial
+    <dir>/curves/*.parquet    one row an evaluation of a trial
+    <dir>/quarantine/         damaged parts, moved here when they are met
+
+A part is written under a temporary name and renamed, its curves before its trials: a trial that is listed has its curve.
+Any tool that reads Parquet reads the store; readers here also drop repeated trials.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from initsuite.errors import StoreError
+from initsuite.spec import Curve, Status
+
+TRIALS = pa.schema(
+    {
+        "trial_id": pa.string(),
+        "cell_id": pa.string(),
+        "context_id": pa.string(),
+        "dataset": pa.string(),
+        "model": pa.string(),
+        "activation": pa.string(),
+        "init": pa.string(),
+        "optimizer": pa.string(),
+        "lr": pa.float64(),
+        "seed": pa.int64(),
+        "stage": pa.string(),
+        "status": pa.string(),
+        "error": pa.string(),
+        "steps_to_easy": pa.float64(),
+        "steps_to_target": pa.float64(),
+        "steps_to_hard": pa.float64(),
+        "epochs_to_easy": pa.float64(),
+        "epochs_to_target": pa.float64(),
+        "epochs_to_hard": pa.float64(),
+        "loss_auc": pa.float64(),
+        "setup_s": pa.float64(),
+        "final_val_accuracy": pa.float64(),
+        "best_val_accuracy": pa.float64(),
+        "test_accuracy": pa.float64(),
+        "diverged_at": pa.float64(),
+        "wall_s": pa.float64(),
+        "stack_size": pa.int64(),
+        "device": pa.string(),
+        "protocol": pa.string(),
+        "protocol_version": pa.int64(),
+        "experiment": pa.string(),
+        "torch_version": pa.string(),
+        "commit": pa.string(),
+        "dirty": pa.bool_(),
+        "config": pa.string(),
+        "written_at": pa.string(),
+    }
+)
+"""Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas."""
+
+CURVES = pa.schema(
+    {
+        "trial_id": pa.string(),
+        "step": pa.int64(),
+        "train_loss": pa.float64(),
+        "val_loss": pa.float64(),
+        "val_accuracy": pa.float64(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a store holds.
+
+    Attributes:
+        trials: one row a trial, columns of `TRIALS`; a repeated trial appears once.
+        curves: one row an evaluation, columns of `CURVES`, of the trials in `trials`, by trial and step.
+        damaged: parts that could not be read.
+    """
+
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    damaged: list[Path] = field(default_factory=list)
+
+
+class Store:
+    """Append-only access to a results folder, which is made when it is missing.
+
+    Raises:
+        StoreError: the folder cannot be made or written.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        try:
+            for kind in ("trials", "curves"):
+                (self.directory / kind).mkdir(parents=True, exist_ok=True)
+            probe = self.directory / f".writable-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"store: cannot write to `results_dir`={str(self.directory)!r}: {error.strerror}. "
+                "Expected a folder that can be made and written. Choose another with results_dir=DIR."
+            ) from error
+
+    def append(self, rows: Sequence[Mapping[str, Any]], curves: Mapping[str, Curve]) -> None:
+        """Store finished trials with their curves.
+
+        Args:
+            rows: one mapping a trial with the columns of `TRIALS`; `written_at` is added.
+            curves: by trial_id.
+        """
+        now = datetime.now(UTC).isoformat()
+        columns = [
+            {"trial_id": trial_id, **{name: getattr(curve, name).tolist() for name in CURVES.names[1:]}}
+            for trial_id, curve in curves.items()
+        ]
+        long = [
+            dict(zip(CURVES.names, (entry["trial_id"], *values), strict=True))
+            for entry in columns
+            for values in zip(*(entry[name] for name in CURVES.names[1:]), strict=True)
+        ]
+        part = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
+        self._write("curves", part, long, CURVES)
+        self._write("trials", part, [{**row, "written_at": now} for row in rows], TRIALS)
+
+    def read(self) -> Results:
+        return _read(self.directory)
+
+    def _write(self, kind: str, part: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+        target = self.directory / kind / part
+        temporary = target.with_suffix(".tmp")
+        try:
+            table = pa.Table.from_pandas(pd.DataFrame(rows, columns=schema.names), schema=schema, preserve_index=False)
+            pq.write_table(table, temporary)
+            os.replace(temporary, target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"store: cannot write `{target}`: {error.strerror or error}. "
+                "Expected room and permission. What was stored before is intact: free the disk and run the command again."
+            ) from error
+
+
+def load_results(directory: str | Path = "results") -> Results:
+    """Read a results store into pandas.
+
+    Example:
+        results = initsuite.load_results("results")
+        results.trials.query("stage == 'score'").groupby("init").test_accuracy.mean()
+
+    Raises:
+        StoreError: the folder is not a results store.
+    """
+    directory = Path(directory)
+    if not (directory / "trials").is_dir():
+        raise StoreError(
+            f"load_results: no results store at `directory`={str(directory)!r}. Expected a folder with trials/ and "
+            "curves/. Make one with: python -m initsuite.train results_dir=DIR"
+        )
+    return _read(directory)
+
+
+def _read(directory: Path) -> Results:
+    damaged: list[Path] = []
+    trials = _drop_repeats(_read_parts(directory, "trials", TRIALS, damaged))
+    curves = _read_parts(directory, "curves", CURVES, damaged)
+    curves = curves.drop_duplicates(["trial_id", "step"])
+    lost = (trials.status != Status.FAILED) & ~trials.trial_id.isin(curves.trial_id)  # in a damaged part
+    trials = trials[~lost].reset_index(drop=True)
+    known = curves.trial_id.isin(trials.trial_id)
+    curves = curves[known].sort_values(["trial_id", "step"], ignore_index=True)
+    return Results(trials, curves, damaged)
+
+
+def _read_parts(directory: Path, kind: str, schema: pa.Schema, damaged: list[Path]) -> pd.DataFrame:
+    tables = []
+    for part in sorted((directory / kind).glob("*.parquet")):
+        try:
+            tables.append(pq.read_table(part, schema=schema))
+        except (pa.ArrowException, OSError) as error:
+            damaged.append(_quarantine(part, directory, error))
+    return pa.concat_tables(tables or [schema.empty_table()]).to_pandas()
+
+
+def _quarantine(part: Path, directory: Path, error: Exception) -> Path:
+    place = directory / "quarantine" / f"{part.parent.name}-{part.name}"
+    try:
+        place.parent.mkdir(exist_ok=True)
+        os.replace(part, place)
+    except OSError:  # a store that is read-only here: leave the part where it is
+        place = part
+    warnings.warn(f"store: damaged part `{place}` is left out: {error}. Its trials will be run again.", stacklevel=4)
+    return place
+
+
+def _drop_repeats(trials: pd.DataFrame) -> pd.DataFrame:
+    """One row a trial: the first that did not fail, else the last failure."""
+    failed = trials.status == Status.FAILED
+    good = trials[~failed].sort_values("written_at").drop_duplicates("trial_id", keep="first")
+    bad = trials[failed & ~trials.trial_id.isin(good.trial_id)].sort_values("written_at")
+    bad = bad.drop_duplicates("trial_id", keep="last")
+    return pd.concat([good, bad] if len(bad) else [good]).sort_values(["written_at", "trial_id"], ignore_index=True)

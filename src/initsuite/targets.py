@@ -1,0 +1,108 @@
+"""The script that freezes the target levels of a data set. Run once a data set, by a maintainer.
+
+    python -m initsuite.targets digits
+
+It trains {he, xavier, torch_default} on the default model of the data set, as protocol.md fixes it, takes the best arm by
+its median best validation accuracy, and writes easy, primary and hard = 80, 95, 100 % of the way from chance to there
+into conf/dataset/<name>.yaml, with the evidence beside the data code as a record. Test data is not read for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pandas as pd
+
+from initsuite.app import raise_if_failed, run_cells
+from initsuite.config import build
+from initsuite.groups import conf_dir
+from initsuite.provenance import provenance
+from initsuite.spec import PROTOCOL_VERSION, Stage
+from initsuite.store import load_results
+
+ARMS = ("he", "xavier", "torch_default")
+SHARES = {"easy": 0.80, "primary": 0.95, "hard": 1.00}
+RECORDS = Path(__file__).parent / "data" / "targets"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m initsuite.targets", description="Freeze the target levels.")
+    parser.add_argument("dataset", help="a name of conf/dataset")
+    parser.add_argument("--results-dir", help="store of the deriving trials (default: results/targets-DATASET)")
+    arguments = parser.parse_args()
+    record = derive(arguments.dataset, arguments.results_dir or f"results/targets-{arguments.dataset}")
+    write(arguments.dataset, record)
+    print(json.dumps(record, indent=2))
+
+
+def derive(dataset: str, results_dir: str) -> dict[str, Any]:
+    """Train the arms, or read them from the store, and compute the levels.
+
+    Returns:
+        The record: levels, the winning arm, the accuracies behind it, and the code that made them.
+    """
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        shared = [f"dataset={dataset}", f"results_dir={results_dir}", "experiment_name=targets", "tracking=disabled"]
+        built = [build(hydra.compose("config", overrides=[f"init={arm}", *shared])) for arm in ARMS]
+    jobs, settings = [job for job, _ in built], built[0][1]
+    outcome = run_cells(jobs, settings)
+    raise_if_failed(outcome, settings)
+    trials = load_results(results_dir).trials
+    chance = jobs[0].cell.yardstick.chance
+    cells = {job.cell.cell_id: job.cell.axes["init"] for job in jobs}
+    score = trials[trials.cell_id.isin(cells) & (trials.stage == Stage.SCORE)]
+    return {
+        **levels_from({cells[str(key)]: arm for key, arm in score.groupby("cell_id")}, chance),
+        "dataset": dataset,
+        "model": jobs[0].cell.axes["model"],
+        "optimizer": jobs[0].cell.axes["optimizer"],
+        "max_steps": jobs[0].cell.workload.max_steps,
+        "batch_size": jobs[0].cell.workload.batch_size,
+        "protocol_version": PROTOCOL_VERSION,
+        **provenance(),
+    }
+
+
+def levels_from(arms: dict[str, pd.DataFrame], chance: float) -> dict[str, Any]:
+    """Levels from the scoring trials of each arm, rounded down to 4 digits.
+
+    Args:
+        arms: by name, with the columns lr, seed and best_val_accuracy.
+        chance: accuracy of a constant guess.
+    """
+    medians = {name: float(arm.best_val_accuracy.median()) for name, arm in arms.items()}
+    best = max(medians, key=lambda name: medians[name])
+    levels = {
+        name: math.floor((chance + share * (medians[best] - chance)) * 1e4 + 1e-6) / 1e4
+        for name, share in SHARES.items()
+    }
+    return {
+        "levels": levels,
+        "chance": chance,
+        "best_arm": best,
+        "median_best_val_accuracy": medians,
+        "lr": {name: sorted(set(arm.lr)) for name, arm in arms.items()},
+        "best_val_accuracy": {name: arm.sort_values("seed").best_val_accuracy.tolist() for name, arm in arms.items()},
+    }
+
+
+def write(dataset: str, record: dict[str, Any]) -> None:
+    """Put the levels into the configuration of the data set and the record beside the data code."""
+    RECORDS.mkdir(exist_ok=True)
+    (RECORDS / f"{dataset}.json").write_text(json.dumps(record, indent=2) + "\n")
+    path = conf_dir() / "dataset" / f"{dataset}.yaml"
+    levels = ", ".join(f"{name}: {level}" for name, level in record["levels"].items())
+    text, count = re.subn(r"^levels: \{.*?\}", f"levels: {{{levels}}}", path.read_text(), flags=re.MULTILINE)
+    if count != 1:
+        raise RuntimeError(f"targets: no line `levels: {{...}}` in {path}")
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

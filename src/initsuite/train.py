@@ -1,0 +1,90 @@
+"""The training door: `python -m initsuite.train`. See `--help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from initsuite.app import TrialsFailed, raise_if_failed, run_cells
+from initsuite.config import build
+from initsuite.errors import InitsuiteError, bad_value, unknown_choice
+from initsuite.groups import conf_dir
+
+
+class Refused(BaseException):
+    """Carries an error out of a single Hydra run, which would print its overrides above any other exception."""
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+def train(cfg: DictConfig) -> float:
+    """Train one cell; returns its score, so that a sweeper can optimise it."""
+    try:
+        job, settings = build(cfg)
+        outcome = run_cells([job], settings)
+        raise_if_failed(outcome, settings)
+    except InitsuiteError as error:
+        if HydraConfig.get().mode == RunMode.RUN:
+            raise Refused from error
+        raise
+    return outcome.scores[0]
+
+
+def main() -> None:
+    """Run, and end with an exit code that tells: 0 good, 1 some trials failed, 2 bad input, 130 interrupted."""
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors shall reach us instead of Hydra's printer
+    try:
+        train()
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is complete is stored; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except (Exception, Refused) as raised:
+        error = raised.__cause__ if isinstance(raised, Refused) else raised
+        message = _explain(error)
+        if wants_traceback or message is None:
+            raise
+        print(message, file=sys.stderr)
+        sys.exit(1 if isinstance(error, TrialsFailed) else 2)
+
+
+def _explain(error: BaseException | None) -> str | None:
+    """One short block for an error that the user can mend; None for a defect of ours."""
+    cause = error if isinstance(error, OmegaConfBaseException) else getattr(error, "__cause__", None)
+    if isinstance(error, InitsuiteError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, got = str(error.missing_cfg_file).rpartition("/")
+        return str(unknown_choice("config", group, got, error.options))
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        return _unknown_key(cause.full_key)
+    if isinstance(cause, OmegaConfBaseException):
+        key = cause.full_key or "?"
+        return f"config: bad value for `{key}`: {str(cause.msg or cause).splitlines()[0]}."
+    if isinstance(error, HydraException):
+        return f"config: {error}"
+    if isinstance(error, OSError) and error.filename:
+        expected = f"a folder that can be written ({error.strerror})"
+        return str(bad_value("store", "results_dir", str(error.filename), expected, "Choose another: results_dir=DIR"))
+    return None
+
+
+def _unknown_key(full_key: str) -> str:
+    """The error for a key that does not exist, with the keys that stand beside the place."""
+    parent, _, name = full_key.rpartition(".")
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        default = hydra.compose("config")
+    node = OmegaConf.select(default, parent) if parent else default
+    known = [str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else []
+    message = str(unknown_choice("config", "key", full_key, [f"{parent}.{key}" if parent else key for key in known]))
+    return f"{message} An option that a class takes but its file lacks is added with +{full_key}=VALUE."
+
+
+if __name__ == "__main__":
+    main()

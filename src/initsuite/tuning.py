@@ -1,0 +1,135 @@
+"""The learning-rate rule of the protocol: what an lr scores, which one an arm gets, when a grid is extended.
+
+Pure functions of the stored tuning trials, so that training and report always make the same choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from initsuite.errors import bad_value
+from initsuite.spec import Status
+
+FIRST_TUNING_SEED = 10_000
+"""Tuning seeds count from here, scoring seeds from 0: they never meet."""
+
+TRAINS_ABOVE = 0.1
+"""A normalised score above this counts as training (chance 0, the hard level 1)."""
+MAX_EXTENSIONS = 2
+"""How many values a grid may grow by at each edge."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How many seeds a comparison has, and where its learning rates come from.
+
+    Attributes:
+        name: smoke, quick, standard, strict (tuned) or fixed; part of no id.
+        tuning_seeds: trials at each lr of the grid; 0 = nothing is tuned and `lr` is used.
+        scoring_seeds: trials at the chosen lr.
+        lr: of all arms, where nothing is tuned.
+    """
+
+    name: str
+    tuning_seeds: int
+    scoring_seeds: int
+    lr: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.scoring_seeds < 1:
+            raise bad_value("protocol", "seeds", self.scoring_seeds, "a whole number of scoring seeds from 1")
+        if not 0 <= self.tuning_seeds < FIRST_TUNING_SEED:
+            raise bad_value("protocol", "tuning_seeds", self.tuning_seeds, "a whole number from 0")
+        if self.scoring_seeds > FIRST_TUNING_SEED:
+            raise bad_value("protocol", "seeds", self.scoring_seeds, f"at most {FIRST_TUNING_SEED} scoring seeds")
+        if self.is_tuned and self.lr is not None:
+            raise bad_value(
+                "protocol",
+                "optimizer.lr",
+                self.lr,
+                f"no lr under protocol={self.name}, which tunes it",
+                "Train at one lr with: protocol=fixed optimizer.lr=" + str(self.lr),
+            )
+        if not self.is_tuned and self.lr is None:
+            raise bad_value("protocol", "optimizer.lr", None, "a learning rate", "Add, for example: optimizer.lr=0.1")
+        if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):
+            raise bad_value("protocol", "optimizer.lr", self.lr, "a finite number above 0")
+
+    @property
+    def is_tuned(self) -> bool:
+        return self.tuning_seeds > 0
+
+
+def normalised(score: float, chance: float, hard: float | None) -> float:
+    """A score on the scale chance 0, hard level 1 (a perfect score where no level is frozen)."""
+    return (score - chance) / ((1.0 if hard is None else hard) - chance)
+
+
+def lr_scores(tune: pd.DataFrame, chance: float) -> dict[float, float]:
+    """Mean final validation score of each lr over its tuning seeds, a diverged trial counting as chance.
+
+    Args:
+        tune: tuning trials of one cell, with columns lr, status, final_val_accuracy; failed ones are left out.
+        chance: score of a constant guess.
+    """
+    done = tune[tune.status != Status.FAILED]
+    score = done.final_val_accuracy.where(done.status == Status.DONE, chance)
+    return {float(lr): float(mean) for lr, mean in score.groupby(done.lr).mean().items()}
+
+
+def centre(grid: Sequence[float]) -> float:
+    """The middle value of a grid (the lower of the two where it is even)."""
+    return sorted(grid)[(len(grid) - 1) // 2]
+
+
+def best_lr(scores: Mapping[float, float], grid: Sequence[float], chance: float, hard: float | None) -> float:
+    """The lr an arm is scored at.
+
+    Args:
+        scores: by lr, as `lr_scores` gives them.
+        grid: the configured grid, not extended; its centre breaks ties and serves an arm that trains at no lr.
+        chance: score of a constant guess.
+        hard: the frozen hard level, None where there is none.
+    """
+    middle = centre(grid)
+    trained = {lr: score for lr, score in scores.items() if normalised(score, chance, hard) > TRAINS_ABOVE}
+    if not trained:
+        return middle
+    return min(trained, key=lambda lr: (-trained[lr], abs(math.log(lr / middle)), lr))
+
+
+def extended_grid(
+    grid: Sequence[float], arms: Sequence[Mapping[float, float]], chance: float, hard: float | None
+) -> list[float]:
+    """The grid all arms of a context must be tuned on, given the scores known so far.
+
+    It holds the configured grid, every lr out of its range that an arm was already tuned at, and one more value at each
+    edge that is the best lr of an arm that trains there, up to `MAX_EXTENSIONS` values an edge. Call again after
+    training the new ones until nothing is added.
+
+    Args:
+        grid: the configured grid, evenly spaced on a log scale.
+        arms: `lr_scores` of each arm of the context.
+    """
+    base = sorted(grid)
+    known = sorted({*base, *(lr for scores in arms for lr in scores if not base[0] <= lr <= base[-1])})
+    if len(base) < 2:
+        return known
+    ratio = (base[-1] / base[0]) ** (1 / (len(base) - 1))
+    below, above = (sum(lr < base[0] for lr in known), sum(lr > base[-1] for lr in known))
+    for edge, used, beyond in (
+        (known[0], below, base[0] / ratio ** (below + 1)),
+        (known[-1], above, base[-1] * ratio ** (above + 1)),
+    ):
+        wanted = any(
+            best_lr(scores, grid, chance, hard) == edge
+            and normalised(scores.get(edge, chance), chance, hard) > TRAINS_ABOVE
+            for scores in arms
+        )
+        if wanted and used < MAX_EXTENSIONS:
+            known.append(float(f"{beyond:.3g}"))
+    return sorted(known)

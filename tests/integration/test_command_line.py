@@ -1,0 +1,163 @@
+"""What a person types, and what they see when it is wrong. Run in a folder that is not the repository."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import initsuite
+
+QUICK = ["max_steps=40", "eval_every=20", "protocol=smoke", "optimizer.lr_grid=[0.03,0.1]"]
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run `python -m initsuite.MODULE ARGUMENTS` from an empty folder with no W&B account."""
+
+    def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
+        environment |= {"HOME": str(tmp_path / "home"), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+        (tmp_path / "home").mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, "-m", f"initsuite.{module}", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+BAD = {
+    "unknown initializer": (["init=foo"], ["`init`='foo'", "he, ", "orthogonal", "zero"]),
+    "unknown initializer in a sweep": (["-m", "init=he,foo"], ["`init`='foo'", "xavier"]),
+    "depth 0": (["model.depth=0"], ["depth", "0"]),
+    "depth 0 in a sweep": (["-m", "model.depth=2,0"], ["depth", "0"]),
+    "lr 0": (["protocol=fixed", "optimizer.lr=0"], ["`optimizer.lr`=0", "above 0"]),
+    "lr below 0": (["protocol=fixed", "optimizer.lr=-0.1"], ["`optimizer.lr`=-0.1", "above 0"]),
+    "lr below 0 in the grid": (["optimizer.lr_grid=[0.1,-1]"], ["lr_grid", "above 0"]),
+    "lr under a tuning protocol": (["optimizer.lr=0.1"], ["protocol=fixed optimizer.lr=0.1"]),
+    "fixed without lr": (["protocol=fixed"], ["optimizer.lr=0.1"]),
+    "no seeds": (["seeds=0"], ["`seeds`=0", "from 1"]),
+    "no steps": (["max_steps=0"], ["`max_steps`=0", "from 1"]),
+    "a word for a number": (["max_steps=many"], ["`max_steps`", "many"]),
+    "a key with a typo": (["optimizer.momentun=0.5"], ["optimizer.momentun", "Did you mean `optimizer.momentum`?"]),
+    "a top-level key with a typo": (["sed=3"], ["sed", "Did you mean `seeds`?"]),
+    "a group with a typo": (["inti=he"], ["inti", "Did you mean `init`?"]),
+    "an option the class lacks": (["+init.gian=2"], ["gian", "Did you mean `gain`?"]),
+    "a bad option": (["init.gain=-1"], ["gain", "-1"]),
+    "custom without a class": (["init=custom"], ["init._target_=mypkg.MyClass"]),
+    "a class that is not there": (["init=custom", "init._target_=nowhere.Init"], ["nowhere", "importable"]),
+    "no such device": (["device=cuda:99"], ["cuda:99", "device=auto"]),
+    "not a device": (["device=gpu"], ["'gpu'", "cuda"]),
+    "a batch larger than the data": (["batch_size=100000"], ["`batch_size`=100000", "1,197"]),
+    "an override without a value": (["init"], ["init"]),
+    "a swept results_dir": (["-m", "results_dir=a,b"], ["results_dir", "Start one command for each value"]),
+    "an unknown tracking mode": (["tracking.mode=of"], ["mode", "offline"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_input_gets_one_clear_block(command, tmp_path, case) -> None:
+    arguments, expected = BAD[case]
+    done = command("train", *arguments)
+    assert done.returncode == 2, done.stderr
+    for words in expected:
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 6
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.slow
+def test_a_truncated_data_file_is_named(command, tmp_path) -> None:
+    for part, magic, count in (("train", 2051, 60), ("t10k", 2051, 10)):
+        header = magic.to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in (count, 28, 28))
+        pixels = bytes(784 * count - 1000 * (part == "t10k"))
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels))
+        labels = (2049).to_bytes(4, "big") + count.to_bytes(4, "big") + bytes(i % 10 for i in range(count))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    done = command("train", "dataset=fashion_mnist", f"data_dir={tmp_path}", "batch_size=8")
+    assert done.returncode == 2, done.stderr
+    assert "t10k-images-idx3-ubyte" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_a_store_that_cannot_be_written_is_named(command, tmp_path, sweep) -> None:
+    (tmp_path / "taken").write_text("a file")
+    done = command("train", *sweep, "results_dir=taken/store", *QUICK)
+    assert done.returncode == 2, done.stderr
+    assert "taken" in done.stderr
+    assert "results_dir=DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_one_cell_and_then_its_report(command, tmp_path) -> None:
+    done = command("train", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "wandb leet" in done.stdout
+    assert "wandb sync" in done.stdout
+    assert "3 trials" in done.stdout
+    assert not done.stderr
+    again = command("train", *QUICK)
+    assert again.returncode == 0, again.stderr
+    assert "already stored" in again.stdout
+    report = command("report", "results")
+    assert report.returncode == 0, report.stderr
+    assert "digits" in report.stdout
+    assert (tmp_path / "results" / "report" / "recommendations.csv").is_file()
+
+
+@pytest.mark.slow
+def test_stock_launchers_give_the_same_trials(command, tmp_path) -> None:
+    sweep = ["-m", "init=he,zero", "tracking=disabled", *QUICK]
+    for launcher in ("initsuite", "basic", "joblib"):
+        done = command("train", *sweep, f"hydra/launcher={launcher}", f"results_dir={launcher}")
+        assert done.returncode == 0, done.stderr
+    ours, *others = (
+        initsuite.load_results(tmp_path / launcher).trials.set_index("trial_id").sort_index()
+        for launcher in ("initsuite", "basic", "joblib")
+    )
+    for other in others:
+        assert other.index.equals(ours.index)
+        assert other.loss_auc.to_numpy() == pytest.approx(ours.loss_auc.to_numpy(), rel=1e-4)  # float32, 40 steps
+
+
+@pytest.mark.slow
+def test_failed_trials_end_with_a_table_and_exit_code_1(command, tmp_path) -> None:
+    (tmp_path / "mine.py").write_text("class Init:\n    def __call__(self, spec, generator):\n        1 / 0\n")
+    done = command("train", "-m", "init=custom,he", "init._target_=mine.Init", *QUICK)
+    assert done.returncode == 2  # `he` cannot have another class: the sweep says so before training
+    done = command("train", "init=custom", "init._target_=mine.Init", "tracking=disabled", *QUICK)
+    assert done.returncode == 1, done.stderr
+    assert "trials failed" in done.stdout
+    assert "ZeroDivisionError" in done.stdout
+    assert "tries the failed ones again" in done.stderr
+    assert "Traceback" not in done.stderr
+    errors = initsuite.load_results(tmp_path / "results").trials.error
+    assert errors.str.contains("1 / 0").all()
+
+
+@pytest.mark.slow
+def test_help_is_worth_reading(command) -> None:
+    done = command("train", "--help")
+    assert done.returncode == 0
+    for words in ("zero", "orthogonal", "protocol: ", "seeds=N", "python -m initsuite.train -m init=", "--cfg job"):
+        assert words in done.stdout
+    assert all(len(line) <= 120 for line in done.stdout.splitlines())
+
+
+def test_every_experiment_is_a_diff_that_composes(make_job) -> None:
+    for path in sorted((Path(__file__).parents[2] / "conf" / "experiment").glob("*.yaml")):
+        assert path.read_text().startswith("# @package _global_")
+        assert make_job(f"experiment={path.stem}")

@@ -1,0 +1,468 @@
+"""The report from planted stores: each sentence has a case that must make it, and the files are read back."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from initsuite.errors import StoreError
+from initsuite.report import arms_table, recommend_table
+from initsuite.report.__main__ import main
+from initsuite.report.recommendations import build_report
+from initsuite.spec import PROTOCOL_VERSION, Curve, short_hash
+from initsuite.store import Store
+
+GRID = [0.01, 0.0316, 0.1, 0.316, 1.0]
+LEVELS = {"easy": 0.7, "primary": 0.84, "hard": 0.88}
+CHANCE = 0.1
+TRAINS = {0.01: 0.5, 0.0316: 0.8, 0.1: 0.85, 0.316: 0.84, 1.0: 0.1}
+"""Final validation accuracy by lr of an arm that trains: best at 0.1, window 0.01 to 0.316."""
+STUCK = dict.fromkeys(GRID, 0.11)
+MISS, DIVERGED, FAILED = math.inf, -1.0, -2.0
+"""Fates of a seed beside a number of steps to the target."""
+FILES = ["recommendations.html", "recommendations.md", "recommendations.csv", "arms.csv"]
+FILES += [f"{name}.{kind}" for name in ("curves", "steps_to_target") for kind in ("png", "pdf")]
+
+
+class Planter:
+    """Writes the trials of one context into a store, as training would."""
+
+    def __init__(self, store: Store, **changes: Any) -> None:
+        self.store = store
+        self.axes = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "optimizer": "sgd"}
+        self.axes |= {name: value for name, value in changes.items() if name in self.axes}
+        self.config: dict[str, Any] = {
+            "dataset": {"name": "digits", "chance": CHANCE, "levels": LEVELS},
+            "model": {"name": "mlp", "depth": 2, "width": 64},
+            "activation": {"name": self.axes["activation"]},
+            "optimizer": {"name": "sgd", "lr_grid": GRID},
+            "batch_size": 64,
+            "max_steps": 600,
+            "eval_every": 20,
+        }
+        self.config |= {name: value for name, value in changes.items() if name in self.config and name not in self.axes}
+        if "levels" in changes:
+            self.config["dataset"] = {**self.config["dataset"], "levels": changes["levels"]}
+        if "depth" in changes:
+            self.config["model"] = {**self.config["model"], "depth": changes["depth"]}
+        self.context_id = short_hash([self.axes, self.config])
+        self.origin = {"protocol": "standard", "protocol_version": PROTOCOL_VERSION, "commit": "a" * 40, "dirty": False}
+
+    def arm(
+        self,
+        init: str,
+        fates: Sequence[float],
+        tune: Mapping[float, float] | None = TRAINS,
+        lr: float = 0.1,
+        easy: bool = True,
+        options: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
+        """Tuning trials with these final accuracies by lr, and a scoring trial a seed with these fates."""
+        origin = {**self.origin, **changes}
+        cell = short_hash([self.context_id, init, options])
+        shared = {**self.axes, **origin, "init": init, "cell_id": cell, "context_id": self.context_id}
+        shared |= {"experiment": "", "torch_version": "2.13", "device": "cpu", "stack_size": 5, "setup_s": 0.01}
+        shared["config"] = json.dumps({**self.config, "init": {"name": init, **(options or {})}})
+        rows, curves = [], {}
+        for tuned_lr, accuracy in (tune or {}).items():
+            row = {
+                **shared,
+                "lr": tuned_lr,
+                "seed": 10_000,
+                "stage": "tune",
+                **self._result(600 * (accuracy < 0.84), True),
+            }
+            rows.append({**row, "final_val_accuracy": accuracy})
+        for seed, fate in enumerate(fates):
+            rows.append({**shared, "lr": lr, "seed": seed, "stage": "score", **self._result(fate, easy)})
+        for row in rows:
+            row["trial_id"] = short_hash([cell, row["lr"], row["seed"], row["stage"], row["protocol_version"]])
+            curves[row["trial_id"]] = self._curve(row)
+        self.store.append(rows, curves)
+
+    def _result(self, fate: float, easy: bool) -> dict[str, Any]:
+        nothing = {"steps_to_target": None, "steps_to_easy": None, "diverged_at": None, "wall_s": 0.5, "error": ""}
+        if fate == FAILED:
+            return {**nothing, "status": "failed", "error": "Traceback\nValueError: planted"}
+        if fate == DIVERGED:
+            return {**nothing, "status": "diverged", "diverged_at": 30.0, "loss_auc": 2.302}
+        if fate == MISS:
+            score = 0.75 if easy else 0.12
+            found = {"steps_to_easy": 400.0 if easy else None, "loss_auc": 1.0 if easy else 2.3}
+        else:
+            score = 0.86 - fate / 1e5
+            found = {"steps_to_easy": fate / 2, "steps_to_target": fate, "loss_auc": 0.3 + fate / 1e3}
+        return {**nothing, **found, "status": "done", "final_val_accuracy": score, "test_accuracy": score - 0.01}
+
+    def _curve(self, row: Mapping[str, Any]) -> Curve:
+        step = np.arange(20, 601, 20)
+        if row["status"] == "failed":
+            return Curve(step[:0], *(np.empty(0),) * 3)
+        goal = row.get("final_val_accuracy") or 0.5
+        half = (row.get("steps_to_target") or 300.0) / 3
+        accuracy = CHANCE + (goal - CHANCE) * step / (step + half)
+        if row["status"] == "diverged":
+            accuracy = np.where(step < 30, accuracy, np.nan)
+        return Curve(step, 2.3 - 2 * accuracy, 2.3 - 2 * accuracy, accuracy)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def only_row(store: Store) -> pd.Series:
+    table = recommend_table(store.read())
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def arm_row(store: Store, init: str) -> pd.Series:
+    return arms_table(store.read()).set_index("init").loc[init]
+
+
+def clear_winner(store: Store, num_seeds: int = 10) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100 + 20 * (seed % 3) for seed in range(num_seeds)])
+    planter.arm("torch_default", [300 + 20 * (seed % 4) for seed in range(num_seeds)])
+    planter.arm("zero", [MISS] * num_seeds, STUCK, easy=False)
+
+
+def test_a_clear_winner(store: Store) -> None:
+    clear_winner(store)
+    row = only_row(store)
+    assert row.in_words == (
+        "he reaches the target 0.84 in 10 of 10 seeds (median 120 steps [100, 140]); zero stays near chance at every "
+        "learning rate. Worse than he (adjusted p = 0.0039): torch_default in 10 of 10 seeds (median 320 steps "
+        "[300, 360])."
+    )
+    assert (row.recommended, row.tied_with, row.seeds) == ("he", "", "10")
+    assert row.confidence == "high: better than every other arm"
+    assert row.article_agrees == "yes, he"
+    assert (row.best_lr, row.lr_window_low, row.lr_window_high, row.lr_window_decades) == (0.1, 0.01, 0.316, 1.5)
+    assert row.improvement_over_torch_default == 1
+    # Clopper-Pearson for 10 of 10: the lower bound is (alpha / 2)^(1 / 10).
+    assert row.success_rate_low == pytest.approx(0.025**0.1)
+
+
+def test_ties_are_an_answer(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100, 140, 120, 160, 100, 140, 120, 160, 120, 140])
+    planter.arm("orthogonal", [140, 100, 160, 120, 140, 100, 160, 120, 140, 160])
+    row = only_row(store)
+    assert row.recommended == "he"
+    assert row.tied_with == "orthogonal"
+    assert row.confidence == "low: no difference found"
+    assert "No difference found between he and orthogonal (adjusted p = " in row.in_words
+    assert math.isnan(row.improvement_over_torch_default)
+
+
+def test_few_seeds_claim_nothing(store: Store) -> None:
+    clear_winner(store, num_seeds=3)
+    row = only_row(store)
+    # Two comparisons: 2 * 2^(1 - n) <= 0.05 from n = 7 on.
+    assert row.seeds_to_decide == 7
+    assert "Not enough seeds to tell he from torch_default and zero (3 of at least 7): " in row.in_words
+    assert row.in_words.endswith("run the same command with seeds=7.")
+    assert row.confidence == "low: not enough seeds (7 could decide)"
+    assert math.isnan(row.median_steps_low)
+
+
+def test_misses_are_infinite_and_stay_in(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 8)
+    planter.arm("xavier", [200, 220, 240, MISS, MISS, MISS, MISS, MISS])
+    row = arm_row(store, "xavier")
+    assert (row.num_reached, row.median_steps, row.median_steps_low) == (3, math.inf, 200)
+    assert row.verdict == "worse"
+    assert "Worse than he (adjusted p = 0.0078): xavier in 3 of 8 seeds." in only_row(store).in_words
+
+
+def test_a_diverged_trial_counts_as_chance(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100, 100, DIVERGED, DIVERGED])
+    row = arm_row(store, "he")
+    assert row.num_diverged == 2
+    assert row.test_accuracy == pytest.approx((2 * (0.86 - 0.001 - 0.01) + 2 * CHANCE) / 4)
+    assert "he reaches the target 0.84 in 2 of 4 seeds, diverging in 2." in only_row(store).in_words
+    assert only_row(store).confidence == "none: nothing to compare with"
+
+
+def test_nobody_reaches_the_target(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [MISS] * 6)
+    planter.arm("xavier", [MISS] * 6, easy=False)
+    row = only_row(store)
+    assert (row.level, row.target, row.recommended) == ("easy", 0.7, "he")
+    assert row.in_words.startswith(
+        "Nobody reaches the target 0.84: the easier level 0.7 ranks the arms. he reaches the"
+    )
+    assert row.median_steps == 400
+
+
+def test_nobody_reaches_the_easier_level(store: Store) -> None:
+    planter = Planter(store, levels={"easy": 0.9, "primary": 0.95, "hard": 0.99})
+    planter.arm("he", [MISS] * 6)
+    for other in ("xavier", "orthogonal"):
+        planter.arm(other, [MISS] * 6, easy=False)
+    frame = store.read()
+    frame.trials["steps_to_easy"] = np.nan
+    row = recommend_table(frame).iloc[0]
+    assert row.level == "loss area"
+    assert row.in_words.startswith("Nobody reaches the target 0.95 or the easier level: the area under the validation")
+    assert "he has the smallest loss area, median 1 [1, 1] nats (6 seeds)" in row.in_words
+
+
+def test_no_frozen_target(store: Store) -> None:
+    planter = Planter(store, levels=None)
+    planter.arm("he", [100] * 7)
+    planter.arm("xavier", [300] * 7)
+    frame = store.read()
+    frame.trials[["steps_to_easy", "steps_to_target"]] = np.nan
+    row = recommend_table(frame).iloc[0]
+    assert row.in_words.startswith("This data set has no frozen target yet: the area under the validation loss ranks")
+    assert row.recommended == "he"
+    assert row.confidence == "high: better than every other arm, by loss area"
+    assert "Worse than he (adjusted p = 0.016): xavier 0.6 [0.6, 0.6] nats." in row.in_words
+
+
+def test_no_initializer_trains(store: Store) -> None:
+    planter = Planter(store, depth=30)
+    planter.arm("xavier", [MISS, DIVERGED], STUCK, easy=False)
+    planter.arm("zero", [MISS, MISS], STUCK, easy=False)
+    row = only_row(store)
+    assert row.recommended == "none"
+    assert row.in_words == "No initializer trains: zero and xavier stay near chance at every learning rate."
+    assert row.confidence == "none: no initializer trains"
+    assert row.article_agrees == "cannot say, it chooses orthogonal but nothing is recommended"
+
+
+def test_one_lr_for_all_is_its_own_row(store: Store) -> None:
+    planter = Planter(store)
+    planter.origin["protocol"] = "fixed"
+    for lr in (0.1, 0.316):
+        planter.arm("he", [100] * 6, tune=None, lr=lr)
+        planter.arm("zero", [MISS] * 6, tune=None, lr=lr, easy=False)
+    table = recommend_table(store.read())
+    assert table.lr_rule.tolist() == ["one lr for all: 0.1", "one lr for all: 0.316"]
+    assert "zero stays near chance at lr 0.1" in table.in_words[0]
+    assert table.lr_window_low.isna().all()
+
+
+def test_fixed_trials_serve_the_tuned_row_where_the_lr_is_the_best(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100, 120, 140], tune=None, protocol="fixed")
+    planter.arm("he", [])
+    row = only_row(store)
+    assert (row.lr_rule, row.num_reached) == ("tuned", 3)
+
+
+def test_scores_at_an_earlier_best_lr_are_left_out(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 4, lr=0.316)
+    planter.arm("he", [120] * 6, tune=None)
+    report = build_report(store.read())
+    assert report.recommendations.num_reached[0] == 6
+    assert any(
+        "4 scoring trials are left out: at a learning rate that is not the best" in note for note in report.notes
+    )
+
+
+def test_scores_without_tuning_are_left_out(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 2)
+    planter.arm("xavier", [100], tune=None)
+    notes = build_report(store.read()).notes
+    assert any(note.startswith("1 scoring trial is left out: the cell has no tuning trials.") for note in notes)
+
+
+def test_an_arm_that_was_only_tuned(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 2)
+    planter.arm("xavier", [])
+    assert only_row(store).in_words.endswith("No scoring trials of xavier yet.")
+    assert arm_row(store, "xavier").verdict == "no scoring trials"
+    assert any("unequal numbers of scoring seeds (he 2, xavier 0)" in note for note in build_report(store.read()).notes)
+
+
+def test_only_tuning_trials(store: Store) -> None:
+    Planter(store).arm("he", [])
+    row = only_row(store)
+    assert row.recommended == "none"
+    assert row.in_words.startswith("No scoring trials yet: nothing can be recommended.")
+
+
+def test_failed_trials_are_counted_and_named(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100, FAILED, FAILED])
+    planter.arm("xavier", [FAILED])
+    report = build_report(store.read())
+    assert report.arms.set_index("init").num_failed.to_dict() == {"he": 2, "xavier": 1}
+    assert any(
+        note.startswith('Failed trials, left out: he 2, xavier 1. The last one ended with "ValueError: planted".')
+        for note in report.notes
+    )
+
+
+def test_other_versions_and_other_code(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 2, protocol_version=PROTOCOL_VERSION - 1)
+    planter.arm("he", [100] * 3)
+    planter.arm("xavier", [100] * 3, commit="b" * 40, dirty=True)
+    report = build_report(store.read())
+    assert report.arms.num_seeds.tolist() == [3, 3]
+    told = " ".join(report.notes)
+    assert f"7 trials of protocol version {PROTOCOL_VERSION - 1} are left out" in told
+    assert "Trials come from 2 commits (aaaaaaaaa, bbbbbbbbb)" in told
+    assert "8 of 16 trials come from a working tree with uncommitted changes." in told
+
+
+def test_partly_tuned_arms_are_named(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 2)
+    planter.arm("xavier", [100] * 2, {0.1: 0.85, 0.01: 0.5})
+    notes = build_report(store.read()).notes
+    assert any("xavier was tuned at 2 of 5 learning rates." in note for note in notes)
+
+
+def test_cells_and_contexts_that_share_a_name_are_told_apart(store: Store) -> None:
+    for max_steps in (600, 1200):
+        planter = Planter(store, max_steps=max_steps)
+        planter.arm("he", [100] * 2, options={"gain": 1.0})
+        planter.arm("he", [120] * 2, options={"gain": 1.4})
+    table = arms_table(store.read())
+    assert set(table.init) == {"he (gain=1.0)", "he (gain=1.4)"}
+    titles = [f"digits / mlp-2x64 / relu / sgd (max_steps={steps})" for steps in (1200, 600)]
+    assert table.context.unique().tolist() == titles
+
+
+def test_an_empty_store_teaches(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"Make some with: python -m initsuite\.train"):
+        recommend_table(store.read())
+
+
+def test_a_row_without_the_facts_of_its_data_set(store: Store) -> None:
+    planter = Planter(store)
+    del planter.config["dataset"]
+    planter.arm("he", [100])
+    with pytest.raises(StoreError, match=r"no usable entry 'dataset' .* train into another results_dir"):
+        recommend_table(store.read())
+
+
+def many_contexts(store: Store) -> None:
+    """Four contexts with every kind of fate, 200 trials and more."""
+    clear_winner(store)
+    deep = Planter(store, dataset="fashion_mnist", model="mlp-30x100", depth=30)
+    deep.arm("he", [MISS, 400, 420, 460, 480, 500])
+    deep.arm("xavier", [MISS] * 6, STUCK, easy=False)
+    deep.arm("guideline", [440, DIVERGED, 460, 500, 520, FAILED])
+    fixed = Planter(store, activation="tanh")
+    fixed.origin["protocol"] = "fixed"
+    for init in ("he", "xavier", "normal", "my_own_$init$"):
+        fixed.arm(init, [200, 220, 260, 300], tune=None)
+    Planter(store, activation="<b>odd</b>").arm("he", [300])
+    wide = Planter(store, model="mlp-2x1024")
+    for place, init in enumerate(("zero", "normal", "xavier", "he", "orthogonal", "torch_default", "guideline")):
+        wide.arm(init, [120 + 20 * place + 20 * (seed % 3) for seed in range(18)])
+
+
+class Page(HTMLParser):
+    """Images, tags and text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.images += [str(value) for name, value in attrs if tag == "img" and name == "src"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_door_prints_and_writes_all(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    many_contexts(store)
+    started = time.monotonic()
+    assert main([str(store.directory)]) == 0
+    # A few seconds were asked for; the bound leaves room for a busy machine and matplotlib's first font search.
+    assert time.monotonic() - started < 30
+    printed = capsys.readouterr().out
+    report_dir = store.directory / "report"
+    before_paths = printed[: printed.index("Written:")]
+    assert max(map(len, before_paths.splitlines())) <= 80
+    for name in FILES:
+        assert (report_dir / name).stat().st_size > 0
+        assert str(report_dir / name) in printed
+    assert "Recommended: he." in printed
+
+    page = Page()
+    page.feed((report_dir / "recommendations.html").read_text())
+    assert "<b>odd</b>" in page.text
+    assert "b" not in page.tags
+    assert len(page.images) == 2
+    for image in page.images:
+        head, _, data = image.partition(",")
+        assert head == "data:image/svg+xml;base64"
+        assert ElementTree.fromstring(b64decode(data)).tag.endswith("svg")
+    assert "xavier stays near chance at every learning rate" in page.text
+    assert "xavier stays near chance at every learning rate" in (report_dir / "recommendations.md").read_text()
+
+    table = pd.read_csv(report_dir / "recommendations.csv")
+    assert len(table) == 5
+    assert table.recommended.tolist() == recommend_table(store.read()).recommended.tolist()
+    assert len(pd.read_csv(report_dir / "arms.csv")) == 3 + 3 + 4 + 1 + 7
+
+
+def test_the_same_store_gives_the_same_report(store: Store, tmp_path: Path) -> None:
+    clear_winner(store, num_seeds=18)  # beyond the exact test: flips are drawn
+    for name in ("one", "two"):
+        assert main([str(store.directory), "--out", str(tmp_path / name)]) == 0
+    for name in FILES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_door_prints_errors_as_one_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "nowhere")]) == 2
+    shown = capsys.readouterr()
+    assert "Make one with: python -m initsuite.train" in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_a_folder_that_cannot_be_written(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clear_winner(store)
+    (tmp_path / "file").write_text("in the way")
+    assert main([str(store.directory), "--out", str(tmp_path / "file" / "below")]) == 2
+    assert "Choose another with --out DIR." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["-m", "initsuite.report"], [str(Path("scripts") / "recommend.py")]])
+def test_the_commands_start_without_torch(store: Store, command: list[str]) -> None:
+    Planter(store).arm("he", [100])
+    root = Path(__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, *command, str(store.directory)], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    code = "import sys, initsuite.report.__main__, initsuite.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

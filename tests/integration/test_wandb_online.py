@@ -1,0 +1,156 @@
+"""Online runs of the real package against a loopback stand-in for the server, with a made-up key."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from initsuite.sinks import wandb as sink_module
+from initsuite.sinks.wandb import Tracking, wandb_sink
+from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+
+FINISH_S = 2.0
+SLACK_S = 10.0
+"""Added to the sink's limit on finishing, for a busy machine; W&B itself would wait for ever."""
+
+ROW = {"status": "done", "error": "", "steps_to_target": 20.0, "test_accuracy": 0.875}
+
+
+class StandIn(http.server.ThreadingHTTPServer):
+    """Answers what wandb-core asks while it makes and fills a run, and remembers it."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.upserts: list[dict[str, Any]] = []
+        self.streams: dict[str, list[dict[str, Any]]] = {}
+        self.is_down = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Says nothing: a client may hang up."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        operation = re.search(r"(?:query|mutation)\s+(\w+)", query)
+        name = operation.group(1) if operation else ""
+        if name == "UpsertBucket":
+            self.upserts.append(variables)
+            project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "someone"}}
+            bucket = {"id": "b", "name": variables["name"], "displayName": variables["displayName"], "config": "{}"}
+            return {"upsertBucket": {"bucket": {**bucket, "project": project}, "inserted": True}}
+        if name == "CreateRunFiles":
+            files = [{"name": file, "uploadUrl": f"{self.url}/upload"} for file in variables["files"]]
+            return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+        return {}
+
+    def lines(self, run_id: str, file: str) -> list[dict[str, Any]]:
+        """What was streamed into one file of a run, in order."""
+        parts = [part["files"].get(file) for part in self.streams[run_id] if "files" in part]
+        return [json.loads(line) for part in parts if part for line in part["content"]]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: StandIn  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        reply: dict[str, Any] = {}
+        if self.path.endswith("/graphql"):
+            request = json.loads(body)
+            reply = {"data": self.server.graphql(request["query"], request.get("variables") or {})}
+        elif self.path.endswith("/file_stream") and not self.server.is_down:
+            self.server.streams.setdefault(self.path.split("/")[-2], []).append(json.loads(body))
+        content = json.dumps(reply).encode()
+        self.send_response(503 if self.server.is_down else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content if self.command != "HEAD" else b"")
+
+    do_HEAD = do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server(isolated_wandb: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    # Ended before `isolated_wandb`, whose teardown waits for the uploads of unfinished runs.
+    with StandIn() as stand_in:
+        threading.Thread(target=stand_in.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("WANDB_BASE_URL", stand_in.url)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        yield stand_in
+        stand_in.shutdown()
+
+
+def infos(number: int) -> list[TrialInfo]:
+    axes = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
+    return [
+        TrialInfo(Trial("c0ffee", 0.1, seed, Stage.SCORE), axes, {"max_steps": 40}, "standard", ("demo",))
+        for seed in range(number)
+    ]
+
+
+def evaluation(step: int, number: int) -> Evaluation:
+    values = np.arange(number) + step / 64  # exact in binary: the comparison below is for equality
+    return Evaluation(step, values, values + 0.25, values + 0.5)
+
+
+def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sink = wandb_sink(Tracking(dir=str(tmp_path)))
+    assert sink is not None
+    trials = infos(5)
+    sink.stack_started(trials)
+    for step in (0, 20, 40):
+        sink.evaluated(evaluation(step, 5))
+    sink.stack_finished([ROW] * 5)
+    assert sink.close() == [f"W&B: 5 runs at {server.url}/someone/initsuite"]
+    assert capfd.readouterr() == ("", "")
+    for place, info in enumerate(trials):
+        run_id = info.trial.trial_id
+        made = next(upsert for upsert in server.upserts if upsert["name"] == run_id)
+        assert (made["displayName"], made["groupName"]) == (f"he-s{place}", "digits/mlp-2x64/relu/sgd/he")
+        assert (made["jobType"], made["tags"], made["project"]) == ("train", ["demo"], "initsuite")
+        assert json.loads(made["config"])["init"] == {"value": "he"}
+        history = server.lines(run_id, "wandb-history.jsonl")
+        assert [(item["step"], item["val/loss"]) for item in history] == [
+            (step, place + step / 64 + 0.25) for step in (0, 20, 40)
+        ]
+        summary = server.lines(run_id, "wandb-summary.json")[-1]
+        assert (summary["result/test_accuracy"], summary["result/diverged"]) == (0.875, False)
+        assert server.streams[run_id][-1]["exitcode"] == 0
+
+
+def test_a_server_that_goes_down_delays_the_end_within_bounds(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink_module, "FINISH_TIMEOUT_S", FINISH_S)
+    sink = wandb_sink(Tracking(dir=str(tmp_path)))
+    assert sink is not None
+    sink.stack_started(infos(2))
+    server.is_down = True
+    sink.evaluated(evaluation(0, 2))
+    start = time.perf_counter()
+    sink.stack_finished([ROW] * 2)
+    assert time.perf_counter() - start < FINISH_S + SLACK_S
+    upload, warning = sink.close()
+    assert "wandb sync --include-online" in upload
+    assert "2 runs incomplete" in warning
+    assert len(list((tmp_path / "wandb").glob("run-*/run-*.wandb"))) == 2, "nothing is lost on this side"

@@ -1,0 +1,127 @@
+"""A stack is a way of computing, not a part of the experiment."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from initsuite.config import Job
+from initsuite.engine.loop import train_stack
+from initsuite.engine.stack import Member, start_of
+from initsuite.spec import Stage, Status, TrialResult
+
+FLOAT32_20_STEPS = 2e-4
+"""Losses of order 1 after 20 steps: float32 has 6e-8 of rounding a sum, amplified by momentum and curvature."""
+FLOAT64_WHOLE_RUN = 1e-9
+"""The same in float64 (1e-16 of rounding), over a whole run at a learning rate that trains."""
+SETUPS = [
+    ("model=mlp", "optimizer=sgd"),
+    ("model=mlp", "model.norm=batch", "optimizer=adam"),
+    ("model=mlp", "activation=tanh", "optimizer=adamw"),
+    ("model=cnn", "optimizer=sgd"),
+    ("model=cnn", "model.norm=batch", "optimizer=sgd"),
+]
+
+
+def members(jobs: Sequence[Job], lrs: Sequence[float], seeds: Sequence[int]) -> list[Member]:
+    """One member of each (job, lr, seed), in order."""
+    made = []
+    for job, lr, seed in zip(jobs, lrs, seeds, strict=True):
+        trial = job.cell.trial(lr, seed, Stage.SCORE)
+        made.append(Member(job.cell, trial, *start_of(job.cell.workload, job.cell.initializer, seed)))
+    return made
+
+
+def curves(results: Sequence[TrialResult]) -> np.ndarray:
+    """[trial, measure, evaluation]."""
+    return np.array([[r.curve.train_loss, r.curve.val_loss, r.curve.val_accuracy] for r in results])
+
+
+def one_by_one(stack: Sequence[Member], **options: torch.dtype) -> list[TrialResult]:
+    return [train_stack([member], **options)[0] for member in stack]
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids="-".join)
+def test_a_stack_equals_its_trials_one_by_one(make_job, setup) -> None:
+    short = (*setup, "max_steps=20", "eval_every=5")
+    jobs = [make_job(f"init={init}", *short) for init in ("he", "orthogonal", "torch_default")]
+    lrs = [0.05, 0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 3e-3, 1e-4]
+    stack = members(jobs, lrs, seeds=[0, 1, 1])
+    together, alone = curves(train_stack(stack)), curves(one_by_one(stack))
+    assert together[:, :2] == pytest.approx(alone[:, :2], abs=FLOAT32_20_STEPS)
+    # the digits have 300 validation examples: one may change sides at the decision boundary
+    assert together[:, 2] == pytest.approx(alone[:, 2], abs=1.5 / 300)
+
+
+@pytest.mark.parametrize("setup", SETUPS[:4], ids="-".join)
+def test_a_whole_run_in_float64_is_equal(make_job, setup) -> None:
+    whole = (*setup, "max_steps=120", "eval_every=40")
+    jobs = [make_job(f"init={init}", *whole) for init in ("he", "xavier")]
+    stack = members(jobs, [0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 1e-4], seeds=[0, 3])
+    together = train_stack(stack, dtype=torch.float64)
+    alone = one_by_one(stack, dtype=torch.float64)
+    assert curves(together) == pytest.approx(curves(alone), abs=FLOAT64_WHOLE_RUN)
+    assert [r.test_accuracy for r in together] == [r.test_accuracy for r in alone]
+
+
+def test_a_planted_difference_is_larger_than_the_tolerances(make_job) -> None:
+    """The equality tests can fail: a relative change of the lr by 1e-3 is seen by both."""
+    job = make_job("max_steps=20", "eval_every=5")
+    a, b = (members([job], [lr], [0]) for lr in (0.02, 0.02 * 1.001))
+    assert np.abs(curves(train_stack(a)) - curves(train_stack(b))).max() > 2 * FLOAT32_20_STEPS
+
+
+@pytest.mark.parametrize("mate", [("init=he", 0.01), ("init=normal", 1.0), ("init=he", 1e12)], ids=str)
+def test_a_trial_does_not_feel_its_stack_mates(make_job, mate) -> None:
+    """Whatever stands beside it, a diverging trial included, its numbers keep their bits."""
+    short = ("max_steps=40", "eval_every=10", "model.norm=batch")
+    job = make_job("init=he", *short)
+    init, lr = mate
+    reference = train_stack(members([job, job, job], [0.05, 0.1, 0.1], [0, 1, 2]))
+    beside = train_stack(members([make_job(init, *short), job, job], [lr, 0.1, 0.1], [7, 1, 2]))
+    assert (curves(reference)[1:] == curves(beside)[1:]).all()
+
+
+def test_divergence_is_a_result(make_job) -> None:
+    job = make_job("init=he", "max_steps=40", "eval_every=10")
+    good, bad = train_stack(members([job, job], [0.05, 1e12], [0, 0]))
+    assert (good.status, good.diverged_at) == (Status.DONE, None)
+    assert bad.status == Status.DIVERGED
+    assert bad.diverged_at is not None
+    assert 1 < bad.diverged_at <= 40
+    after = bad.curve.step >= bad.diverged_at
+    assert np.isnan(bad.curve.val_accuracy[after]).all()
+    assert np.isnan(bad.test_accuracy)
+
+
+def test_the_same_stack_gives_the_same_bits(make_job) -> None:
+    stack = members([make_job("max_steps=40", "eval_every=10")] * 4, [0.01, 0.1, 0.1, 1.0], [0, 0, 1, 2])
+    assert (curves(train_stack(stack)) == curves(train_stack(stack))).all()
+
+
+def test_seeds_decide_the_data_order_and_initializers_do_not(make_job) -> None:
+    """With lr tiny, the first training losses of two initializers differ, but two seeds of `zero` differ by data alone."""
+    job = make_job("init=zero", "max_steps=10", "eval_every=10")
+    a, b, again = train_stack(members([job, job, job], [1.0, 1.0, 1.0], [0, 1, 0]))
+    assert a.curve.train_loss != b.curve.train_loss
+    assert a.curve.train_loss == again.curve.train_loss
+
+
+def test_test_data_is_read_by_scoring_trials_only(make_job) -> None:
+    job = make_job("max_steps=5", "eval_every=5")
+    score = members([job], [0.1], [0])[0]
+    tune = replace(score, trial=replace(score.trial, stage=Stage.TUNE))
+    scored, tuned = train_stack([score, tune])
+    assert scored.test_accuracy > 0
+    assert np.isnan(tuned.test_accuracy)
+
+
+def test_lr_factors_scale_the_update_of_their_tensor(make_job) -> None:
+    """A factor of 0 freezes a tensor; a factor of 1/2 equals half the lr (plain SGD, one tensor trained)."""
+    job = make_job("max_steps=5", "eval_every=5", "optimizer.momentum=0")
+    full, half = members([job, job], [0.02, 0.04], [0, 0])
+    half = replace(half, start=replace(half.start, lr_factors={spec.name: 0.5 for spec in job.cell.workload.specs}))
+    results = curves(train_stack([full, half], dtype=torch.float64))
+    assert results[0] == pytest.approx(results[1], abs=1e-12)

@@ -1,0 +1,243 @@
+"""Splits, batch order, standardisation, digits, and the check of a data set."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from initsuite.data.base import Dataset, check_dataset
+from initsuite.data.digits import digits
+from initsuite.data.order import batch_indices
+from initsuite.data.splits import assemble, standardise, stratified_order, stratified_split, take_subset
+from initsuite.errors import ConfigError
+
+MOMENT_ATOL = 1e-5
+"""Float32 means of 1e5 values near 1: rounding of 6e-8 a value, accumulated."""
+
+
+def uneven_targets() -> Tensor:
+    """1,000 examples of 4 classes in random order; shares 0.5, 0.3, 0.19, 0.01."""
+    labels = torch.tensor([0] * 500 + [1] * 300 + [2] * 190 + [3] * 10)
+    return labels[torch.randperm(1000, generator=torch.Generator().manual_seed(3))]
+
+
+# ---- splits
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 333, 999])
+def test_each_prefix_holds_the_classes_in_proportion(size: int) -> None:
+    targets = uneven_targets()
+    share = targets.bincount().double() / len(targets)
+    prefix = targets[stratified_order(targets, seed=0, name="a")[:size]]
+    error = (prefix.bincount(minlength=4) - size * share).abs()
+    assert (error <= 0.5 + 0.5 * 4 * share + 1e-9).all()  # the bound of the docstring
+
+
+def test_a_random_order_would_break_the_bound_on_proportions() -> None:
+    targets = uneven_targets()
+    share = targets.bincount().double() / len(targets)
+    prefix = targets[torch.randperm(1000, generator=torch.Generator().manual_seed(0))[:333]]
+    assert ((prefix.bincount(minlength=4) - 333 * share).abs() > 0.5 + 0.5 * 4 * share).any()
+
+
+def test_a_split_has_exact_sizes_and_shares_no_example() -> None:
+    pieces = stratified_split(uneven_targets(), [613, 200, 100], seed=0, name="a")
+    assert [len(piece) for piece in pieces] == [613, 200, 100]
+    assert len(torch.cat(pieces).unique()) == 913
+
+
+def test_a_split_depends_on_its_seed_and_name_and_on_nothing_else() -> None:
+    targets = uneven_targets()
+    torch.manual_seed(1)
+    one = stratified_order(targets, seed=0, name="a")
+    torch.manual_seed(2)
+    assert torch.equal(one, stratified_order(targets, seed=0, name="a"))
+    assert not torch.equal(one, stratified_order(targets, seed=1, name="a"))
+    assert not torch.equal(one, stratified_order(targets, seed=0, name="b"))
+    assert torch.equal(one.sort().values, torch.arange(1000))
+
+
+@pytest.mark.parametrize("sizes", [[900, 101], [1000, 0], [-1, 5]])
+def test_a_split_of_more_than_there_is_is_refused(sizes: list[int]) -> None:
+    with pytest.raises(
+        ConfigError, match=re.escape(f"`sizes`={sizes}. Expected sizes from 1 that sum to at most 1000")
+    ):
+        stratified_split(uneven_targets(), sizes, seed=0, name="a")
+
+
+def test_subsets_are_nested_and_stratified() -> None:
+    targets = uneven_targets()
+    training, _ = stratified_split(targets, [800, 200], seed=0, name="a")
+    assert torch.equal(take_subset(training, None, "a"), training)
+    assert torch.equal(take_subset(training, 100, "a"), take_subset(training, 400, "a")[:100])
+    assert (targets[take_subset(training, 100, "a")].bincount() - torch.tensor([50, 30, 19, 1])).abs().max() <= 1
+
+
+@pytest.mark.parametrize("subset", [0, 801, -5, 2.5, True])
+def test_a_subset_that_cannot_be_is_refused(subset) -> None:
+    message = f"a: bad value `subset`={subset!r}. Expected null, or 1 to the 800 training examples"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        take_subset(torch.arange(800), subset, "a")
+
+
+# ---- batch order
+
+
+def test_every_example_is_seen_equally_often() -> None:
+    indices = batch_indices(num_examples=30, batch_size=7, num_steps=30, seed=0)  # 7 epochs
+    assert indices.shape == (30, 7)
+    assert indices.dtype == torch.int64
+    assert (indices.flatten().bincount() == 7).all()
+
+
+def test_each_epoch_is_a_fresh_permutation_and_batches_span_epochs() -> None:
+    stream = batch_indices(num_examples=30, batch_size=7, num_steps=13, seed=0).flatten()
+    first, second = stream[:30], stream[30:60]
+    assert torch.equal(first.sort().values, torch.arange(30))
+    assert torch.equal(second.sort().values, torch.arange(30))
+    assert not torch.equal(first, second)
+
+
+def test_a_larger_budget_appends_and_another_batch_size_cuts_the_same_stream() -> None:
+    short, long = (batch_indices(30, 7, num_steps, seed=4) for num_steps in (5, 50))
+    assert torch.equal(short, long[:5])
+    assert torch.equal(batch_indices(30, 5, 7, seed=4).flatten(), short.flatten())
+
+
+def test_the_order_depends_on_the_seed_only() -> None:
+    torch.manual_seed(1)
+    one = batch_indices(100, 10, 10, seed=0)
+    torch.manual_seed(2)
+    assert torch.equal(one, batch_indices(100, 10, 10, seed=0))
+    assert not torch.equal(one, batch_indices(100, 10, 10, seed=1))
+
+
+def test_a_batch_may_be_the_whole_training_split() -> None:
+    indices = batch_indices(num_examples=5, batch_size=5, num_steps=2, seed=0)
+    assert torch.equal(indices.sort(1).values, torch.arange(5).expand(2, 5))
+    assert batch_indices(num_examples=5, batch_size=5, num_steps=0, seed=0).shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((10, 11, 1), "`batch_size`=11. Expected 1 to the 10 training examples. Set batch_size=10 or less"),
+        ((10, 0, 1), "`batch_size`=0. Expected 1 to the 10 training examples"),
+        ((0, 1, 1), "`num_examples`=0. Expected a whole number from 1"),
+        ((10, 1, -1), "`num_steps`=-1. Expected a whole number from 0"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(arguments, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        batch_indices(*arguments, seed=0)
+
+
+# ---- standardisation
+
+
+def test_each_channel_gets_mean_0_and_std_1_by_the_training_inputs() -> None:
+    draws = torch.Generator().manual_seed(0)
+    level, spread = torch.tensor([100.0, 3.0]).view(2, 1, 1), torch.tensor([40.0, 0.5]).view(2, 1, 1)
+    train = level + spread * torch.randn(300, 2, 8, 8, generator=draws)
+    other = level + spread * torch.randn(50, 2, 8, 8, generator=draws)
+    kept = train.clone()
+    standard, standard_other = standardise(train, other)
+    assert torch.equal(train, kept)
+    assert standard.dtype == torch.float32
+    torch.testing.assert_close(standard.double().mean((0, 2, 3)), torch.zeros(2).double(), atol=MOMENT_ATOL, rtol=0)
+    torch.testing.assert_close(
+        standard.double().std((0, 2, 3), correction=0), torch.ones(2).double(), atol=MOMENT_ATOL, rtol=0
+    )
+    mean, std = train.double().mean((0, 2, 3), keepdim=True), train.double().std((0, 2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(standard_other.double(), (other.double() - mean) / std, atol=1e-4, rtol=0)
+
+
+def test_bytes_and_features_are_standardised_too() -> None:
+    images = torch.randint(0, 256, (200, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert standardise(images)[0].std(correction=0).item() == pytest.approx(1, abs=MOMENT_ATOL)
+    features = torch.tensor([[1.0, 10.0], [3.0, 30.0]])
+    assert torch.equal(standardise(features)[0], torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1 / 3, -7.7, 1e6])
+def test_a_constant_channel_becomes_zero(constant: float) -> None:
+    train = torch.full((1001, 1, 3, 3), constant)
+    standard, other = standardise(train, train[:5] + 1)
+    assert standard.abs().max() <= 1e-6 * max(1, abs(constant))
+    assert other.isfinite().all()
+
+
+# ---- digits
+
+
+def test_digits_has_the_sizes_of_the_protocol() -> None:
+    data = check_dataset(digits(), "digits")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [1197, 300, 300]
+    assert data.input_shape == (1, 8, 8)
+    assert data.num_outputs == 10
+    assert data.train.inputs.double().mean().item() == pytest.approx(0, abs=MOMENT_ATOL)
+    assert data.train.inputs.double().std(correction=0).item() == pytest.approx(1, abs=MOMENT_ATOL)
+
+
+def test_digits_are_all_there_once_with_their_labels() -> None:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    data = digits()
+    splits = (data.train, data.validation, data.test)
+    inputs, targets = (torch.cat([getattr(split, name) for split in splits]) for name in ("inputs", "targets"))
+    low, high = inputs.min(), inputs.max()  # grey 0 and 16 of any image set
+    grey = ((inputs - low) / (high - low) * 16).round().long().flatten(1)
+    ours = sorted(map(tuple, torch.cat([grey, targets.unsqueeze(1)], 1).tolist()))
+    theirs = sorted(map(tuple, np.column_stack([images, labels]).astype(int).tolist()))
+    assert ours == theirs
+
+
+def test_the_split_seed_moves_the_split_of_digits() -> None:
+    assert torch.equal(digits().test.inputs, digits(split_seed=0).test.inputs)
+    assert not torch.equal(digits().test.targets, digits(split_seed=1).test.targets)
+
+
+# ---- the check
+
+
+def good() -> Dataset:
+    inputs, targets = torch.randn(6, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1, 2])
+    return assemble((inputs, targets), (inputs, targets), (inputs, targets), num_outputs=3)
+
+
+def with_train(**changes) -> Dataset:
+    return replace(good(), train=replace(good().train, **changes))
+
+
+def test_a_good_data_set_passes_the_check() -> None:
+    data = good()
+    assert check_dataset(data, "mine") is data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((1, 2), "mine: bad value `return value`='tuple'. Expected a Dataset. Return initsuite.data.base.Dataset("),
+        (replace(good(), num_outputs=1), "`num_outputs`=1. Expected a number of classes from 2"),
+        (replace(good(), test=(1, 2)), "`test`='tuple'. Expected a Split(inputs, targets)"),
+        (with_train(inputs=good().train.inputs.double()), "`train.inputs`='torch.float64'. Expected a torch.float32"),
+        (with_train(inputs=[1.0]), "`train.inputs`='list'. Expected a torch.float32 tensor"),
+        (with_train(inputs=torch.ones(6)), "`train.inputs.shape`=[6]. Expected [example, channel, height, width]"),
+        (with_train(inputs=torch.ones(0, 1, 2, 2)), "`train.inputs.shape`=[0, 1, 2, 2]. Expected"),
+        (with_train(inputs=torch.full((6, 1, 2, 2), torch.nan)), "`train.inputs`='NaN or infinity'. Expected finite"),
+        (with_train(targets=torch.ones(6)), "`train.targets`='torch.float32'. Expected a torch.int64 tensor"),
+        (with_train(targets=torch.ones(5).long()), "`train.targets.shape`=[5]. Expected [6], one class index for each"),
+        (with_train(targets=torch.full((6,), 3)), "`train.targets`='3 to 3'. Expected class indices 0 to 2"),
+        (with_train(targets=torch.full((6,), -1)), "`train.targets`='-1 to -1'. Expected class indices 0 to 2"),
+        (with_train(inputs=torch.ones(6, 1, 3, 3)), "`validation.inputs.shape[1:]`=[1, 2, 2]. Expected [1, 3, 3]"),
+    ],
+)
+def test_a_data_set_that_cannot_be_trained_on_is_refused(data, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_dataset(data, "mine")

@@ -1,0 +1,119 @@
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import initsuite
+from initsuite.errors import StoreError
+from initsuite.spec import Curve
+from initsuite.store import CURVES, TRIALS, Store
+
+
+def curve(length: int = 3) -> Curve:
+    values = np.linspace(0.0, 1.0, length)
+    return Curve(np.arange(1, length + 1), values, values, np.where(values > 0.9, np.nan, values))
+
+
+def row(trial_id: str, status: str = "done", **more: object) -> dict[str, object]:
+    return {"trial_id": trial_id, "status": status, "seed": 1, "lr": 0.1, "error": "", "dirty": False, **more}
+
+
+def test_what_is_stored_is_read_back(tmp_path) -> None:
+    store = Store(tmp_path / "new" / "folder")
+    store.append([row("a", steps_to_target=math.nan, diverged_at=None), row("b")], {"a": curve(), "b": curve(2)})
+    results = initsuite.load_results(tmp_path / "new" / "folder")
+    assert list(results.trials.columns) == TRIALS.names
+    assert list(results.curves.columns) == CURVES.names
+    assert set(results.trials.trial_id) == {"a", "b"}
+    assert results.trials.steps_to_target.isna().all()
+    assert results.trials.lr.dtype == np.float64
+    a = results.curves[results.curves.trial_id == "a"]
+    assert a.step.tolist() == [1, 2, 3]
+    assert a.train_loss.tolist() == [0.0, 0.5, 1.0]
+    assert math.isnan(a.val_accuracy.iloc[-1])
+
+
+def test_parts_are_only_added(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.append([row("a")], {"a": curve()})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    store.append([row("b")], {"b": curve()})
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_later_row_replaces_a_failed_one_and_no_other(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.append([row("a", "failed", error="first")], {"a": curve(0)})
+    store.append([row("a", "failed", error="second")], {"a": curve(0)})
+    assert store.read().trials.error.tolist() == ["second"]
+    store.append([row("a", loss_auc=1.0)], {"a": curve()})
+    store.append([row("a", "failed", error="third")], {"a": curve(0)})
+    store.append([row("a", loss_auc=2.0)], {"a": curve()})
+    results = store.read()
+    assert results.trials.loss_auc.tolist() == [1.0]
+    assert len(results.curves) == 3
+
+
+def test_an_empty_store_has_all_columns(tmp_path) -> None:
+    results = Store(tmp_path).read()
+    assert list(results.trials.columns) == TRIALS.names
+    assert results.trials.empty
+    assert results.curves.empty
+
+
+def test_pandas_alone_reads_a_part(tmp_path) -> None:
+    Store(tmp_path).append([row("a")], {"a": curve()})
+    assert pd.read_parquet(tmp_path / "trials").trial_id.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["trials", "curves"])
+def test_a_damaged_part_is_moved_and_named(tmp_path, kind) -> None:
+    store = Store(tmp_path)
+    store.append([row("a")], {"a": curve()})
+    store.append([row("b")], {"b": curve()})
+    part = max((tmp_path / kind).glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-40])
+    with pytest.warns(UserWarning, match="will be run again"):
+        results = store.read()
+    assert results.damaged == [tmp_path / "quarantine" / f"{kind}-{part.name}"]
+    assert results.damaged[0].exists()
+    assert not part.exists()
+
+
+def test_a_trial_whose_curve_was_lost_is_not_listed(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.append([row("a")], {"a": curve()})
+    next((tmp_path / "curves").glob("*.parquet")).write_bytes(b"")
+    with pytest.warns(UserWarning, match="quarantine"):
+        assert store.read().trials.empty
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path) -> None:
+    with pytest.raises(StoreError, match="python -m initsuite.train results_dir=DIR"):
+        initsuite.load_results(tmp_path / "nothing")
+
+
+def test_a_store_that_cannot_be_made_is_refused(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="Choose another with results_dir=DIR"):
+        Store(tmp_path / "file" / "store")
+
+
+def test_a_write_that_fails_leaves_the_store_intact(tmp_path, monkeypatch) -> None:
+    store = Store(tmp_path)
+    store.append([row("a")], {"a": curve()})
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*free the disk and run the command again"):
+        store.append([row("b")], {"b": curve()})
+    monkeypatch.undo()
+    assert store.read().trials.trial_id.tolist() == ["a"]
+    assert not list(tmp_path.rglob("*.tmp"))

@@ -1,0 +1,77 @@
+import math
+
+import pandas as pd
+import pytest
+
+from initsuite.errors import ConfigError
+from initsuite.tuning import Protocol, best_lr, centre, extended_grid, lr_scores, normalised
+
+GRID = [0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1.0]
+
+
+def rising() -> dict[float, float]:
+    return {lr: 0.2 + 0.1 * index for index, lr in enumerate(GRID)}
+
+
+def test_scores_count_divergence_as_chance_and_leave_failures_out() -> None:
+    tune = pd.DataFrame(
+        {
+            "lr": [0.1, 0.1, 0.2, 0.2, 0.3],
+            "status": ["done", "diverged", "done", "failed", "failed"],
+            "final_val_accuracy": [0.9, math.nan, 0.8, math.nan, math.nan],
+        }
+    )
+    assert lr_scores(tune, chance=0.1) == {0.1: pytest.approx(0.5), 0.2: 0.8}
+
+
+def test_best_lr_is_the_highest_score_and_ties_go_to_the_centre() -> None:
+    assert best_lr(rising(), GRID, 0.1, None) == 1.0
+    assert best_lr(dict.fromkeys(GRID, 0.9), GRID, 0.1, None) == centre(GRID) == 0.0316
+    assert best_lr({0.001: 0.9, 0.316: 0.9, 1.0: 0.9}, GRID, 0.1, None) == 0.316
+
+
+def test_an_arm_that_trains_at_no_lr_keeps_the_centre() -> None:
+    assert best_lr({0.001: 0.1, 1.0: 0.12}, GRID, 0.1, None) == 0.0316
+    assert best_lr({}, GRID, 0.1, None) == 0.0316
+
+
+def test_normalised_uses_the_hard_level() -> None:
+    assert normalised(0.5, 0.1, 0.9) == pytest.approx(0.5)
+    assert normalised(0.55, 0.1, None) == pytest.approx(0.5)
+
+
+def test_the_grid_grows_at_the_edge_where_an_arm_is_best_at_most_twice() -> None:
+    scores = rising()
+    assert extended_grid(GRID, [scores], 0.1, None) == [*GRID, 3.16]
+    scores[3.16] = 0.95
+    assert extended_grid(GRID, [scores], 0.1, None) == [*GRID, 3.16, 10.0]
+    scores[10.0] = 0.99
+    assert extended_grid(GRID, [scores], 0.1, None) == [*GRID, 3.16, 10.0]
+
+
+def test_the_grid_grows_for_all_arms_of_the_context_and_at_both_edges() -> None:
+    falling = {lr: 0.9 - 0.1 * index for index, lr in enumerate(GRID)}
+    assert extended_grid(GRID, [rising(), falling], 0.1, None) == [0.000316, *GRID, 3.16]
+
+
+def test_the_grid_stays_where_the_edge_does_not_train_or_is_not_best() -> None:
+    assert extended_grid(GRID, [dict.fromkeys(GRID, 0.1)], 0.1, None) == GRID
+    assert extended_grid(GRID, [{**rising(), 0.1: 0.99}], 0.1, None) == GRID
+    assert extended_grid([0.1], [{0.1: 0.9}], 0.1, None) == [0.1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scoring_seeds": 0}, "`seeds`=0. Expected a whole number of scoring seeds from 1"),
+        ({"scoring_seeds": 10_001}, "at most 10000 scoring seeds"),
+        ({"tuning_seeds": -1}, "`tuning_seeds`=-1"),
+        ({"lr": 0.1}, "protocol=fixed optimizer.lr=0.1"),
+        ({"tuning_seeds": 0}, "Add, for example: optimizer.lr=0.1"),
+        ({"tuning_seeds": 0, "lr": 0.0}, "`optimizer.lr`=0.0. Expected a finite number above 0"),
+        ({"tuning_seeds": 0, "lr": math.inf}, "finite number above 0"),
+    ],
+)
+def test_a_protocol_that_cannot_be_run_is_refused(options, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Protocol(**{"name": "p", "tuning_seeds": 1, "scoring_seeds": 1, **options})

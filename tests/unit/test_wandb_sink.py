@@ -1,0 +1,435 @@
+"""The W&B sink beside a made-up wandb package that records calls and breaks on demand; no process is started."""
+
+from __future__ import annotations
+
+import http.server
+import math
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from initsuite.errors import ConfigError
+from initsuite.sinks.handles import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
+from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
+from initsuite.sinks.tracking import Choice, choose_mode, server_answers
+from initsuite.sinks.wandb import Tracking, WandbSink, wandb_sink
+from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+
+API_KEY = "0" * 40
+PROBE_S = 0.5
+SLACK_S = 1.5
+"""Added to the probe's limit for a busy machine; a probe that hangs would take a minute."""
+
+AXES = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
+
+
+def info(seed: int = 2, stage: Stage = Stage.SCORE) -> TrialInfo:
+    return TrialInfo(Trial("c0ffee", 0.1, seed, stage), AXES, {"model": {"depth": 2}}, "standard", ("demo",))
+
+
+def evaluation(step: int, size: int, **fields: Any) -> Evaluation:
+    values = {name: np.arange(size) + step + 0.25 for name in ("train_loss", "val_loss", "val_accuracy")}
+    return Evaluation(step, **{**values, **fields})
+
+
+class FakeRun:
+    """The part of a W&B run that the sink uses; `breaks` names the methods that raise."""
+
+    def __init__(self, package: FakeWandb, settings: SimpleNamespace, config: dict[str, Any]) -> None:
+        self.package, self.settings, self.config = package, settings, config
+        self.id, self.offline = settings.run_id, settings.mode == "offline"
+        self.project_url = f"https://wandb.example/{settings.project}"
+        self.history: list[tuple[int, dict[str, Any]]] = []
+        self.summary: dict[str, Any] = {}
+        self.exit_code: int | None = None
+        folder = Path(settings.root_dir) / "wandb" / f"{settings.mode}-run-{settings.run_id}"
+        self.dir = str(folder / "files")
+        if "file" not in package.breaks:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"run-{settings.run_id}.wandb").write_text("records")
+
+    def define_metric(self, name: str, **options: Any) -> None: ...
+
+    def log(self, data: dict[str, Any], *, step: int, commit: bool) -> None:
+        self.package.fail_if("log")
+        assert commit
+        self.history.append((step, data))
+
+    def finish(self, exit_code: int) -> None:
+        self.package.fail_if("finish")
+        self.exit_code = exit_code
+        self.package.open -= 1
+
+
+class FakeWandb:
+    Settings = SimpleNamespace
+
+    def __init__(self, *breaks: str, has_key: bool = False) -> None:
+        self.breaks, self.has_key = set(breaks), has_key
+        self.runs: list[FakeRun] = []
+        self.open = self.most_open = 0
+        self.global_settings = SimpleNamespace(mode="online", base_url="http://127.0.0.1:9")
+
+    def fail_if(self, what: str) -> None:
+        if what in self.breaks:
+            raise RuntimeError(f"{what} broke\nsecond line")
+
+    def setup(self, settings: SimpleNamespace) -> SimpleNamespace:
+        self.fail_if("setup")
+        assert settings.silent
+        return SimpleNamespace(settings=self.global_settings)
+
+    def login(self, *, prompt: bool, verify: bool) -> bool:
+        assert not prompt
+        assert not verify
+        self.fail_if("login")
+        return self.has_key
+
+    def init(self, settings: SimpleNamespace, config: dict[str, Any]) -> FakeRun:
+        self.fail_if("init")
+        self.fail_if(f"init {settings.mode}")
+        self.runs.append(FakeRun(self, settings, config))
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        return self.runs[-1]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeWandb]:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+
+    def install(*breaks: str, has_key: bool = False) -> FakeWandb:
+        package = FakeWandb(*breaks, has_key=has_key)
+        monkeypatch.setitem(sys.modules, "wandb", package)  # type: ignore[arg-type]
+        return package
+
+    return install
+
+
+def run_stack(sink: WandbSink, trials: list[TrialInfo], status: str = "done", evaluations: int = 4) -> list[str]:
+    sink.stack_started(trials)
+    for step in range(evaluations):
+        sink.evaluated(evaluation(20 * step, len(trials)))
+    sink.stack_finished([{"status": status, "error": "a\nValueError: b", "test_accuracy": 0.5} for _ in trials])
+    return sink.close()
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "ofline"}, r"Expected one of: auto, online, offline, disabled. Did you mean `offline`\?"),
+        ({"project": ""}, "Expected a name of 1 to 128 characters"),
+        ({"project": "a/b"}, "Expected a name without any of"),
+        ({"entity": " "}, "null for the account's default"),
+        ({"stages": ()}, "For no runs: tracking=disabled"),
+        ({"stages": "score"}, r"a list such as \[score\] or \[tune,score\]"),
+        ({"stages": ["scores"]}, "Expected one of: tune, score. Did you mean `score`"),
+        ({"max_open_runs": 0}, "a whole number, at least 1"),
+        ({"max_open_runs": True}, "a whole number, at least 1"),
+        ({"probe_timeout_s": 0}, "a number of seconds above 0"),
+        ({"probe_timeout_s": math.nan}, "a number of seconds above 0"),
+        ({"dir": ""}, "Set results_dir=DIR"),
+    ],
+)
+def test_bad_settings_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Tracking(**{"dir": "results", **options})
+
+
+def test_settings_from_a_config_file() -> None:
+    assert Tracking(dir="results", stages=["tune", "score"]).stages == ("tune", "score")  # type: ignore[arg-type]
+
+
+# ---- what a run shows -----------------------------------------------------------------------------------------------
+
+
+def test_labels() -> None:
+    assert run_name(info()) == "he-s2"
+    assert run_name(info(10_000, Stage.TUNE)) == "he-lr0.1-s10000"
+    assert run_group(info()) == "digits/mlp-2x64/relu/sgd/he"
+    flat = {"lr": 0.1, "seed": 2, "stage": "score", "cell_id": "c0ffee", "protocol": "standard"}
+    assert run_config(info()) == {**AXES, **flat, "config": {"model": {"depth": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (
+            {"status": "done", "steps_to_target": 40.0, "loss_auc": math.nan, "test_accuracy": None, "lr": 0.1},
+            {"result/steps_to_target": 40.0, "result/diverged": False},
+        ),
+        ({"status": "diverged", "loss_auc": 2.5}, {"result/loss_auc": 2.5, "result/diverged": True}),
+        ({"status": "failed", "error": "Traceback\nValueError: b\n"}, {"result/error": "ValueError: b"}),
+        ({"status": "failed", "error": None}, {"result/error": ""}),
+    ],
+)
+def test_summary(row: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert run_summary(row) == expected
+
+
+# ---- the choice of the mode -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(status: int) -> Iterator[str]:
+    """A loopback server that answers everything with one status."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def listening(drip: bytes = b"") -> Iterator[str]:
+    """A loopback server that accepts and never answers, or answers with `drip` again and again, too slowly to end."""
+    stop = threading.Event()
+
+    def accept() -> None:
+        connection, _ = server.accept()
+        with connection:
+            while not stop.wait(0.1):
+                connection.sendall(drip)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        stop.set()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, True), (401, True), (404, True), (500, False), (503, False)])
+def test_any_answer_below_500_counts(status: int, expected: bool) -> None:
+    with serving(status) as url:
+        assert server_answers(url, 5.0) is expected
+
+
+@pytest.mark.parametrize("drip", [b"", b"x"])
+def test_a_silent_or_dripping_server_is_left_in_time(drip: bytes) -> None:
+    with listening(drip) as url:
+        start = time.perf_counter()
+        assert not server_answers(url, PROBE_S)
+        assert time.perf_counter() - start < PROBE_S + SLACK_S
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense"])
+def test_nobody_there(url: str) -> None:
+    assert not server_answers(url, 5.0)
+
+
+def test_auto_is_offline_without_a_key(fake: Callable[..., FakeWandb]) -> None:
+    assert choose_mode(Tracking(dir="r"), fake()) == Choice("offline", "no API key is configured")
+
+
+def test_auto_is_offline_with_a_key_that_is_refused(fake: Callable[..., FakeWandb]) -> None:
+    choice = choose_mode(Tracking(dir="r"), fake("login"))
+    assert choice.mode == "offline"
+    assert "login broke" in choice.why
+
+
+@pytest.mark.parametrize("mode", ["auto", "online"])
+def test_online_needs_an_answer(fake: Callable[..., FakeWandb], mode: str) -> None:
+    package = fake(has_key=True)
+    choice = choose_mode(Tracking(dir="r", mode=mode), package)
+    assert choice == Choice("offline", "http://127.0.0.1:9 did not answer within 3 s")
+    with serving(404) as package.global_settings.base_url:
+        assert choose_mode(Tracking(dir="r", mode=mode), package) == Choice("online")
+
+
+def test_online_without_a_key_is_an_error(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    fake()
+    with pytest.raises(ConfigError, match=r"Run `wandb login`, set WANDB_API_KEY, or choose tracking\.mode=offline"):
+        wandb_sink(Tracking(dir=str(tmp_path), mode="online"))
+
+
+def test_the_environment_decides_for_auto_alone(
+    fake: Callable[..., FakeWandb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = fake(has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        monkeypatch.setenv("WANDB_MODE", "dryrun")
+        assert choose_mode(Tracking(dir="r"), package) == Choice("offline")
+        assert choose_mode(Tracking(dir="r", mode="online"), package) == Choice("online")
+        monkeypatch.delenv("WANDB_MODE")
+        package.global_settings.mode = "offline"  # what `wandb offline` leaves in a settings file
+        assert choose_mode(Tracking(dir="r"), package) == Choice("offline")
+
+
+def test_unknown_word_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "of")
+    with pytest.raises(ConfigError, match=r"unknown `WANDB_MODE`='of'. Expected one of: online, .*Unset it"):
+        wandb_sink(Tracking(dir="r"))
+
+
+def test_disabled_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from initsuite.sinks.wandb import Tracking, wandb_sink;"
+        "assert wandb_sink(Tracking(dir='r', mode='disabled')) is None;"
+        "assert not {'wandb', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_sink(Tracking(dir="r")) is None
+
+
+# ---- never in the way -----------------------------------------------------------------------------------------------
+
+
+def test_runs_beyond_the_cap_are_written_when_the_stack_ends(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    lines = run_stack(WandbSink(Tracking(dir=str(tmp_path), max_open_runs=2)), [info(seed) for seed in range(5)])
+    assert package.most_open == 2
+    assert package.open == 0
+    assert [run.settings.run_name for run in package.runs] == [f"he-s{seed}" for seed in range(5)]
+    for place, run in enumerate(package.runs):
+        assert [step for step, _ in run.history] == [0, 20, 40, 60]
+        assert [data["val/loss"] for _, data in run.history] == [step + place + 0.25 for step in (0, 20, 40, 60)]
+        assert run.summary == {"result/test_accuracy": 0.5, "result/diverged": False}
+    assert lines[0] == "W&B: 5 runs written offline (no API key is configured)"
+
+
+def test_each_run_has_settings_of_its_own(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info(0), info(1)])
+    first, second = (run.settings for run in package.runs)
+    assert first is not second
+    assert (first.run_id, first.reinit, first.run_tags) == (info(0).trial.trial_id, "create_new", ("demo",))
+
+
+def test_only_the_stages_asked_for(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    trials = [info(10_000, Stage.TUNE), info(0)]
+    package = fake()
+    run_stack(WandbSink(Tracking(dir=str(tmp_path))), trials)
+    assert [run.settings.run_job_type for run in package.runs] == ["train"]
+    assert package.runs[0].history[0][1]["val/loss"] == 1.25, "its place in the stack, not among the runs"
+    package = fake()
+    run_stack(WandbSink(Tracking(dir=str(tmp_path), stages=("tune", "score"))), trials)
+    assert [run.settings.run_job_type for run in package.runs] == ["tune", "train"]
+
+
+def test_what_is_not_finite_is_left_out(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    sink = WandbSink(Tracking(dir=str(tmp_path)))
+    sink.stack_started([info()])
+    sink.evaluated(evaluation(20, 1, val_loss=np.array([np.inf]), train_loss=np.array([np.nan])))
+    assert package.runs[0].history == [(20, {"step": 20, "val/accuracy": 20.25})]
+
+
+def test_a_failed_trial_is_a_failed_run(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info()], status="failed")
+    assert package.runs[0].exit_code == 1
+    assert package.runs[0].summary["result/error"] == "ValueError: b"
+
+
+@pytest.mark.parametrize("what", ["init", "log", "finish", "file"])
+def test_a_broken_wandb_is_one_line_at_the_end(fake: Callable[..., FakeWandb], tmp_path: Path, what: str) -> None:
+    fake(what)
+    lines = run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info(0), info(1)])
+    (warning,) = [line for line in lines if "warning" in line]
+    reason = f"RuntimeError: {what} broke" if what != "file" else "OSError: no run file at"
+    assert "2 runs incomplete; training and the results store are not affected" in warning
+    assert reason in warning
+    assert "second line" not in warning
+
+
+def test_a_package_that_cannot_start_is_one_line(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    fake("setup")
+    (line,) = run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info()])
+    assert "it could not start" in line
+    assert "setup broke" in line
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    (tmp_path / "results").write_text("a file in the way")
+    (line,) = run_stack(WandbSink(Tracking(dir=str(tmp_path / "results"))), [info()])
+    assert "it could not start" in line
+    assert not package.runs
+
+
+def test_a_server_that_dies_sends_the_rest_offline(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake("init online", has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        lines = run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info(0), info(1), info(2)])
+    assert [run.offline for run in package.runs] == [True] * 3
+    assert lines[0].startswith("W&B: 3 runs written offline (the server stopped answering: RuntimeError: init online")
+    assert not [line for line in lines if "warning" in line]
+
+
+def test_online_ends_with_the_address(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake(has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        lines = run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info(seed) for seed in range(20)])
+    assert lines == ["W&B: 20 runs at https://wandb.example/initsuite"]
+
+
+def test_a_stack_that_never_finished_is_closed_as_failed(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    sink = WandbSink(Tracking(dir=str(tmp_path)))
+    sink.stack_started([info(0)])
+    sink.stack_started([info(1)])
+    assert package.runs[0].exit_code == 1
+    sink.close()
+    assert package.runs[1].exit_code == 1
+
+
+def test_the_paths_in_the_commands_are_quoted(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    fake()
+    lines = run_stack(WandbSink(Tracking(dir=str(tmp_path / "my results"))), [info()])
+    folder = f"'{tmp_path}/my results/wandb'"
+    assert lines[1].endswith(f"wandb leet {folder}")
+    assert lines[2].endswith(f"wandb sync {folder}/offline-run-*")
+
+
+# ---- file handles ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limits", "refused", "granted"),
+    [((1024, 4096), False, 4096), ((1024, 4096), True, 1024), ((1024, -1), False, 65_536), ((-1, -1), False, 65_536)],
+)
+def test_the_limit_is_raised_and_bounds_the_open_runs(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], refused: bool, granted: int
+) -> None:
+    resource = pytest.importorskip("resource")
+    asked: list[tuple[int, int]] = []
+
+    def setrlimit(kind: int, pair: tuple[int, int]) -> None:
+        asked.append(pair)
+        if refused:
+            raise ValueError("not allowed")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits)
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    assert affordable_runs() == (granted - HANDLES_KEPT_FREE) // HANDLES_PER_RUN
+    assert all(pair[1] == limits[1] for pair in asked), "the hard limit is left alone"
+
+
+def test_a_tight_limit_still_allows_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (64, 64))
+    assert affordable_runs() == 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from initsuite import losses
 from initsuite.activations import activation
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.workload import Cell, Workload, Yardstick
-from initsuite.errors import bad_value, unknown_choice
+from initsuite.errors import bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
 from initsuite.init.compose import as_initializer
 from initsuite.models.describe import describe
@@ -91,8 +90,8 @@ def build(cfg: DictConfig) -> tuple[Job, Settings]:
     """
     tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     for name in ("max_steps", "eval_every", "batch_size", "max_stack"):
-        if tree[name] is not None and tree[name] < 1:
-            raise bad_value("config", name, tree[name], "a whole number from 1")
+        if tree[name] is not None:
+            check_whole_number("config", name, tree[name])
     settings = _settings(tree)
     protocol = _protocol(tree)
     return Job(_cell(tree), protocol), settings
@@ -145,6 +144,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
     initializer = as_initializer(instantiate("init", tree["init"]))
     setting = [identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION]
     dataset = tree["dataset"]
+    check_number("dataset", "chance", dataset["chance"])
     return Cell(
         cell_id=short_hash([workload.workload_id, identity("init", tree["init"]), *setting]),
         context_id=short_hash([_workload_id(frame), *setting]),
@@ -157,7 +157,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
         },
         workload=workload,
         yardstick=Yardstick(
-            chance=_number("dataset", "chance", dataset["chance"]),
+            chance=float(dataset["chance"]),
             chance_loss=losses.chance_loss(dataset["loss"], workload.dataset.num_outputs),
             levels=dataset["levels"],
         ),
@@ -241,11 +241,6 @@ def _lr_grid(grid: Any) -> tuple[float, ...]:
         raise bad_value(
             "optimizer", "lr_grid", grid, "a list of learning rates", "Example: optimizer.lr_grid=[0.01,0.1]"
         )
-    return tuple(sorted({_number("optimizer", "lr_grid", lr, above=0.0) for lr in grid}))
-
-
-def _number(where: str, name: str, value: Any, above: float = -math.inf) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > above
-    if not good:
-        raise bad_value(where, name, value, f"a finite number{'' if above == -math.inf else f' above {above:g}'}")
-    return float(value)
+    for lr in grid:
+        check_number("optimizer", "lr_grid", lr, above=0)
+    return tuple(sorted({float(lr) for lr in grid}))

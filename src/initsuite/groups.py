@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from initsuite.errors import ConfigError, bad_value, unknown_choice
@@ -49,15 +49,14 @@ def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:
             f"Example: {group}=custom {group}._target_=mypkg.MyClass",
         )
     try:
-        return get_object(path)
-    except Exception as error:  # hydra wraps whatever the import raised
-        reason = str(error.__cause__ or error).strip().splitlines()[-1]
+        return pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
         raise bad_value(
             f"{group}={tree['name']}",
             "_target_",
             path,
             "an importable name",
-            f"{reason} Run from the folder of your package, or install it.",
+            f"({error}.) Run from the folder of your package, or install it.",
         ) from error
 
 

@@ -113,7 +113,7 @@ class Progress:
         table = Table(box=None, pad_edge=False)
         for name in ("arm", "stage", "lr", "trials", "validation accuracy (mean, range)"):
             table.add_column(name, justify="left" if name in ("arm", "stage") else "right", overflow="fold")
-        stages = {arm: stage for arm, stage in self.latest}  # the last stage of an arm replaces the one before
+        stages = dict(self.latest.keys())  # the last stage of an arm replaces the one before
         rows = []
         for arm, stage in stages.items():
             by_lr: dict[float, list[float]] = {}

@@ -4,8 +4,8 @@
     <dir>/curves/*.parquet    one row an evaluation of a trial
     <dir>/quarantine/         damaged parts, moved here when they are met
 
-A part is written under a temporary name and renamed, its curves before its trials: a trial that is listed has its curve.
-Any tool that reads Parquet reads the store; readers here also drop repeated trials.
+A part is written under a temporary name and renamed, its curves before its trials: a listed trial has its curve. Any
+tool that reads Parquet reads the store; readers here also drop repeated trials.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Store:
             temporary.unlink(missing_ok=True)
             raise StoreError(
                 f"store: cannot write `{target}`: {error.strerror or error}. "
-                "Expected room and permission. What was stored before is intact: free the disk and run the command again."
+                "Expected room and permission. What was stored is intact: mend the disk and run the command again."
             ) from error
 
 

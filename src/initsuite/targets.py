@@ -2,8 +2,8 @@
 
     python -m initsuite.targets digits
 
-It trains {he, xavier, torch_default} on the default model of the data set, as protocol.md fixes it, takes the best arm by
-its median best validation accuracy, and writes easy, primary and hard = 80, 95, 100 % of the way from chance to there
+It trains {he, xavier, torch_default} on the default model, each at its own learning rate, takes the best arm by
+its median best validation accuracy, and writes easy, primary and hard = 80, 95, 100 % of the way from chance to it
 into conf/dataset/<name>.yaml, with the evidence beside the data code as a record. Test data is not read for it.
 """
 

@@ -68,7 +68,7 @@ def _explain(error: BaseException | None) -> str | None:
         key = cause.full_key or "?"
         return f"config: bad value for `{key}`: {str(cause.msg or cause).splitlines()[0]}."
     if isinstance(error, HydraException):
-        return f"config: {error}"
+        return f"config: {error}".replace("\n", " ")
     if isinstance(error, OSError) and error.filename:
         expected = f"a folder that can be written ({error.strerror})"
         return str(bad_value("store", "results_dir", str(error.filename), expected, "Choose another: results_dir=DIR"))
@@ -77,7 +77,7 @@ def _explain(error: BaseException | None) -> str | None:
 
 def _unknown_key(full_key: str) -> str:
     """The error for a key that does not exist, with the keys that stand beside the place."""
-    parent, _, name = full_key.rpartition(".")
+    parent, _, _ = full_key.rpartition(".")
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         default = hydra.compose("config")
     node = OmegaConf.select(default, parent) if parent else default

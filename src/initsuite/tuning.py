@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from initsuite.errors import bad_value
+from initsuite.errors import bad_value, check_number, check_whole_number
 from initsuite.spec import Status
 
 FIRST_TUNING_SEED = 10_000
@@ -40,10 +40,8 @@ class Protocol:
     lr: float | None = None
 
     def __post_init__(self) -> None:
-        if self.scoring_seeds < 1:
-            raise bad_value("protocol", "seeds", self.scoring_seeds, "a whole number of scoring seeds from 1")
-        if not 0 <= self.tuning_seeds < FIRST_TUNING_SEED:
-            raise bad_value("protocol", "tuning_seeds", self.tuning_seeds, "a whole number from 0")
+        check_whole_number("protocol", "seeds", self.scoring_seeds)
+        check_whole_number("protocol", "tuning_seeds", self.tuning_seeds, minimum=0)
         if self.scoring_seeds > FIRST_TUNING_SEED:
             raise bad_value("protocol", "seeds", self.scoring_seeds, f"at most {FIRST_TUNING_SEED} scoring seeds")
         if self.is_tuned and self.lr is not None:
@@ -56,8 +54,8 @@ class Protocol:
             )
         if not self.is_tuned and self.lr is None:
             raise bad_value("protocol", "optimizer.lr", None, "a learning rate", "Add, for example: optimizer.lr=0.1")
-        if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):
-            raise bad_value("protocol", "optimizer.lr", self.lr, "a finite number above 0")
+        if self.lr is not None:
+            check_number("protocol", "optimizer.lr", self.lr, above=0)
 
     @property
     def is_tuned(self) -> bool:
@@ -78,7 +76,8 @@ def lr_scores(tune: pd.DataFrame, chance: float) -> dict[float, float]:
     """
     done = tune[tune.status != Status.FAILED]
     score = done.final_val_accuracy.where(done.status == Status.DONE, chance)
-    return {float(lr): float(mean) for lr, mean in score.groupby(done.lr).mean().items()}
+    means = score.groupby(done.lr).mean()
+    return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 
 
 def centre(grid: Sequence[float]) -> float:

@@ -102,7 +102,7 @@ def test_the_same_stack_gives_the_same_bits(make_job) -> None:
 
 
 def test_seeds_decide_the_data_order_and_initializers_do_not(make_job) -> None:
-    """With lr tiny, the first training losses of two initializers differ, but two seeds of `zero` differ by data alone."""
+    """Two seeds of `zero`, which draws nothing, differ by their batches alone; the same seed sees the same ones."""
     job = make_job("init=zero", "max_steps=10", "eval_every=10")
     a, b, again = train_stack(members([job, job, job], [1.0, 1.0, 1.0], [0, 1, 0]))
     assert a.curve.train_loss != b.curve.train_loss

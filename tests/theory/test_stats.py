@@ -124,7 +124,8 @@ def test_sign_flips_against_scipy(n: int, rng: np.random.Generator) -> None:
 
 
 def test_sign_flips_by_hand(rng: np.random.Generator) -> None:
-    # 1, 2, 3: |sum| = 6 by two of the eight patterns. 1, 2, -3: all sums are at least 0. 1, 4, -2: sums 7, 5, 3, 1; 3 was seen.
+    # 1, 2, 3: |sum| = 6 by two of the eight patterns. 1, 2, -3: all sums are at least 0.
+    # 1, 4, -2: |sum| is 7, 5, 3 or 1, each twice, and 3 was seen.
     assert sign_flip_test([1, 2, 3], rng=rng) == 0.25
     assert sign_flip_test([1, 2, -3], rng=rng) == 1
     assert sign_flip_test([1, 4, -2], rng=rng) == 0.75

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from initsuite import rng
-from initsuite.errors import ConfigError
+from initsuite.activations import activation
+from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Constant, Normal, Orthogonal, PerTensor, VarianceScaling, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
@@ -130,9 +131,13 @@ def test_a_law_that_raises_says_where() -> None:
         def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
             raise ZeroDivisionError("division by zero")
 
-    with pytest.raises(ZeroDivisionError) as caught:
+    with pytest.raises(
+        InitsuiteError, match=r"Raising: failed on `0.weight` of shape \(6, 4\). ZeroDivisionError: div"
+    ):
         as_initializer(Raising())(MODEL, [SPEC], seed=0)
-    assert "Raising() drew `0.weight` (6, 4)" in caught.value.__notes__[0]
+    spec = replace(SPEC, nonlinearity=activation("gelu"))
+    with pytest.raises(ConfigError, match=r"Orthogonal: failed on `0.weight`.*torch_gain: .*Use gain=auto"):
+        as_initializer(Orthogonal("torch"))(MODEL, [spec], seed=0)
 
 
 @pytest.mark.parametrize("law", [Orthogonal(2.0), VarianceScaling(), Normal(std=1.0)], ids=repr)

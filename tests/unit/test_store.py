@@ -94,7 +94,7 @@ def test_a_trial_whose_curve_was_lost_is_not_listed(tmp_path) -> None:
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path) -> None:
-    with pytest.raises(StoreError, match="python -m initsuite.train results_dir=DIR"):
+    with pytest.raises(StoreError, match=r"python -m initsuite\.train results_dir=DIR"):
         initsuite.load_results(tmp_path / "nothing")
 
 
@@ -112,7 +112,7 @@ def test_a_write_that_fails_leaves_the_store_intact(tmp_path, monkeypatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(StoreError, match=r"No space left on device.*free the disk and run the command again"):
+    with pytest.raises(StoreError, match=r"No space left on device.*mend the disk and run the command again"):
         store.append([row("b")], {"b": curve()})
     monkeypatch.undo()
     assert store.read().trials.trial_id.tolist() == ["a"]

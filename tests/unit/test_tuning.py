@@ -63,7 +63,7 @@ def test_the_grid_stays_where_the_edge_does_not_train_or_is_not_best() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scoring_seeds": 0}, "`seeds`=0. Expected a whole number of scoring seeds from 1"),
+        ({"scoring_seeds": 0}, "`seeds`=0. Expected a whole number from 1"),
         ({"scoring_seeds": 10_001}, "at most 10000 scoring seeds"),
         ({"tuning_seeds": -1}, "`tuning_seeds`=-1"),
         ({"lr": 0.1}, "protocol=fixed optimizer.lr=0.1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch.utils._pytree import tree_map
@@ -61,7 +62,7 @@ def pack(pairs: Iterable[tuple[Cell, Trial]], width: Callable[[Workload], int]) 
     for group in groups.values():
         count = -(-len(group) // width(group[0][0].workload))
         bounds = [len(group) * i // count for i in range(count + 1)]
-        stacks += [group[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        stacks += [group[low:high] for low, high in pairwise(bounds)]
     return stacks
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from initsuite import rng
-from initsuite.errors import ConfigError
+from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, TensorInit
@@ -57,13 +57,19 @@ def _draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
     """One tensor by its law, checked."""
     generator = rng.generator(seed, "init", spec.name)
     blocks = [replace(spec, shape=(rows, *spec.shape[1:]), blocks=()) for rows in spec.blocks]
-    try:
-        with torch.no_grad():
-            drawn = [_checked(cast("object", law(block, generator)), law, block) for block in blocks or [spec]]
-    except Exception as error:  # a user's law may raise anything: say where
-        error.add_note(f"While {law!r} drew `{spec.name}` {spec.shape}.")
-        raise
+    with torch.no_grad():
+        drawn = [_checked(_called(law, block, generator), law, block) for block in blocks or [spec]]
     return torch.cat(drawn) if blocks else drawn[0]
+
+
+def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> object:
+    """What the law returns; an error says for which tensor."""
+    try:
+        return law(spec, generator)
+    except Exception as error:  # a user's law may raise anything
+        kind = ConfigError if isinstance(error, ConfigError) else InitsuiteError
+        reason = error if isinstance(error, InitsuiteError) else f"{type(error).__name__}: {error}"
+        raise kind(f"{type(law).__name__}: failed on `{spec.name}` of shape {spec.shape}. {reason}") from error
 
 
 def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:

@@ -27,7 +27,7 @@ _EPILOG = """\
 examples:
   python -m initsuite.report                      the store in ./results
   python -m initsuite.report my_results           another store
-  python -m initsuite.report --out /tmp/report    the files somewhere else
+  python -m initsuite.report --out elsewhere      the files somewhere else
 
 Read recommendations.html first. Nothing is trained.
 """

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from initsuite.report.comparison import Verdict
-from initsuite.report.formatting import BLANK, format_lr, format_p, format_share, format_steps
+from initsuite.report.formatting import BLANK, format_lr, format_nats, format_p, format_share, format_steps
 from initsuite.report.recommendations import Report
 from initsuite.stats.intervals import Interval
 
@@ -20,7 +20,7 @@ CAPTION = (
     "Brackets hold 95 % intervals over the scoring seeds. Steps are optimizer updates; a seed that misses the target "
     "counts as never. Accuracies and probabilities are shares from 0 to 1; a diverged trial counts as chance. "
     "p-values: sign flips paired by seed, Holm over the arms of a context. The lr window is the range of tuned "
-    "learning rates that train."
+    "learning rates that train; the loss area is the mean validation loss over log step, lower is better."
 )
 
 
@@ -71,6 +71,7 @@ def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
             "initializer": row["init"],
             "success rate (seeds)": _success(row),
             "median steps to target [95 %]": _steps(row),
+            "loss area, nats [95 %]": format_nats(_interval(row, "loss_auc")),
             "test accuracy [95 %]": format_share(_interval(row, "test_accuracy")),
             "best lr": format_lr(row["best_lr"]),
             "lr window": lr_window_text(row),
@@ -126,7 +127,7 @@ def _steps(row: Row) -> str:
 
 
 def _target(row: Row) -> str:
-    return "none reached" if math.isnan(row["target"]) else f"{row['target']:g} ({row['level']})"
+    return f"none: {row['level']} ranks" if math.isnan(row["target"]) else f"{row['target']:g} ({row['level']})"
 
 
 def _interval(row: Row, name: str) -> Interval:

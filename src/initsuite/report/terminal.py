@@ -11,15 +11,19 @@ from rich.text import Text
 from initsuite.report.display import Row, arms_for_people, records, summary_line
 from initsuite.report.recommendations import Report
 
-# Short headings and widths: they and the padding add up to less than 80.
+# Short headings and widths: they and the padding add up to less than 80. A longer name of an initializer is folded.
 _COLUMNS = {
-    "initializer": ("initializer", 13),
+    "initializer": ("initializer", 24),
     "success rate (seeds)": ("reached\n[95 %]", 12),
     "median steps to target [95 %]": ("median steps\n[95 %]", 15),
     "test accuracy [95 %]": ("test accuracy\n[95 %]", 15),
+    "loss area, nats [95 %]": ("loss area, nats\n[95 %]", 15),
     "best lr": ("lr", 6),
     "verdict": ("verdict", 13),
 }
+_BY_STEPS = ("success rate (seeds)", "median steps to target [95 %]")
+_BY_AREA = ("loss area, nats [95 %]",)
+"""Columns of a context whose arms are ranked by a level, and by the loss area."""
 _NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
 
 
@@ -40,12 +44,14 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
+    other = _BY_AREA if arms.success_rate.notna().any() else _BY_STEPS
+    columns = {name: column for name, column in _COLUMNS.items() if name not in other}
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading, width in _COLUMNS.values():
+    for heading, width in columns.values():
         table.add_column(heading, max_width=width, overflow="fold")
     for row in records(arms_for_people(arms)):
         style = "bold green" if row["initializer"] == recommended else ""
-        table.add_row(*(Text(_narrow(row[name]), style=style) for name in _COLUMNS))
+        table.add_row(*(Text(_narrow(row[name]), style=style) for name in columns))
     return table
 
 

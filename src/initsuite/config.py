@@ -20,14 +20,15 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from initsuite import losses
 from initsuite.activations import activation
 from initsuite.data.base import Dataset, check_dataset
+from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload, Yardstick
-from initsuite.errors import bad_value, check_number, check_whole_number, unknown_choice
+from initsuite.errors import InitsuiteError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
 from initsuite.init.compose import as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.sinks.wandb import Tracking
-from initsuite.spec import PROTOCOL_VERSION, short_hash
+from initsuite.spec import PROTOCOL_VERSION, Initializer, short_hash
 from initsuite.tuning import Protocol
 
 
@@ -142,6 +143,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
     context_label = model_label if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
     optimizer = instantiate("optimizer", tree["optimizer"])
     initializer = as_initializer(instantiate("init", tree["init"]))
+    _rehearse(workload, initializer)
     setting = [identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION]
     dataset = tree["dataset"]
     check_number("dataset", "chance", dataset["chance"])
@@ -178,6 +180,19 @@ def _cell(tree: dict[str, Any]) -> Cell:
             )
         },
     )
+
+
+def _rehearse(workload: Workload, initializer: Initializer) -> None:
+    """Draw once, so that an option that does not fit the model is refused now rather than as a failed trial.
+
+    Anything else that a user's initializer raises is left to its trials, which fail alone.
+    """
+    try:
+        start_of(workload, initializer, seed=0)
+    except InitsuiteError:
+        raise
+    except Exception:
+        return
 
 
 def _frame(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ BAD = {
     "a group with a typo": (["inti=he"], ["inti", "Did you mean `init`?"]),
     "an option the class lacks": (["+init.gian=2"], ["gian", "Did you mean `gain`?"]),
     "a bad option": (["init.gain=-1"], ["gain", "-1"]),
+    "a gain that torch does not know": (["init.gain=torch", "activation=gelu"], ["gain", "gelu"]),
     "custom without a class": (["init=custom"], ["init._target_=mypkg.MyClass"]),
     "a class that is not there": (["init=custom", "init._target_=nowhere.Init"], ["nowhere", "importable"]),
     "no such device": (["device=cuda:99"], ["cuda:99", "device=auto"]),

@@ -132,7 +132,8 @@ def only_row(store: Store) -> pd.Series:
 
 
 def arm_row(store: Store, init: str) -> pd.Series:
-    return arms_table(store.read()).set_index("init").loc[init]
+    table = arms_table(store.read())
+    return table[table.init == init].iloc[0]
 
 
 def clear_winner(store: Store, num_seeds: int = 10) -> None:
@@ -364,7 +365,7 @@ def test_a_row_without_the_facts_of_its_data_set(store: Store) -> None:
 
 
 def many_contexts(store: Store) -> None:
-    """Four contexts with every kind of fate, 200 trials and more."""
+    """Six rows with every kind of fate, 200 trials and more."""
     clear_winner(store)
     deep = Planter(store, dataset="fashion_mnist", model="mlp-30x100", depth=30)
     deep.arm("he", [MISS, 400, 420, 460, 480, 500])
@@ -375,6 +376,9 @@ def many_contexts(store: Store) -> None:
     for init in ("he", "xavier", "normal", "my_own_$init$"):
         fixed.arm(init, [200, 220, 260, 300], tune=None)
     Planter(store, activation="<b>odd</b>").arm("he", [300])
+    new = Planter(store, dataset="new_data", levels=None)
+    for init in ("he", "zero"):
+        new.arm(init, [MISS] * 3, easy=False)
     wide = Planter(store, model="mlp-2x1024")
     for place, init in enumerate(("zero", "normal", "xavier", "he", "orthogonal", "torch_default", "guideline")):
         wide.arm(init, [120 + 20 * place + 20 * (seed % 3) for seed in range(18)])
@@ -428,9 +432,9 @@ def test_the_door_prints_and_writes_all(
     assert "xavier stays near chance at every learning rate" in (report_dir / "recommendations.md").read_text()
 
     table = pd.read_csv(report_dir / "recommendations.csv")
-    assert len(table) == 5
+    assert len(table) == 6
     assert table.recommended.tolist() == recommend_table(store.read()).recommended.tolist()
-    assert len(pd.read_csv(report_dir / "arms.csv")) == 3 + 3 + 4 + 1 + 7
+    assert len(pd.read_csv(report_dir / "arms.csv")) == 3 + 3 + 4 + 1 + 2 + 7
 
 
 def test_the_same_store_gives_the_same_report(store: Store, tmp_path: Path) -> None:

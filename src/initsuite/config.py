@@ -22,7 +22,7 @@ from initsuite.activations import activation
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload, Yardstick
-from initsuite.errors import InitsuiteError, bad_value, check_number, check_whole_number, unknown_choice
+from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
 from initsuite.init.compose import as_initializer
 from initsuite.models.describe import describe
@@ -189,7 +189,7 @@ def _rehearse(workload: Workload, initializer: Initializer) -> None:
     """
     try:
         start_of(workload, initializer, seed=0)
-    except InitsuiteError:
+    except ConfigError:
         raise
     except Exception:
         return

@@ -17,6 +17,8 @@ from initsuite.spec import Evaluation, Stage, Status, TrialInfo
 PLAIN_EVERY_S = 5.0
 """Seconds between two lines where the output is not a terminal."""
 MAX_STANDINGS = 12
+Arm = tuple[tuple[str, ...], str]
+"""The labels of the context, and the initializer."""
 MAX_FAILURES = 20
 
 
@@ -30,7 +32,7 @@ class Progress:
         self.total_steps = self.done_steps = self.total_trials = self.done_trials = 0
         self.stack: Sequence[TrialInfo] = []
         self.stack_step = 0
-        self.latest: dict[tuple[str, Stage], dict[str, tuple[float, float]]] = {}
+        self.latest: dict[tuple[Arm, Stage], dict[str, tuple[float, float]]] = {}
         self.failed: list[Mapping[str, Any]] = []
         self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._display, transient=True)
 
@@ -110,21 +112,25 @@ class Progress:
 
     def _standings(self) -> Table:
         """Best mean validation accuracy over the learning rates seen, by arm and stage."""
-        table = Table(box=None, pad_edge=False)
-        for name in ("arm", "stage", "lr", "trials", "validation accuracy (mean, range)"):
-            table.add_column(name, justify="left" if name in ("arm", "stage") else "right", overflow="fold")
+        table = Table(box=None, pad_edge=False, title_justify="left", title_style="bold")
+        for column in ("initializer", "stage", "lr", "trials", "validation accuracy (mean, range)"):
+            is_word = column in ("initializer", "stage")
+            table.add_column(column, justify="left" if is_word else "right", overflow="fold")
         stages = dict(self.latest.keys())  # the last stage of an arm replaces the one before
+        contexts = {context for context, _ in stages}
+        table.title = " / ".join(contexts.pop()) if len(contexts) == 1 else None
         rows = []
         for arm, stage in stages.items():
+            name = arm[1] if table.title else "/".join((*arm[0], arm[1]))
             by_lr: dict[float, list[float]] = {}
             for lr, accuracy in self.latest[arm, stage].values():
                 by_lr.setdefault(lr, []).append(accuracy)
             means = {lr: float(np.mean(np.nan_to_num(values))) for lr, values in by_lr.items()}
             lr = max(means, key=lambda lr: means[lr])
-            rows.append((means[lr], arm, stage, lr, by_lr[lr]))
-        for mean, arm, stage, lr, values in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
+            rows.append((means[lr], name, stage, lr, by_lr[lr]))
+        for mean, name, stage, lr, values in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
             spread = f"{mean:.3f} ({np.nan_to_num(values).min():.3f} to {np.nan_to_num(values).max():.3f})"
-            table.add_row(Text(arm), str(stage), f"{lr:g}", str(len(values)), spread)
+            table.add_row(Text(name), str(stage), f"{lr:g}", str(len(values)), spread)
         if len(rows) > MAX_STANDINGS:
             table.add_row(f"... and {len(rows) - MAX_STANDINGS} more arms", "", "", "", "")
         return table
@@ -141,9 +147,9 @@ class Progress:
         return table
 
 
-def _arm(info: TrialInfo) -> str:
-    axes = info.axes
-    return f"{axes['dataset']}/{axes['model']}/{axes['activation']}/{axes['optimizer']}/{axes['init']}"
+def _arm(info: TrialInfo) -> Arm:
+    *context, init = (info.axes[axis] for axis in ("dataset", "model", "activation", "optimizer", "init"))
+    return tuple(context), init
 
 
 def _duration(seconds: float) -> str:

@@ -136,7 +136,8 @@ def test_stock_launchers_give_the_same_trials(command, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_failed_trials_end_with_a_table_and_exit_code_1(command, tmp_path) -> None:
-    (tmp_path / "mine.py").write_text("class Init:\n    def __call__(self, spec, generator):\n        1 / 0\n")
+    law = "class Init:\n    def __call__(self, model, specs, *, seed, probe=None):\n        1 / 0\n"
+    (tmp_path / "mine.py").write_text(law)
     done = command("train", "-m", "init=custom,he", "init._target_=mine.Init", *QUICK)
     assert done.returncode == 2  # `he` cannot have another class: the sweep says so before training
     done = command("train", "init=custom", "init._target_=mine.Init", "tracking=disabled", *QUICK)

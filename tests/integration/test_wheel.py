@@ -1,0 +1,61 @@
+"""The built wheel does the main job from an empty folder, with its own copy of the configuration."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import initsuite
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy of what a checkout holds, so that the repository stays clean."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    for name in ("src", "conf"):
+        shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+def test_it_holds_the_configuration_the_launcher_and_the_records(wheel) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    ours = [f"initsuite/conf/{p.relative_to(REPOSITORY / 'conf')}" for p in (REPOSITORY / "conf").rglob("*.yaml")]
+    package = REPOSITORY / "src"
+    ours += [str(p.relative_to(package)) for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    assert names >= set(ours)
+    assert "initsuite/data/targets/digits.json" in names
+    assert not [name for name in names if name.startswith(("tests", "scripts"))]
+
+
+@pytest.mark.slow
+def test_it_does_the_main_job_from_an_empty_folder(wheel, tmp_path) -> None:
+    site, work = tmp_path / "site", tmp_path / "work"
+    zipfile.ZipFile(wheel).extractall(site)
+    work.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
+    environment |= {"PYTHONPATH": str(site), "HOME": str(tmp_path / "home")}
+
+    def python(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    where = python("-c", "import initsuite, initsuite.groups; print(initsuite.__file__, initsuite.groups.conf_dir())")
+    assert where.split() == [str(site / "initsuite" / "__init__.py"), str(site / "initsuite" / "conf")]
+    python("-m", "initsuite.train", "-m", "init=zero,normal,xavier,he,orthogonal", "protocol=smoke")
+    python("-m", "initsuite.report", "results")
+    score = initsuite.load_results(work / "results").trials.query("stage == 'score'").set_index("init")
+    assert (score.test_accuracy[["xavier", "he", "orthogonal"]] > 0.93).all()
+    assert score.test_accuracy["zero"] < 0.13
+    assert score.commit.str.startswith("version ").all()

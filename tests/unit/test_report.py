@@ -71,11 +71,23 @@ def test_the_loss_area_breaks_a_tie() -> None:
     assert result.standings[0].arm.name == "b"
 
 
-def test_a_miss_counts_as_one_evaluation_beyond_the_budget() -> None:
-    # Differences 520 (620 - 100) and 100 six times against 0: all positive, so p is the smallest there is.
+def test_a_miss_is_worse_than_any_reached_step() -> None:
+    # All seven differences of rank are positive, so p is the smallest there is.
     result = compare(context(arm("a", [100] * 7), arm("b", [MISS, *[200] * 6])))
     assert result.standings[1].p_value == 2.0**-6
     assert result.standings[1].verdict == Verdict.WORSE
+
+
+def test_two_misses_of_a_seed_are_told_apart_by_their_loss_area() -> None:
+    # Without the area one of six pairs would be tied, and the smallest p 2^-4: above 0.05.
+    result = compare(context(arm("a", [*[100] * 5, MISS], loss_auc=0.5), arm("b", [MISS] * 6, loss_auc=1.5)))
+    assert result.standings[1].p_value == 2.0**-5
+    assert "b in 0 of 6 seeds, test accuracy 0.850" in in_words(result)
+
+
+def test_two_that_reach_the_level_at_the_same_step_are_tied() -> None:
+    result = compare(context(arm("a", [100] * 8, loss_auc=0.5), arm("b", [100] * 8, loss_auc=1.5)))
+    assert result.standings[1].p_value == 1
 
 
 def test_unequal_seeds_use_those_that_are_shared() -> None:

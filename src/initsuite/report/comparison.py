@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from initsuite.report.evidence import Arm, Context
 from initsuite.spec import Status
@@ -98,13 +99,14 @@ def compare(context: Context) -> Comparison:
 
     The leader has the highest success rate at the level, then the fewest median steps, then the smallest loss area,
     among the arms that train.
-    Differences are paired by seed; a miss counts as one evaluation beyond the budget; where the loss area ranks, it is
-    what is compared. The family is the leader against each other arm (sign flips, Holm).
+    Differences are paired by seed. Where a level ranks, they are differences of rank in the order of `_places`, so that
+    a miss needs no invented number of steps; where the loss area ranks, of that area. The family is the leader against
+    each other arm (sign flips, Holm).
     """
     level = _level(context)
     standings = sorted((_measure(context, arm, level) for arm in context.arms), key=_rank)
     scored = [standing for standing in standings if standing.num_seeds]
-    judged = _judge(context, scored, level)
+    judged = _judge(scored, level)
     judged += [standing for standing in standings if not standing.num_seeds]
     judged = [_with_improvement(context, standing, level) for standing in judged]
     target = context.levels.get(level) if level else None
@@ -154,12 +156,12 @@ def _rank(standing: Standing) -> tuple[object, ...]:
     )
 
 
-def _judge(context: Context, scored: Sequence[Standing], level: str | None) -> list[Standing]:
+def _judge(scored: Sequence[Standing], level: str | None) -> list[Standing]:
     """Verdicts of the scored arms, ranked best first."""
     if all(standing.near_chance for standing in scored):
         return [replace(standing, verdict=Verdict.NOT_TRAINED) for standing in scored]
     leader, *others = scored
-    differences = [_paired_differences(context, leader.arm, other.arm, level) for other in others]
+    differences = [_paired_differences(leader.arm, other.arm, level) for other in others]
     # The flips of each test are drawn afresh from one seed: a table does not change when it is made again.
     p_values = holm([sign_flip_test(values, rng=np.random.default_rng(0)) for values in differences])
     best_case = holm([smallest_p(len(values)) for values in differences])
@@ -182,19 +184,33 @@ def _verdict(differences: np.ndarray, p_value: float, best_case: float) -> Verdi
     return Verdict.WORSE if differences.mean() > 0 else Verdict.BETTER_WHERE_SHARED
 
 
-def _paired_differences(context: Context, leader: Arm, other: Arm, level: str | None) -> np.ndarray:
-    """[seed that both have], positive where the leader is better: steps, or nats where the loss area ranks."""
+def _paired_differences(leader: Arm, other: Arm, level: str | None) -> np.ndarray:
+    """[seed that both have], positive where the leader is better: ranks, or nats where the loss area ranks."""
     seeds = leader.trials.index.intersection(other.trials.index)
-    column = COLUMN_OF_LEVEL[level] if level else "loss_auc"
-    pair = pd.DataFrame({"leader": leader.trials[column][seeds], "other": other.trials[column][seeds]})
-    pair = pair.fillna(context.censored_steps) if level else pair.dropna()
-    return (pair.other - pair.leader).to_numpy(dtype=float)
+    ours, theirs = (arm.trials.loc[seeds] for arm in (leader, other))
+    if level is None:
+        return (theirs.loss_auc - ours.loss_auc).dropna().to_numpy(dtype=float)
+    places = rankdata(_places(pd.concat([ours, theirs]), level))
+    return places[len(seeds) :] - places[: len(seeds)]
+
+
+def _places(trials: pd.DataFrame, level: str | None) -> np.ndarray:
+    """Order of trials, [trial], lower is better: steps to the level, then those that miss it by their loss area.
+
+    Without a level, the loss area itself. Trials that reach the level at the same evaluation are tied.
+    """
+    area = trials.loss_auc.fillna(math.inf)
+    if level is None:
+        return area.to_numpy(dtype=float)
+    steps = trials[COLUMN_OF_LEVEL[level]]
+    keys = np.column_stack([steps.fillna(math.inf), area.where(steps.isna(), 0.0)])
+    return np.unique(keys, axis=0, return_inverse=True)[1].ravel().astype(float)
 
 
 def _with_improvement(context: Context, standing: Standing, level: str | None) -> Standing:
     baseline = next((arm for arm in context.arms if arm.name == BASELINE and len(arm.trials)), None)
     if baseline is None or baseline is standing.arm or not standing.num_seeds:
         return standing
-    column = COLUMN_OF_LEVEL[level] if level else "loss_auc"
-    ours, theirs = (-arm.trials[column].fillna(math.inf) for arm in (standing.arm, baseline))
-    return replace(standing, improvement=probability_of_improvement(ours, theirs))
+    ours, theirs = standing.arm.trials, baseline.trials
+    places = -_places(pd.concat([ours, theirs]), level)
+    return replace(standing, improvement=probability_of_improvement(places[: len(ours)], places[len(ours) :]))

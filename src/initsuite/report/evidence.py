@@ -76,11 +76,6 @@ class Context:
     def is_tuned(self) -> bool:
         return self.lr_rule == TUNED
 
-    @property
-    def censored_steps(self) -> int:
-        """What a miss counts in a paired difference: the first evaluation beyond the budget, steps."""
-        return self.max_steps + self.eval_every
-
 
 @dataclass(frozen=True)
 class Evidence:

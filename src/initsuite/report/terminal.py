@@ -13,12 +13,12 @@ from initsuite.report.recommendations import Report
 
 # Short headings and widths: they and the padding add up to less than 80. A longer name of an initializer is folded.
 _COLUMNS = {
-    "initializer": ("initializer", 24),
+    "initializer": ("initializer", 22),
     "success rate (seeds)": ("reached\n[95 %]", 12),
     "median steps to target [95 %]": ("median steps\n[95 %]", 15),
     "test accuracy [95 %]": ("test accuracy\n[95 %]", 15),
     "loss area, nats [95 %]": ("loss area, nats\n[95 %]", 15),
-    "best lr": ("lr", 6),
+    "best lr": ("lr", 8),
     "verdict": ("verdict", 13),
 }
 _BY_STEPS = ("success rate (seeds)", "median steps to target [95 %]")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initsuite.report.comparison import Comparison, Standing, Verdict
-from initsuite.report.formatting import format_lr, format_names, format_nats, format_p, format_steps
+from initsuite.report.formatting import format_lr, format_names, format_nats, format_p, format_share, format_steps
 
 
 def in_words(comparison: Comparison) -> str:
@@ -120,8 +120,10 @@ def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]
 
 
 def _worse(comparison: Comparison, standing: Standing) -> str:
-    measure = f"{format_nats(standing.loss_auc)} nats" if comparison.level is None else _success(standing)
-    return f"{standing.arm.name} {measure}"
+    if comparison.level is None:
+        return f"{standing.arm.name} {format_nats(standing.loss_auc)} nats"
+    accuracy = "" if standing.num_reached else f", test accuracy {format_share(standing.accuracy)}"
+    return f"{standing.arm.name} {_success(standing)}{accuracy}"
 
 
 def _too_few(comparison: Comparison, leader: Standing, short: Sequence[Standing]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -67,6 +68,7 @@ def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
         launch = _Launch(store, settings, progress, sinks, {job.cell.cell_id: job.cell for job in jobs}, jobs)
         launch.tune()
         launch.score()
+    progress.say([f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}"])
     return launch.outcome()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -108,7 +109,8 @@ class Progress:
         return f"{self.done_trials} of {self.total_trials} trials, {stage}{steps}{_duration(elapsed)} elapsed{left}"
 
     def _display(self) -> Group:
-        return Group(Text(self._status()), self._standings())
+        bar = ProgressBar(total=max(1, self.total_steps), completed=self.done_steps, width=60)
+        return Group(Text(self._status()), bar, Text(), self._standings())
 
     def _standings(self) -> Table:
         """Best mean validation accuracy over the learning rates seen, by arm and stage."""

@@ -22,7 +22,7 @@ fi
 wanted=$(cat pyproject.toml constraints.txt <("$python" --version) <(pwd) | cksum)
 stamps=(.venv/.installed-dev)
 [ "$extra" = dev ] || stamps+=(.venv/.installed)
-if ! cat "${stamps[@]}" 2>/dev/null | grep -qxF "$wanted"; then
+if ! grep -qsxF "$wanted" "${stamps[@]}"; then
     echo "environment: installing the pinned packages into .venv (some minutes the first time)" >&2
     "$python" -m venv .venv
     # torch alone first: a pinned version never meets the resolver's choice of another build

@@ -24,7 +24,10 @@ stamps=(.venv/.installed-dev)
 [ "$extra" = dev ] || stamps+=(.venv/.installed)
 if ! grep -qsxF "$wanted" "${stamps[@]}"; then
     echo "environment: installing the pinned packages into .venv (some minutes the first time)" >&2
+    # a moved folder leaves the old path in the installed commands: start anew
+    [ "$(cat .venv/.folder 2>/dev/null)" = "$PWD" ] || rm -rf .venv
     "$python" -m venv .venv
+    pwd >.venv/.folder
     # torch alone first: a pinned version never meets the resolver's choice of another build
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${extra:+[$extra]}"

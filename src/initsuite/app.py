@@ -59,10 +59,11 @@ def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
         StoreError: the store cannot be written.
     """
     store = Store(settings.results_dir)
+    wandb = wandb_sink(settings.tracking)
     with ExitStack() as closing:
         progress = closing.enter_context(Progress())
         sinks: list[Sink] = [progress]
-        if wandb := wandb_sink(settings.tracking):
+        if wandb:
             sinks.append(wandb)
             closing.callback(lambda: progress.say(wandb.close()))
         launch = _Launch(store, settings, progress, sinks, {job.cell.cell_id: job.cell for job in jobs}, jobs)
@@ -162,13 +163,11 @@ class _Launch:
     def _record(self, trials: Sequence[Trial], run: Callable[[], list[TrialResult]]) -> None:
         """Tell the sinks, run, store, tell the sinks."""
         infos = [self._info(trial) for trial in trials]
-        for sink in self.sinks:
-            sink.stack_started(infos)
+        self._tell("stack_started", infos)
         results = run()
         rows = [self._row(result) for result in results]
         self.store.append(rows, {result.trial.trial_id: result.curve for result in results})
-        for sink in self.sinks:
-            sink.stack_finished(rows)
+        self._tell("stack_finished", rows)
 
     def _initialise(self, stack: Sequence[Pair]) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
@@ -189,15 +188,24 @@ class _Launch:
         return members, broken
 
     def _results(self, members: Sequence[Member]) -> list[TrialResult]:
-        def tell(evaluation: Any) -> None:
-            for sink in self.sinks:
-                sink.evaluated(evaluation)
-
         try:
-            return train_stack(members, device=self.settings.device, on_evaluation=tell)
+            return train_stack(
+                members, device=self.settings.device, on_evaluation=lambda result: self._tell("evaluated", result)
+            )
         except Exception:  # a user's model or loss may raise anything
             error = traceback.format_exc()
             return [self._failure(member.trial, error, len(members)) for member in members]
+
+    def _tell(self, event: str, news: Any) -> None:
+        """Call a method of every sink; one that breaks is dropped, and never changes what is trained or stored."""
+        for sink in list(self.sinks):
+            try:
+                getattr(sink, event)(news)
+            except Exception as error:
+                self.sinks.remove(sink)
+                self.progress.say(
+                    [f"{type(sink).__name__}: dropped in this launch after an error in {event}: {error!r}"]
+                )
 
     def _failure(self, trial: Trial, error: str, stack_size: int) -> TrialResult:
         nothing = Curve(np.array([], dtype=int), *(np.array([]) for _ in range(3)))

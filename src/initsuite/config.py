@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from torch.nn.modules.dropout import _DropoutNd
 
 from initsuite import losses
 from initsuite.activations import activation
@@ -137,19 +138,21 @@ def _cell(tree: dict[str, Any]) -> Cell:
     """A cell, whose initializer's `requires` are applied to its own workload and not to its context."""
     frame = _frame(tree)
     required = copy.deepcopy(tree)
-    for key, value in (tree["init"].get("requires") or {}).items():
+    requires = tree["init"].get("requires") or {}
+    if not isinstance(requires, dict):
+        raise bad_value(f"init={tree['init']['name']}", "requires", requires, "a mapping such as {model.norm: batch}")
+    for key, value in requires.items():
         _require(required, key, value)
     workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
     context_label = model_label if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
     optimizer = instantiate("optimizer", tree["optimizer"])
     initializer = as_initializer(instantiate("init", tree["init"]))
     _rehearse(workload, initializer)
-    setting = [identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION]
+    context_id = short_hash([_workload_id(frame), identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION])
     dataset = tree["dataset"]
-    check_number("dataset", "chance", dataset["chance"])
     return Cell(
-        cell_id=short_hash([workload.workload_id, identity("init", tree["init"]), *setting]),
-        context_id=short_hash([_workload_id(frame), *setting]),
+        cell_id=short_hash([context_id, workload.workload_id, identity("init", tree["init"])]),
+        context_id=context_id,
         axes={
             "dataset": label("dataset", dataset),
             "model": context_label,
@@ -158,28 +161,30 @@ def _cell(tree: dict[str, Any]) -> Cell:
             "optimizer": label("optimizer", tree["optimizer"]),
         },
         workload=workload,
-        yardstick=Yardstick(
-            chance=float(dataset["chance"]),
-            chance_loss=losses.chance_loss(dataset["loss"], workload.dataset.num_outputs),
-            levels=dataset["levels"],
-        ),
+        yardstick=_yardstick(dataset, workload.dataset.num_outputs),
         initializer=initializer,
         optimizer=optimizer,
         lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
-        config={
-            group: required[group]
-            for group in (
-                "dataset",
-                "model",
-                "activation",
-                "init",
-                "optimizer",
-                "batch_size",
-                "max_steps",
-                "eval_every",
-            )
-        },
+        config={**frame, "init": tree["init"], "optimizer": tree["optimizer"]},
     )
+
+
+def _yardstick(dataset: Mapping[str, Any], num_outputs: int) -> Yardstick:
+    """The scale of a data set: 0 <= chance < easy <= primary <= hard <= 1, or no levels."""
+    for name, only in (("metric", "accuracy"), ("direction", "max")):
+        if dataset[name] != only:
+            raise unknown_choice("dataset", name, dataset[name], [only])
+    check_number("dataset", "chance", dataset["chance"], minimum=0)
+    levels = dataset["levels"]
+    expected = f"easy, primary and hard, each null or rising from above chance ({dataset['chance']:g}) to 1"
+    if not isinstance(levels, dict) or levels.keys() != {"easy", "primary", "hard"}:
+        raise bad_value("dataset", "levels", levels, expected)
+    frozen = [levels[name] for name in ("easy", "primary", "hard") if levels[name] is not None]
+    for level in frozen:
+        check_number("dataset", "levels", level, above=dataset["chance"])
+    if frozen != sorted(frozen) or not all(level <= 1 for level in (*frozen, dataset["chance"])):
+        raise bad_value("dataset", "levels", levels, expected)
+    return Yardstick(float(dataset["chance"]), losses.chance_loss(dataset["loss"], num_outputs), levels)
 
 
 def _rehearse(workload: Workload, initializer: Initializer) -> None:
@@ -201,9 +206,8 @@ def _frame(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require(tree: dict[str, Any], key: str, value: Any) -> None:
-    group, _, option = key.partition(".")
-    if group != "model" or option not in tree["model"]:
-        known = [f"model.{name}" for name in tree["model"].keys() - GROUP_KEYS["model"]]
+    known = [f"model.{name}" for name in tree["model"] if name not in GROUP_KEYS["model"]]
+    if key not in known:
         raise unknown_choice(
             f"init={tree['init']['name']}",
             "requires",
@@ -211,7 +215,7 @@ def _require(tree: dict[str, Any], key: str, value: Any) -> None:
             known,
             f"It cannot be used with model={tree['model']['name']}.",
         )
-    tree["model"][option] = value
+    tree["model"][key.removeprefix("model.")] = value
 
 
 @functools.cache
@@ -226,6 +230,9 @@ def _workload(frame_json: str) -> tuple[Workload, str]:
     if frame["batch_size"] > len(dataset.train):
         expected = f"at most the {len(dataset.train):,} training examples"
         raise bad_value("config", "batch_size", frame["batch_size"], expected)
+    if any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules()):
+        expected = "a model without active dropout: a step draws no random numbers"
+        raise bad_value(f"model={frame['model']['name']}", "p", "a Dropout layer", expected, "Set its p to 0.")
     workload = Workload(
         workload_id=_workload_id(frame),
         dataset=dataset,

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ GROUP_KEYS = {
 }
 """Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
 PLACES = {"data_dir", "download"}
-"""Options that say where data comes from, not what it is: part of no id."""
+"""Options of our own data sets that say where the data comes from, not what it is: part of no id."""
 
 
 def conf_dir() -> Path:
@@ -82,16 +83,31 @@ def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> 
 
 
 def identity(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a group goes into an id: the class, its options and, for a user's own class, the hash of its source."""
-    options = {name: value for name, value in options_of(group, tree).items() if name not in PLACES}
-    identity = {"target": tree["_target_"], "options": options}
-    target = target_of(group, tree)
-    if not str(getattr(target, "__module__", "")).startswith("initsuite."):
-        try:
-            identity["source"] = hashlib.blake2b(inspect.getsource(target).encode(), digest_size=8).hexdigest()
-        except (OSError, TypeError):  # made without a file, in a notebook for example
-            identity["source"] = None
-    return identity
+    """What of a group goes into an id.
+
+    The class and its options; for a user's own class also the name of the choice and the source files of the class and
+    its bases. Other modules that those import are not followed: rename the choice, or its option, when they change.
+    """
+    options, target = options_of(group, tree), target_of(group, tree)
+    modules = [module for module in _modules(target) if not module.startswith("initsuite.")]
+    if not modules:
+        options = {name: value for name, value in options.items() if name not in PLACES}
+        return {"target": tree["_target_"], "options": options}
+    sources = [_source(module) for module in modules]
+    return {"target": tree["_target_"], "options": options, "name": tree["name"], "sources": sources}
+
+
+def _modules(target: Callable[..., Any]) -> list[str]:
+    """The module of a function, or those of a class and its bases, but for Python's and torch's own."""
+    kinds = inspect.getmro(target) if inspect.isclass(target) else (target,)
+    names = dict.fromkeys(str(getattr(kind, "__module__", "")) for kind in kinds)
+    return [name for name in names if name.partition(".")[0] not in {"builtins", "typing", "abc", "torch"}]
+
+
+def _source(module: str) -> str | None:
+    """Hash of the file of a module; None where it has none, in a notebook for example."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() if path else None
 
 
 @functools.cache

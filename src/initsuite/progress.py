@@ -44,9 +44,9 @@ class Progress:
 
     def __exit__(self, *exception: object) -> None:
         self.live.stop()
-        if not self.total_trials:
+        if not self.total_trials and exception[0] is None:
             self.console.print("Every trial of this command is already stored.")
-        else:
+        elif self.total_trials:
             self.console.print(f"{self.done_trials} trials in {_duration(time.monotonic() - self.begin)}")
             self.console.print(self._standings())
         if self.failed:

@@ -13,15 +13,15 @@ from typing import Any
 def provenance() -> dict[str, Any]:
     """The columns `commit`, `dirty` and `torch_version`.
 
-    `commit` is the Git commit of the checkout the package runs from, else its version; `dirty` says that tracked files
-    of the checkout differ from the commit.
+    `commit` is the Git commit of the checkout the package runs from, else its version; `dirty` says that code or
+    configuration of the checkout differ from the commit.
     """
     import torch
 
     folder = Path(__file__).parent
     tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git(folder, "rev-parse", "HEAD") if tracked else None
-    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no", ":/")) if commit else False
+    dirty = bool(_git(folder, "status", "--porcelain", "--", ":/src", ":/conf")) if commit else False
     return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": torch.__version__}
 
 

@@ -25,9 +25,17 @@ Params = dict[str, "Tensor"]
 
 
 def short_hash(value: object) -> str:
-    """16 hexadecimal digits of a JSON value: the ids of cells and trials."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    """16 hexadecimal digits of a JSON value: the ids of cells and trials. 1 and 1.0 are the same number."""
+    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 # ---- initializers ---------------------------------------------------------------------------------------------------

@@ -190,7 +190,11 @@ def _read_parts(directory: Path, kind: str, schema: pa.Schema, damaged: list[Pat
     for part in sorted((directory / kind).glob("*.parquet")):
         try:
             tables.append(pq.read_table(part, schema=schema))
+        except FileNotFoundError:  # another reader has moved it
+            damaged.append(part)
         except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None):  # the disk or the permissions, not the content
+                raise StoreError(f"store: cannot read `{part}`: {error}. Mend the disk and try again.") from error
             damaged.append(_quarantine(part, directory, error))
     return pa.concat_tables(tables or [schema.empty_table()]).to_pandas()
 

@@ -78,12 +78,19 @@ def _explain(error: BaseException | None) -> str | None:
 def _unknown_key(full_key: str) -> str:
     """The error for a key that does not exist, with the keys that stand beside the place."""
     parent, _, _ = full_key.rpartition(".")
+    groups = [override for override in sys.argv[1:] if _chooses_one(override)]
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        default = hydra.compose("config")
+        default = hydra.compose("config", overrides=groups)
     node = OmegaConf.select(default, parent) if parent else default
     known = [str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else []
     message = str(unknown_choice("config", "key", full_key, [f"{parent}.{key}" if parent else key for key in known]))
     return f"{message} An option that a class takes but its file lacks is added with +{full_key}=VALUE."
+
+
+def _chooses_one(override: str) -> bool:
+    """Whether an override picks one existing file of a group, as `dataset=mnist` does."""
+    group, _, name = override.partition("=")
+    return (conf_dir() / group / f"{name}.yaml").is_file()
 
 
 if __name__ == "__main__":

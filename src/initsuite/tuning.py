@@ -44,6 +44,11 @@ class Protocol:
         check_whole_number("protocol", "tuning_seeds", self.tuning_seeds, minimum=0)
         if self.scoring_seeds > FIRST_TUNING_SEED:
             raise bad_value("protocol", "seeds", self.scoring_seeds, f"at most {FIRST_TUNING_SEED} scoring seeds")
+        if self.is_tuned == (self.name == "fixed"):
+            expected = "0 under protocol=fixed, from 1 under any other"
+            raise bad_value(
+                "protocol", "tuning_seeds", self.tuning_seeds, expected, "Use protocol=fixed to tune nothing."
+            )
         if self.is_tuned and self.lr is not None:
             raise bad_value(
                 "protocol",

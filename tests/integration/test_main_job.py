@@ -156,3 +156,22 @@ def test_hidden_units_of_zero_stay_identical(make_job) -> None:
     assert (hidden == hidden[0]).all()
     changed = [name for name in names if state.params[name].any()]
     assert changed == [names[-1]]
+
+
+def test_a_sink_that_breaks_costs_no_result(sweep, monkeypatch, capsys) -> None:
+    """Whatever the event, the sink is dropped and named, and every trial is stored."""
+    from initsuite.progress import Progress
+
+    for event in ("stack_started", "evaluated", "stack_finished"):
+
+        class Breaks(Progress):
+            pass
+
+        def defect(self, news):
+            raise ValueError("the planted sink defect")
+
+        setattr(Breaks, event, defect)
+        monkeypatch.setattr("initsuite.app.Progress", Breaks)
+        trials = launch(sweep("protocol=smoke", results=event, inits=("he",)))
+        assert set(trials.status) == {"done"}
+        assert "Breaks: dropped in this launch" in capsys.readouterr().out

@@ -93,6 +93,20 @@ def test_a_trial_whose_curve_was_lost_is_not_listed(tmp_path) -> None:
         assert store.read().trials.empty
 
 
+def test_a_disk_that_cannot_be_read_is_no_damage(tmp_path, monkeypatch) -> None:
+    store = Store(tmp_path)
+    store.append([row("a")], {"a": curve()})
+
+    def stale(*arguments, **options):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("pyarrow.parquet.read_table", stale)
+    with pytest.raises(StoreError, match="Mend the disk and try again"):
+        store.read()
+    monkeypatch.undo()
+    assert store.read().trials.trial_id.tolist() == ["a"]
+
+
 def test_a_folder_that_is_no_store_is_refused(tmp_path) -> None:
     with pytest.raises(StoreError, match=r"python -m initsuite\.train results_dir=DIR"):
         initsuite.load_results(tmp_path / "nothing")

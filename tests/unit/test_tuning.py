@@ -67,9 +67,11 @@ def test_the_grid_stays_where_the_edge_does_not_train_or_is_not_best() -> None:
         ({"scoring_seeds": 10_001}, "at most 10000 scoring seeds"),
         ({"tuning_seeds": -1}, "`tuning_seeds`=-1"),
         ({"lr": 0.1}, "protocol=fixed optimizer.lr=0.1"),
-        ({"tuning_seeds": 0}, "Add, for example: optimizer.lr=0.1"),
-        ({"tuning_seeds": 0, "lr": 0.0}, "`optimizer.lr`=0.0. Expected a finite number above 0"),
-        ({"tuning_seeds": 0, "lr": math.inf}, "finite number above 0"),
+        ({"tuning_seeds": 0}, "Use protocol=fixed to tune nothing"),
+        ({"name": "fixed"}, "0 under protocol=fixed"),
+        ({"name": "fixed", "tuning_seeds": 0}, "Add, for example: optimizer.lr=0.1"),
+        ({"name": "fixed", "tuning_seeds": 0, "lr": 0.0}, "`optimizer.lr`=0.0. Expected a finite number above 0"),
+        ({"name": "fixed", "tuning_seeds": 0, "lr": math.inf}, "finite number above 0"),
     ],
 )
 def test_a_protocol_that_cannot_be_run_is_refused(options, message) -> None:

@@ -81,12 +81,12 @@ def _train(
     on_evaluation: Callable[[Evaluation], None],
 ) -> tuple[StackState, list[Evaluation], np.ndarray]:
     data = to_device(workload.dataset, device, dtype)
-    order = _orders(workload, members).to(device)
+    order, seed_of = (index.to(device) for index in _orders(workload, members))
     state = stack_state(members, device, dtype)
     advance, evaluate = make_step(workload, members[0].cell.optimizer), make_evaluate(workload)
     monitor, evaluations = Monitor(len(members), device), []
     for step in range(1, workload.max_steps + 1):
-        batch = order[:, step - 1]
+        batch = order[seed_of, step - 1]
         monitor.add(advance(state, data.train.inputs[batch], data.train.targets[batch]), step)
         if step % workload.eval_every == 0 or step == workload.max_steps:
             loss, accuracy = evaluate(state.params, state.buffers, data.validation)
@@ -96,12 +96,12 @@ def _train(
     return state, evaluations, monitor.diverged_at.cpu().numpy()
 
 
-def _orders(workload: Workload, members: Sequence[Member]) -> Tensor:
-    """Batch indices [trial, step, example]; trials of one seed see the same batches."""
+def _orders(workload: Workload, members: Sequence[Member]) -> tuple[Tensor, Tensor]:
+    """Batch indices [seed, step, example], and which of them each trial follows, [trial]."""
     size, num_examples = workload.batch_size, len(workload.dataset.train)
-    seeds = {member.trial.seed for member in members}
-    by_seed = {seed: batch_indices(num_examples, size, workload.max_steps, seed) for seed in seeds}
-    return torch.stack([by_seed[member.trial.seed] for member in members])
+    seeds = sorted({member.trial.seed for member in members})
+    orders = [batch_indices(num_examples, size, workload.max_steps, seed) for seed in seeds]
+    return torch.stack(orders), torch.tensor([seeds.index(member.trial.seed) for member in members])
 
 
 def _evaluation(step: int, monitor: Monitor, loss: Tensor, accuracy: Tensor) -> Evaluation:

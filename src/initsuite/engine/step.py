@@ -40,6 +40,8 @@ def make_step(workload: Workload, optimizer: Optimizer) -> Callable[[StackState,
         (state, inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial].
     """
 
+    frozen = [name for name, parameter in workload.model.named_parameters() if not parameter.requires_grad]
+
     def mean_loss(params: Params, buffers: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Params]:
         # functional_call lets BatchNorm write its running statistics into the buffers it is given
         buffers = {name: value.clone() for name, value in buffers.items()}
@@ -49,6 +51,7 @@ def make_step(workload: Workload, optimizer: Optimizer) -> Callable[[StackState,
     def trial_step(params, buffers, state, scalars, lr_factors, inputs, targets):  # of one trial
         grads, (loss, buffers) = grad_and_value(mean_loss, has_aux=True)(params, buffers, inputs, targets)
         updated, state = optimizer.update(grads, state, params, scalars)
+        updated |= {name: params[name] for name in frozen}
         updated |= {name: torch.lerp(params[name], updated[name], factor) for name, factor in lr_factors.items()}
         return updated, buffers, state, loss
 

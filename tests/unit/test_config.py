@@ -1,0 +1,176 @@
+"""What makes an id, a label and a context; what is refused before training."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from initsuite.errors import ConfigError
+from initsuite.spec import short_hash
+
+TINY = ("max_steps=2", "eval_every=2")
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    """Write `mine.py` of a user anew; the module of that name is forgotten each time."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def write(text: str) -> None:
+        sys.modules.pop("mine", None)
+        Path(tmp_path / "mine.py").write_text(text)
+
+    yield write
+    sys.modules.pop("mine", None)
+
+
+def ids(job) -> tuple[str, str]:
+    return job.cell.cell_id, job.cell.context_id
+
+
+def test_what_a_cell_is(make_job) -> None:
+    base = make_job()
+    cell, context = ids(base)
+    for same in ("protocol=quick", "seeds=3", "optimizer.lr_grid=[0.1]", "device=cpu", "tracking.mode=offline"):
+        assert ids(make_job(same)) == (cell, context)
+    assert ids(make_job("protocol=fixed", "optimizer.lr=0.1")) == (cell, context)
+    assert ids(make_job("dataset.levels.easy=0.5", "data_dir=elsewhere")) == (cell, context)
+    assert make_job("init=xavier").cell.context_id == context
+    for other in ("init=xavier", "init.gain=2", "model.depth=3", "activation=tanh", "max_steps=9", "batch_size=9"):
+        assert make_job(other).cell.cell_id != cell
+    for other in ("optimizer.momentum=0.5", "optimizer=adam", "eval_every=10", "dataset.split_seed=1"):
+        assert make_job(other).cell.context_id != context
+
+
+def test_one_and_one_point_nought_are_the_same_number(make_job) -> None:
+    assert ids(make_job("init=xavier", "init.gain=1")) == ids(make_job("init=xavier"))
+    assert short_hash({"a": [1.0, True]}) == short_hash({"a": [1, True]}) != short_hash({"a": [1.5, True]})
+
+
+def test_labels_name_what_differs_from_the_file(make_job) -> None:
+    axes = make_job("init=normal", "init.std=0.1", "activation=leaky_relu", "activation.negative_slope=0.2").cell.axes
+    assert axes["init"] == "normal(std=0.1)"
+    assert axes["activation"] == "leaky_relu(negative_slope=0.2)"
+    assert axes["dataset"] == "digits"
+    assert axes["model"] == "mlp-2x64"
+
+
+def test_what_an_initializer_requires_is_applied_to_its_cell_alone(make_job) -> None:
+    plain, batch = make_job(), make_job("model.norm=batch")
+    arm = make_job("+init.requires={model.norm: batch}")
+    assert arm.cell.context_id == plain.cell.context_id
+    assert arm.cell.axes["model"] == plain.cell.axes["model"]
+    assert arm.cell.workload.workload_id == batch.cell.workload.workload_id
+    assert len({arm.cell.cell_id, plain.cell.cell_id, batch.cell.cell_id}) == 3
+    beside = make_job("+init.requires={model.norm: batch}", "model.norm=batch")
+    assert beside.cell.cell_id != arm.cell.cell_id  # another context: its trials are its own
+
+
+@pytest.mark.parametrize("requires", ["{model.nrom: batch}", "{optimizer.lr: 1}", "{model.name: cnn}"])
+def test_a_requirement_that_the_model_cannot_meet_is_refused(make_job, requires) -> None:
+    with pytest.raises(ConfigError, match="It cannot be used with model=mlp"):
+        make_job(f"+init.requires={requires}")
+
+
+LAW = """
+STD = {std}
+class Base:
+    def helper(self):
+        return STD
+class Law(Base):
+    def __call__(self, spec, generator):
+        import torch
+        return torch.full(spec.shape, self.helper())
+"""
+
+
+def test_an_edit_of_a_users_file_makes_another_cell(make_job, user_module) -> None:
+    """A module constant and a base class count, though the source of the class itself is unchanged."""
+    mine = ("init=custom", "init._target_=mine.Law")
+    user_module(LAW.format(std=0.1))
+    before = ids(make_job(*mine))
+    assert ids(make_job(*mine)) == before
+    user_module(LAW.format(std=0.2))
+    after = ids(make_job(*mine))
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+LOAD = """
+def load(data_dir=None):
+    from initsuite.data.digits import digits
+    return digits()
+"""
+
+
+def test_the_place_and_name_of_a_users_data_count(make_job, user_module) -> None:
+    user_module(LOAD)
+    mine = ("dataset=custom", "dataset._target_=mine.load", *TINY, "batch_size=8")
+    a, b, c = (
+        make_job(*mine, f"+dataset.data_dir={place}", f"dataset.name={name}").cell.context_id
+        for place, name in (("a", "custom"), ("b", "custom"), ("a", "mydata"))
+    )
+    assert len({a, b, c}) == 3
+
+
+NET = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self, input_shape, num_outputs, activation, rate=0.0, frozen=False):
+        super().__init__(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(rate), nn.Linear(8, num_outputs))
+        self[1].weight.requires_grad_(not frozen)
+"""
+
+
+def test_a_model_with_active_dropout_is_refused(make_job, user_module) -> None:
+    user_module(NET)
+    mine = ("model=custom", "model._target_=mine.Net")
+    assert make_job(*mine)
+    with pytest.raises(ConfigError, match="Set its p to 0"):
+        make_job(*mine, "+model.rate=0.5")
+
+
+def test_frozen_parameters_stay(make_job, user_module) -> None:
+    import torch
+
+    from initsuite.engine.stack import Member, stack_state, start_of
+    from initsuite.engine.step import make_step
+    from initsuite.spec import Stage
+
+    user_module(NET)
+    cell = make_job("model=custom", "model._target_=mine.Net", "+model.frozen=true").cell
+    member = Member(cell, cell.trial(0.1, 0, Stage.SCORE), *start_of(cell.workload, cell.initializer, 0))
+    state = stack_state([member], torch.device("cpu"), torch.float32)
+    before = dict(state.params)
+    train = cell.workload.dataset.train
+    make_step(cell.workload, cell.optimizer)(state, train.inputs[None, :8], train.targets[None, :8])
+    assert torch.equal(state.params["1.weight"], before["1.weight"])
+    assert not torch.equal(state.params["4.weight"], before["4.weight"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dataset.metric=mse"], "unknown `metric`='mse'"),
+        (["dataset.direction=min"], "unknown `direction`='min'"),
+        (["dataset.levels=3"], "easy, primary and hard"),
+        (["~dataset.levels.hard"], "easy, primary and hard"),
+        (["dataset.levels.hard=0.1"], "`levels`=0.1. Expected a finite number above 0.1"),
+        (["dataset.levels.primary=7"], "rising from above chance"),
+        (["dataset.levels.easy=0.99"], "rising from above chance"),
+        (["dataset.chance=-1"], "`chance`=-1"),
+        (["dataset.loss=mse"], "unknown `name`='mse'"),
+        (["+init.requires=5"], r"a mapping such as \{model.norm: batch\}"),
+        (["optimizer.lr_grid=[]"], "Example: optimizer.lr_grid"),
+        (["max_stack=0"], "`max_stack`=0"),
+        (["device=cuda:7"], "cuda:7"),
+        (["device=gpu"], "Expected one of: auto, cpu, cuda, cuda:N"),
+        (["init=custom"], "init=custom init._target_=mypkg.MyClass"),
+        (["init=custom", "init._target_=nowhere.X"], "Run from the folder of your package"),
+    ],
+    ids=str,
+)
+def test_bad_values_are_refused(make_job, overrides, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_job(*overrides)

@@ -21,6 +21,7 @@ import pytest
 from initsuite.errors import StoreError
 from initsuite.report import arms_table, recommend_table
 from initsuite.report.__main__ import main
+from initsuite.report.display import summary_line
 from initsuite.report.recommendations import build_report
 from initsuite.spec import PROTOCOL_VERSION, Curve, short_hash
 from initsuite.store import Store
@@ -58,7 +59,8 @@ class Planter:
             self.config["dataset"] = {**self.config["dataset"], "levels": changes["levels"]}
         if "depth" in changes:
             self.config["model"] = {**self.config["model"], "depth": changes["depth"]}
-        self.context_id = short_hash([self.axes, self.config])
+        dataset = self.config["dataset"]["name"]  # no id depends on a level or a grid
+        self.context_id = short_hash([self.axes, {**self.config, "dataset": dataset, "optimizer": None}])
         self.origin = {"protocol": "standard", "protocol_version": PROTOCOL_VERSION, "commit": "a" * 40, "dirty": False}
 
     def arm(
@@ -69,6 +71,7 @@ class Planter:
         lr: float = 0.1,
         easy: bool = True,
         options: Mapping[str, Any] | None = None,
+        tuning_seed: int = 10_000,
         **changes: Any,
     ) -> None:
         """Tuning trials with these final accuracies by lr, and a scoring trial a seed with these fates."""
@@ -82,7 +85,7 @@ class Planter:
             row = {
                 **shared,
                 "lr": tuned_lr,
-                "seed": 10_000,
+                "seed": tuning_seed,
                 "stage": "tune",
                 **self._result(600 * (accuracy < 0.84), True),
             }
@@ -113,8 +116,12 @@ class Planter:
         if row["status"] == "failed":
             return Curve(step[:0], *(np.empty(0),) * 3)
         goal = row.get("final_val_accuracy") or 0.5
-        half = (row.get("steps_to_target") or 300.0) / 3
-        accuracy = CHANCE + (goal - CHANCE) * step / (step + half)
+        corners = [(0.0, CHANCE), (601.0, goal)]  # beyond the last evaluation, so that a step of 600 may be planted
+        if row["stage"] == "score":
+            planted = ((row.get("steps_to_easy"), LEVELS["easy"]), (row.get("steps_to_target"), LEVELS["primary"]))
+            corners[1:1] = [(hit, level) for hit, level in planted if hit]
+        at, height = zip(*corners, strict=True)
+        accuracy = np.interp(step, at, height)
         if row["status"] == "diverged":
             accuracy = np.where(step < 30, accuracy, np.nan)
         return Curve(step, 2.3 - 2 * accuracy, 2.3 - 2 * accuracy, accuracy)
@@ -220,9 +227,7 @@ def test_nobody_reaches_the_easier_level(store: Store) -> None:
     planter.arm("he", [MISS] * 6)
     for other in ("xavier", "orthogonal"):
         planter.arm(other, [MISS] * 6, easy=False)
-    frame = store.read()
-    frame.trials["steps_to_easy"] = np.nan
-    row = recommend_table(frame).iloc[0]
+    row = only_row(store)
     assert row.level == "loss area"
     assert row.in_words.startswith("Nobody reaches the target 0.95 or the easier level: the area under the validation")
     assert "he has the smallest loss area, median 1 [1, 1] nats (6 seeds)" in row.in_words
@@ -232,9 +237,7 @@ def test_no_frozen_target(store: Store) -> None:
     planter = Planter(store, levels=None)
     planter.arm("he", [100] * 7)
     planter.arm("xavier", [300] * 7)
-    frame = store.read()
-    frame.trials[["steps_to_easy", "steps_to_target"]] = np.nan
-    row = recommend_table(frame).iloc[0]
+    row = only_row(store)
     assert row.in_words.startswith("This data set has no frozen target yet: the area under the validation loss ranks")
     assert row.recommended == "he"
     assert row.confidence == "high: better than every other arm, by loss area"
@@ -268,8 +271,27 @@ def test_fixed_trials_serve_the_tuned_row_where_the_lr_is_the_best(store: Store)
     planter = Planter(store)
     planter.arm("he", [100, 120, 140], tune=None, protocol="fixed")
     planter.arm("he", [])
-    row = only_row(store)
-    assert (row.lr_rule, row.num_reached) == ("tuned", 3)
+    table = recommend_table(store.read())
+    assert table.lr_rule.tolist() == ["tuned", "one lr for all: 0.1"]
+    assert table.num_reached.tolist() == [3, 3]
+    assert "Scoring trials that count: 3." in summary_line(build_report(store.read()))
+
+
+def test_fixed_trials_after_tuning_have_their_own_row(store: Store) -> None:
+    planter = Planter(store)
+    for init, steps in (("he", 100), ("xavier", 200)):
+        planter.arm(init, [steps] * 3)
+    planter.arm("xavier", [160] * 3, tune=None, lr=0.316, protocol="fixed")
+    planter.arm("he", [120] * 2, tune=None, lr=0.316, protocol="fixed")
+    planter.arm("zero", [MISS] * 2, tune=None, lr=0.1, easy=False, protocol="fixed")
+    report = build_report(store.read())
+    arms = {rule: sorted(group.init) for rule, group in report.arms.groupby("lr_rule")}
+    assert arms == {
+        "tuned": ["he", "xavier"],
+        "one lr for all: 0.1": ["he", "xavier", "zero"],  # those of another protocol too
+        "one lr for all: 0.316": ["he", "xavier"],
+    }
+    assert not any("left out" in note for note in report.notes)
 
 
 def test_scores_at_an_earlier_best_lr_are_left_out(store: Store) -> None:
@@ -278,9 +300,59 @@ def test_scores_at_an_earlier_best_lr_are_left_out(store: Store) -> None:
     planter.arm("he", [120] * 6, tune=None)
     report = build_report(store.read())
     assert report.recommendations.num_reached[0] == 6
+    assert "4 scoring trials are left out: at an earlier best learning rate." in report.notes
+    assert not any("The same command" in note for note in report.notes)
+
+
+def test_scores_whose_seed_is_missing_at_the_best_lr_are_told(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 4, lr=0.316)
+    planter.arm("he", [120] * 3, tune=None)
+    notes = build_report(store.read()).notes
+    assert "3 scoring trials are left out: at an earlier best learning rate." in notes
     assert any(
-        "4 scoring trials are left out: at a learning rate that is not the best" in note for note in report.notes
+        note.startswith("1 scoring trial is left out: at a learning rate that is not the best one")
+        and note.endswith("The same command, run again, scores the missing ones.")
+        for note in notes
     )
+
+
+def test_levels_that_moved_hold_for_all_trials(store: Store) -> None:
+    # he was trained when the target was 0.84 and reached it at step 100; on the line from there to 0.859 at step 601
+    # it passes 0.85 between steps 360 and 380. xavier was trained when the target was 0.85.
+    Planter(store).arm("he", [100] * 6)
+    Planter(store, levels={**LEVELS, "primary": 0.85}).arm("xavier", [MISS] * 6)
+    stored = store.read()
+    assert stored.trials.query("init == 'he' and stage == 'score'").steps_to_target.unique() == [100]
+    report = build_report(stored)
+    assert len(report.recommendations) == 1
+    assert report.recommendations.target[0] == 0.85
+    assert report.arms.set_index("init").median_steps.to_dict() == {"he": 380, "xavier": math.inf}
+    assert (
+        "digits / mlp-2x64 / relu / sgd: trials come from 2 different sets of levels and chance. All are held to the "
+        "newest one (easy 0.7, primary 0.85, hard 0.88, chance 0.1), their steps read off the stored curves."
+    ) in report.notes
+    assert stored.trials.query("init == 'he' and stage == 'score'").steps_to_target.unique() == [100]
+
+
+def test_a_level_may_sit_one_ulp_above_the_curve(store: Store) -> None:
+    level = math.nextafter(0.84, 1)
+    Planter(store, levels={**LEVELS, "primary": level}).arm("he", [100] * 6)
+    assert only_row(store).median_steps == 100
+
+
+def test_the_newest_grid_chooses_the_lr(store: Store) -> None:
+    # Two lrs score the same: the centre of the grid breaks the tie, 0.1 of the old one, 0.316 of the new one.
+    even = {0.1: 0.85, 0.316: 0.85}
+    Planter(store).arm("he", [100] * 2, even)
+    newer = Planter(store)
+    newer.config["optimizer"] = {"name": "sgd", "lr_grid": [0.1, 0.316, 1.0]}
+    newer.arm("he", [140] * 3, None, lr=0.316)
+    assert only_row(store).best_lr == 0.316
+    # A command with one lr for all has a grid in its configuration that it does not use.
+    Planter(store).arm("he", [140] * 4, None, lr=0.1, protocol="fixed")
+    table = recommend_table(store.read())
+    assert table.best_lr[table.lr_rule == "tuned"].tolist() == [0.316]
 
 
 def test_scores_without_tuning_are_left_out(store: Store) -> None:
@@ -289,6 +361,29 @@ def test_scores_without_tuning_are_left_out(store: Store) -> None:
     planter.arm("xavier", [100], tune=None)
     notes = build_report(store.read()).notes
     assert any(note.startswith("1 scoring trial is left out: the cell has no tuning trials.") for note in notes)
+
+
+def test_a_store_in_which_nothing_counts_says_so(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    Planter(store).arm("he", [100] * 2, tune=None)
+    assert main([str(store.directory)]) == 0
+    sentence = "Nothing can be recommended: no stored trial counts. The notes say why."
+    why = "2 scoring trials are left out: the cell has no tuning trials."
+    printed = " ".join(capsys.readouterr().out.split())
+    pages = [(store.directory / "report" / f"recommendations.{suffix}").read_text() for suffix in ("html", "md")]
+    for text in (printed, *pages):
+        assert sentence in text
+        assert why in text
+    for name in FILES:
+        assert (store.directory / "report" / name).stat().st_size > 0
+    report = build_report(store.read())
+    clear_winner(store)
+    full = build_report(store.read())
+    for empty, table in ((report.recommendations, full.recommendations), (report.arms, full.arms)):
+        assert empty.empty
+        assert empty.columns.tolist() == table.columns.tolist()
 
 
 def test_an_arm_that_was_only_tuned(store: Store) -> None:
@@ -338,6 +433,17 @@ def test_partly_tuned_arms_are_named(store: Store) -> None:
     planter.arm("xavier", [100] * 2, {0.1: 0.85, 0.01: 0.5})
     notes = build_report(store.read()).notes
     assert any("xavier was tuned at 2 of 5 learning rates." in note for note in notes)
+
+
+def test_arms_with_unequal_tuning_seeds_are_named(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 2)
+    planter.arm("xavier", [100] * 2)
+    assert not any("tuning seeds" in note for note in build_report(store.read()).notes)
+    for seed in (10_001, 10_002):
+        planter.arm("xavier", [], {0.1: 0.85, 0.01: 0.5}, tuning_seed=seed)
+    notes = build_report(store.read()).notes
+    assert any("unequal numbers of tuning seeds at a learning rate (he 1, xavier 1 to 3)" in note for note in notes)
 
 
 def test_cells_and_contexts_that_share_a_name_are_told_apart(store: Store) -> None:

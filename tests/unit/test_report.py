@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,9 @@ import pytest
 
 from initsuite.report.colours import COLOURS, colour, line_style
 from initsuite.report.comparison import Verdict, compare
-from initsuite.report.evidence import TUNED, Arm, Context
+from initsuite.report.context import TUNED, Arm, Context
 from initsuite.report.formatting import format_share, format_steps
-from initsuite.report.guideline import guideline_agreement, guideline_choice
+from initsuite.report.guideline import guideline_agreement, rule_choice
 from initsuite.report.labels import distinct_labels
 from initsuite.report.recommendations import lr_window
 from initsuite.report.words import confidence_grade, in_words
@@ -156,12 +157,18 @@ def test_lr_window(scores: dict[float, float], window: tuple[float, float] | Non
         ("tanh", {"name": "mlp", "widths": [8] * 30}, "orthogonal"),
         ("tanh", {"name": "mlp", "widths": [8, 8], "depth": 30}, "xavier"),
         ("sigmoid", {"name": "cnn"}, "xavier"),
+        ("relu", {"name": "cnn", "channels": [8] * 30}, "orthogonal"),
         ("leaky_relu", {}, "he"),
         ("tanh", {"name": "lstm"}, "orthogonal"),
     ],
 )
 def test_the_articles_rule(activation: str, model: dict[str, Any], choice: str) -> None:
-    assert guideline_choice(activation, model) == choice
+    assert rule_choice(context(config={"model": model, "activation": {"name": activation}})) == choice
+
+
+def test_very_deep_is_what_the_arm_of_the_rule_was_given() -> None:
+    ruled = replace(arm("guideline", [100] * 8), options={"name": "guideline", "deep_from": 2})
+    assert guideline_agreement(compare(context(ruled, arm("he", [300] * 8)))) == "yes, orthogonal"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from initsuite.errors import check_whole_number
+from initsuite.guideline import DEEP_FROM, guideline_choice
 from initsuite.init.compose import PerTensor
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
@@ -37,7 +38,7 @@ class Guideline:
         The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025.
     """
 
-    deep_from: int = 30
+    deep_from: int = DEEP_FROM
 
     def __post_init__(self) -> None:
         check_whole_number("Guideline", "deep_from", self.deep_from)
@@ -45,7 +46,8 @@ class Guideline:
     def __call__(
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
-        if max((spec.num_layers for spec in specs), default=1) - 1 >= self.deep_from:
+        hidden_layers = max((spec.num_layers for spec in specs), default=1) - 1
+        if guideline_choice(hidden_layers, None, self.deep_from) == "orthogonal":
             return PerTensor(weight=ORTHOGONAL)(model, specs, seed=seed, probe=probe)
         before_head = _last_hidden_nonlinearity(specs)
         params = {}
@@ -62,6 +64,6 @@ def _last_hidden_nonlinearity(specs: Sequence[ParamSpec]) -> Activation | None:
 
 def _law(nonlinearity: Activation | None) -> VarianceScaling:
     name = nonlinearity.name if nonlinearity else None
-    if name in ("tanh", "sigmoid"):
+    if guideline_choice(0, name) == "xavier":
         return XAVIER
     return HE_SLOPE_AWARE if name == "leaky_relu" else HE

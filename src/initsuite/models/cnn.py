@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
-from initsuite.errors import bad_value, check_whole_number, unknown_choice
+from initsuite.errors import bad_value, check_whole_number
+from initsuite.models.norm import check_norm
 from initsuite.spec import Activation
-
-NORMS = ("none", "batch")
 
 
 class Cnn(nn.Module):
@@ -84,5 +83,4 @@ def _check_options(
         check_whole_number("Cnn", name, value)
     if kernel_size % 2 == 0:
         raise bad_value("Cnn", "kernel_size", kernel_size, "an odd whole number", "Example: model.kernel_size=3")
-    if norm not in NORMS:
-        raise unknown_choice("Cnn", "norm", norm, NORMS)
+    check_norm("Cnn", norm)

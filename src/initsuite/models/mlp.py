@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
-from initsuite.errors import bad_value, check_whole_number, unknown_choice
+from initsuite.errors import bad_value, check_whole_number
+from initsuite.models.norm import check_norm
 from initsuite.spec import Activation
-
-NORMS = ("none", "batch")
 
 
 class Mlp(nn.Module):
@@ -48,8 +47,7 @@ class Mlp(nn.Module):
         for size in input_shape:
             check_whole_number("Mlp", "input_shape", size)
         check_whole_number("Mlp", "num_outputs", num_outputs)
-        if norm not in NORMS:
-            raise unknown_choice("Mlp", "norm", norm, NORMS)
+        check_norm("Mlp", norm)
         self.layers = nn.Sequential()
         before = math.prod(input_shape)
         for number, size in enumerate(sizes, start=1):

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from initsuite.report.evidence import Arm, Context
+from initsuite.report.context import Arm, Context
+from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.spec import Status
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
 from initsuite.stats.pairwise import holm, pairs_to_decide, probability_of_improvement, sign_flip_test, smallest_p
@@ -19,7 +20,6 @@ from initsuite.tuning import TRAINS_ABOVE, normalised
 
 ALPHA = 1 - CONFIDENCE
 BASELINE = "torch_default"
-COLUMN_OF_LEVEL = {"primary": "steps_to_target", "easy": "steps_to_easy"}
 
 
 class Verdict(StrEnum):

@@ -23,6 +23,8 @@ CAPTION = (
     "learning rates that train; the loss area is the mean validation loss over log step, lower is better."
 )
 
+NOTHING_COUNTS = "Nothing can be recommended: no stored trial counts. The notes say why."
+
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table, by column."""
@@ -93,8 +95,12 @@ def arms_by_context(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def summary_line(report: Report) -> str:
     """How much evidence the report stands on."""
+    if not report.comparisons:
+        return NOTHING_COUNTS
     num_arms = len(report.arms)
-    num_trials = int(report.arms.num_seeds.sum())
+    # A trial may stand in the tuned row and in that of one lr for all.
+    arms = [standing.arm for comparison in report.comparisons for standing in comparison.standings]
+    num_trials = len({trial_id for arm in arms for trial_id in arm.trials.trial_id})
     return f"Contexts: {len(report.recommendations)}. Arms: {num_arms}. Scoring trials that count: {num_trials}."
 
 

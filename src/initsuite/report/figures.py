@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from initsuite.report.colours import colour, line_style
-from initsuite.report.comparison import COLUMN_OF_LEVEL, Comparison, Standing
+from initsuite.report.comparison import Comparison, Standing
+from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.report.recommendations import Report
 from initsuite.spec import Status
 from initsuite.stats.intervals import median_interval
@@ -61,7 +62,7 @@ def steps_figure(report: Report) -> Figure:
 
     Misses stand at the right edge, under "not reached".
     """
-    most_arms = max(len(comparison.standings) for comparison in report.comparisons)
+    most_arms = max((len(comparison.standings) for comparison in report.comparisons), default=1)
 
     def panel(axes: Axes, comparison: Comparison) -> None:
         _draw_steps(axes, comparison)
@@ -84,9 +85,9 @@ def _laid_out(figure: Figure) -> Figure:
 def _small_multiples(
     comparisons: Sequence[Comparison], panel: Panel, x_label: str, y_label: str, height: float
 ) -> Figure:
-    """A grid of panels."""
-    num_columns = min(_MAX_COLUMNS, len(comparisons))
-    num_rows = math.ceil(len(comparisons) / num_columns)
+    """A grid of panels; where there is nothing to compare, a figure that says so."""
+    num_columns = min(_MAX_COLUMNS, max(1, len(comparisons)))
+    num_rows = max(1, math.ceil(len(comparisons) / num_columns))
     with mpl.rc_context(STYLE):
         width = max(_PANEL_WIDTH * num_columns, 5.6)
         figure = Figure(figsize=(width, height * num_rows + 0.8), layout="constrained")
@@ -99,6 +100,8 @@ def _small_multiples(
             row[0].set_ylabel(y_label)
         for axes in grid.flat[len(comparisons) :]:
             axes.set_visible(False)
+        if not comparisons:
+            figure.text(0.5, 0.5, "No trial counts.", ha="center")
     return figure
 
 
@@ -111,6 +114,8 @@ def _title(comparison: Comparison) -> str:
 
 def _legend(figure: Figure, comparisons: Sequence[Comparison], note: str) -> None:
     names = sorted({standing.arm.name for comparison in comparisons for standing in comparison.standings})
+    if not names:
+        return
     handles = [Line2D([], [], color=colour(name), linestyle=line_style(name), linewidth=2) for name in names]
     num_lines = math.ceil(len(names) / (7 if len(comparisons) > 2 else 4))
     num_columns = math.ceil(len(names) / num_lines)

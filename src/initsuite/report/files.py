@@ -58,6 +58,8 @@ def markdown_page(report: Report) -> str:
         parts.append(f"**{where}** ({row['lr_rule']}): **{choice}**. {words} Confidence {row['confidence']}.")
     if report.notes:
         parts += ["## Left out, and warnings", "\n".join(f"- {_plain(note)}" for note in report.notes)]
+    if not report.comparisons:
+        return "\n\n".join(parts) + "\n"
     parts += ["## Recommendations", _markdown_table(recommendations_for_people(report.recommendations)), CAPTION]
     parts += ["![learning curves](curves.png)", "![steps to the target](steps_to_target.png)", "## Every initializer"]
     for title, table in arms_by_context(report):

@@ -1,44 +1,23 @@
-"""The article's rule, to be held against the evidence: which initializer it would choose for a context."""
+"""The article's rule held against the evidence: does it choose what the seeds recommend?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from initsuite.guideline import DEEP_FROM, guideline_choice
 from initsuite.report.comparison import Comparison, Verdict
+from initsuite.report.context import Context
 
 GUIDELINE = "guideline"
 """The arm that is the rule itself."""
-VERY_DEEP = 30
-"""Hidden layers from which the rule says orthogonal."""
 RECURRENT = ("rnn", "irnn", "lstm", "gru", "recurrent")
-
-
-def guideline_choice(activation: str, model: Mapping[str, Any]) -> str:
-    """Recurrent nets and 30 hidden layers or more: orthogonal; else tanh and sigmoid: xavier; everything else: he.
-
-    Args:
-        activation: its name, options may follow.
-        model: the resolved configuration of the model.
-
-    Example:
-        >>> guideline_choice("tanh", {"name": "mlp", "depth": 2})
-        'xavier'
-        >>> guideline_choice("relu", {"name": "mlp", "depth": 30})
-        'orthogonal'
-
-    References:
-        "Understanding Model Initialization: Key to Success in Deep Learning" (2025).
-    """
-    if str(model.get("name", "")).lower() in RECURRENT or _num_hidden_layers(model) >= VERY_DEEP:
-        return "orthogonal"
-    return "xavier" if activation.startswith(("tanh", "sigmoid")) else "he"
+"""Names of models that count as recurrent."""
 
 
 def guideline_agreement(comparison: Comparison) -> str:
     """Whether the recommendation is the rule's, in words that answer "the article's rule agrees?"."""
-    context = comparison.context
-    choice = guideline_choice(context.axes["activation"], context.config.get("model") or {})
+    choice = rule_choice(comparison.context)
     leader = comparison.leader
     if leader is None:
         return f"cannot say, it chooses {choice} but nothing is recommended"
@@ -55,9 +34,19 @@ def guideline_agreement(comparison: Comparison) -> str:
     return f"no, it chooses {choice}"
 
 
-def _num_hidden_layers(model: Mapping[str, Any]) -> int:
-    widths = model.get("widths")
-    if widths:
-        return len(widths)
+def rule_choice(context: Context) -> str:
+    """What the rule chooses for a context; "very deep" is what its own arm, where there is one, was configured with."""
+    model = context.config.get("model") or {}
+    activation = (context.config.get("activation") or {}).get("name") or context.axes["activation"]
+    deep_from = next((arm.options.get("deep_from") for arm in context.arms if arm.name == GUIDELINE), None)
+    is_recurrent = str(model.get("name", "")).lower() in RECURRENT
+    return guideline_choice(_hidden_layers(model), activation, deep_from or DEEP_FROM, is_recurrent=is_recurrent)
+
+
+def _hidden_layers(model: Mapping[str, Any]) -> int:
+    """Of a resolved configuration: layers listed one by one, else `depth`, else unknown and so not deep."""
+    for option in ("widths", "channels"):
+        if model.get(option):
+            return len(model[option])
     depth = model.get("depth")
     return depth if isinstance(depth, int) else 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from initsuite.report.comparison import Comparison, Standing, Verdict, compare
-from initsuite.report.evidence import Arm, Context, gather_evidence
+from initsuite.report.context import Arm, Context
+from initsuite.report.evidence import gather_evidence
 from initsuite.report.guideline import guideline_agreement
 from initsuite.report.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
@@ -19,6 +20,30 @@ from initsuite.tuning import TRAINS_ABOVE, normalised
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""
+_OF_INTERVAL = ("", "_low", "_high", "_coverage")
+_PLACE = ("dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "level", "target")
+_MEASURES = (
+    *(f"success_rate{end}" for end in _OF_INTERVAL),
+    *("num_reached", "num_seeds"),
+    *(f"median_steps{end}" for end in _OF_INTERVAL),
+    *(f"test_accuracy{end}" for end in _OF_INTERVAL),
+    *(f"improvement_over_torch_default{end}" for end in _OF_INTERVAL),
+    *("best_lr", "lr_window_low", "lr_window_high", "lr_window_decades"),
+)
+RECOMMENDATION_COLUMNS = (
+    *_PLACE,
+    *("recommended", "tied_with", "undecided"),
+    *_MEASURES,
+    *("seeds", "seeds_to_decide", "confidence", "article_agrees", "in_words"),
+)
+ARM_COLUMNS = (
+    *_PLACE,
+    *("init", "verdict", "p_value"),
+    *_MEASURES,
+    *(f"loss_auc{end}" for end in _OF_INTERVAL),
+    *("num_diverged", "num_failed", "near_chance", "cell_id"),
+)
+"""Of the two tables where they have no rows; where they have some, the rows say the same."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +75,13 @@ def build_report(results: Results) -> Report:
     comparisons = tuple(compare(context) for context in evidence.contexts)
     rows = [_recommendation(comparison) for comparison in comparisons]
     arms = [_arm_row(comparison, standing) for comparison in comparisons for standing in comparison.standings]
-    return Report(comparisons, evidence.notes, pd.DataFrame(rows), pd.DataFrame(arms), results.curves)
+    return Report(
+        comparisons,
+        evidence.notes,
+        _table(rows, RECOMMENDATION_COLUMNS),
+        _table(arms, ARM_COLUMNS),
+        results.curves,
+    )
 
 
 def recommend_table(results: Results) -> pd.DataFrame:
@@ -90,6 +121,10 @@ def lr_window(context: Context, arm: Arm) -> tuple[float, float] | None:
     while last + 1 < len(lrs) and trains[last + 1]:
         last += 1
     return lrs[first], lrs[last]
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
 
 
 def _recommendation(comparison: Comparison) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_arms_table(arms[(row["context"], row["lr_rule"])], row["recommended"]))
         console.print(_sentence(row))
     console.print()
-    console.print(Text(_NOTE, style="dim"))
+    if report.comparisons:
+        console.print(Text(_NOTE, style="dim"))
     for note in report.notes:
         console.print(Text(f"Note: {note}", style="yellow"))
 

@@ -5,7 +5,6 @@ The choice is made once, before the first run, in bounded time, and never asks a
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import urllib.error
@@ -13,7 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from initsuite.errors import ConfigError, bad_value, unknown_choice
+from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.spec import Stage
 
 MODES = ("auto", "online", "offline", "disabled")
@@ -71,11 +70,8 @@ class Tracking:
         if self.entity is not None and (not isinstance(self.entity, str) or not self.entity.strip()):
             raise bad_value("tracking", "entity", self.entity, "a user or team, or null for the account's default")
         object.__setattr__(self, "stages", _checked_stages(self.stages))
-        if isinstance(self.max_open_runs, bool) or not isinstance(self.max_open_runs, int) or self.max_open_runs < 1:
-            raise bad_value("tracking", "max_open_runs", self.max_open_runs, "a whole number, at least 1")
-        timeout = self.probe_timeout_s
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-            raise bad_value("tracking", "probe_timeout_s", timeout, "a number of seconds above 0")
+        check_whole_number("tracking", "max_open_runs", self.max_open_runs)
+        check_number("tracking", "probe_timeout_s", self.probe_timeout_s, above=0)
         if not str(self.dir):
             raise bad_value("tracking", "dir", self.dir, "the results folder", "Set results_dir=DIR.")
 

@@ -1,0 +1,74 @@
+"""Sentences on trials that no row uses, and on arms of a context that do not have the same evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from initsuite.report.context import Arm, Context
+from initsuite.spec import Stage, Status
+
+
+def unused_notes(trials: pd.DataFrame, contexts: Sequence[Context]) -> list[str]:
+    """Scoring trials with a result that are in no row."""
+    used = {trial_id for context in contexts for arm in context.arms for trial_id in arm.trials.trial_id}
+    score = trials.loc[(trials.stage == Stage.SCORE) & (trials.status != Status.FAILED) & ~trials.trial_id.isin(used)]
+    tuned = score.cell_id.isin(trials.cell_id[trials.stage == Stage.TUNE])
+    scored = {
+        (arm.cell_id, seed)
+        for context in contexts
+        if context.is_tuned
+        for arm in context.arms
+        for seed in arm.trials.seed
+    }
+    is_replaced = pd.Series([pair in scored for pair in zip(score.cell_id, score.seed, strict=True)], score.index, bool)
+    replaced, missing, untuned = (int(which.sum()) for which in (tuned & is_replaced, tuned & ~is_replaced, ~tuned))
+    notes = []
+    if replaced:
+        notes.append(f"{_count(replaced, 'scoring trial')} left out: at an earlier best learning rate.")
+    if missing:
+        notes.append(
+            f"{_count(missing, 'scoring trial')} left out: at a learning rate that is not the best one of the stored "
+            "tuning trials, where their seeds are missing. The same command, run again, scores the missing ones."
+        )
+    if untuned:
+        notes.append(
+            f"{_count(untuned, 'scoring trial')} left out: the cell has no tuning trials. The same command, run "
+            "again, makes them."
+        )
+    return notes
+
+
+def balance_notes(context: Context) -> list[str]:
+    """Where the arms of a context do not have the same evidence."""
+    notes = []
+    where = f"{context.title} ({context.lr_rule})"
+    seeds = {arm.name: len(arm.trials) for arm in context.arms}
+    if len(set(seeds.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in seeds.items())
+        notes.append(
+            f"{where}: unequal numbers of scoring seeds ({listed}); arms are compared on the seeds they share."
+        )
+    tried = {arm.name: set(arm.lr_scores) for arm in context.arms}
+    all_lrs = set().union(*tried.values())
+    for name, lrs in tried.items():
+        if lrs != all_lrs:
+            notes.append(f"{where}: {name} was tuned at {len(lrs)} of {len(all_lrs)} learning rates.")
+    if any(len({arm.tuning_seeds.get(lr) for arm in context.arms} - {None}) > 1 for lr in all_lrs):
+        listed = ", ".join(f"{arm.name} {_range(arm)}" for arm in context.arms if arm.tuning_seeds)
+        notes.append(
+            f"{where}: unequal numbers of tuning seeds at a learning rate ({listed}); an arm with more has its best "
+            "one chosen with less noise. The same protocol for all arms makes them equal."
+        )
+    return notes
+
+
+def _range(arm: Arm) -> str:
+    """Tuning seeds of an arm, over its learning rates."""
+    least, most = min(arm.tuning_seeds.values()), max(arm.tuning_seeds.values())
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"

@@ -1,0 +1,71 @@
+"""What the report compares: the arms of a context, with the evidence on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+TUNED = "tuned"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One initializer of a context, with its evidence.
+
+    Attributes:
+        name: the initializer, with the options that tell it apart where two cells share a name.
+        cell_id: of its cell.
+        lr: learning rate that it is scored at.
+        lr_scores: mean final validation accuracy over the tuning seeds, by lr; empty under one lr for all.
+        trials: scoring trials at `lr` that are done or diverged, indexed by seed; columns of the store, the steps to
+            the target and the easier level read off the curves at the levels of the context.
+        num_failed: trials of the cell without a result.
+        tuning_seeds: how many seeds are behind each of `lr_scores`.
+        options: configuration of the initializer.
+    """
+
+    name: str
+    cell_id: str
+    lr: float
+    lr_scores: Mapping[float, float]
+    trials: pd.DataFrame
+    num_failed: int
+    tuning_seeds: Mapping[float, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """A row of the recommendations table: what the arms have in common.
+
+    Attributes:
+        axes: dataset, model, activation, optimizer, as a person reads them.
+        title: the axes and, where two contexts share them, the options that tell them apart.
+        lr_rule: `tuned`, or `one lr for all: 0.1`.
+        lr_grid: the grid that its newest tuned trial was configured with; empty under one lr for all.
+        chance: accuracy of a constant guess, of its newest trial.
+        levels: easy, primary and hard accuracy, of its newest trial; None where none is frozen.
+        max_steps: budget, steps.
+        eval_every: steps between evaluations.
+        config: of its newest trial, resolved.
+        arms: by name.
+    """
+
+    context_id: str
+    axes: Mapping[str, str]
+    title: str
+    lr_rule: str
+    lr_grid: tuple[float, ...]
+    chance: float
+    levels: Mapping[str, float | None]
+    max_steps: int
+    eval_every: int
+    config: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+
+    @property
+    def is_tuned(self) -> bool:
+        return self.lr_rule == TUNED

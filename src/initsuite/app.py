@@ -28,7 +28,7 @@ from initsuite.provenance import provenance
 from initsuite.sinks.wandb import wandb_sink
 from initsuite.spec import PROTOCOL_VERSION, Curve, Initialization, Sink, Stage, Status, Trial, TrialInfo, TrialResult
 from initsuite.store import Store
-from initsuite.tuning import FIRST_TUNING_SEED, Protocol
+from initsuite.tuning import FIRST_TUNING_SEED
 
 Pair = tuple[Cell, Trial]
 
@@ -66,7 +66,7 @@ def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
         if wandb:
             sinks.append(wandb)
             closing.callback(lambda: progress.say(wandb.close()))
-        launch = _Launch(store, settings, progress, sinks, {job.cell.cell_id: job.cell for job in jobs}, jobs)
+        launch = _Launch(store, settings, progress, sinks, jobs)
         launch.tune()
         launch.score()
     progress.say([f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}"])
@@ -92,9 +92,13 @@ class _Launch:
     settings: Settings
     progress: Progress
     sinks: list[Sink]
-    cells: dict[str, Cell]
     jobs: Sequence[Job]
     attempted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.job_of = {
+            job.cell.cell_id: job for job in reversed(self.jobs)
+        }  # the first job of a cell names its protocol
 
     def tune(self) -> None:
         """Train the lr grid of every tuned job, extending the grid of a context until no best lr sits on its edge."""
@@ -212,16 +216,14 @@ class _Launch:
         device, nan = self.settings.device, math.nan
         return TrialResult(trial, Status.FAILED, nothing, nan, None, nan, nan, stack_size, device, error)
 
-    def _protocol(self, cell_id: str) -> Protocol:
-        return next(job.protocol for job in self.jobs if job.cell.cell_id == cell_id)
-
     def _info(self, trial: Trial) -> TrialInfo:
-        cell = self.cells[trial.cell_id]
+        job = self.job_of[trial.cell_id]
         tags = (self.settings.experiment,) if self.settings.experiment else ()
-        return TrialInfo(trial, cell.axes, cell.config, self._protocol(cell.cell_id).name, tags)
+        return TrialInfo(trial, job.cell.axes, job.cell.config, job.protocol.name, tags)
 
     def _row(self, result: TrialResult) -> dict[str, Any]:
-        trial, cell = result.trial, self.cells[result.trial.cell_id]
+        trial, job = result.trial, self.job_of[result.trial.cell_id]
+        cell = job.cell
         return {
             "trial_id": trial.trial_id,
             "cell_id": cell.cell_id,
@@ -239,7 +241,7 @@ class _Launch:
             "wall_s": result.wall_s,
             "stack_size": result.stack_size,
             "device": result.device,
-            "protocol": self._protocol(cell.cell_id).name,
+            "protocol": job.protocol.name,
             "protocol_version": PROTOCOL_VERSION,
             "experiment": self.settings.experiment,
             **provenance(),

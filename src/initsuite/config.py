@@ -121,9 +121,10 @@ def _device(name: str) -> str:
         raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"])
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise bad_value(
-            "config", "device", name, f"one of the {count} CUDA devices of this machine", "Use device=auto."
+        expected = (
+            f"one of the {count} CUDA devices that torch sees" if count else "cpu: torch sees no CUDA device here"
         )
+        raise bad_value("config", "device", name, expected, "Use device=auto.")
     return name
 
 

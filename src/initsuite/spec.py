@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION = 1
 """Rises whenever the numbers of a trial may change. Part of every `cell_id`."""
 
+LEVEL_TOLERANCE = 1e-12
+"""An accuracy this far below a level is at it: 0.95 of 300 examples may sit one ulp below 0.95."""
+
 Params = dict[str, "Tensor"]
 """Parameters by their dotted name in the model; with a leading [trial] axis inside a stack."""
 

@@ -122,19 +122,15 @@ class Store:
             rows: one mapping a trial with the columns of `TRIALS`; `written_at` is added.
             curves: by trial_id.
         """
-        now = datetime.now(UTC).isoformat()
-        columns = [
-            {"trial_id": trial_id, **{name: getattr(curve, name).tolist() for name in CURVES.names[1:]}}
+        now = datetime.now(UTC)
+        part = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
+        evaluations = [
+            dict(zip(CURVES.names, (trial_id, *values), strict=True))
             for trial_id, curve in curves.items()
+            for values in zip(*(getattr(curve, name).tolist() for name in CURVES.names[1:]), strict=True)
         ]
-        long = [
-            dict(zip(CURVES.names, (entry["trial_id"], *values), strict=True))
-            for entry in columns
-            for values in zip(*(entry[name] for name in CURVES.names[1:]), strict=True)
-        ]
-        part = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
-        self._write("curves", part, long, CURVES)
-        self._write("trials", part, [{**row, "written_at": now} for row in rows], TRIALS)
+        self._write("curves", part, evaluations, CURVES)
+        self._write("trials", part, [{**row, "written_at": now.isoformat()} for row in rows], TRIALS)
 
     def read(self) -> Results:
         return _read(self.directory)

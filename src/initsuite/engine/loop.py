@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from initsuite.data.base import Dataset, Split
 from initsuite.data.order import batch_indices
 from initsuite.engine.stack import Member, stack_state, to_device
 from initsuite.engine.step import StackState, make_evaluate, make_step
@@ -64,8 +65,10 @@ def train_stack(
     device = torch.device(device)
     workload = members[0].cell.workload
     begin = time.perf_counter()
-    state, evaluations, diverged_at = _train(workload, members, device, dtype, on_evaluation)
-    test_accuracy = _test(workload, members, state, device, dtype)
+    data = to_device(workload.dataset, device, dtype)
+    state = stack_state(members, device, dtype)
+    evaluations, diverged_at = _train(workload, members, data, state, on_evaluation)
+    test_accuracy = _test(workload, members, data.test, state)
     wall_s = (time.perf_counter() - begin) / len(members)
     return [
         _result(member, index, evaluations, diverged_at[index], test_accuracy[index], wall_s, len(members), device)
@@ -76,13 +79,13 @@ def train_stack(
 def _train(
     workload: Workload,
     members: Sequence[Member],
-    device: torch.device,
-    dtype: torch.dtype,
+    data: Dataset,
+    state: StackState,
     on_evaluation: Callable[[Evaluation], None],
-) -> tuple[StackState, list[Evaluation], np.ndarray]:
-    data = to_device(workload.dataset, device, dtype)
+) -> tuple[list[Evaluation], np.ndarray]:
+    """Advance the state to the end of the budget; the evaluations, and `diverged_at` [trial] with 0 = never."""
+    device = data.train.inputs.device
     order, seed_of = (index.to(device) for index in _orders(workload, members))
-    state = stack_state(members, device, dtype)
     advance, evaluate = make_step(workload, members[0].cell.optimizer), make_evaluate(workload)
     monitor, evaluations = Monitor(len(members), device), []
     for step in range(1, workload.max_steps + 1):
@@ -93,7 +96,7 @@ def _train(
             monitor.mark(loss, step)
             evaluations.append(_evaluation(step, monitor, loss, accuracy))
             on_evaluation(evaluations[-1])
-    return state, evaluations, monitor.diverged_at.cpu().numpy()
+    return evaluations, monitor.diverged_at.cpu().numpy()
 
 
 def _orders(workload: Workload, members: Sequence[Member]) -> tuple[Tensor, Tensor]:
@@ -110,14 +113,11 @@ def _evaluation(step: int, monitor: Monitor, loss: Tensor, accuracy: Tensor) -> 
     return Evaluation(step, *values)
 
 
-def _test(
-    workload: Workload, members: Sequence[Member], state: StackState, device: torch.device, dtype: torch.dtype
-) -> np.ndarray:
+def _test(workload: Workload, members: Sequence[Member], test: Split, state: StackState) -> np.ndarray:
     """Test accuracy [trial]; NaN for tuning trials, whose test score is never computed."""
     accuracy = np.full(len(members), np.nan)
     scoring = [index for index, member in enumerate(members) if member.trial.stage == Stage.SCORE]
     if scoring:
-        test = to_device(workload.dataset, device, dtype).test
         params = {name: value[scoring] for name, value in state.params.items()}
         buffers = {name: value[scoring] for name, value in state.buffers.items()}
         accuracy[scoring] = make_evaluate(workload)(params, buffers, test)[1].cpu().numpy()

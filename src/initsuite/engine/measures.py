@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from initsuite.engine.workload import Yardstick
-from initsuite.spec import Curve, TrialResult
+from initsuite.spec import LEVEL_TOLERANCE, Curve, TrialResult
 
 
 def steps_to(curve: Curve, level: float | None) -> float:
     """First evaluated step at which the validation accuracy is at the level; NaN if it never is (censored)."""
     if level is None:
         return math.nan
-    reached = np.flatnonzero(curve.val_accuracy >= level - 1e-12)  # 0.95 of 300 examples may sit one ulp below
+    reached = np.flatnonzero(curve.val_accuracy >= level - LEVEL_TOLERANCE)
     return float(curve.step[reached[0]]) if len(reached) else math.nan
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.spec import LEVEL_TOLERANCE
+
 COLUMN_OF_LEVEL = {"primary": "steps_to_target", "easy": "steps_to_easy"}
 """The levels that rank arms, the harder one first, with their column in the store."""
 LEVELS = ("easy", "primary", "hard")
-_TOLERANCE = 1e-12
-"""0.95 of 300 examples may sit one ulp below the level."""
 
 
 def newest(trials: pd.DataFrame) -> pd.Series:
@@ -37,7 +37,7 @@ def with_steps(
     for level, column in COLUMN_OF_LEVEL.items():
         of_context = {name: math.nan if (goal := found[level]) is None else goal for name, found in levels.items()}
         of_trial = pd.Series(trials.context_id.map(of_context).to_numpy(dtype=float), index=trials.trial_id)
-        reached = curves.val_accuracy >= curves.trial_id.map(of_trial) - _TOLERANCE
+        reached = curves.val_accuracy >= curves.trial_id.map(of_trial) - LEVEL_TOLERANCE
         first = curves.loc[reached].groupby("trial_id").step.min()
         columns[column] = trials.trial_id.map(first).astype(float)
     return trials.assign(**columns)

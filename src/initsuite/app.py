@@ -167,11 +167,11 @@ class _Launch:
     def _record(self, trials: Sequence[Trial], run: Callable[[], list[TrialResult]]) -> None:
         """Tell the sinks, run, store, tell the sinks."""
         infos = [self._info(trial) for trial in trials]
-        self._tell("stack_started", infos)
+        self._tell("stack_started", "", infos)
         results = run()
         rows = [self._row(result) for result in results]
         self.store.append(rows, {result.trial.trial_id: result.curve for result in results})
-        self._tell("stack_finished", rows)
+        self._tell("stack_finished", "", rows)
 
     def _initialise(self, stack: Sequence[Pair]) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
@@ -194,17 +194,17 @@ class _Launch:
     def _results(self, members: Sequence[Member]) -> list[TrialResult]:
         try:
             return train_stack(
-                members, device=self.settings.device, on_evaluation=lambda result: self._tell("evaluated", result)
+                members, device=self.settings.device, on_evaluation=lambda result: self._tell("evaluated", "", result)
             )
         except Exception:  # a user's model or loss may raise anything
             error = traceback.format_exc()
             return [self._failure(member.trial, error, len(members)) for member in members]
 
-    def _tell(self, event: str, news: Any) -> None:
+    def _tell(self, event: str, *news: Any) -> None:
         """Call a method of every sink; one that breaks is dropped, and never changes what is trained or stored."""
         for sink in list(self.sinks):
             try:
-                getattr(sink, event)(news)
+                getattr(sink, event)(*news)
             except Exception as error:
                 self.sinks.remove(sink)
                 self.progress.say(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,10 @@ class Schema:
     data_dir: str | None = None
     device: str = MISSING
     max_stack: int | None = None
+    workers: int | None = None
+    checkpoint_every_s: float = MISSING
+    on_error: str = MISSING
+    dry_run: bool = MISSING
     experiment_name: str | None = None
 
 
@@ -72,7 +77,11 @@ class Settings:
 
     Attributes:
         device: cpu, cuda or cuda:N, checked to exist.
-        max_stack: trials a stack; None = chosen by `engine.planner`.
+        max_stack: trials a stack; None = measured.
+        workers: processes that train stacks; None = measured.
+        checkpoint_every_s: least seconds between two checkpoints of a stack; infinity writes none.
+        max_failures: failed trials after which the launch stops; None = it goes on.
+        dry_run: show the plan and train nothing.
         experiment: a tag for the store and for W&B.
     """
 
@@ -80,6 +89,10 @@ class Settings:
     device: str
     max_stack: int | None
     tracking: Tracking
+    workers: int | None = None
+    checkpoint_every_s: float = 60.0
+    max_failures: int | None = None
+    dry_run: bool = False
     experiment: str = ""
 
 
@@ -91,7 +104,7 @@ def build(cfg: DictConfig) -> tuple[Job, Settings]:
         DataError: a data file that is missing or damaged.
     """
     tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    for name in ("max_steps", "eval_every", "batch_size", "max_stack"):
+    for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
         if tree[name] is not None:
             check_whole_number("config", name, tree[name])
     settings = _settings(tree)
@@ -106,8 +119,28 @@ def _settings(tree: Mapping[str, Any]) -> Settings:
         device=_device(tree["device"]),
         max_stack=tree["max_stack"],
         tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
+        workers=tree["workers"],
+        checkpoint_every_s=_checkpoint_every_s(tree["checkpoint_every_s"]),
+        max_failures=_max_failures(tree["on_error"]),
+        dry_run=tree["dry_run"],
         experiment=tree["experiment_name"] or "",
     )
+
+
+def _checkpoint_every_s(seconds: float) -> float:
+    if seconds != math.inf:
+        check_number("config", "checkpoint_every_s", seconds, minimum=0, fix="`inf` writes none.")
+    return seconds
+
+
+def _max_failures(on_error: str) -> int | None:
+    """`continue`, `stop` or `stop_after:K` as the number of failed trials that ends a launch."""
+    if on_error in ("continue", "stop"):
+        return {"continue": None, "stop": 1}[on_error]
+    word, _, number = on_error.partition(":")
+    if word != "stop_after" or not number.isdecimal() or int(number) < 1:
+        raise unknown_choice("config", "on_error", on_error, ["continue", "stop", "stop_after:K with K from 1"])
+    return int(number)
 
 
 def _device(name: str) -> str:

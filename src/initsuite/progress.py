@@ -67,17 +67,17 @@ class Progress:
         for line in lines:
             self.console.print(Text(line), soft_wrap=True)
 
-    def stack_started(self, trials: Sequence[TrialInfo]) -> None:
+    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
         self.stack, self.stack_step = trials, 0
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
         self.done_steps += (evaluation.step - self.stack_step) * len(self.stack)
         self.stack_step = evaluation.step
         for info, accuracy in zip(self.stack, evaluation.val_accuracy, strict=True):
             self._note(info, accuracy)
         self._plain_line()
 
-    def stack_finished(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         self.done_trials += len(rows)
         self.done_steps += (self._max_steps() - self.stack_step) * len(rows)
         self.failed += [row for row in rows if row["status"] == Status.FAILED]

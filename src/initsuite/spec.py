@@ -257,14 +257,23 @@ class Evaluation:
 
 
 class Sink(Protocol):
-    """A consumer of results. It may be slow or break; it never changes what is trained or stored."""
+    """A consumer of results. It may be slow or break; it never changes what is trained or stored.
 
-    def stack_started(self, trials: Sequence[TrialInfo], /) -> None: ...
+    Several stacks may be in training at once; `stack_id` tells them apart.
+    """
 
-    def evaluated(self, evaluation: Evaluation, /) -> None: ...
+    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo], /) -> None: ...
 
-    def stack_finished(self, rows: Sequence[Mapping[str, Any]], /) -> None:
+    def evaluated(self, stack_id: str, evaluation: Evaluation, /) -> None:
+        """Of one stack, in the order of its steps. A stack resumed from a checkpoint repeats those it had before."""
+        ...
+
+    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]], /) -> None:
         """`rows` are the stored rows (the columns of `trials`), in the order of `stack_started`."""
+        ...
+
+    def stack_abandoned(self, stack_id: str, /) -> None:
+        """The stack ended without results: it is split and tried again under other ids, or the launch stops."""
         ...
 
     def close(self) -> list[str]:

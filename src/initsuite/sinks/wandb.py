@@ -81,7 +81,7 @@ class WandbSink:
             self._choice = Choice("disabled")
             self._note("start", error)
 
-    def stack_started(self, trials: Sequence[TrialInfo]) -> None:
+    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
         """Open a run for each trial of a tracked stage, up to `max_open_runs`."""
         self._abandon()
         if self._choice.mode == "disabled":
@@ -90,7 +90,7 @@ class WandbSink:
         self._stack = [_Track(place, info) for place, info in tracked]
         self._each(self._open_live, self._stack[: self._cap])
 
-    def evaluated(self, evaluation: Evaluation) -> None:
+    def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
         """Log one evaluation to the open runs, and keep it for those that are written later."""
         if not self._stack:
             return
@@ -99,9 +99,12 @@ class WandbSink:
             if track.is_open:
                 self._guarded(self._log, track, evaluation)
 
-    def stack_finished(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the runs that were not open, set every summary and finish every run."""
         self._each(lambda track: self._complete(track, rows[track.place]), self._stack)
+        self._abandon()
+
+    def stack_abandoned(self, stack_id: str) -> None:
         self._abandon()
 
     def close(self) -> list[str]:

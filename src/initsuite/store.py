@@ -10,10 +10,11 @@ tool that reads Parquet reads the store; readers here also drop repeated trials.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +104,7 @@ class Store:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
+        self._parts: dict[Path, pa.Table] = {}  # read before; a part never changes
         try:
             for kind in ("trials", "curves"):
                 (self.directory / kind).mkdir(parents=True, exist_ok=True)
@@ -135,19 +137,44 @@ class Store:
     def read(self) -> Results:
         return _read(self.directory)
 
+    def trials(self) -> pd.DataFrame:
+        """The trials alone, as `read` gives them. Cheap to call again: only parts that are new are read."""
+        trials = _read_parts(self.directory, "trials", TRIALS, [], self._parts)
+        curves = _read_parts(self.directory, "curves", CURVES, [], self._parts, keep=["trial_id"])
+        return _drop_lost(_drop_repeats(trials), curves)
+
+    def stored(self) -> set[str]:
+        """Ids of the trials that are stored and did not fail."""
+        trials = self.trials()
+        return set(trials.trial_id[trials.status != Status.FAILED])
+
     def _write(self, kind: str, part: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-        target = self.directory / kind / part
-        temporary = target.with_suffix(".tmp")
-        try:
-            table = pa.Table.from_pandas(pd.DataFrame(rows, columns=schema.names), schema=schema, preserve_index=False)
-            pq.write_table(table, temporary)
-            os.replace(temporary, target)
-        except OSError as error:
+        table = pa.Table.from_pandas(pd.DataFrame(rows, columns=schema.names), schema=schema, preserve_index=False)
+        write_whole(self.directory / kind / part, lambda path: pq.write_table(table, path, write_page_checksum=True))
+
+
+def write_whole(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file of a results folder so that it is there whole or not at all.
+
+    Args:
+        target: its name; the folder is made when it is missing.
+        write: writes to the temporary name it is given.
+
+    Raises:
+        StoreError: no room, no permission, no disk.
+    """
+    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        write(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-            raise StoreError(
-                f"store: cannot write `{target}`: {error.strerror or error}. "
-                "Expected room and permission. What was stored is intact: mend the disk and run the command again."
-            ) from error
+        raise StoreError(
+            f"store: cannot write `{target}`: {error.strerror or error}. "
+            "Expected room and permission. What was stored is intact: mend the disk and run the command again."
+        ) from error
 
 
 def load_results(directory: str | Path = "results") -> Results:
@@ -174,25 +201,42 @@ def _read(directory: Path) -> Results:
     trials = _drop_repeats(_read_parts(directory, "trials", TRIALS, damaged))
     curves = _read_parts(directory, "curves", CURVES, damaged)
     curves = curves.drop_duplicates(["trial_id", "step"])
-    lost = (trials.status != Status.FAILED) & ~trials.trial_id.isin(curves.trial_id)  # in a damaged part
-    trials = trials[~lost].reset_index(drop=True)
+    trials = _drop_lost(trials, curves)
     known = curves.trial_id.isin(trials.trial_id)
     curves = curves[known].sort_values(["trial_id", "step"], ignore_index=True)
     return Results(trials, curves, damaged)
 
 
-def _read_parts(directory: Path, kind: str, schema: pa.Schema, damaged: list[Path]) -> pd.DataFrame:
+def _drop_lost(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Without the trials whose curve was in a damaged part."""
+    lost = (trials.status != Status.FAILED) & ~trials.trial_id.isin(curves.trial_id)
+    return trials[~lost].reset_index(drop=True)
+
+
+def _read_parts(
+    directory: Path,
+    kind: str,
+    schema: pa.Schema,
+    damaged: list[Path],
+    known: dict[Path, pa.Table] | None = None,
+    keep: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """All parts of a kind; a new one is read and checked whole, whichever columns are kept."""
+    known = {} if known is None else known
+    keep = list(keep or schema.names)
     tables = []
     for part in sorted((directory / kind).glob("*.parquet")):
         try:
-            tables.append(pq.read_table(part, schema=schema))
+            if part not in known:
+                known[part] = pq.read_table(part, schema=schema, page_checksum_verification=True).select(keep)
+            tables.append(known[part])
         except FileNotFoundError:  # another reader has moved it
             damaged.append(part)
         except (pa.ArrowException, OSError) as error:
             if getattr(error, "errno", None):  # the disk or the permissions, not the content
                 raise StoreError(f"store: cannot read `{part}`: {error}. Mend the disk and try again.") from error
             damaged.append(_quarantine(part, directory, error))
-    return pa.concat_tables(tables or [schema.empty_table()]).to_pandas()
+    return pa.concat_tables(tables or [schema.empty_table().select(keep)]).to_pandas()
 
 
 def _quarantine(part: Path, directory: Path, error: Exception) -> Path:

@@ -131,3 +131,28 @@ def test_a_write_that_fails_leaves_the_store_intact(tmp_path, monkeypatch) -> No
     monkeypatch.undo()
     assert store.read().trials.trial_id.tolist() == ["a"]
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_one_wrong_byte_inside_a_part_is_damage(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.append([row("a")], {"a": curve(50)})
+    part = next((tmp_path / "curves").glob("*.parquet"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    part.write_bytes(bytes(content))
+    with pytest.warns(UserWarning, match="will be run again"):
+        assert store.trials().empty
+
+
+def test_trials_alone_are_those_of_the_whole_store(tmp_path) -> None:
+    """Also for parts that another writer adds, and that damage takes away, between two calls."""
+    store, other = Store(tmp_path), Store(tmp_path)
+    for writer, trial_id in ((store, "a"), (other, "b"), (store, "c")):
+        writer.append([row(trial_id), row(f"{trial_id}-failed", "failed")], {trial_id: curve()})
+        pd.testing.assert_frame_equal(store.trials(), other.read().trials)
+    assert store.stored() == {"a", "b", "c"}
+    lost = max((tmp_path / "curves").glob("*.parquet"))
+    lost.write_bytes(b"")
+    with pytest.warns(UserWarning, match="quarantine"):
+        assert len(Store(tmp_path).stored()) == 2
+    assert len(store.stored()) == 2

@@ -1,0 +1,165 @@
+"""Who trains what: claims on stacks, so that launches of the same sweep share the work.
+
+    <dir>/claims/<name>.json    holds the owner; its modification time is the owner's heartbeat
+
+A claim whose heart has stopped for `EXPIRES_S`, or whose process is gone from this machine, may be taken over. Two
+launches may in rare cases hold one claim: the work is then done twice, and readers drop what is repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from initsuite.errors import StoreError
+
+HEARTBEAT_S = 10.0
+EXPIRES_S = 60.0
+"""Six missed heartbeats: a busy machine or a slow disk may miss a few."""
+POLL_S = 0.2
+
+
+class Claims:
+    """The claims of one launch. Use it as a context manager: on leaving, everything it holds is released.
+
+    Raises:
+        StoreError: the results folder cannot be written.
+    """
+
+    def __init__(self, results_dir: Path) -> None:
+        self.directory = results_dir / "claims"
+        self.owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+        self._held: set[Path] = set()
+        self._stop = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="claims", daemon=True)
+
+    def __enter__(self) -> Claims:
+        with _writing(self.directory):
+            self.directory.mkdir(exist_ok=True)
+        self._heart.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._heart.join()
+        for path in list(self._held):
+            self._let_go(path)
+
+    def take(self, name: str) -> bool:
+        """Claim this name unless somebody else holds it.
+
+        Raises:
+            StoreError: the claim cannot be written.
+        """
+        path = self._path(name)
+        with _writing(path):
+            if not self._create(path) and not (self._is_dead(path) and self._bury(path) and self._create(path)):
+                return False
+        self._held.add(path)
+        return True
+
+    def release(self, name: str) -> None:
+        self._let_go(self._path(name))
+
+    @contextlib.contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Wait for a claim and hold it for a `with` block.
+
+        Raises:
+            StoreError: the claim cannot be written.
+        """
+        while not self.take(name):
+            time.sleep(POLL_S)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    def holder(self, name: str) -> str:
+        """Who holds a claim, for a message: `host, process 123`."""
+        owner = _read(self._path(name))
+        return f"{owner['host']}, process {owner['pid']}" if owner else "nobody"
+
+    def _path(self, name: str) -> Path:
+        return self.directory / f"{name}.json"
+
+    def _create(self, path: Path) -> bool:
+        try:
+            with open(path, "x") as file:
+                json.dump(self.owner, file)
+        except FileExistsError:
+            return False
+        return True
+
+    def _is_dead(self, path: Path) -> bool:
+        """Whether the owner's process is gone from this machine, or its heart stopped, by the clock of the disk."""
+        owner = _read(path)
+        if owner and owner["host"] == self.owner["host"] and not _is_running(owner["pid"]):
+            return True
+        clock = self.directory / f".clock-{self.owner['token']}"
+        clock.touch()
+        try:
+            return clock.stat().st_mtime - path.stat().st_mtime > EXPIRES_S
+        except FileNotFoundError:  # released in this moment: the next try takes it
+            return False
+        finally:
+            clock.unlink()
+
+    def _bury(self, path: Path) -> bool:
+        """Move a dead claim away; of several launches that try, one succeeds."""
+        grave = path.with_suffix(f".{self.owner['token']}")
+        try:
+            os.rename(path, grave)
+        except FileNotFoundError:
+            return False
+        grave.unlink()
+        return True
+
+    def _let_go(self, path: Path) -> None:
+        self._held.discard(path)
+        owner = _read(path)
+        if owner and owner["token"] == self.owner["token"]:  # unless taken over while we slept
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            for path in list(self._held):
+                with contextlib.suppress(OSError):  # a disk that is away for a moment; the next beat tries again
+                    os.utime(path)
+
+
+def _read(path: Path) -> dict[str, str | int] | None:
+    """The owner; None where there is no claim, or one that is being written."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_running(pid: object) -> bool:
+    try:
+        os.kill(int(str(pid)), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, under another user
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"claims: cannot write `{path}`: {error.strerror or error}. "
+            "Expected room and permission. What was stored is intact: mend the disk and run the command again."
+        ) from error

@@ -1,0 +1,85 @@
+"""Stored plans: how trials were packed, so that a rerun packs them the same way and gets the same bits.
+
+<dir>/plans/*.json    what one launch decided before it trained: stacks, and the speeds that it measured
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from initsuite.spec import PROTOCOL_VERSION, short_hash
+from initsuite.store import write_whole
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Trials to be trained together.
+
+    Attributes:
+        trial_ids: in the order of the stack.
+        threads: of the process that trains them; with the composition and the width, all that rounding depends on.
+        workers: how many processes train stacks of this kind at the same time.
+        device: cpu or cuda.
+    """
+
+    trial_ids: tuple[str, ...]
+    threads: int
+    workers: int
+    device: str
+
+    @property
+    def stack_id(self) -> str:
+        return short_hash([self.trial_ids, self.threads, self.device, PROTOCOL_VERSION])
+
+
+class Plans:
+    """The plans of a results folder, newest last."""
+
+    def __init__(self, results_dir: Path) -> None:
+        self.directory = results_dir / "plans"
+
+    def save(self, stacks: Sequence[Stack], speeds: Mapping[str, Any]) -> None:
+        """Store a plan before it is carried out.
+
+        Args:
+            stacks: all of it.
+            speeds: by workload, what was measured (`engine.planner.Speed`, as plain values).
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        plan = {"protocol_version": PROTOCOL_VERSION, "stacks": [asdict(stack) for stack in stacks], "speeds": speeds}
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"
+        write_whole(self.directory / name, lambda path: path.write_text(json.dumps(plan)))
+
+    def read(self) -> tuple[list[Stack], dict[str, Any]]:
+        """All stacks, the newest plan first, and the newest speeds by workload. A damaged plan is passed over."""
+        stacks: dict[Stack, None] = {}
+        speeds: dict[str, Any] = {}
+        for path in sorted(self.directory.glob("*.json"), reverse=True):
+            try:
+                plan = json.loads(path.read_text())
+                found = [Stack(**{**stack, "trial_ids": tuple(stack["trial_ids"])}) for stack in plan["stacks"]]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if plan.get("protocol_version") == PROTOCOL_VERSION:
+                stacks |= dict.fromkeys(found)
+                speeds = {**plan["speeds"], **speeds}
+        return list(stacks), speeds
+
+
+def still_valid(stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None) -> list[Stack]:
+    """Stored stacks that can be trained as they were planned: all of their trials are missing, and each only once."""
+    left, valid = set(missing), []
+    for stack in stacks:
+        fits = stack.device == device and (max_stack is None or len(stack.trial_ids) <= max_stack)
+        if fits and left.issuperset(stack.trial_ids):
+            left -= set(stack.trial_ids)
+            valid.append(stack)
+    return valid

@@ -16,7 +16,7 @@ from torch import nn
 from initsuite import init
 from initsuite.activations import activation
 from initsuite.init import as_initializer
-from initsuite.models import Cnn, Mlp
+from initsuite.models import Cnn, Mlp, Rnn
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Role
@@ -32,6 +32,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: Mlp((64,), 10, RELU, widths=[256, 64]),
     "mlp-bn": lambda: Mlp((64,), 10, activation("tanh"), widths=[256, 64], norm="batch"),
     "cnn": lambda: Cnn((3, 8, 8), 10, activation("leaky_relu"), channels=[8, 24], norm="batch"),
+    "rnn": lambda: Rnn((3, 8, 16), 10, activation("tanh"), depth=2, width=24),
 }
 
 

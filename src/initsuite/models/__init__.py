@@ -2,5 +2,6 @@
 
 from initsuite.models.cnn import Cnn
 from initsuite.models.mlp import Mlp
+from initsuite.models.rnn import Rnn
 
-__all__ = ["Cnn", "Mlp"]
+__all__ = ["Cnn", "Mlp", "Rnn"]

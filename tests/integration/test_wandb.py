@@ -18,7 +18,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.wandb import Tracking, WandbSink, wandb_sink
+from initsuite.sinks.beside import wandb_sink
+from initsuite.sinks.tracking import Tracking
+from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -83,11 +85,11 @@ def test_offline_runs_hold_what_was_logged(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path / "my results"), mode="offline", max_open_runs=max_open_runs))
-    assert isinstance(sink, WandbSink)
-    sink.stack_started(infos())
+    assert sink is not None
+    sink.stack_started("stack", infos())
     for one in evaluations():
-        sink.evaluated(one)
-    sink.stack_finished(ROWS)
+        sink.evaluated("stack", one)
+    sink.stack_finished("stack", ROWS)
     lines = sink.close()
     assert capfd.readouterr() == ("", ""), "nothing is printed between the lines of the progress display"
 
@@ -117,12 +119,10 @@ def test_offline_runs_hold_what_was_logged(
 
 def test_the_printed_commands_accept_the_folder(isolated_wandb: Path, tmp_path: Path) -> None:
     sink = WandbSink(Tracking(dir=str(tmp_path / "my results"), mode="offline"))
-    sink.stack_started(infos()[:1])
-    sink.stack_finished(ROWS[:1])
+    sink.stack_started("stack", infos()[:1])
+    sink.stack_finished("stack", ROWS[:1])
     _, browse, upload = sink.close()
-    upload = upload.partition("upload: ")[2]
-    listed = subprocess.run(f"{upload} --dry-run", shell=True, capture_output=True, text=True, check=True, timeout=60)
-    assert "1 run" in listed.stdout + listed.stderr
+    assert upload == f"  upload: python -m initsuite.sync '{tmp_path}/my results'"
     browse = browse.partition("browse: ")[2].replace(" leet ", " leet inspect --summary --json ")
     shown = subprocess.run(browse, shell=True, capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(shown.stdout)["name"] == "he-s0"
@@ -134,8 +134,8 @@ def test_tuning_trials_on_request(
     first = infos()[0]
     tuning = TrialInfo(Trial("c0ffee", 0.1, 10_000, Stage.TUNE), first.axes, first.config, "standard")
     sink = WandbSink(Tracking(dir=str(tmp_path), mode="offline", stages=("tune", "score")))
-    sink.stack_started([tuning])
-    sink.stack_finished(ROWS[:1])
+    sink.stack_started("stack", [tuning])
+    sink.stack_finished("stack", ROWS[:1])
     sink.close()
     (run,) = read_wandb_runs(tmp_path / "wandb").values()
     assert (run["name"], run["job_type"], run["config"]["stage"]) == ("he-lr0.1-s10000", "tune", "tune")
@@ -160,11 +160,12 @@ def one_offline_run(tmp_path: Path) -> list[str]:
     """The lines after one trial in mode auto, which must end offline."""
     sink = wandb_sink(Tracking(dir=str(tmp_path), probe_timeout_s=PROBE_S))
     assert sink is not None
-    sink.stack_started(infos()[:1])
-    sink.evaluated(evaluations()[0])
-    sink.stack_finished(ROWS[:1])
+    sink.stack_started("stack", infos()[:1])
+    sink.evaluated("stack", evaluations()[0])
+    sink.stack_finished("stack", ROWS[:1])
+    lines = sink.close()
     assert len(list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))) == 1
-    return sink.close()
+    return lines
 
 
 @pytest.mark.usefixtures("isolated_wandb", "no_questions")

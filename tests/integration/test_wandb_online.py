@@ -8,18 +8,21 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from initsuite.sinks import wandb as sink_module
-from initsuite.sinks.wandb import Tracking, wandb_sink
+from initsuite.sinks.beside import wandb_sink
+from initsuite.sinks.tracking import Tracking
+from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
-FINISH_S = 2.0
+FINISH_S = 6.0
+START_S = 60.0
+"""What the child, or the server's view of it, may take to start on a busy machine."""
 SLACK_S = 10.0
 """Added to the sink's limit on finishing, for a busy machine; W&B itself would wait for ever."""
 
@@ -117,10 +120,10 @@ def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: py
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
     trials = infos(5)
-    sink.stack_started(trials)
+    sink.stack_started("stack", trials)
     for step in (0, 20, 40):
-        sink.evaluated(evaluation(step, 5))
-    sink.stack_finished([ROW] * 5)
+        sink.evaluated("stack", evaluation(step, 5))
+    sink.stack_finished("stack", [ROW] * 5)
     assert sink.close() == [f"W&B: 5 runs at {server.url}/someone/initsuite"]
     assert capfd.readouterr() == ("", "")
     for place, info in enumerate(trials):
@@ -138,19 +141,75 @@ def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: py
         assert server.streams[run_id][-1]["exitcode"] == 0
 
 
-def test_a_server_that_goes_down_delays_the_end_within_bounds(
-    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sink_module, "FINISH_TIMEOUT_S", FINISH_S)
+def wait_for(condition: Callable[[], bool]) -> None:
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < START_S
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_down_delays_the_end_within_bounds(server: StandIn, tmp_path: Path) -> None:
+    sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
+    assert sink is not None
+    sink.stack_started("stack", infos(2))
+    wait_for(lambda: len(server.upserts) == 2)
+    server.is_down = True
+    sink.evaluated("stack", evaluation(0, 2))
+    sink.stack_finished("stack", [ROW] * 2)
+    start = time.perf_counter()
+    lines = sink.close()
+    assert time.perf_counter() - start < FINISH_S + SLACK_S
+    assert f"  upload: python -m initsuite.sync {tmp_path}" in lines
+    assert any("incomplete" in line for line in lines)
+    assert len(list((tmp_path / "wandb").glob("run-*/run-*.wandb"))) == 2, "nothing is lost on this side"
+    assert not Uploads(tmp_path).ids()
+
+
+@pytest.mark.slow
+def test_after_a_server_has_gone_down_runs_go_offline_without_waiting(server: StandIn, tmp_path: Path) -> None:
+    sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
+    assert sink is not None
+    first, second = infos(2)
+    sink.stack_started("first", [first])
+    wait_for(lambda: len(server.upserts) == 1)
+    server.is_down = True
+    sink.stack_finished("first", [ROW])
+    sink.stack_started("second", [second])
+    sink.evaluated("second", evaluation(0, 1))
+    sink.stack_finished("second", [ROW])
+    lines = sink.close()
+    assert any("1 run written offline (the server stopped answering" in line for line in lines)
+    assert any("1 run incomplete" in line for line in lines)
+    (file,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    assert second.trial.trial_id in file.name
+
+
+@pytest.mark.slow
+def test_training_never_waits_and_the_child_holds_no_torch(server: StandIn, tmp_path: Path) -> None:
+    """The calls return at once, whatever the server does; and a child without a parent ends by itself."""
+    server.is_down = True
+    sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S, probe_timeout_s=FINISH_S))
+    assert sink is not None
+    start = time.perf_counter()
+    for number in range(50):
+        sink.stack_started(str(number), infos(40))
+        sink.evaluated(str(number), evaluation(0, 40))
+    assert time.perf_counter() - start < 1.0
+    maps = Path(f"/proc/{sink._child.pid}/maps")
+    if maps.exists():
+        assert "libtorch" not in maps.read_text()
+    assert sink._child.stdin is not None
+    sink._messages.put(None)  # what a parent that is killed leaves behind: the end of the pipe
+    assert sink._child.wait(timeout=60) in (0, 1)
+
+
+def test_what_was_uploaded_is_remembered(server: StandIn, tmp_path: Path) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
-    sink.stack_started(infos(2))
-    server.is_down = True
-    sink.evaluated(evaluation(0, 2))
-    start = time.perf_counter()
-    sink.stack_finished([ROW] * 2)
-    assert time.perf_counter() - start < FINISH_S + SLACK_S
-    upload, warning = sink.close()
-    assert "wandb sync --include-online" in upload
-    assert "2 runs incomplete" in warning
-    assert len(list((tmp_path / "wandb").glob("run-*/run-*.wandb"))) == 2, "nothing is lost on this side"
+    done, failed = infos(2)
+    sink.stack_started("stack", [done, failed])
+    sink.stack_finished("stack", [ROW, {**ROW, "status": "failed", "error": "ValueError: no"}])
+    sink.close()
+    assert Uploads(tmp_path).ids() == {done.trial.trial_id}
+    assert Uploads(tmp_path).ids(is_failed=True) == {failed.trial.trial_id}

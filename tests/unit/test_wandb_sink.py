@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 
 from initsuite.errors import ConfigError
+from initsuite.sinks.beside import wandb_sink
 from initsuite.sinks.handles import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
 from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
-from initsuite.sinks.tracking import Choice, choose_mode, server_answers
-from initsuite.sinks.wandb import Tracking, WandbSink, wandb_sink
+from initsuite.sinks.tracking import Choice, Tracking, choose_mode, server_answers
+from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
 API_KEY = "0" * 40
@@ -117,10 +118,12 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeWandb]:
 
 
 def run_stack(sink: WandbSink, trials: list[TrialInfo], status: str = "done", evaluations: int = 4) -> list[str]:
-    sink.stack_started(trials)
+    sink.stack_started("stack", trials)
     for step in range(evaluations):
-        sink.evaluated(evaluation(20 * step, len(trials)))
-    sink.stack_finished([{"status": status, "error": "a\nValueError: b", "test_accuracy": 0.5} for _ in trials])
+        sink.evaluated("stack", evaluation(20 * step, len(trials)))
+    sink.stack_finished(
+        "stack", [{"status": status, "error": "a\nValueError: b", "test_accuracy": 0.5} for _ in trials]
+    )
     return sink.close()
 
 
@@ -286,7 +289,7 @@ def test_unknown_word_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_disabled_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; from initsuite.sinks.wandb import Tracking, wandb_sink;"
+        "import sys; from initsuite.sinks.beside import Tracking, wandb_sink;"
         "assert wandb_sink(Tracking(dir='r', mode='disabled')) is None;"
         "assert not {'wandb', 'torch'} & set(sys.modules)"
     )
@@ -333,8 +336,8 @@ def test_only_the_stages_asked_for(fake: Callable[..., FakeWandb], tmp_path: Pat
 def test_what_is_not_finite_is_left_out(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     package = fake()
     sink = WandbSink(Tracking(dir=str(tmp_path)))
-    sink.stack_started([info()])
-    sink.evaluated(evaluation(20, 1, val_loss=np.array([np.inf]), train_loss=np.array([np.nan])))
+    sink.stack_started("stack", [info()])
+    sink.evaluated("stack", evaluation(20, 1, val_loss=np.array([np.inf]), train_loss=np.array([np.nan])))
     assert package.runs[0].history == [(20, {"step": 20, "val/accuracy": 20.25})]
 
 
@@ -390,11 +393,43 @@ def test_online_ends_with_the_address(fake: Callable[..., FakeWandb], tmp_path: 
 def test_a_stack_that_never_finished_is_closed_as_failed(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     package = fake()
     sink = WandbSink(Tracking(dir=str(tmp_path)))
-    sink.stack_started([info(0)])
-    sink.stack_started([info(1)])
-    assert package.runs[0].exit_code == 1
+    sink.stack_started("a", [info(0)])
+    sink.stack_started("b", [info(1)])
     sink.close()
-    assert package.runs[1].exit_code == 1
+    assert [run.exit_code for run in package.runs] == [1, 1]
+
+
+def test_the_runs_of_an_abandoned_stack_go_on_with_its_halves(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    sink = WandbSink(Tracking(dir=str(tmp_path)))
+    sink.stack_started("whole", [info(0), info(1)])
+    sink.evaluated("whole", evaluation(20, 2))
+    sink.stack_abandoned("whole")
+    sink.stack_started("half", [info(1)])
+    sink.evaluated("half", evaluation(40, 1))
+    sink.stack_finished("half", [{"status": "done"}])
+    assert [run.exit_code for run in package.runs] == [None, 0]
+    assert [step for step, _ in package.runs[1].history] == [20, 40]
+    assert package.runs[1].history[1][1]["val/loss"] == 40.25
+    sink.close()
+    assert [run.exit_code for run in package.runs] == [1, 0]
+
+
+def test_several_stacks_share_the_cap_and_keep_their_own_values(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake()
+    written = []
+    sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=3), on_written=lambda: written.append(1))
+    sink.stack_started("a", [info(0), info(1)])
+    sink.stack_started("b", [info(2), info(3)])
+    assert package.open == 3
+    sink.evaluated("b", evaluation(20, 2))
+    sink.evaluated("a", evaluation(40, 2))
+    for name in ("b", "a"):
+        sink.stack_finished(name, [{"status": "done"}] * 2)
+    steps = {run.config["seed"]: [step for step, _ in run.history] for run in package.runs}
+    assert steps == {0: [40], 1: [40], 2: [20], 3: [20]}
+    assert package.most_open <= 3
+    assert len(written) == 4
 
 
 def test_the_paths_in_the_commands_are_quoted(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
@@ -402,7 +437,7 @@ def test_the_paths_in_the_commands_are_quoted(fake: Callable[..., FakeWandb], tm
     lines = run_stack(WandbSink(Tracking(dir=str(tmp_path / "my results"))), [info()])
     folder = f"'{tmp_path}/my results/wandb'"
     assert lines[1].endswith(f"wandb leet {folder}")
-    assert lines[2].endswith(f"wandb sync {folder}/offline-run-*")
+    assert lines[2] == f"  upload: python -m initsuite.sync '{tmp_path}/my results'"
 
 
 # ---- file handles ---------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Tracking:
         stages: which trials get a W&B run: score, or tune and score.
         max_open_runs: runs of one stack that are written live; the others are written when their stack ends.
         probe_timeout_s: how long the server may take to answer the probe, seconds.
+        finish_timeout_s: how long the end of a launch waits for W&B without any run being completed, seconds.
 
     Raises:
         ConfigError: a value outside its range.
@@ -62,6 +63,7 @@ class Tracking:
     stages: tuple[str, ...] = (Stage.SCORE.value,)
     max_open_runs: int = 64
     probe_timeout_s: float = 3.0
+    finish_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -71,7 +73,8 @@ class Tracking:
             raise bad_value("tracking", "entity", self.entity, "a user or team, or null for the account's default")
         object.__setattr__(self, "stages", _checked_stages(self.stages))
         check_whole_number("tracking", "max_open_runs", self.max_open_runs)
-        check_number("tracking", "probe_timeout_s", self.probe_timeout_s, above=0)
+        for name in ("probe_timeout_s", "finish_timeout_s"):
+            check_number("tracking", name, getattr(self, name), above=0)
         if not str(self.dir):
             raise bad_value("tracking", "dir", self.dir, "the results folder", "Set results_dir=DIR.")
 

@@ -1,0 +1,154 @@
+"""One W&B run for one trial: opened, logged to, finished, and checked to be on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
+from initsuite.sinks.tracking import Choice, Tracking
+from initsuite.sinks.uploads import Uploads
+from initsuite.spec import Evaluation, Stage, Status, TrialInfo
+
+CURVES = {"val/accuracy": "val_accuracy", "val/loss": "val_loss", "train/loss": "train_loss"}
+"""Key in W&B -> field of an `Evaluation`."""
+
+TRANSMIT_INTERVAL_S = 5.0
+"""Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
+
+PATIENCE = 0.5
+"""Share of `finish_timeout_s` that the server may take to accept a run, or its last values, so that the verdict on one
+comes before nobody waits any more. W&B's own limits are 90 s and none."""
+
+
+@dataclass
+class Track:
+    """A trial that gets a W&B run: its place in the stack, and the run while it is open."""
+
+    place: int
+    info: TrialInfo
+    run: Any = None
+    file: Path | None = None
+
+    @property
+    def trial_id(self) -> str:
+        return self.info.trial.trial_id
+
+    @property
+    def is_open(self) -> bool:
+        return self.run is not None
+
+
+class Runs:
+    """Writes runs to where a choice says; an online server that stops answering turns the choice to offline.
+
+    Attributes:
+        choice: where the next run goes.
+        written: online or offline, for each run that was finished.
+        url: of the project, once an online run was finished.
+    """
+
+    def __init__(self, tracking: Tracking, directory: Path, wandb: Any, choice: Choice) -> None:
+        self.tracking, self.directory, self.choice = tracking, directory, choice
+        self.written: list[str] = []
+        self.url = ""
+        self._wandb = wandb
+        self._uploads = Uploads(directory)
+
+    def open(self, track: Track) -> None:
+        """Start the run of a trial.
+
+        Raises:
+            Exception: whatever W&B raises where it cannot write offline either.
+        """
+        try:
+            track.run = self._init(track.info)
+        except Exception as error:
+            if self.choice.mode != "online":
+                raise
+            self._go_offline(error)
+            track.run = self._init(track.info)
+        # Where the run must be, not where it says it is: W&B turns to a temporary folder when it cannot write here.
+        track.file = self.directory / "wandb" / Path(track.run.dir).parent.name / f"run-{track.run.id}.wandb"
+        track.run.define_metric("step", hidden=True)
+        for pattern in ("val/*", "train/*"):
+            track.run.define_metric(pattern, step_metric="step")
+
+    def log(self, track: Track, evaluation: Evaluation) -> None:
+        """One point of each curve; a value that is not finite is left out, for W&B would draw it as a word."""
+        values = {key: float(getattr(evaluation, name)[track.place]) for key, name in CURVES.items()}
+        finite = {key: value for key, value in values.items() if math.isfinite(value)}
+        # `commit`: an explicit step otherwise holds each evaluation back until the next one.
+        track.run.log({"step": evaluation.step, **finite}, step=evaluation.step, commit=True)
+
+    def complete(self, track: Track, row: Mapping[str, Any]) -> None:
+        """The summary of a stored row, and the end of the run.
+
+        Raises:
+            OSError: the file of the run is not there.
+            Exception: whatever W&B raises.
+        """
+        is_online = not track.run.offline
+        track.run.summary.update(run_summary(row))
+        self.finish(track, exit_code=1 if row["status"] == Status.FAILED else 0)
+        if is_online:
+            self._uploads.add(track.trial_id, is_failed=row["status"] == Status.FAILED)
+
+    def finish(self, track: Track, exit_code: int) -> None:
+        """End a run. Raises as `complete`."""
+        run, track.run = track.run, None
+        if not run.offline:
+            self.url = run.project_url or self.url
+        try:
+            run.finish(exit_code=exit_code)
+        except Exception as error:
+            if not run.offline and self.choice.mode == "online":
+                self._go_offline(error)
+            raise
+        if track.file is None or not track.file.is_file() or track.file.stat().st_size == 0:
+            raise OSError(f"no run file at {track.file}")
+        self.written.append("offline" if run.offline else "online")
+
+    def _go_offline(self, error: Exception) -> None:
+        self.choice = Choice("offline", f"the server stopped answering: {first_line(error)}")
+
+    def _init(self, info: TrialInfo) -> Any:
+        # A fresh Settings each time: W&B writes into the one it is given, and the next run would inherit the name.
+        settings = self._wandb.Settings(
+            mode=self.choice.mode,
+            root_dir=str(self.directory),
+            use_dot_wandb=False,
+            project=self.tracking.project,
+            entity=self.tracking.entity,
+            run_id=info.trial.trial_id,
+            run_name=run_name(info),
+            run_group=run_group(info),
+            run_job_type="tune" if info.trial.stage == Stage.TUNE else "train",
+            run_tags=tuple(tag[:64] for tag in info.tags if tag),
+            reinit="create_new",
+            init_timeout=PATIENCE * self.tracking.finish_timeout_s,
+            finish_timeout=PATIENCE * self.tracking.finish_timeout_s,
+            finish_timeout_raises=True,
+            # The stop button of one run must not interrupt the whole sweep, which is W&B's default.
+            stop_fn=lambda: None,
+            silent=True,
+            console="off",
+            save_code=False,
+            disable_code=True,
+            disable_git=True,
+            disable_job_creation=True,
+            x_file_stream_transmit_interval=TRANSMIT_INTERVAL_S,
+            x_save_requirements=False,
+            x_disable_meta=True,
+            x_disable_stats=True,
+            x_disable_machine_info=True,
+        )
+        return self._wandb.init(settings=settings, config=run_config(info))
+
+
+def first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,4 +1,7 @@
-"""Optimizers as pure functions of one trial; the engine maps them over a stack.
+"""Optimizers as functions of one trial; the engine maps them over a stack.
+
+Each is written once, in place and element by element (`begin_step_`, `move_`), so that the engine can move a whole
+stack block by block, while a block is in the processor's cache. `update` is the same on copies, for one trial.
 
 Every number of an optimizer is a scalar that may differ between the trials of a stack, so each program computes every
 term (a weight decay of 0 is multiplied, not skipped): what a trial gets never depends on its stack-mates.
@@ -10,18 +13,37 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from initsuite.errors import bad_value, check_number
-from initsuite.spec import Params
+from initsuite.spec import Optimizer, Params
 
 Scalars = Mapping[str, Tensor]
 """`lr` and the optimizer's own scalars, each a zero-dimensional tensor."""
+
+
+@runtime_checkable
+class Elementwise(Optimizer, Protocol):
+    """An optimizer whose every operation is elementwise: it may move many trials at once and any part of a tensor.
+
+    Attributes:
+        slots: the parts of the state that hold a tensor for each parameter, in the order that `move_` takes them.
+    """
+
+    slots: ClassVar[tuple[str, ...]]
+
+    def begin_step_(self, state: Any, scalars: Scalars, /) -> dict[str, Tensor]: ...
+
+    @property
+    def move_(self) -> Callable[..., None]:
+        """(param, grad, *slots, **numbers), all of one shape but the numbers, which are broadcast."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,8 @@ class Sgd:
         >>> params["w"], state["momentum"]["w"]
         (tensor([0.8000]), tensor([2.]))
     """
+
+    slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
     momentum: float = 0.9
     nesterov: bool = False
@@ -76,13 +100,23 @@ class Sgd:
         self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
     ) -> tuple[Params, dict[str, Any]]:
         """New parameters and state of one trial; nothing is written in place."""
-        momentum, minus_lr = scalars["momentum"], -scalars["lr"]
-        grads = _add_decay(grads, params, scalars["weight_decay"])
-        buffers = {name: torch.addcmul(grads[name], state["momentum"][name], momentum) for name in params}
-        moves = buffers
+        return _on_copies(self, grads, state, params, scalars)
+
+    def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
+        """The numbers of this step, of the shape of the scalars."""
+        decay = {name: scalars[name] for name in ("momentum", "weight_decay")}
+        return {**decay, "minus_lr": -scalars["lr"]}
+
+    def move_(
+        self, param: Tensor, grad: Tensor, buffer: Tensor, *, momentum: Tensor, weight_decay: Tensor, minus_lr: Tensor
+    ) -> None:
+        """Move a parameter tensor or a part of it; its gradient is used up."""
+        grad.addcmul_(param, weight_decay)
+        buffer.mul_(momentum).add_(grad)
         if self.nesterov:
-            moves = {name: torch.addcmul(grads[name], buffers[name], momentum) for name in params}
-        return {name: torch.addcmul(params[name], moves[name], minus_lr) for name in params}, {"momentum": buffers}
+            param.addcmul_(grad.addcmul_(buffer, momentum), minus_lr)
+        else:
+            param.addcmul_(buffer, minus_lr)
 
 
 @dataclass(frozen=True)
@@ -101,6 +135,8 @@ class Adam:
     Raises:
         ConfigError: a number out of its range.
     """
+
+    slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -132,21 +168,48 @@ class Adam:
         self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
     ) -> tuple[Params, dict[str, Any]]:
         """New parameters and state of one trial; nothing is written in place."""
-        params, grads = self._decay(params, grads, scalars)
-        fresh1, fresh2 = 1 - scalars["beta1"], 1 - scalars["beta2"]
-        mean = {name: torch.lerp(state["mean"][name], grads[name], fresh1) for name in params}
-        square = {name: torch.lerp(state["square"][name], grads[name] * grads[name], fresh2) for name in params}
-        count = state["count"] + 1
-        root2 = _bias_correction(scalars["beta2"], count).sqrt()
-        # sqrt(c_2) multiplies numerator and denominator: two operations a tensor less than the formula as written
-        minus_lr = -scalars["lr"] * root2 / _bias_correction(scalars["beta1"], count)
-        eps = scalars["eps"] * root2
-        moved = {name: torch.addcdiv(params[name], mean[name] * minus_lr, square[name].sqrt() + eps) for name in params}
-        return moved, {"count": count, "mean": mean, "square": square}
+        return _on_copies(self, grads, state, params, scalars)
 
-    def _decay(self, params: Params, grads: Params, scalars: Scalars) -> tuple[Params, Params]:
+    def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
+        """Count the step; the numbers of it, of the shape of the scalars."""
+        count = state["count"].add_(1)
+        # sqrt(c_2) multiplies numerator and denominator: two operations a tensor less than the formula as written
+        root2 = _bias_correction(scalars["beta2"], count).sqrt()
+        step_size = scalars["lr"] * root2 / _bias_correction(scalars["beta1"], count)
+        return {
+            "fresh1": 1 - scalars["beta1"],
+            "fresh2": 1 - scalars["beta2"],
+            "eps": scalars["eps"] * root2,
+            "minus_step_size": -step_size,
+            "decay": self._decay(scalars),
+        }
+
+    def move_(
+        self,
+        param: Tensor,
+        grad: Tensor,
+        mean: Tensor,
+        square: Tensor,
+        *,
+        fresh1: Tensor,
+        fresh2: Tensor,
+        eps: Tensor,
+        minus_step_size: Tensor,
+        decay: Tensor,
+    ) -> None:
+        """Move a parameter tensor or a part of it; its gradient is used up."""
+        self._decay_(param, grad, decay)
+        mean.lerp_(grad, fresh1)
+        square.lerp_(grad.mul_(grad), fresh2)
+        # where the step size is 0 the divisor is infinite and the parameter stays
+        param.addcdiv_(mean, grad.copy_(square).sqrt_().add_(eps).div_(minus_step_size))
+
+    def _decay(self, scalars: Scalars) -> Tensor:
+        return scalars["weight_decay"]
+
+    def _decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
         """The penalty goes into the gradient, and so into both means."""
-        return params, _add_decay(grads, params, scalars["weight_decay"])
+        grad.addcmul_(param, decay)
 
 
 @dataclass(frozen=True)
@@ -166,10 +229,12 @@ class AdamW(Adam):
     def kind(self) -> str:
         return "adamw"
 
-    def _decay(self, params: Params, grads: Params, scalars: Scalars) -> tuple[Params, Params]:
+    def _decay(self, scalars: Scalars) -> Tensor:
+        return 1 - scalars["lr"] * scalars["weight_decay"]
+
+    def _decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
         """The parameters shrink; the gradient stays."""
-        kept = 1 - scalars["lr"] * scalars["weight_decay"]
-        return {name: value * kept for name, value in params.items()}, grads
+        param.mul_(decay)
 
 
 def _bias_correction(beta: Tensor, count: Tensor) -> Tensor:
@@ -177,8 +242,14 @@ def _bias_correction(beta: Tensor, count: Tensor) -> Tensor:
     return -torch.expm1(count * beta.log())
 
 
-def _add_decay(grads: Params, params: Params, weight_decay: Tensor) -> Params:
-    return {name: torch.addcmul(grads[name], params[name], weight_decay) for name in params}
+def _on_copies(
+    optimizer: Elementwise, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars
+) -> tuple[Params, dict[str, Any]]:
+    grads, state, params = tree_map(torch.clone, (grads, state, params))
+    numbers = optimizer.begin_step_(state, scalars)
+    for name, param in params.items():
+        optimizer.move_(param, grads[name], *(state[slot][name] for slot in optimizer.slots), **numbers)
+    return params, state
 
 
 def _zeros(params: Params) -> Params:

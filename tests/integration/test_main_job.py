@@ -149,9 +149,9 @@ def test_hidden_units_of_zero_stay_identical(make_job) -> None:
     train, names = cell.workload.dataset.train, [spec.name for spec in cell.workload.specs]
     member = Member(cell, cell.trial(0.1, 0, Stage.SCORE), *start_of(cell.workload, cell.initializer, 0))
     state = stack_state([member], torch.device("cpu"), torch.float32)
-    step = make_step(cell.workload, cell.optimizer)
+    step = make_step(cell.workload, cell.optimizer, state)
     for batch in batch_indices(len(train), 64, 10, seed=0):
-        step(state, train.inputs[batch][None], train.targets[batch][None])
+        step(train.inputs[batch][None], train.targets[batch][None])
     hidden = state.params[names[0]][0]
     assert (hidden == hidden[0]).all()
     changed = [name for name in names if state.params[name].any()]

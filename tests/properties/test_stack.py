@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from initsuite.config import Job
-from initsuite.engine.loop import train_stack
+from initsuite.engine.loop import Training, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.spec import Stage, Status, TrialResult
 
@@ -39,7 +40,7 @@ def curves(results: Sequence[TrialResult]) -> np.ndarray:
     return np.array([[r.curve.train_loss, r.curve.val_loss, r.curve.val_accuracy] for r in results])
 
 
-def one_by_one(stack: Sequence[Member], **options: torch.dtype) -> list[TrialResult]:
+def one_by_one(stack: Sequence[Member], **options: Any) -> list[TrialResult]:
     return [train_stack([member], **options)[0] for member in stack]
 
 
@@ -125,3 +126,24 @@ def test_lr_factors_scale_the_update_of_their_tensor(make_job) -> None:
     half = replace(half, start=replace(half.start, lr_factors={spec.name: 0.5 for spec in job.cell.workload.specs}))
     results = curves(train_stack([full, half], dtype=torch.float64))
     assert results[0] == pytest.approx(results[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_frozen_tensor_stays(make_job, optimizer: str) -> None:
+    """The first layer at 0 passes nothing on: while it is frozen, the loss sees the biases of the head alone."""
+    job = make_job("init=he", "activation=tanh", "max_steps=5", "eval_every=5", f"optimizer={optimizer}")
+    model, (member,) = job.cell.workload.model, members([job], [0.01], [0])
+    zero = replace(member.start, params={**member.start.params, "layers.linear1.weight": torch.zeros(64, 64)})
+    frozen = [parameter for name, parameter in model.named_parameters() if "linear" in name]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        training = Training([replace(member, start=zero)] * 2, torch.device("cpu"), torch.float32)
+        training.advance()
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+    state = training.state.params
+    assert not state["layers.linear1.weight"].any()
+    assert torch.equal(state["layers.linear2.weight"][0], member.start.params["layers.linear2.weight"])
+    assert not torch.equal(state["layers.head.bias"][0], member.start.params["layers.head.bias"])

@@ -14,6 +14,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from initsuite.errors import ConfigError
 from initsuite.optim import Adam, AdamW, Sgd
 
+# the engine never maps these optimizers by vmap (it moves them block by block), so nothing is lost there
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 NUM_STEPS = 20
 ATOL = 1e-12
 """Float64 rounding of 20 steps with parameters near 1 is below 1e-14; the nearest wrong formula (eps inside the root,

@@ -1,154 +1,192 @@
-"""The training loop of one stack: steps, evaluations, divergence, the curves of its trials."""
+"""The training loop of one stack: steps, evaluations, checkpoints, results."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from initsuite.data.base import Dataset, Split
+from initsuite.data.base import Split
 from initsuite.data.order import batch_indices
+from initsuite.engine.checkpoint import Checkpoint
+from initsuite.engine.evaluate import make_evaluate
+from initsuite.engine.monitor import Monitor
+from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member, stack_state, to_device
-from initsuite.engine.step import StackState, make_evaluate, make_step
-from initsuite.engine.workload import Workload
-from initsuite.spec import Curve, Evaluation, Stage, Status, TrialResult
+from initsuite.engine.step import make_step
+from initsuite.spec import Evaluation, Stage, Status, TrialResult
+
+REHEARSED_EXAMPLES = 32
+"""Validation examples that a rehearsal evaluates."""
 
 
-class Monitor:
-    """Training losses since the last evaluation and first non-finite step of each trial, kept on the device."""
-
-    def __init__(self, num_trials: int, device: torch.device) -> None:
-        self.loss_sum = torch.zeros(num_trials, device=device, dtype=torch.float64)
-        self.diverged_at = torch.zeros(num_trials, device=device, dtype=torch.int64)
-        self.num_steps = 0
-
-    def add(self, loss: Tensor, step: int) -> None:
-        self.loss_sum += loss
-        self.num_steps += 1
-        self.mark(loss, step)
-
-    def mark(self, loss: Tensor, step: int) -> None:
-        """Note the trials whose loss at `step` is not finite; the first such step stays."""
-        self.diverged_at.masked_fill_(~loss.isfinite() & (self.diverged_at == 0), step)
-
-    def take(self) -> Tensor:
-        """Mean training loss since the last call, [trial]."""
-        mean = self.loss_sum / self.num_steps
-        self.loss_sum = torch.zeros_like(self.loss_sum)
-        self.num_steps = 0
-        return mean
-
-
+@for_training()
 def train_stack(
     members: Sequence[Member],
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[TrialResult]:
     """Train the trials of one workload and one optimizer kind together.
 
-    Rounding differs with the number of members; nothing else of a result depends on who else is in the stack.
+    Rounding differs with the number of members; nothing else of a result depends on who else is in the stack. On the
+    CPU a stack that goes on from a checkpoint ends with the same bits as one that was never interrupted.
 
     Args:
-        members: of one stack, as `pack` sorts them.
+        members: of one workload and one optimizer kind.
         device: where the data, the parameters and the steps live.
         dtype: of parameters, inputs and optimizer state.
-        on_evaluation: called after each evaluation, in the order of `members`.
+        on_evaluation: called after each evaluation, in the order of `members`; first for those of a checkpoint.
+        checkpoint: read at the start, written at evaluations; the caller removes it once the results are stored.
 
     Returns:
         One result a member, in order.
     """
-    device = torch.device(device)
-    workload = members[0].cell.workload
     begin = time.perf_counter()
-    data = to_device(workload.dataset, device, dtype)
-    state = stack_state(members, device, dtype)
-    evaluations, diverged_at = _train(workload, members, data, state, on_evaluation)
-    test_accuracy = _test(workload, members, data.test, state)
+    training = Training(members, torch.device(device), dtype)
+    if checkpoint and (snapshot := checkpoint.load(training.layout)):
+        begin -= snapshot["wall_s"]
+        for evaluation in training.restore(snapshot):
+            on_evaluation(evaluation)
+    while training.step < training.workload.max_steps:
+        evaluation = training.advance()
+        if checkpoint:
+            checkpoint.save(training.layout, lambda: training.snapshot(time.perf_counter() - begin))
+        on_evaluation(evaluation)
+    test_accuracy, diverged_at = training.test(), training.monitor.diverged_at.tolist()
     wall_s = (time.perf_counter() - begin) / len(members)
-    return [
-        _result(member, index, evaluations, diverged_at[index], test_accuracy[index], wall_s, len(members), device)
-        for index, member in enumerate(members)
-    ]
+    return [_result(training, index, test_accuracy[index], diverged_at[index], wall_s) for index in range(len(members))]
 
 
-def _train(
-    workload: Workload,
+@for_training()
+def rehearse(
     members: Sequence[Member],
-    data: Dataset,
-    state: StackState,
-    on_evaluation: Callable[[Evaluation], None],
-) -> tuple[list[Evaluation], np.ndarray]:
-    """Advance the state to the end of the budget; the evaluations, and `diverged_at` [trial] with 0 = never."""
-    device = data.train.inputs.device
-    order, seed_of = (index.to(device) for index in _orders(workload, members))
-    advance, evaluate = make_step(workload, members[0].cell.optimizer), make_evaluate(workload)
-    monitor, evaluations = Monitor(len(members), device), []
-    for step in range(1, workload.max_steps + 1):
-        batch = order[seed_of, step - 1]
-        monitor.add(advance(state, data.train.inputs[batch], data.train.targets[batch]), step)
-        if step % workload.eval_every == 0 or step == workload.max_steps:
-            loss, accuracy = evaluate(state.params, state.buffers, data.validation)
-            monitor.mark(loss, step)
-            evaluations.append(_evaluation(step, monitor, loss, accuracy))
-            on_evaluation(evaluations[-1])
-    return evaluations, monitor.diverged_at.cpu().numpy()
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    num_steps: int = 2,
+) -> float:
+    """Take a few training steps and evaluate a few examples, to find what is broken and how long a step takes.
+
+    Args:
+        members: as for `train_stack`; copies of one member will do.
+        device: as for `train_stack`.
+        dtype: as for `train_stack`.
+        num_steps: from 2; the first warms up and is not counted.
+
+    Returns:
+        Seconds a training step, the median; nothing else of the rehearsal stays.
+
+    Raises:
+        Exception: whatever the model, the loss or the optimizer raises.
+    """
+    training = Training(members, torch.device(device), dtype, num_steps)
+    validation = training.data.validation
+    seconds = []
+    for _ in range(num_steps):
+        begin = time.perf_counter()
+        training.take_step()
+        training.wait()
+        seconds.append(time.perf_counter() - begin)
+    few = Split(validation.inputs[:REHEARSED_EXAMPLES], validation.targets[:REHEARSED_EXAMPLES])
+    training.evaluate(training.state.params, training.state.buffers, few)
+    training.wait()
+    return median(seconds[1:])
 
 
-def _orders(workload: Workload, members: Sequence[Member]) -> tuple[Tensor, Tensor]:
+class Training:
+    """A stack in training: its state, its batches and what was noted so far.
+
+    Attributes:
+        step: optimizer updates made.
+        layout: which tensors a checkpoint must hold to fit.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], device: torch.device, dtype: torch.dtype, num_steps: int | None = None
+    ) -> None:
+        self.members, self.device = members, device
+        self.workload = members[0].cell.workload
+        self.data = to_device(self.workload.dataset, device, dtype)
+        self.state = stack_state(members, device, dtype)
+        self.layout = self.state.layout()
+        self.monitor = Monitor(len(members), device)
+        self.update = make_step(self.workload, members[0].cell.optimizer, self.state)
+        self.evaluate = make_evaluate(self.workload)
+        self.order, self.seed_of = (
+            index.to(device) for index in _orders(members, self.workload.max_steps if num_steps is None else num_steps)
+        )
+        self.step = 0
+
+    def take_step(self) -> None:
+        """One optimizer update; nothing here waits for the device."""
+        train, batch = self.data.train, self.order[self.seed_of, self.step]
+        # index_select copies whole examples; indexing copies number by number
+        inputs = train.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        loss = self.update(inputs, train.targets[batch])
+        self.step += 1
+        self.monitor.add(loss, self.step)
+
+    def advance(self) -> Evaluation:
+        """Steps up to the next evaluation, and that evaluation."""
+        every = self.workload.eval_every
+        last = min(self.workload.max_steps, (self.step // every + 1) * every)
+        while self.step < last:
+            self.take_step()
+        loss, accuracy = self.evaluate(self.state.params, self.state.buffers, self.data.validation)
+        return self.monitor.evaluated(self.step, loss, accuracy)
+
+    def test(self) -> np.ndarray:
+        """Test accuracy [trial]; NaN for tuning trials, whose test score is never computed."""
+        accuracy = np.full(len(self.members), np.nan)
+        scoring = [index for index, member in enumerate(self.members) if member.trial.stage == Stage.SCORE]
+        if scoring:
+            params, buffers = self.state.of_trials(scoring)
+            accuracy[scoring] = self.evaluate(params, buffers, self.data.test)[1].cpu().numpy()
+        return accuracy
+
+    def snapshot(self, wall_s: float) -> dict[str, Any]:
+        """All that the rest of the training depends on, right after an evaluation."""
+        state, noted = self.state.snapshot(), self.monitor.snapshot()
+        return {"step": self.step, "wall_s": wall_s, "state": state, "monitor": noted}
+
+    def restore(self, snapshot: dict[str, Any]) -> Sequence[Evaluation]:
+        """Go on from a snapshot of the same layout; the evaluations it holds."""
+        self.step = snapshot["step"]
+        self.state.restore(snapshot["state"])
+        return self.monitor.restore(snapshot["monitor"])
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _orders(members: Sequence[Member], num_steps: int) -> tuple[Tensor, Tensor]:
     """Batch indices [seed, step, example], and which of them each trial follows, [trial]."""
-    size, num_examples = workload.batch_size, len(workload.dataset.train)
+    workload = members[0].cell.workload
     seeds = sorted({member.trial.seed for member in members})
-    orders = [batch_indices(num_examples, size, workload.max_steps, seed) for seed in seeds]
+    orders = [batch_indices(len(workload.dataset.train), workload.batch_size, num_steps, seed) for seed in seeds]
     return torch.stack(orders), torch.tensor([seeds.index(member.trial.seed) for member in members])
 
 
-def _evaluation(step: int, monitor: Monitor, loss: Tensor, accuracy: Tensor) -> Evaluation:
-    gone = monitor.diverged_at > 0
-    values = torch.stack([monitor.take(), loss, accuracy]).masked_fill(gone, torch.nan).cpu().numpy()
-    return Evaluation(step, *values)
-
-
-def _test(workload: Workload, members: Sequence[Member], test: Split, state: StackState) -> np.ndarray:
-    """Test accuracy [trial]; NaN for tuning trials, whose test score is never computed."""
-    accuracy = np.full(len(members), np.nan)
-    scoring = [index for index, member in enumerate(members) if member.trial.stage == Stage.SCORE]
-    if scoring:
-        params = {name: value[scoring] for name, value in state.params.items()}
-        buffers = {name: value[scoring] for name, value in state.buffers.items()}
-        accuracy[scoring] = make_evaluate(workload)(params, buffers, test)[1].cpu().numpy()
-    return accuracy
-
-
-def _result(
-    member: Member,
-    index: int,
-    evaluations: Sequence[Evaluation],
-    diverged_at: int,
-    test_accuracy: float,
-    wall_s: float,
-    stack_size: int,
-    device: torch.device,
-) -> TrialResult:
-    curve = Curve(
-        step=np.array([evaluation.step for evaluation in evaluations]),
-        train_loss=np.array([evaluation.train_loss[index] for evaluation in evaluations]),
-        val_loss=np.array([evaluation.val_loss[index] for evaluation in evaluations]),
-        val_accuracy=np.array([evaluation.val_accuracy[index] for evaluation in evaluations]),
-    )
-    diverged = diverged_at > 0
+def _result(training: Training, index: int, test_accuracy: float, diverged_at: int, wall_s: float) -> TrialResult:
+    member = training.members[index]
     return TrialResult(
         trial=member.trial,
-        status=Status.DIVERGED if diverged else Status.DONE,
-        curve=curve,
-        test_accuracy=float("nan") if diverged else float(test_accuracy),
-        diverged_at=int(diverged_at) if diverged else None,
+        status=Status.DIVERGED if diverged_at else Status.DONE,
+        curve=training.monitor.curve(index),
+        test_accuracy=float("nan") if diverged_at else float(test_accuracy),
+        diverged_at=diverged_at or None,
         setup_s=member.setup_s,
         wall_s=wall_s,
-        stack_size=stack_size,
-        device=str(device),
+        stack_size=len(training.members),
+        device=str(training.device),
     )

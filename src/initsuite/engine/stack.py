@@ -1,11 +1,11 @@
-"""Building stacks: which trials may share one, and the stacked state they start from."""
+"""Building stacks: their members, and the stacked state they start from."""
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from torch.utils._pytree import tree_map
@@ -50,22 +50,6 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
     return start, seconds
 
 
-def pack(pairs: Iterable[tuple[Cell, Trial]], width: Callable[[Workload], int]) -> list[list[tuple[Cell, Trial]]]:
-    """Sort trials into stacks of at most `width(workload)`: one workload and one optimizer kind each.
-
-    The split is even, and keeps the order of the trials: the same trials and widths give the same stacks.
-    """
-    groups: dict[tuple[str, str], list[tuple[Cell, Trial]]] = {}
-    for cell, trial in pairs:
-        groups.setdefault((cell.workload.workload_id, cell.optimizer.kind), []).append((cell, trial))
-    stacks = []
-    for group in groups.values():
-        count = -(-len(group) // width(group[0][0].workload))
-        bounds = [len(group) * i // count for i in range(count + 1)]
-        stacks += [group[low:high] for low, high in pairwise(bounds)]
-    return stacks
-
-
 def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> StackState:
     """The state all members start from, with a leading [trial] axis on every tensor."""
     cell = members[0].cell
@@ -74,10 +58,11 @@ def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dt
         for spec in cell.workload.specs
     }
     buffers = {
-        name: value.to(device, dtype if value.is_floating_point() else value.dtype).expand(len(members), *value.shape)
+        name: torch.stack([value.to(device, dtype if value.is_floating_point() else value.dtype)] * len(members))
         for name, value in cell.workload.model.named_buffers()
     }
-    one = tree_map(lambda tensor: tensor[0], params)
+    trained = [name for name, parameter in cell.workload.model.named_parameters() if parameter.requires_grad]
+    one = {name: params[name][0] for name in trained}
     optimizer = tree_map(lambda tensor: torch.stack([tensor] * len(members)), cell.optimizer.init(one))
     scalars = [{**member.cell.optimizer.scalars, "lr": member.trial.lr} for member in members]
     return StackState(
@@ -98,8 +83,9 @@ def _stacked_factors(members: Sequence[Member], device: torch.device, dtype: tor
     }
 
 
+@functools.lru_cache(maxsize=2)
 def to_device(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> Dataset:
-    """The data set with its inputs in `dtype`, all of it resident on `device`."""
+    """The data set with its inputs in `dtype`, all of it resident on `device`; the last ones are kept."""
 
     def move(split: Split) -> Split:
         return Split(split.inputs.to(device, dtype), split.targets.to(device))

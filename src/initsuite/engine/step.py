@@ -1,4 +1,4 @@
-"""One step and one evaluation of a stack: pure functions of one trial, mapped over the [trial] axis.
+"""One step of a stack: a pure function of one trial, mapped over the [trial] axis.
 
 References:
     torch.func: https://docs.pytorch.org/docs/stable/func.html (model ensembling)
@@ -6,20 +6,18 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vmap
+from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
-from initsuite.data.base import Split
+from initsuite.engine.update import make_update
 from initsuite.engine.workload import Workload
 from initsuite.spec import Optimizer, Params
-
-MAX_EVALUATED = 8192
-"""Examples x trials in one evaluation call: bounds its memory, wide enough that overhead does not show."""
 
 
 @dataclass
@@ -31,16 +29,62 @@ class StackState:
     optimizer: Any
     scalars: dict[str, Tensor]
     lr_factors: Params = field(default_factory=dict)
+    has_order: bool = False
+
+    def of_trials(self, indices: Sequence[int]) -> tuple[Params, Params]:
+        """Copies of the parameters and buffers of some trials."""
+        chosen = list(indices)
+        return {name: value[chosen] for name, value in self.params.items()}, {
+            name: value[chosen] for name, value in self.buffers.items()
+        }
+
+    def tensors(self) -> list[Tensor]:
+        """All that training changes, in a fixed order."""
+        return [*self.params.values(), *self.buffers.values(), *tree_leaves(self.optimizer)]
+
+    def layout(self) -> list[str]:
+        """Type and shape of each of `tensors`."""
+        return [f"{tensor.dtype} {list(tensor.shape)}" for tensor in self.tensors()]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Copies on the CPU of all that training changes."""
+        parts = {"params": self.params, "buffers": self.buffers, "optimizer": tree_leaves(self.optimizer)}
+        return tree_map(lambda tensor: tensor.detach().to("cpu", copy=True), parts)
+
+    def follow(self, grads: Params) -> None:
+        """Bring parameters and optimizer state into the memory order of the first gradients (a linear layer's come
+        transposed), so that an update walks through all of them in step."""
+        if self.has_order or not isinstance(self.optimizer, dict):
+            return
+        slots = [tree for tree in self.optimizer.values() if isinstance(tree, dict)]
+        shells = {name: torch.empty_like(grad, memory_format=torch.preserve_format) for name, grad in grads.items()}
+        for name, shell in shells.items():
+            is_apart = len(shell) == 1 or shell.stride(0) == shell[0].numel()  # each trial in a piece of memory
+            for tree in (self.params, *slots):
+                if is_apart and name in tree and tree[name].shape == shell.shape:
+                    tree[name] = torch.empty_like(shell).copy_(tree[name])
+        self.has_order = True
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take the values of a snapshot of the same layout, in its memory order, which decides about rounding."""
+        device = self.scalars["lr"].device
+        parts = tree_map(lambda tensor: tensor.to(device, copy=True), snapshot)
+        self.params, self.buffers = parts["params"], parts["buffers"]
+        self.optimizer = tree_unflatten(parts["optimizer"], tree_structure(self.optimizer))
+        self.has_order = True
 
 
-def make_step(workload: Workload, optimizer: Optimizer) -> Callable[[StackState, Tensor, Tensor], Tensor]:
+def make_step(workload: Workload, optimizer: Optimizer, stack: StackState) -> Callable[[Tensor, Tensor], Tensor]:
     """A function that advances a stack in place by one optimizer update.
 
-    Returns:
-        (state, inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial].
-    """
+    The forward pass is mapped over the trials and differentiated as a whole: the gradient of the sum of all losses
+    is that of each trial's loss. Nothing in it waits for the device.
 
-    frozen = [name for name, parameter in workload.model.named_parameters() if not parameter.requires_grad]
+    Returns:
+        (inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial].
+    """
+    trained = [name for name, parameter in workload.model.named_parameters() if parameter.requires_grad]
+    update = None
 
     def mean_loss(params: Params, buffers: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Params]:
         # functional_call lets BatchNorm write its running statistics into the buffers it is given
@@ -48,49 +92,29 @@ def make_step(workload: Workload, optimizer: Optimizer) -> Callable[[StackState,
         outputs = functional_call(workload.model, (params, buffers), (inputs,))
         return workload.loss(outputs, targets).mean(), buffers
 
-    def trial_step(params, buffers, state, scalars, lr_factors, inputs, targets):  # of one trial
-        grads, (loss, buffers) = grad_and_value(mean_loss, has_aux=True)(params, buffers, inputs, targets)
-        updated, state = optimizer.update(grads, state, params, scalars)
-        updated |= {name: params[name] for name in frozen}
-        updated |= {name: torch.lerp(params[name], updated[name], factor) for name, factor in lr_factors.items()}
-        return updated, buffers, state, loss
+    mapped = vmap(mean_loss)
 
-    mapped = vmap(trial_step)
+    def gradients(inputs: Tensor, targets: Tensor) -> tuple[Params, Tensor, Params]:
+        leaves = {name: stack.params[name].detach().requires_grad_() for name in trained}
+        loss, buffers = mapped({**stack.params, **leaves}, stack.buffers, inputs, targets)
+        grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)
+        return dict(zip(trained, grads, strict=True)), loss.detach(), buffers
 
-    def step(stack: StackState, inputs: Tensor, targets: Tensor) -> Tensor:
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+        nonlocal update
         workload.model.train()
-        stack.params, stack.buffers, stack.optimizer, loss = mapped(
-            stack.params, stack.buffers, stack.optimizer, stack.scalars, stack.lr_factors, inputs, targets
-        )
+        grads, loss, buffers = gradients(inputs, targets)
+        with torch.no_grad():
+            if update is None:
+                stack.follow(grads)
+                moved = {name: stack.params[name] for name in trained}
+                update = make_update(moved, stack.optimizer, stack.scalars, optimizer)
+            before = {name: stack.params[name].clone() for name in stack.lr_factors}
+            update(grads)
+            for name, old in before.items():
+                factor = stack.lr_factors[name].view(-1, *[1] * (old.ndim - 1))
+                stack.params[name].copy_(torch.lerp(old, stack.params[name], factor))
+            stack.buffers = tree_map(Tensor.detach, buffers)
         return loss
 
     return step
-
-
-def make_evaluate(workload: Workload) -> Callable[[Params, Params, Split], tuple[Tensor, Tensor]]:
-    """A function that measures a stack on a whole split.
-
-    Returns:
-        (params, buffers, split) -> (mean loss [trial], accuracy [trial]), both float64; NaN outputs give a NaN loss.
-    """
-
-    def trial_sums(params: Params, buffers: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = functional_call(workload.model, (params, buffers), (inputs,))
-        hits = outputs.argmax(-1) == targets
-        return workload.loss(outputs, targets).double().sum(), hits.double().sum()
-
-    mapped = vmap(trial_sums, in_dims=(0, 0, None, None))
-
-    @torch.no_grad()
-    def evaluate(params: Params, buffers: Params, split: Split) -> tuple[Tensor, Tensor]:
-        workload.model.eval()
-        num_trials = next(iter(params.values())).shape[0]
-        chunk = max(1, MAX_EVALUATED // num_trials)
-        parts = [
-            torch.stack(mapped(params, buffers, inputs, targets))
-            for inputs, targets in zip(split.inputs.split(chunk), split.targets.split(chunk), strict=True)
-        ]
-        loss, accuracy = torch.stack(parts).sum(0) / len(split)
-        return loss, accuracy
-
-    return evaluate

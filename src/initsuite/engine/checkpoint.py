@@ -1,0 +1,102 @@
+"""Checkpoints of a stack in training, so that an interrupted one goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Snapshot = dict[str, Any]
+"""A plain tree of tensors on the CPU, numbers and strings."""
+
+
+@dataclass
+class Checkpoint:
+    """The checkpoint file of one stack.
+
+    It is written under a temporary name and renamed, so that a file of this name is whole whatever kills the process.
+
+    Attributes:
+        path: of the file; its folder is made when the first checkpoint is written.
+        every_s: least seconds between two checkpoints, and before the first, from 0.
+        identity: what must be equal for the numbers to go on (stack, versions); a checkpoint with another is ignored.
+    """
+
+    path: Path
+    every_s: float
+    identity: Mapping[str, str]
+    _saved_at: float = field(default_factory=time.perf_counter, repr=False)
+    _is_refused: bool = field(default=False, repr=False)
+
+    def load(self, layout: Sequence[str]) -> Snapshot | None:
+        """The last snapshot; None where there is none, or it cannot be used, with a warning that says why.
+
+        Args:
+            layout: of the tensors of the stack that asks.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            with zipfile.ZipFile(self.path) as parts:
+                damaged = parts.testzip()  # torch.load does not compare checksums
+            stored = torch.load(self.path, map_location="cpu", weights_only=True)
+            identity, snapshot = stored["identity"], stored["snapshot"]
+        except Exception as error:  # zipfile, pickle and torch each have their own words for damage
+            damaged, identity, snapshot = f"{type(error).__name__}: {error}", None, None
+        if damaged is not None or identity is None:
+            return self._ignored(f"damaged ({damaged})")
+        expected = self._identity(layout)
+        differing = sorted(key for key in identity.keys() | expected if identity.get(key) != expected.get(key))
+        return self._ignored(f"of another {differing[0]}") if differing else snapshot
+
+    def save(self, layout: Sequence[str], snapshot: Callable[[], Snapshot]) -> None:
+        """Write a snapshot if it is time for one. A disk that refuses is named once, and training goes on.
+
+        Args:
+            layout: of the tensors of the stack.
+            snapshot: makes it; called only when it is time.
+        """
+        if time.perf_counter() - self._saved_at < self.every_s:
+            return
+        stored = {"identity": self._identity(layout), "snapshot": snapshot()}
+        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(stored, temporary)
+            os.replace(temporary, self.path)
+        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
+            self._refused("written", error)
+        finally:
+            self._discard(temporary)
+        self._saved_at = time.perf_counter()
+
+    def remove(self) -> None:
+        """Delete the file and what killed processes left of it, once the results of the stack are stored."""
+        self._discard(self.path, *self.path.parent.glob(f".{self.path.name}.*.tmp"))
+
+    def _identity(self, layout: Sequence[str]) -> dict[str, str]:
+        return {**self.identity, "layout": "; ".join(layout)}
+
+    def _ignored(self, what: str) -> None:
+        warnings.warn(f"Checkpoint: `{self.path}` is {what}. The stack starts over.", stacklevel=3)
+
+    def _discard(self, *paths: Path) -> None:
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            self._refused("removed", error)
+
+    def _refused(self, what: str, error: Exception) -> None:
+        """Say once that the disk refuses."""
+        if not self._is_refused:
+            warnings.warn(f"Checkpoint: `{self.path}` cannot be {what} ({error}). Training goes on.", stacklevel=4)
+        self._is_refused = True

@@ -1,0 +1,60 @@
+"""Settings of the process that trains: how it gets memory, and what it does with numbers that are almost 0."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+"""Names of glibc's <malloc.h>."""
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Training runs inside this.
+
+    Numbers below 1e-38 become 0 (float32; 2e-308 in float64). They arise where a unit is dead: its momentum shrinks
+    to the smallest of them and stays there. Measured: a product of elements takes 30 times as long with them, a
+    matrix product 180 times.
+    """
+    _keep_freed_memory()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next step.
+
+    Otherwise each large tensor is fresh memory from the system, zeroed page by page when it is first written, and
+    given back at the end of the step. Nothing happens with another C library.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(TOP_PAD, 64 << 20)
+
+
+def _start_threads() -> None:
+    """Start torch's threads while small numbers are flushed: a thread keeps the setting of the one that started it.
+
+    Where torch has computed in parallel before this module was imported, those threads go on unflushed: slower there,
+    with the same numbers down to 1e-38.
+    """
+    torch.set_flush_denormal(True)
+    torch.ones(1 << 20).add_(1)
+    torch.set_flush_denormal(False)
+
+
+_start_threads()

@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initsuite.app import plan
     from initsuite.store import load_results
 
-__all__ = ["load_results"]
+__all__ = ["load_results", "plan"]
 
-_HOMES = {"load_results": "initsuite.store"}
+_HOMES = {"load_results": "initsuite.store", "plan": "initsuite.app"}
 """Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,18 @@ Arm = tuple[tuple[str, ...], str]
 MAX_FAILURES = 20
 
 
+@dataclass
+class _Training:
+    """A stack in training, and the step it has reached."""
+
+    trials: Sequence[TrialInfo]
+    step: int = 0
+
+    @property
+    def max_steps(self) -> int:
+        return int(self.trials[0].config["max_steps"])
+
+
 class Progress:
     """A sink that shows a live display on a terminal and plain lines elsewhere. Use it as a context manager."""
 
@@ -31,8 +44,7 @@ class Progress:
         self.begin = time.monotonic()
         self.last_line = 0.0
         self.total_steps = self.done_steps = self.total_trials = self.done_trials = 0
-        self.stack: Sequence[TrialInfo] = []
-        self.stack_step = 0
+        self.stacks: dict[str, _Training] = {}
         self.latest: dict[tuple[Arm, Stage], dict[str, tuple[float, float]]] = {}
         self.failed: list[Mapping[str, Any]] = []
         self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._display, transient=True)
@@ -62,33 +74,41 @@ class Progress:
         self.total_steps += trial_steps
         self.total_trials += num_trials
 
+    def found(self, trial_steps: int, num_trials: int) -> None:
+        """Planned work that another launch has done meanwhile."""
+        self.total_steps -= trial_steps
+        self.total_trials -= num_trials
+
     def say(self, lines: Sequence[str]) -> None:
         """Print lines above the display."""
         for line in lines:
             self.console.print(Text(line), soft_wrap=True)
 
     def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
-        self.stack, self.stack_step = trials, 0
+        self.stacks[stack_id] = _Training(trials)
 
     def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
-        self.done_steps += (evaluation.step - self.stack_step) * len(self.stack)
-        self.stack_step = evaluation.step
-        for info, accuracy in zip(self.stack, evaluation.val_accuracy, strict=True):
+        stack = self.stacks[stack_id]
+        self.done_steps += (evaluation.step - stack.step) * len(stack.trials)
+        stack.step = evaluation.step
+        for info, accuracy in zip(stack.trials, evaluation.val_accuracy, strict=True):
             self._note(info, accuracy)
         self._plain_line()
 
     def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        stack = self.stacks.pop(stack_id)
         self.done_trials += len(rows)
-        self.done_steps += (self._max_steps() - self.stack_step) * len(rows)
+        self.done_steps += (stack.max_steps - stack.step) * len(rows)
         self.failed += [row for row in rows if row["status"] == Status.FAILED]
-        self.stack = []
         self._plain_line(force=self.done_trials == self.total_trials)
+
+    def stack_abandoned(self, stack_id: str) -> None:
+        stack = self.stacks.pop(stack_id, None)
+        if stack is not None:
+            self.done_steps -= stack.step * len(stack.trials)
 
     def close(self) -> list[str]:
         return []
-
-    def _max_steps(self) -> int:
-        return int(self.stack[0].config["max_steps"]) if self.stack else self.stack_step
 
     def _note(self, info: TrialInfo, accuracy: float) -> None:
         key = (_arm(info), info.trial.stage)
@@ -104,9 +124,18 @@ class Progress:
         elapsed = time.monotonic() - self.begin
         share = self.done_steps / self.total_steps if self.total_steps else 0.0
         left = f", about {_duration(elapsed * (1 - share) / share)} left in this stage" if 0 < share < 1 else ""
-        stage = f"{self.stack[0].trial.stage} stack of {len(self.stack)}, " if self.stack else ""
-        steps = f"step {self.stack_step:,} of {self._max_steps():,}, " if self.stack else ""
-        return f"{self.done_trials} of {self.total_trials} trials, {stage}{steps}{_duration(elapsed)} elapsed{left}"
+        done = f"{self.done_trials:,} of {self.total_trials:,} trials"
+        return f"{done}, {self._in_training()}{_duration(elapsed)} elapsed{left}"
+
+    def _in_training(self) -> str:
+        if not self.stacks:
+            return ""
+        first = next(iter(self.stacks.values()))
+        if len(self.stacks) > 1:
+            width = sum(len(stack.trials) for stack in self.stacks.values())
+            return f"{first.trials[0].trial.stage} {width} in {len(self.stacks)} stacks, "
+        size = len(first.trials)
+        return f"{first.trials[0].trial.stage} stack of {size}, step {first.step:,} of {first.max_steps:,}, "
 
     def _display(self) -> Group:
         bar = ProgressBar(total=max(1, self.total_steps), completed=self.done_steps, width=60)

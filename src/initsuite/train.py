@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
+import signal
 import sys
 
 import hydra
@@ -12,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from initsuite.app import TrialsFailed, raise_if_failed, run_cells
+from initsuite.app import TrialsFailed, raise_if_failed, run_cells, show_plan
 from initsuite.config import build
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 from initsuite.groups import conf_dir
@@ -27,6 +30,9 @@ def train(cfg: DictConfig) -> float:
     """Train one cell; returns its score, so that a sweeper can optimise it."""
     try:
         job, settings = build(cfg)
+        if settings.dry_run:
+            show_plan([job], settings)
+            return math.nan
         outcome = run_cells([job], settings)
         raise_if_failed(outcome, settings)
     except InitsuiteError as error:
@@ -39,11 +45,13 @@ def train(cfg: DictConfig) -> float:
 def main() -> None:
     """Run, and end with an exit code that tells: 0 good, 1 some trials failed, 2 bad input, 130 interrupted."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors shall reach us instead of Hydra's printer
     try:
         train()
     except KeyboardInterrupt:
-        print("\nInterrupted. What is complete is stored; the same command goes on from there.", file=sys.stderr)
+        command = shlex.join(["python", "-m", "initsuite.train", *sys.argv[1:]])
+        print(f"\nInterrupted. What is complete is stored. To go on from there: {command}", file=sys.stderr)
         sys.exit(130)
     except (Exception, Refused) as raised:
         error = raised.__cause__ if isinstance(raised, Refused) else raised

@@ -1,0 +1,178 @@
+"""Trains one stack and keeps failures apart: a broken trial fails alone, and too little memory halves the width."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from initsuite.engine.checkpoint import Checkpoint
+from initsuite.engine.loop import rehearse, train_stack
+from initsuite.engine.stack import Member, start_of
+from initsuite.engine.workload import Cell
+from initsuite.plans import Stack
+from initsuite.provenance import provenance
+from initsuite.spec import PROTOCOL_VERSION, Curve, Initialization, Stage, Status, Trial, TrialResult
+
+Emit = Callable[[str, str, Any], None]
+"""(event, stack_id, news): started with its trials, evaluated with an Evaluation, finished with a list of TrialResult,
+abandoned with None, note with a line for the user."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stack with its trials, ready to be trained."""
+
+    stack: Stack
+    trials: tuple[Trial, ...]
+
+    def part(self, trials: Sequence[Trial]) -> Task:
+        ids = tuple(trial.trial_id for trial in trials)
+        return Task(Stack(ids, self.stack.threads, self.stack.workers, self.stack.device), tuple(trials))
+
+
+class Executor:
+    """Trains tasks on one device, in the process that owns it.
+
+    Args:
+        cells: by cell_id, all that the tasks name.
+        device: cpu or cuda:N.
+        checkpoints: the folder for them; None writes none.
+        checkpoint_every_s: least seconds between two of a stack.
+    """
+
+    def __init__(
+        self, cells: Mapping[str, Cell], device: str, checkpoints: Path | None, checkpoint_every_s: float
+    ) -> None:
+        self.cells, self.device = cells, device
+        self.checkpoints, self.every_s = checkpoints, checkpoint_every_s
+        self.narrowed: dict[str, int] = {}
+        """By workload, the width that fitted into memory after a wider one did not."""
+
+    def run(self, task: Task, emit: Emit) -> None:
+        """Train a task; it may be emitted in parts. Only what `emit` raises gets out, and interrupts."""
+        torch.set_num_threads(task.stack.threads)
+        members, broken = self._initialise(task)
+        if broken:
+            part = task.part([result.trial for result in broken])
+            emit("started", part.stack.stack_id, part.trials)
+            emit("finished", part.stack.stack_id, broken)
+        waiting = [members] if members else []
+        while waiting:
+            part = waiting.pop(0)
+            width = self.narrowed.get(part[0].cell.workload.workload_id, len(part))
+            if len(part) > width:
+                waiting = [part[start : start + width] for start in range(0, len(part), width)] + waiting
+            elif error := self._attempt(task, part, emit):
+                waiting = self._halves(part, error, emit) + waiting
+
+    def member(self, cell: Cell) -> Member:
+        """A trial of a cell to rehearse with; nothing of it is stored.
+
+        Raises:
+            Exception: whatever an initializer of a user raises.
+        """
+        trial = cell.trial(min(cell.lr_grid), 0, Stage.TUNE)
+        return Member(cell, trial, *start_of(cell.workload, cell.initializer, trial.seed))
+
+    def step_s(self, member: Member, width: int, num_steps: int, threads: int) -> float:
+        """Seconds that a training step of a stack of copies of one trial takes.
+
+        Raises:
+            Exception: whatever a model or a loss of a user raises.
+        """
+        torch.set_num_threads(threads)
+        return rehearse([member] * width, device=self.device, num_steps=num_steps)
+
+    def _initialise(self, task: Task) -> tuple[list[Member], list[TrialResult]]:
+        """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
+        drawn: dict[tuple[str, int], tuple[Initialization, float] | str] = {}
+        members, broken = [], []
+        for trial in task.trials:
+            cell, key = self.cells[trial.cell_id], (trial.cell_id, trial.seed)
+            if key not in drawn:
+                try:
+                    drawn[key] = start_of(cell.workload, cell.initializer, trial.seed)
+                except Exception:  # a user's initializer may raise anything
+                    drawn[key] = traceback.format_exc()
+            start = drawn[key]
+            if isinstance(start, str):
+                broken.append(failure(trial, start, len(task.trials), self.device))
+            else:
+                members.append(Member(cell, trial, *start))
+        return members, broken
+
+    def _attempt(self, task: Task, members: Sequence[Member], emit: Emit) -> Exception | None:
+        """Train members as one stack. Returns the error of a stack that can be split; one trial alone fails with it."""
+        part = task.part([member.trial for member in members])
+        stack_id = part.stack.stack_id
+        emit("started", stack_id, part.trials)
+        try:
+            results = train_stack(
+                members,
+                device=self.device,
+                on_evaluation=lambda evaluation: emit("evaluated", stack_id, evaluation),
+                checkpoint=self._checkpoint(part.stack),
+            )
+        except Exception as error:  # a user's model or loss may raise anything
+            if len(members) > 1:
+                emit("abandoned", stack_id, None)
+                # its frames hold the memory that the next, narrower attempt needs
+                traceback.clear_frames(error.__traceback__)
+                return error
+            results = [failure(members[0].trial, traceback.format_exc(), 1, self.device)]
+        emit("finished", stack_id, results)
+        return None
+
+    def _halves(self, members: list[Member], error: Exception, emit: Emit) -> list[list[Member]]:
+        half = -(-len(members) // 2)
+        if is_out_of_memory(error):
+            self.narrowed[members[0].cell.workload.workload_id] = half
+            if self.device != "cpu":
+                torch.cuda.empty_cache()
+            emit("note", "", f"Out of memory with stacks of {len(members)}: trying {half}.")
+        else:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            emit("note", "", f"A stack of {len(members)} broke ({what}): trying its halves.")
+        return [members[:half], members[half:]]
+
+    def _checkpoint(self, stack: Stack) -> Checkpoint | None:
+        if self.checkpoints is None or self.every_s == math.inf:
+            return None
+        code = provenance()
+        identity = {
+            "stack_id": stack.stack_id,
+            "protocol_version": str(PROTOCOL_VERSION),
+            "torch_version": code["torch_version"],
+            "commit": code["commit"],
+        }
+        return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.every_s, identity)
+
+
+def checkpoint_path(directory: Path, stack_id: str) -> Path:
+    return directory / f"{stack_id}.pt"
+
+
+def failure(trial: Trial, error: str, stack_size: int, device: str) -> TrialResult:
+    """The result of a trial that raised.
+
+    Args:
+        error: the traceback.
+    """
+    nothing = Curve(np.array([], dtype=int), *(np.array([]) for _ in range(3)))
+    nan = math.nan
+    return TrialResult(trial, Status.FAILED, nothing, nan, None, nan, nan, stack_size, device, error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's, CUDA's, or the CPU allocator's way to say so; the last is a plain RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)

@@ -1,0 +1,253 @@
+"""Where tasks are trained: in this process, or in worker processes that step at the same time.
+
+A worker is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets the cells once,
+by value, and then tasks; it ends with its parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from initsuite.engine.workload import Cell
+from initsuite.executor import Emit, Executor, Task, failure
+
+Done = Callable[[Task], None]
+
+
+class Pools:
+    """The places where a launch trains, made when first asked for.
+
+    Args:
+        executor: of this process.
+        devices: one for each worker of a launch on several GPUs; one device otherwise.
+        say: tells the user a line.
+
+    Attributes:
+        threads: of this process when the launch began, to be split between workers.
+    """
+
+    def __init__(self, executor: Executor, devices: Sequence[str], say: Callable[[str], None]) -> None:
+        self.here = ThisProcess(executor)
+        self.devices, self.say = devices, say
+        self.threads = torch.get_num_threads()
+        self._pools: dict[int, ThisProcess | Workers] = {1: self.here}
+
+    def __enter__(self) -> Pools:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for pool in self._pools.values():
+            pool.end()
+        torch.set_num_threads(self.threads)
+
+    def get(self, num_workers: int) -> ThisProcess | Workers:
+        """A place with this many processes; this process where the cells cannot be sent to others."""
+        if num_workers not in self._pools:
+            executor = self.here.executor
+            devices = list(self.devices) if len(self.devices) > 1 else [self.devices[0]] * num_workers
+            try:
+                self._pools[num_workers] = Workers(
+                    executor.cells, devices[:num_workers], executor.checkpoints, executor.every_s
+                )
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                self.say(f"Training in one process: a cell cannot be sent to another ({error}).")
+                self._pools[num_workers] = self.here
+        return self._pools[num_workers]
+
+
+class ThisProcess:
+    """Trains tasks here, one after another."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+
+    def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
+        for task in tasks:
+            self.executor.run(task, emit)
+            done(task)
+
+    def end(self) -> None:
+        """Nothing to end."""
+
+
+class Workers:
+    """Processes that train tasks, until `end` is called.
+
+    Args:
+        cells: by cell_id, all that the tasks name.
+        devices: one for each worker.
+        checkpoints: the folder for them.
+        checkpoint_every_s: least seconds between two of a stack.
+
+    Raises:
+        Exception: a cell that cannot be pickled, a class defined inside a function for example.
+    """
+
+    def __init__(
+        self, cells: Mapping[str, Cell], devices: Sequence[str], checkpoints: Path | None, checkpoint_every_s: float
+    ) -> None:
+        # by value: shared memory is too small for a data set in many containers
+        self.cells = pickle.dumps(dict(cells))
+        self.options = (checkpoints, checkpoint_every_s)
+        self.workers = [_Worker(device, *self.options) for device in devices]
+        for worker in self.workers:  # after all of them have started: a pipe is full until its reader is there
+            worker.connection.send_bytes(self.cells)
+
+    def end(self) -> None:
+        """End the processes, wherever they are."""
+        for worker in self.workers:
+            worker.end()
+
+    def step_s(self, cell: Cell, width: int, num_steps: int, threads: int) -> float:
+        """Mean seconds of a step of a stack, all workers stepping at the same time.
+
+        Raises:
+            ChildProcessError: a worker could not, for lack of memory for example.
+        """
+        for worker in self.workers:
+            worker.connection.send(("step_s", (cell.cell_id, width, num_steps, threads)))
+        answers = [worker.receive() for worker in self.workers]
+        seconds = [answer[2] for answer in answers if answer is not None and answer[0] == "step_s"]
+        if len(seconds) < len(self.workers):
+            raise ChildProcessError(f"pool: {len(self.workers) - len(seconds)} workers broke while being timed")
+        return sum(seconds) / len(seconds)
+
+    def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
+        """Train tasks until there are no more; `emit` and `done` are called in this process."""
+        idle, again = list(self.workers), list[Task]()
+        busy: dict[Any, _Assignment] = {}
+        while True:
+            while idle and (task := again.pop(0) if again else next(tasks, None)):
+                worker = idle.pop(0)
+                busy[worker.connection] = _Assignment(worker, task)
+                worker.connection.send(("run", task))
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                assignment = busy[connection]
+                message = assignment.worker.receive()
+                if message is not None and message[0] != "done":
+                    assignment.note(*message)
+                    emit(*message)
+                    continue
+                del busy[connection]
+                if message is None:
+                    again += _rest_of(assignment, emit)
+                    idle.append(self._replace(assignment.worker))
+                else:
+                    idle.append(assignment.worker)
+                    done(assignment.task)
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.end()
+        new = _Worker(worker.device, *self.options)
+        new.connection.send_bytes(self.cells)
+        self.workers[self.workers.index(worker)] = new
+        return new
+
+
+@dataclass
+class _Assignment:
+    """A task in a worker: which of its stacks are in training, and which trials are finished."""
+
+    worker: _Worker
+    task: Task
+    training: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
+
+    def note(self, event: str, stack_id: str, news: Any) -> None:
+        if event == "started":
+            self.training.add(stack_id)
+        elif event in ("finished", "abandoned"):
+            self.training.discard(stack_id)
+        if event == "finished":
+            self.finished |= {result.trial.trial_id for result in news}
+
+
+def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
+    """What is left of the task of a worker that ended, in halves; a trial that was alone has failed."""
+    task, worker = assignment.task, assignment.worker
+    for stack_id in assignment.training:
+        emit("abandoned", stack_id, None)
+    left = [trial for trial in task.trials if trial.trial_id not in assignment.finished]
+    how = f"The worker process ended with exit code {worker.exit_code()}; the system may have been out of memory."
+    if len(left) > 1:
+        emit("note", "", f"{how} Its {len(left)} trials are tried again in halves.")
+        half = -(-len(left) // 2)
+        return [task.part(left[:half]), task.part(left[half:])]
+    for trial in left:
+        part = task.part([trial])
+        emit("started", part.stack.stack_id, part.trials)
+        emit("finished", part.stack.stack_id, [failure(trial, how, 1, worker.device)])
+    return []
+
+
+class _Worker:
+    """The parent's end of a process."""
+
+    def __init__(self, device: str, checkpoints: Path | None, checkpoint_every_s: float) -> None:
+        self.device = device
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        arguments = (theirs, device, checkpoints, checkpoint_every_s)
+        self.process = context.Process(target=_serve, args=arguments, name="initsuite-worker", daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def receive(self) -> tuple[str, str, Any] | None:
+        """The next message; None from a worker that has ended."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            return None
+
+    def exit_code(self) -> int | None:
+        self.process.join(timeout=5)
+        return self.process.exitcode
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection, device: str, checkpoints: Path | None, checkpoint_every_s: float) -> None:
+    """The life of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    executor = Executor(pickle.loads(connection.recv_bytes()), device, checkpoints, checkpoint_every_s)
+
+    def emit(event: str, stack_id: str, news: Any) -> None:
+        connection.send((event, stack_id, news))
+
+    while True:
+        word, content = connection.recv()
+        if word == "run":
+            executor.run(content, emit)
+            emit("done", "", None)
+        else:
+            cell_id, width, num_steps, threads = content
+            try:
+                member = executor.member(executor.cells[cell_id])
+                emit("step_s", "", executor.step_s(member, width, num_steps, threads))
+            except Exception as error:  # too wide for the memory of several processes
+                emit("broken", "", repr(error))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

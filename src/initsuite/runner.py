@@ -1,0 +1,113 @@
+"""Trains the missing trials of a launch: plans them, claims their stacks, runs them where they are fastest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from initsuite.claims import Claims
+from initsuite.engine.workload import Cell
+from initsuite.executor import Task, failure
+from initsuite.planning import Group, Pair, Planner, groups_of
+from initsuite.pool import Pools
+from initsuite.recording import Recorder
+from initsuite.spec import Trial, short_hash
+from initsuite.store import Store
+
+POLL_S = 1.0
+"""Between two looks at what another launch is training."""
+MAX_LINES = 8
+
+
+@dataclass
+class Runner:
+    """What one launch trains.
+
+    Attributes:
+        attempted: ids of the trials that it took on; a trial that fails is tried again by a rerun, not here.
+    """
+
+    store: Store
+    claims: Claims
+    planner: Planner
+    pools: Pools
+    recorder: Recorder
+    attempted: set[str] = field(default_factory=set)
+
+    def train(self, wanted: Iterable[Pair]) -> None:
+        """Train the trials that are neither stored nor already tried in this launch.
+
+        Raises:
+            StoreError: the results folder cannot be written.
+            StopLaunch: as many trials have failed as `on_error` allows.
+        """
+        missing = self._missing(wanted)
+        self.attempted |= missing.keys()
+        self.recorder.progress.planned(*_amount(missing.values()))
+        groups = groups_of(missing.values())
+        broken = self.planner.broken(groups)
+        for group in groups:
+            if group.key in broken:
+                self._fail(group, broken[group.key])
+        groups = [group for group in groups if group.key not in broken]
+        with self.claims.hold("planning"):
+            stacks, lines = self.planner.plan(groups)
+        self._say(lines)
+        trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
+        tasks = [Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids)) for stack in stacks]
+        self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()})
+
+    def _missing(self, wanted: Iterable[Pair]) -> dict[str, Pair]:
+        skip = self.store.stored() | self.attempted
+        return {trial.trial_id: (cell, trial) for cell, trial in wanted if trial.trial_id not in skip}
+
+    def _train_all(self, tasks: list[Task], cells: dict[str, Cell]) -> None:
+        """Train what can be claimed, and wait for what another launch is training."""
+        is_told = False
+        while tasks:
+            elsewhere: list[Task] = []
+            for num_workers in sorted({task.stack.workers for task in tasks}):
+                alike = [task for task in tasks if task.stack.workers == num_workers]
+                claimed = self._claimed(alike, elsewhere, cells)
+                self.pools.get(num_workers).run(claimed, self.recorder.take, self._done)
+            tasks = elsewhere
+            if tasks:
+                if not is_told:
+                    count = sum(len(task.trials) for task in tasks)
+                    who = self.claims.holder(tasks[0].stack.stack_id)
+                    self.recorder.progress.say([f"Waiting for {count} trials that another launch trains ({who})."])
+                    is_told = True
+                time.sleep(POLL_S)
+
+    def _claimed(self, tasks: Iterable[Task], elsewhere: list[Task], cells: dict[str, Cell]) -> Iterator[Task]:
+        """The tasks one by one, each claimed in the moment in which it is asked for."""
+        for task in tasks:
+            stack_id = task.stack.stack_id
+            if not self.claims.take(stack_id):
+                elsewhere.append(task)
+            elif self.store.stored().issuperset(task.stack.trial_ids):  # another launch was faster
+                self.claims.release(stack_id)
+                self.recorder.progress.found(*_amount((cells[trial.cell_id], trial) for trial in task.trials))
+            else:
+                yield task
+
+    def _done(self, task: Task) -> None:
+        self.claims.release(task.stack.stack_id)
+
+    def _fail(self, group: Group, error: str) -> None:
+        """Store the trials of a workload that cannot take a step."""
+        trials: list[Trial] = [trial for _, trial in group.pairs]
+        stack_id = short_hash([trial.trial_id for trial in trials])
+        self.recorder.take("started", stack_id, trials)
+        self.recorder.take("finished", stack_id, [failure(trial, error, 1, self.planner.kind) for trial in trials])
+
+    def _say(self, lines: list[str]) -> None:
+        more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []
+        self.recorder.progress.say(lines[:MAX_LINES] + more)
+
+
+def _amount(pairs: Iterable[Pair]) -> tuple[int, int]:
+    """Steps x trials, and trials."""
+    steps = [cell.workload.max_steps for cell, _ in pairs]
+    return sum(steps), len(steps)

@@ -1,0 +1,158 @@
+"""A broken trial fails alone, too little memory halves the width, and what `emit` raises is no failure of a trial."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from initsuite import executor as module
+from initsuite.executor import Executor, Task, is_out_of_memory
+from initsuite.plans import Stack
+from initsuite.spec import Stage, Status
+
+
+@dataclass(frozen=True)
+class News:
+    event: str
+    stack_id: str
+    what: object
+
+
+@pytest.fixture
+def cell(make_job):
+    return make_job("init=he", "max_steps=4", "eval_every=2").cell
+
+
+@pytest.fixture
+def executor(cell):
+    return Executor({cell.cell_id: cell}, "cpu", None, math.inf)
+
+
+def task_of(cell, seeds) -> Task:
+    trials = tuple(cell.trial(0.1, seed, Stage.SCORE) for seed in seeds)
+    return Task(Stack(tuple(trial.trial_id for trial in trials), 1, 1, "cpu"), trials)
+
+
+def run(executor: Executor, task: Task) -> list[News]:
+    news: list[News] = []
+    executor.run(task, lambda *message: news.append(News(*message)))
+    return news
+
+
+def results(news: list[News]) -> dict[int, object]:
+    """By seed."""
+    return {result.trial.seed: result for item in news if item.event == "finished" for result in item.what}
+
+
+def break_stacks(monkeypatch, fails) -> list[int]:
+    """Make `train_stack` raise what `fails(seeds)` returns; the sizes of the stacks that were tried."""
+    real, sizes = module.train_stack, []
+
+    def train_stack(members, **options):
+        sizes.append(len(members))
+        error = fails([member.trial.seed for member in members])
+        if error:
+            raise error
+        return real(members, **options)
+
+    monkeypatch.setattr(module, "train_stack", train_stack)
+    return sizes
+
+
+def test_a_whole_stack_is_told_in_order(cell, executor) -> None:
+    task = task_of(cell, [0, 1])
+    news = run(executor, task)
+    assert [item.event for item in news] == ["started", "evaluated", "evaluated", "finished"]
+    assert {item.stack_id for item in news} == {task.stack.stack_id}
+    assert [result.status for result in results(news).values()] == [Status.DONE] * 2
+
+
+def test_a_trial_that_breaks_its_stack_fails_alone(cell, executor, monkeypatch) -> None:
+    break_stacks(monkeypatch, lambda seeds: ValueError("seed 3 is cursed") if 3 in seeds else None)
+    news = run(executor, task_of(cell, range(6)))
+    by_seed = results(news)
+    assert sorted(by_seed) == [0, 1, 2, 3, 4, 5]
+    assert [seed for seed, result in by_seed.items() if result.status == Status.FAILED] == [3]
+    assert "ValueError: seed 3 is cursed" in by_seed[3].error
+    assert "Traceback" in by_seed[3].error
+    count = Counter(item.event for item in news)
+    assert count["started"] == count["finished"] + count["abandoned"]
+    assert any("trying its halves" in item.what for item in news if item.event == "note")
+
+
+def test_out_of_memory_halves_the_width_and_remembers_it(cell, executor, monkeypatch) -> None:
+    sizes = break_stacks(monkeypatch, lambda seeds: MemoryError() if len(seeds) > 2 else None)
+    by_seed = results(run(executor, task_of(cell, range(8))))
+    assert {result.status for result in by_seed.values()} == {Status.DONE}
+    assert len(by_seed) == 8
+    assert sizes == [8, 4, 2, 2, 2, 2]
+    sizes.clear()
+    run(executor, task_of(cell, range(8)))
+    assert sizes == [2, 2, 2, 2]
+
+
+def test_out_of_memory_with_one_trial_is_its_failure(cell, executor, monkeypatch) -> None:
+    break_stacks(monkeypatch, lambda seeds: torch.OutOfMemoryError("no room"))
+    by_seed = results(run(executor, task_of(cell, range(3))))
+    assert [result.status for result in by_seed.values()] == [Status.FAILED] * 3
+    assert all("no room" in result.error for result in by_seed.values())
+
+
+def test_an_initializer_that_raises_for_one_seed_fails_that_trial(cell, executor, monkeypatch) -> None:
+    real = module.start_of
+
+    def start_of(workload, initializer, seed):
+        if seed == 1:
+            raise RuntimeError("no law for seed 1")
+        return real(workload, initializer, seed)
+
+    monkeypatch.setattr(module, "start_of", start_of)
+    by_seed = results(run(executor, task_of(cell, range(3))))
+    assert {seed: result.status for seed, result in by_seed.items()} == {
+        0: Status.DONE,
+        1: Status.FAILED,
+        2: Status.DONE,
+    }
+    assert "no law for seed 1" in by_seed[1].error
+
+
+@pytest.mark.parametrize("event", ["started", "finished"])
+def test_an_error_of_the_listener_is_not_a_failed_trial(cell, executor, event) -> None:
+    def emit(what, stack_id, news):
+        if what == event:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        executor.run(task_of(cell, range(3)), emit)
+
+
+def test_an_interrupt_gets_out(cell, executor, monkeypatch) -> None:
+    break_stacks(monkeypatch, lambda seeds: KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run(executor, task_of(cell, range(3)))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+    ids=str,
+)
+def test_which_errors_are_about_memory(error, is_memory) -> None:
+    assert is_out_of_memory(error) == is_memory
+
+
+def test_a_real_allocation_that_fails_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60)
+    assert is_out_of_memory(caught.value)

@@ -1,0 +1,110 @@
+"""Worker processes: the same numbers as here, and what happens when one of them ends."""
+
+import math
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from initsuite.executor import Executor, Task
+from initsuite.plans import Stack
+from initsuite.pool import Pools, ThisProcess, Workers
+from initsuite.spec import Stage, Status
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cell(make_job):
+    return make_job("init=he", "max_steps=400", "eval_every=10", "model.norm=batch").cell
+
+
+def tasks_of(cell, *groups) -> list[Task]:
+    made = []
+    for seeds in groups:
+        trials = tuple(cell.trial(0.05, seed, Stage.SCORE) for seed in seeds)
+        made.append(Task(Stack(tuple(trial.trial_id for trial in trials), 1, 2, "cpu"), trials))
+    return made
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.results, self.notes, self.done, self.events = {}, [], [], []
+
+    def emit(self, event, stack_id, news) -> None:
+        self.events.append((event, stack_id))
+        if event == "finished":
+            self.results |= {result.trial.seed: result for result in news}
+        if event == "note":
+            self.notes.append(news)
+
+
+@pytest.fixture
+def workers(cell):
+    made = Workers({cell.cell_id: cell}, ["cpu", "cpu"], None, math.inf)
+    yield made
+    made.end()
+
+
+def test_workers_give_the_numbers_of_this_process(cell, workers) -> None:
+    tasks, there, here = tasks_of(cell, [0, 1], [2], [3, 4, 5]), Listener(), Listener()
+    workers.run(iter(tasks), there.emit, there.done.append)
+    Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print).here.run(
+        iter(tasks), here.emit, here.done.append
+    )
+    assert sorted(there.results) == list(range(6))
+    for seed, result in there.results.items():
+        assert (result.curve.val_loss == here.results[seed].curve.val_loss).all()
+        assert result.test_accuracy == here.results[seed].test_accuracy
+    assert set(there.done) == set(tasks)
+    assert workers.step_s(cell, 2, 3, 1) > 0
+
+
+def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, workers) -> None:
+    listener, is_killed = Listener(), []
+
+    def emit(event, stack_id, news) -> None:
+        listener.emit(event, stack_id, news)
+        if event == "evaluated" and not is_killed:
+            is_killed.append(workers.workers[0].process.pid)
+            os.kill(is_killed[0], signal.SIGKILL)
+
+    workers.run(iter(tasks_of(cell, [0, 1], [2, 3])), emit, listener.done.append)
+    assert sorted(listener.results) == [0, 1, 2, 3]
+    assert {result.status for result in listener.results.values()} == {Status.DONE}
+    assert any("exit code -9" in note and "in halves" in note for note in listener.notes)
+    started = [stack for event, stack in listener.events if event == "started"]
+    ended = [stack for event, stack in listener.events if event in ("finished", "abandoned")]
+    assert sorted(started) == sorted(ended)
+
+
+def test_one_trial_whose_worker_is_killed_has_failed(cell, workers) -> None:
+    listener = Listener()
+
+    def emit(event, stack_id, news) -> None:
+        listener.emit(event, stack_id, news)
+        if event == "evaluated":
+            for worker in workers.workers:
+                os.kill(worker.process.pid, signal.SIGKILL)
+
+    workers.run(iter(tasks_of(cell, [7])), emit, listener.done.append)
+    assert listener.results[7].status == Status.FAILED
+    assert "the system may have been out of memory" in listener.results[7].error
+
+
+def test_cells_that_cannot_be_sent_are_trained_here(cell) -> None:
+    local = replace(cell, workload=replace(cell.workload, loss=lambda outputs, targets: outputs.sum(-1)))
+    said = []
+    with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
+        assert isinstance(pools.get(2), ThisProcess)
+        assert pools.get(2) is pools.get(1)
+    assert "cannot be sent to another" in said[0]
+
+
+def test_the_threads_of_this_process_are_given_back(cell) -> None:
+    before = torch.get_num_threads()
+    with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print):
+        torch.set_num_threads(1)
+    assert torch.get_num_threads() == before

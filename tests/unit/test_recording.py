@@ -1,0 +1,128 @@
+"""on_error, sinks that break, and the terminal with several stacks at once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from initsuite.app import TrialsFailed, raise_if_failed, run_cells
+from initsuite.errors import ConfigError
+from initsuite.executor import failure
+from initsuite.progress import Progress
+from initsuite.recording import Recorder, StopLaunch
+from initsuite.spec import Evaluation, Stage
+from initsuite.store import Store
+
+SMALL = ("max_steps=4", "eval_every=2", "tracking=disabled", "protocol=smoke", "optimizer.lr_grid=[0.01,0.1]")
+
+
+@pytest.fixture
+def recorder(build_job, tmp_path):
+    def make(*overrides: str):
+        job, settings = build_job("init=he", f"results_dir={tmp_path / 'results'}", *SMALL, *overrides)
+        progress = Progress(Console(width=200, record=True, quiet=True))
+        return job, Recorder(Store(settings.results_dir), settings, progress, [progress], [job])
+
+    return make
+
+
+def fail(job, recorder, seed: int) -> None:
+    trial = job.cell.trial(0.1, seed, Stage.SCORE)
+    recorder.take("started", str(seed), [trial])
+    recorder.take("finished", str(seed), [failure(trial, "Traceback\nValueError: no", 1, "cpu")])
+
+
+def test_a_launch_goes_on_after_failures_unless_it_is_told_to_stop(recorder) -> None:
+    job, patient = recorder()
+    for seed in range(5):
+        fail(job, patient, seed)
+    job, strict = recorder("on_error=stop")
+    with pytest.raises(StopLaunch):
+        fail(job, strict, 0)
+    job, third = recorder("on_error=stop_after:3")
+    fail(job, third, 0)
+    fail(job, third, 1)
+    with pytest.raises(StopLaunch):
+        fail(job, third, 2)
+    assert (third.store.trials().status == "failed").all(), "the failure that stops the launch is stored as well"
+
+
+@pytest.mark.parametrize("word", ["ignore", "stop_after", "stop_after:0", "stop_after:x"])
+def test_an_unknown_on_error_is_refused(build_job, word) -> None:
+    with pytest.raises(ConfigError, match="continue, stop, stop_after:K with K from 1"):
+        build_job(f"on_error='{word}'")
+
+
+@pytest.mark.parametrize("override", ["checkpoint_every_s=-1", "checkpoint_every_s=nan"])
+def test_a_negative_checkpoint_interval_is_refused(build_job, override) -> None:
+    with pytest.raises(ConfigError, match=r"a finite number from 0\. `inf` writes none"):
+        build_job(override)
+
+
+def test_checkpoints_can_be_switched_off(build_job) -> None:
+    assert build_job("checkpoint_every_s=inf")[1].checkpoint_every_s == float("inf")
+
+
+def test_workers_are_a_whole_number(build_job) -> None:
+    with pytest.raises(ConfigError, match="Expected a whole number from 1"):
+        build_job("workers=0")
+
+
+def test_a_launch_that_on_error_stops_is_told_apart_and_keeps_the_rest(build_job, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    overrides = (f"results_dir={tmp_path / 'results'}", *SMALL, "on_error=stop", "max_stack=1")
+    job, settings = build_job("init=he", *overrides)
+
+    def broken(model, specs, *, seed, probe=None):
+        raise RuntimeError("no law")
+
+    bad = replace(job, cell=replace(job.cell, initializer=broken))
+    outcome = run_cells([bad], settings)
+    assert not outcome.is_complete
+    assert len(outcome.failed) == 1
+    with pytest.raises(TrialsFailed, match=r"1 trials failed\. The launch stopped there \(on_error\)"):
+        raise_if_failed(outcome, settings)
+
+
+def test_a_workload_that_cannot_take_a_step_fails_without_a_long_run(build_job, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    job, settings = build_job("init=he", f"results_dir={tmp_path / 'results'}", *SMALL)
+    steps = []
+
+    def broken(outputs, targets):
+        steps.append(1)
+        raise RuntimeError("this loss is broken")
+
+    workload = replace(job.cell.workload, workload_id="broken", loss=broken)
+    good = replace(job, cell=replace(job.cell, cell_id="good"))
+    bad = replace(job, cell=replace(job.cell, workload=workload))
+    outcome = run_cells([bad, good], settings)
+    trials = Store(settings.results_dir).trials()
+    assert set(trials.status[trials.cell_id == bad.cell.cell_id]) == {"failed"}
+    assert trials.error[trials.cell_id == bad.cell.cell_id].str.contains("this loss is broken").all()
+    assert set(trials.status[trials.cell_id == "good"]) == {"done"}
+    assert len(steps) == 1, "one rehearsal, and none of its trials was started"
+    assert np.isnan(outcome.scores[0])
+    assert outcome.scores[1] > 0
+
+
+def evaluation(step: int, *accuracy: float) -> Evaluation:
+    values = np.array(accuracy)
+    return Evaluation(step, values, values, values)
+
+
+def test_the_terminal_counts_several_stacks_and_takes_back_an_abandoned_one(recorder) -> None:
+    job, recorder = recorder()
+    progress = recorder.progress
+    progress.planned(trial_steps=4 * 4, num_trials=4)
+    for name, seeds in (("a", (0, 1)), ("b", (2, 3))):
+        recorder.take("started", name, [job.cell.trial(0.1, seed, Stage.SCORE) for seed in seeds])
+        recorder.take("evaluated", name, evaluation(2, 0.5, 0.6))
+    assert progress.done_steps == 8
+    assert "4 in 2 stacks" in progress._status()
+    recorder.take("abandoned", "b", None)
+    assert progress.done_steps == 4
+    assert "stack of 2, step 2 of 4" in progress._status()
+    progress.found(trial_steps=8, num_trials=2)
+    assert "0 of 2 trials" in progress._status()

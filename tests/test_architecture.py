@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "initsuite"
-PLUGIN = PACKAGE.parent / "hydra_plugins" / "initsuite_launcher"
+PLUGINS = PACKAGE.parent / "hydra_plugins"
 LEFT = ("errors", "spec", "rng", "gains")
 """Each may import those before it."""
 BASE = set(LEFT)
-CONFIG = BASE | {"init", "models", "data", "optim", "activations", "losses", "engine", "tuning", "sinks", "groups"}
+ROOMS = {"init", "models", "data", "optim", "activations", "losses", "engine", "tuning", "sinks", "groups", "settings"}
+CONFIG = BASE | ROOMS
+COMPOSERS = {"config", "groups", "composer", "composing", "resolving", "sweep"}
 DOOR = {"app", "config", "groups", "store", "report", "sinks", "errors", "spec"}
 MAY_IMPORT = {
-    "__init__": {"store"},
+    "__init__": {"app", "store"},
     **{name: set(LEFT[:index]) for index, name in enumerate(LEFT)},
     "activations": BASE,
     "guideline": set(),
@@ -32,27 +34,48 @@ MAY_IMPORT = {
     "sinks": {"spec", "errors"},
     "groups": {"errors"},
     "config": CONFIG,
+    "settings": {"errors", "groups", "sinks"},
+    "trees": set(),
+    "composer": {"trees"},
+    "composing": {"composer", "trees"},
+    "resolving": {"composer", "composing", "trees"},
+    "sweep": {"composer", "composing", "resolving", "config", "errors", "groups"},
     "progress": {"spec"},
     "provenance": set(),
-    "app": {"config", "engine", "store", "sinks", "progress", "provenance", "spec", "errors", "tuning"},
+    "claims": {"errors"},
+    "plans": {"spec", "store"},
+    "speeds": {"engine", "spec"},
+    "executor": {"engine", "plans", "provenance", "spec"},
+    "pool": {"engine", "executor"},
+    "planning": {"config", "engine", "executor", "plans", "pool", "spec", "speeds"},
+    "stages": {"config", "engine", "planning", "spec", "tuning"},
+    "recording": {"config", "engine", "executor", "progress", "provenance", "spec", "store"},
+    "runner": {"claims", "engine", "executor", "planning", "pool", "recording", "spec", "store"},
+    "dry_run": {"config", "engine", "planning", "spec", "stages", "store"},
+    "app": {
+        *("config", "store", "sinks", "progress", "spec", "errors"),
+        *("claims", "plans", "executor", "pool", "planning", "stages", "recording", "runner", "dry_run", "sweep"),
+    },
     "train": DOOR,
+    "sync": DOOR | {"claims"},
     "targets": DOOR | {"provenance"},
-    "hydra_plugins": DOOR,
+    "benchmark": DOOR | {"provenance", "engine", "data"},
+    "hydra_plugins": DOOR | {"composer", "composing", "resolving", "sweep"},
 }
 ONLY = {
-    "omegaconf": {"config", "groups", "train", "hydra_plugins"},
-    "hydra": {"config", "groups", "train", "targets", "hydra_plugins"},
-    "wandb": {"sinks"},
-    "rich": {"progress", "report"},
+    "omegaconf": COMPOSERS | {"train", "hydra_plugins", "benchmark"},
+    "hydra": COMPOSERS | {"train", "targets", "hydra_plugins", "benchmark"},
+    "wandb": {"sinks", "benchmark"},
+    "rich": {"progress", "report", "dry_run", "sync"},
     "sklearn": {"data"},
-    "torchvision": {"data"},
+    "torchvision": {"data", "benchmark"},
     "matplotlib": {"report"},
 }
 """Libraries that only some rooms know."""
 
 
 def room_of(path: Path) -> str:
-    if path.is_relative_to(PLUGIN):
+    if path.is_relative_to(PLUGINS):
         return "hydra_plugins"
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
@@ -76,7 +99,7 @@ def offences(room: str, source: str) -> list[str]:
     return sorted(bad) + sorted(name for name in libraries & ONLY.keys() if room not in ONLY[name])
 
 
-@pytest.mark.parametrize("path", sorted([*PACKAGE.rglob("*.py"), *PLUGIN.rglob("*.py")]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted([*PACKAGE.rglob("*.py"), *PLUGINS.rglob("*.py")]), ids=lambda path: path.stem)
 def test_imports_follow_the_map(path: Path) -> None:
     assert offences(room_of(path), path.read_text()) == []
 
@@ -92,6 +115,7 @@ def test_readers_of_results_never_import_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_hydra_finds_a_light_launcher() -> None:
-    code = "import sys, hydra_plugins.initsuite_launcher.launcher; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("plugin", ["initsuite_launcher.launcher", "initsuite_sweeper.sweeper"])
+def test_hydra_finds_light_plugins(plugin: str) -> None:
+    code = f"import sys, hydra_plugins.{plugin}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

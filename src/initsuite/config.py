@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib.util
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import torch
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import MISSING, DictConfig, OmegaConf
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -26,11 +25,11 @@ from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload, Yardstick
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
-from initsuite.init.compose import as_initializer
+from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.sinks.wandb import Tracking
-from initsuite.spec import PROTOCOL_VERSION, Initializer, short_hash
+from initsuite.settings import Settings, settings_of
+from initsuite.spec import PROTOCOL_VERSION, Initializer, ParamSpec, short_hash
 from initsuite.tuning import Protocol
 
 
@@ -63,37 +62,25 @@ class Schema:
 ConfigStore.instance().store(name="schema", node=Schema)
 
 
+def maximise_with_optuna() -> None:
+    """Have Optuna's sweeper, where it is installed, look for the highest accuracy; it minimises unless told otherwise.
+
+    A file conf/hydra/sweeper/optuna.yaml cannot do it: Hydra refuses a file beside a stored node with a defaults list.
+    """
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper"):
+        Plugins.instance()  # stores the plugin's own defaults; later they would replace ours
+        ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node.direction = "maximize"
+
+
+maximise_with_optuna()
+
+
 @dataclass(frozen=True)
 class Job:
     """What one Hydra job asks for: a cell, compared under a protocol."""
 
     cell: Cell
     protocol: Protocol
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where and how to run; none of it is part of an id.
-
-    Attributes:
-        device: cpu, cuda or cuda:N, checked to exist.
-        max_stack: trials a stack; None = measured.
-        workers: processes that train stacks; None = measured.
-        checkpoint_every_s: least seconds between two checkpoints of a stack; infinity writes none.
-        max_failures: failed trials after which the launch stops; None = it goes on.
-        dry_run: show the plan and train nothing.
-        experiment: a tag for the store and for W&B.
-    """
-
-    results_dir: Path
-    device: str
-    max_stack: int | None
-    tracking: Tracking
-    workers: int | None = None
-    checkpoint_every_s: float = 60.0
-    max_failures: int | None = None
-    dry_run: bool = False
-    experiment: str = ""
 
 
 def build(cfg: DictConfig) -> tuple[Job, Settings]:
@@ -103,62 +90,22 @@ def build(cfg: DictConfig) -> tuple[Job, Settings]:
         ConfigError: a value or a combination that cannot be trained.
         DataError: a data file that is missing or damaged.
     """
-    tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return build_tree(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def build_tree(tree: dict[str, Any]) -> tuple[Job, Settings]:
+    """`build` from a configuration that is resolved to plain values; it is not changed.
+
+    Raises:
+        ConfigError: a value or a combination that cannot be trained.
+        DataError: a data file that is missing or damaged.
+    """
     for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
         if tree[name] is not None:
             check_whole_number("config", name, tree[name])
-    settings = _settings(tree)
+    settings = settings_of(tree)
     protocol = _protocol(tree)
     return Job(_cell(tree), protocol), settings
-
-
-def _settings(tree: Mapping[str, Any]) -> Settings:
-    results_dir = Path(tree["results_dir"]).absolute()
-    return Settings(
-        results_dir=results_dir,
-        device=_device(tree["device"]),
-        max_stack=tree["max_stack"],
-        tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
-        workers=tree["workers"],
-        checkpoint_every_s=_checkpoint_every_s(tree["checkpoint_every_s"]),
-        max_failures=_max_failures(tree["on_error"]),
-        dry_run=tree["dry_run"],
-        experiment=tree["experiment_name"] or "",
-    )
-
-
-def _checkpoint_every_s(seconds: float) -> float:
-    if seconds != math.inf:
-        check_number("config", "checkpoint_every_s", seconds, minimum=0, fix="`inf` writes none.")
-    return seconds
-
-
-def _max_failures(on_error: str) -> int | None:
-    """`continue`, `stop` or `stop_after:K` as the number of failed trials that ends a launch."""
-    if on_error in ("continue", "stop"):
-        return {"continue": None, "stop": 1}[on_error]
-    word, _, number = on_error.partition(":")
-    if word != "stop_after" or not number.isdecimal() or int(number) < 1:
-        raise unknown_choice("config", "on_error", on_error, ["continue", "stop", "stop_after:K with K from 1"])
-    return int(number)
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"]) from None
-    if device.type not in ("cpu", "cuda"):
-        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"])
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        expected = (
-            f"one of the {count} CUDA devices that torch sees" if count else "cpu: torch sees no CUDA device here"
-        )
-        raise bad_value("config", "device", name, expected, "Use device=auto.")
-    return name
 
 
 def _protocol(tree: Mapping[str, Any]) -> Protocol:
@@ -180,12 +127,13 @@ def _cell(tree: dict[str, Any]) -> Cell:
     workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
     context_label = model_label if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
     optimizer = instantiate("optimizer", tree["optimizer"])
-    initializer = as_initializer(instantiate("init", tree["init"]))
-    _rehearse(workload, initializer)
+    init = tree["init"]
+    init_identity = identity("init", init)
+    initializer = _rehearsed(workload, json.dumps(init, sort_keys=True), json.dumps(init_identity, sort_keys=True))
     context_id = short_hash([_workload_id(frame), identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION])
     dataset = tree["dataset"]
     return Cell(
-        cell_id=short_hash([context_id, workload.workload_id, identity("init", tree["init"])]),
+        cell_id=short_hash([context_id, workload.workload_id, init_identity]),
         context_id=context_id,
         axes={
             "dataset": label("dataset", dataset),
@@ -221,17 +169,40 @@ def _yardstick(dataset: Mapping[str, Any], num_outputs: int) -> Yardstick:
     return Yardstick(float(dataset["chance"]), losses.chance_loss(dataset["loss"], num_outputs), levels)
 
 
-def _rehearse(workload: Workload, initializer: Initializer) -> None:
-    """Draw once, so that an option that does not fit the model is refused now rather than as a failed trial.
+@functools.cache
+def _rehearsed(workload: Workload, init_json: str, identity_json: str) -> Initializer:
+    """An initializer that was drawn from once, so that an option that does not fit the model is refused now rather
+    than as a failed trial; built once for the cells that differ in their optimizer.
 
     Anything else that a user's initializer raises is left to its trials, which fail alone.
+
+    Args:
+        identity_json: changes with the source of a user's class, of which the options know nothing.
     """
+    initializer = as_initializer(instantiate("init", json.loads(init_json)))
     try:
-        start_of(workload, initializer, seed=0)
+        if _is_law_of_ours(initializer):
+            initializer(workload.model, _one_of_each_kind(workload.specs), seed=0)
+        else:
+            start_of(workload, initializer, seed=0)
     except ConfigError:
         raise
     except Exception:
-        return
+        pass
+    return initializer
+
+
+def _is_law_of_ours(initializer: Initializer) -> bool:
+    """Whether it treats each tensor on its own, by laws that we know to return what they should."""
+    if not isinstance(initializer, PerTensor):
+        return False
+    laws = [getattr(initializer, field.name) for field in fields(initializer)]
+    return all(type(law).__module__.startswith("initsuite.init.") for law in laws)
+
+
+def _one_of_each_kind(specs: Sequence[ParamSpec]) -> list[ParamSpec]:
+    """The first of the tensors that differ in nothing but their name and place: deep networks have many of a kind."""
+    return list({replace(spec, name="", layer=0): spec for spec in reversed(specs)}.values())[::-1]
 
 
 def _frame(tree: Mapping[str, Any]) -> dict[str, Any]:

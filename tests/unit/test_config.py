@@ -1,5 +1,6 @@
 """What makes an id, a label and a context; what is refused before training."""
 
+import copy
 import sys
 from pathlib import Path
 
@@ -97,6 +98,75 @@ def test_an_edit_of_a_users_file_makes_another_cell(make_job, user_module) -> No
     assert after[1] == before[1]
 
 
+def test_an_edit_of_a_users_file_makes_another_initializer(make_job, user_module) -> None:
+    """One is built for the cells that share it, and forgotten when its source changes."""
+    from initsuite.engine.stack import start_of
+
+    def weights(std: float) -> set[float]:
+        user_module(LAW.format(std=std))
+        cell = make_job("init=custom", "init._target_=mine.Law").cell
+        start, _ = start_of(cell.workload, cell.initializer, 0)
+        return {float(value) for value in start.params[cell.workload.specs[0].name].unique()}
+
+    assert weights(0.25) == {0.25}
+    assert weights(0.5) == {0.5}
+
+
+@pytest.fixture
+def count_draws(monkeypatch) -> list[str]:
+    """The name of every tensor that is drawn."""
+    from initsuite.init import compose
+
+    names: list[str] = []
+    draw = compose._draw
+    monkeypatch.setattr(compose, "_draw", lambda law, spec, seed: names.append(spec.name) or draw(law, spec, seed))
+    return names
+
+
+def test_a_rehearsal_is_held_once_for_an_initializer_on_a_workload(make_job, count_draws) -> None:
+    """On one tensor of each kind: weight and bias of the first layer, of all hidden ones, and of the last."""
+    base = ("init=orthogonal", "init.gain=1.7", "model.depth=9", "model.width=32")
+    first = make_job(*base)
+    assert len(count_draws) == 6
+    other = make_job(*base, "optimizer.momentum=0.3")
+    assert len(count_draws) == 6
+    assert other.cell.initializer is first.cell.initializer
+    assert other.cell.cell_id != first.cell.cell_id
+    make_job(*base, "activation=tanh")
+    assert len(count_draws) == 12
+
+
+@pytest.mark.parametrize("depth", [1, 2, 9])
+def test_a_rehearsal_of_one_tensor_of_each_kind_refuses_what_a_whole_one_does(make_job, depth) -> None:
+    with pytest.raises(ConfigError, match="gelu"):
+        make_job("init.gain=torch", "activation=gelu", f"model.depth={depth}")
+
+
+def test_a_tree_is_built_from_and_left_as_it_was() -> None:
+    from initsuite.config import build_tree
+    from initsuite.sweep import compose_sweep
+
+    (job,) = compose_sweep(["+init.requires={model.norm: batch}"])
+    before = copy.deepcopy(job.tree)
+    built, _ = build_tree(job.tree)
+    assert job.tree == before
+    assert built.cell.config["model"]["norm"] == "none"
+    assert any("norm" in spec.role for spec in built.cell.workload.specs)
+
+
+def test_optuna_looks_for_the_highest_accuracy() -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    import hydra
+
+    from initsuite.groups import conf_dir
+
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        for more, direction in ((), "maximize"), (("hydra.sweeper.direction=minimize",), "minimize"):
+            overrides = ["hydra/sweeper=optuna", *more]
+            config = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+            assert config.hydra.sweeper.direction == direction
+
+
 LOAD = """
 def load(data_dir=None):
     from initsuite.data.digits import digits
@@ -142,9 +212,9 @@ def test_frozen_parameters_stay(make_job, user_module) -> None:
     cell = make_job("model=custom", "model._target_=mine.Net", "+model.frozen=true").cell
     member = Member(cell, cell.trial(0.1, 0, Stage.SCORE), *start_of(cell.workload, cell.initializer, 0))
     state = stack_state([member], torch.device("cpu"), torch.float32)
-    before = dict(state.params)
+    before = {name: value.clone() for name, value in state.params.items()}
     train = cell.workload.dataset.train
-    make_step(cell.workload, cell.optimizer)(state, train.inputs[None, :8], train.targets[None, :8])
+    make_step(cell.workload, cell.optimizer, state)(train.inputs[None, :8], train.targets[None, :8])
     assert torch.equal(state.params["1.weight"], before["1.weight"])
     assert not torch.equal(state.params["4.weight"], before["4.weight"])
 

@@ -1,19 +1,22 @@
 """A launcher that takes all jobs of a multirun at once, so that their trials can be trained in stacks."""
 
 # No `from __future__ import annotations`: Hydra executes this file before it is in sys.modules, where dataclass looks.
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 
 @dataclass
 class InitsuiteLauncherConf:
-    """It has no options of its own; `max_stack` is a key of the application."""
+    """It has no options of its own; `max_stack` and `workers` are keys of the application."""
 
     _target_: str = "hydra_plugins.initsuite_launcher.launcher.InitsuiteLauncher"
 
@@ -26,46 +29,71 @@ ConfigStore.instance().store(
 class InitsuiteLauncher(Launcher):
     """Builds the cells of all jobs, checks every one before the first step, and trains them together.
 
-    It replaces the task function of `initsuite.train` by one call of `app.run_cells`.
+    It replaces the task function of `initsuite.train` by one call of `app.run_cells`. The returns carry no
+    configurations: to make thousands of them costs more than to train.
+
+    Attributes:
+        holds_failures: a sweeper of ours asks for them when all its batches are done; any other sweeper gets returns
+            that raise.
     """
+
+    holds_failures = False
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
+        self._held: list[Exception] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # imported late: Hydra imports every plugin at every start
-        from initsuite.app import raise_if_failed, run_cells
-        from initsuite.config import build
-        from initsuite.errors import ConfigError
+        from initsuite.app import run_cells, show_plan
+        from initsuite.composer import Composer
+        from initsuite.resolving import compose_jobs
+        from initsuite.sweep import build_jobs, check_can_be_planned, raise_if_illegal
 
         setup_globals()
-        configs = [self._compose(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
-        jobs, settings = zip(*map(build, configs), strict=True)
-        if len(set(settings)) > 1:
-            raise ConfigError(
-                "sweep: bad axis: results_dir, device, max_stack, tracking or experiment differ between jobs. "
-                "Expected one value each. Start one command for each value."
-            )
-        outcome = run_cells(jobs, settings[0])
-        raise_if_failed(outcome, settings[0])
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        built = build_jobs(compose_jobs(composer, job_overrides, initial_job_idx))
+        if built.settings.dry_run:
+            check_can_be_planned(self.config.hydra.sweeper)
+            show_plan(built.jobs, built.settings, built.illegal)
+            return [self._job_return(overrides, math.nan) for overrides in job_overrides]
+        raise_if_illegal(built)
+        return self._returns(job_overrides, built, run_cells(built.jobs, built.settings))
+
+    def raise_held_failures(self) -> None:
+        """End a sweep some of whose trials failed.
+
+        Raises:
+            TrialsFailed: of the first batch that had any.
+        """
+        if self._held:
+            raise self._held[0]
+
+    def _returns(self, job_overrides: Sequence[Sequence[str]], built: Any, outcome: Any) -> list[JobReturn]:
+        """Scores, or the error of a job whose trials failed; a launch that was stopped raises at once."""
+        from initsuite.app import TrialsFailed, raise_if_failed
+
+        failed: dict[str, Exception] = {}
+        try:
+            raise_if_failed(outcome, built.settings)
+        except TrialsFailed as error:
+            if not outcome.is_complete:
+                raise
+            if self.holds_failures:
+                self._held.append(error)
+            else:
+                failed = dict.fromkeys(outcome.failed.cell_id, error)
         return [
-            self._job_return(config, overrides, score)
-            for config, overrides, score in zip(configs, job_overrides, outcome.scores, strict=True)
+            self._job_return(overrides, score, failed.get(job.cell.cell_id))
+            for overrides, job, score in zip(job_overrides, built.jobs, outcome.scores, strict=True)
         ]
 
-    def _compose(self, overrides: Sequence[str], index: int) -> DictConfig:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = index
-        return config
-
-    def _job_return(self, config: DictConfig, overrides: Sequence[str], score: float) -> JobReturn:
+    def _job_return(self, overrides: Sequence[str], score: float, error: Exception | None = None) -> JobReturn:
         return JobReturn(
             overrides=overrides,
-            cfg=config,
-            hydra_cfg=config.hydra,
-            working_dir=str(config.hydra.sweep.dir),
-            task_name=config.hydra.job.name,
-            status=JobStatus.COMPLETED,
-            _return_value=score,
+            working_dir=str(self.config.hydra.sweep.dir),
+            task_name=self.config.hydra.job.name,
+            status=JobStatus.FAILED if error else JobStatus.COMPLETED,
+            _return_value=error or score,
         )

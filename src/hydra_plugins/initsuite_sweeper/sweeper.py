@@ -1,0 +1,58 @@
+"""The sweeper of every combination, without composing every combination before the launcher does."""
+
+# No `from __future__ import annotations`: Hydra executes this file before it is in sys.modules, where dataclass looks.
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class InitsuiteSweeperConf(BasicSweeperConf):
+    """The keys of the basic sweeper: `params` and `max_batch_size`."""
+
+    _target_: str = "hydra_plugins.initsuite_sweeper.sweeper.InitsuiteSweeper"
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="initsuite", node=InitsuiteSweeperConf, provider="initsuite_sweeper"
+)
+
+
+class InitsuiteSweeper(BasicSweeper):
+    """Hydra's basic sweeper, but it checks each choice once, and failed trials of a batch do not stop the next."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.is_ours = hasattr(self.launcher, "raise_held_failures")
+        if self.is_ours:
+            self.launcher.holds_failures = True  # type: ignore[union-attr]
+
+    def sweep(self, arguments: list[str]) -> Any:
+        returns = super().sweep(arguments)
+        if self.is_ours:
+            self.launcher.raise_held_failures()  # type: ignore[union-attr]
+        return returns
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Our own launcher checks its batch before it trains; for others it is done here.
+
+        Raises:
+            HydraException: a choice that does not compose.
+        """
+        if self.is_ours:
+            return
+        # imported late: Hydra imports every plugin at every start
+        from initsuite.composer import Composer
+        from initsuite.composing import unresolved
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        for tree in unresolved(composer, list(dict.fromkeys(map(tuple, batch)))).values():
+            if isinstance(tree, Exception):
+                raise tree

@@ -1,0 +1,161 @@
+"""Hydra's composition in parts: the files of the chosen groups, then the values set for single keys.
+
+It says for each override what it may change, as far as that can be seen from the files.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ConfigDefault
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from initsuite.trees import Path, Tree, paths
+
+KEY = re.compile(r"[\w/-]+(\.[\w-]+)*")
+"""A key without a package, an index or quotes."""
+Written = Mapping[Path, Any]
+"""The values that a file writes, by their path in the whole tree."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an override may change.
+
+    Attributes:
+        path: a part of the tree; None where it may be anything.
+        files: that the override brings in.
+    """
+
+    path: Path | None
+    files: tuple[Written, ...] = ()
+
+
+class Composer:
+    """Composes jobs as `loader.load_sweep_config` does, without the node `hydra`.
+
+    Args:
+        loader: knows where the files are.
+        master: the configuration of the sweep itself, whose overrides of Hydra's own keys belong to every job.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self.loader, self.master = loader, master
+        self._name: str = master.hydra.job.config_name
+        self._hydra_overrides: list[str] = OmegaConf.to_container(master.hydra.overrides.hydra)  # type: ignore[assignment]
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._parse = functools.cache(OverridesParser.create().parse_override)
+        self._is_group = functools.cache(self._find_group)
+        self._load = functools.cache(self._find_file)
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of a job, interpolations as they stand.
+
+        Raises:
+            HydraException: what Hydra raises for it.
+        """
+        parsed = [self._parse(text) for text in overrides]
+        if any(override.is_hydra_override() for override in parsed):
+            return self.by_hydra(overrides)
+        choices = tuple(text for text, override in zip(overrides, parsed, strict=True) if self._is_choice(override))
+        if choices not in self._composed:
+            self._composed[choices] = self.by_hydra(choices)
+        config = copy.deepcopy(self._composed[choices])
+        try:
+            values = [override for override in parsed if not self._is_choice(override)]
+            ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        except Exception:
+            self.by_hydra(overrides)  # raises what users of Hydra know
+            raise
+        return config
+
+    def by_hydra(self, overrides: Sequence[str]) -> DictConfig:
+        """The same by Hydra alone."""
+        config = self.loader.load_sweep_config(self.master, list(overrides))
+        with open_dict(config):
+            del config["hydra"]
+        return config
+
+    def resolve_with_hydra(self, overrides: Sequence[str], index: int) -> Tree:
+        """Compose and resolve a job beside its node `hydra`, for configurations that read from it."""
+        config = self.loader.load_sweep_config(self.master, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = index
+        HydraConfig.instance().set_config(config)
+        return {str(key): _resolved(config, str(key)) for key in config if key != "hydra"}
+
+    def effect(self, text: str) -> Effect:
+        """What an override may change: a value its key, a choice its group if its files write nowhere else."""
+        override = self._parse(text)
+        key = override.key_or_group
+        if override.package or override.is_delete() or override.is_hydra_override() or not KEY.fullmatch(key):
+            return Effect(None)
+        if not self._is_choice(override):
+            return Effect(None) if "/" in key else Effect(tuple(key.split(".")))
+        value = override.value()
+        if override.is_add() or not isinstance(value, str):
+            return Effect(None)
+        package = tuple(key.split("/"))
+        files = self._files_of_choice(key, value, package)
+        return Effect(None) if files is None else Effect(package, tuple(files))
+
+    def files_of(self, overrides: Sequence[str]) -> list[Written] | None:
+        """What every file of a job writes; None if a file names others by interpolation."""
+        defaults = self.loader.compute_defaults_list(self._name, [*self._hydra_overrides, *overrides], RunMode.RUN)
+        files: list[Written] = []
+        for default in defaults.defaults:
+            loaded = self._load(str(default.config_path))
+            if loaded is None or any("${" in repr(element) for element in loaded.defaults_list or []):
+                return None
+            files.append(_written(loaded.config, tuple(filter(None, (default.package or "").split(".")))))
+        return files
+
+    def _files_of_choice(self, group: str, name: str, package: Path) -> list[Written] | None:
+        """What a file and the siblings it builds on write; None if one of them reaches beyond its package."""
+        loaded = self._load(f"{group}/{name}") if re.fullmatch(r"[\w-]+", name) else None
+        if loaded is None or loaded.header["package"] not in (None, "_group_", ".".join(package)):
+            return None
+        files = [_written(loaded.config, package)]
+        for element in loaded.defaults_list or []:
+            if element.is_self():
+                continue
+            is_sibling = type(element) is ConfigDefault and element.package is None
+            more = self._files_of_choice(group, str(element.path), package) if is_sibling else None
+            if more is None:
+                return None
+            files += more
+        return files
+
+    def _is_choice(self, override: Override) -> bool:
+        """Whether an override chooses files; a mapping sets keys of the group instead."""
+        return self._is_group(override.key_or_group) and not isinstance(override.value(), dict)
+
+    def _find_group(self, key: str) -> bool:
+        parent, _, name = key.rpartition("/")
+        return name in self.loader.get_group_options(parent, ObjectType.GROUP, self._name, self._hydra_overrides)
+
+    def _find_file(self, config_path: str) -> Any:
+        parse: Any = self.loader._parse_overrides_and_create_caching_repo  # type: ignore[attr-defined]
+        return parse(self._name, self._hydra_overrides)[1].load_config(config_path)
+
+
+def _written(config: Any, package: Path) -> Written:
+    return dict(paths(OmegaConf.to_container(config, resolve=False), package))
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    """A key as `OmegaConf.to_container(config, resolve=True)` has it."""
+    value = "???" if OmegaConf.is_missing(config, key) else config[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,0 +1,94 @@
+"""Where and how a launch runs, read from a resolved configuration. None of it is part of an id."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from initsuite.errors import bad_value, check_number, unknown_choice
+from initsuite.groups import call
+from initsuite.sinks.wandb import Tracking
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how to run; none of it is part of an id.
+
+    Attributes:
+        device: cpu, cuda or cuda:N, checked to exist.
+        max_stack: trials a stack; None = measured.
+        workers: processes that train stacks; None = measured.
+        checkpoint_every_s: least seconds between two checkpoints of a stack; infinity writes none.
+        max_failures: failed trials after which the launch stops; None = it goes on.
+        dry_run: show the plan and train nothing.
+        experiment: a tag for the store and for W&B.
+    """
+
+    results_dir: Path
+    device: str
+    max_stack: int | None
+    tracking: Tracking
+    workers: int | None = None
+    checkpoint_every_s: float = 60.0
+    max_failures: int | None = None
+    dry_run: bool = False
+    experiment: str = ""
+
+
+def settings_of(tree: Mapping[str, Any]) -> Settings:
+    """Read and check the keys that say where and how to run.
+
+    Raises:
+        ConfigError: a value that cannot be used here.
+    """
+    results_dir = Path(tree["results_dir"]).absolute()
+    return Settings(
+        results_dir=results_dir,
+        device=_device(tree["device"]),
+        max_stack=tree["max_stack"],
+        tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
+        workers=tree["workers"],
+        checkpoint_every_s=_checkpoint_every_s(tree["checkpoint_every_s"]),
+        max_failures=_max_failures(tree["on_error"]),
+        dry_run=tree["dry_run"],
+        experiment=tree["experiment_name"] or "",
+    )
+
+
+def _checkpoint_every_s(seconds: float) -> float:
+    if seconds != math.inf:
+        check_number("config", "checkpoint_every_s", seconds, minimum=0, fix="`inf` writes none.")
+    return seconds
+
+
+def _max_failures(on_error: str) -> int | None:
+    """`continue`, `stop` or `stop_after:K` as the number of failed trials that ends a launch."""
+    if on_error in ("continue", "stop"):
+        return {"continue": None, "stop": 1}[on_error]
+    word, _, number = on_error.partition(":")
+    if word != "stop_after" or not number.isdecimal() or int(number) < 1:
+        raise unknown_choice("config", "on_error", on_error, ["continue", "stop", "stop_after:K with K from 1"])
+    return int(number)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"]) from None
+    if device.type not in ("cpu", "cuda"):
+        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"])
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        expected = (
+            f"one of the {count} CUDA devices that torch sees" if count else "cpu: torch sees no CUDA device here"
+        )
+        raise bad_value("config", "device", name, expected, "Use device=auto.")
+    return name

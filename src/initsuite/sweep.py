@@ -1,0 +1,158 @@
+"""From the overrides of a sweep to its jobs, and to the combinations that cannot be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.singleton import Singleton
+from hydra.errors import MissingConfigException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from initsuite.composer import Composer
+from initsuite.composing import Overrides
+from initsuite.config import Job, Settings, build_tree
+from initsuite.errors import ConfigError, bad_value
+from initsuite.groups import conf_dir
+from initsuite.resolving import Composed, compose_jobs
+
+SHOWN = 10
+"""Illegal combinations that an error names; `dry_run=true` shows all of them."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The jobs of a sweep.
+
+    Attributes:
+        jobs: those that can be trained, in their order.
+        settings: of all of them.
+        illegal: the overrides of each combination that cannot be trained, as one string, and the reason.
+    """
+
+    jobs: list[Job]
+    settings: Settings
+    illegal: list[tuple[str, str]]
+
+
+def build_jobs(composed: Sequence[Composed]) -> Built:
+    """Build every job, and collect those that cannot be.
+
+    Raises:
+        ConfigError: no job can be built, or where and how to run differs between them.
+        DataError: a data file that is missing or damaged.
+        HydraException: the same, or a choice that does not exist.
+    """
+    built: list[tuple[Job, Settings]] = []
+    errors: list[tuple[Overrides, Exception]] = []
+    for job in composed:
+        try:
+            if job.error:
+                raise job.error
+            built.append(build_tree(job.tree or {}))
+        except MissingConfigException:
+            raise
+        except Exception as error:
+            if not (error is job.error or isinstance(error, ConfigError)):
+                raise
+            errors.append((job.overrides, error))
+    if not built:
+        raise errors[0][1]
+    settings = built[0][1]
+    if any(other != settings for _, other in built):
+        raise ConfigError(
+            "sweep: bad axis: results_dir, device, tracking, experiment or another key of how to run differs between "
+            "jobs. Expected one value each. Start one command for each value."
+        )
+    shared = _shared(composed)
+    illegal = [(" ".join(text for text in job if text not in shared), _reason(error)) for job, error in errors]
+    return Built([job for job, _ in built], settings, illegal)
+
+
+def raise_if_illegal(built: Built) -> None:
+    """Refuse a launch with combinations that cannot be trained.
+
+    Raises:
+        ConfigError: names them, and how to leave them out.
+    """
+    if not built.illegal:
+        return
+    number, total = len(built.illegal), len(built.illegal) + len(built.jobs)
+    lines = [f"  {overrides}: {reason}" for overrides, reason in built.illegal[:SHOWN]]
+    if number > SHOWN:
+        lines.append(f"  ... and {number - SHOWN} more; dry_run=true shows all of them")
+    common = set.intersection(*(set(overrides.split(" ")) for overrides, _ in built.illegal))
+    hint = f"All of them have {' '.join(sorted(common))}. " if common - {""} else ""
+    raise ConfigError(
+        "\n".join(
+            [
+                f"sweep: {number} of {total} combinations cannot be trained:",
+                *lines,
+                f"{hint}Nothing was trained. To leave them out, give the choices that fit each other a command each; "
+                "all commands share one results_dir.",
+            ]
+        )
+    )
+
+
+def check_can_be_planned(sweeper: Mapping[str, Any]) -> None:
+    """Refuse to plan a sweep whose jobs are chosen by the results of others.
+
+    Raises:
+        ConfigError: names the sweeper.
+    """
+    name = str(sweeper["_target_"]).rpartition(".")[2]
+    if name not in ("InitsuiteSweeper", "BasicSweeper"):
+        fix = "Leave out dry_run=true."
+        raise bad_value(f"sweep with {name}", "dry_run", True, "false: it chooses jobs by the results of others", fix)
+
+
+@contextmanager
+def config_loader() -> Iterator[ConfigLoader]:
+    """Hydra's reader of our configuration folder, outside of a Hydra application; one that runs is put back after."""
+    running = Singleton._instances.pop(GlobalHydra, None)
+    try:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir()), job_name="train"):
+            yield GlobalHydra.instance().config_loader()
+    finally:
+        if running is not None:
+            Singleton._instances[GlobalHydra] = running
+
+
+def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
+    """The jobs of the overrides of a command, as the launcher gets them: every combination of comma-separated values.
+
+    Raises:
+        HydraException: an override that Hydra refuses.
+
+    Example:
+        >>> [job.overrides for job in compose_sweep(["init=he,zero", "seeds=3"])]
+        [('init=he', 'seeds=3'), ('init=zero', 'seeds=3')]
+    """
+    with config_loader() as loader:
+        master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
+        params = OmegaConf.to_container(master.hydra.sweeper).get("params") or {}  # type: ignore[union-attr]
+        tasks = [*(f"{key}={value}" for key, value in params.items()), *master.hydra.overrides.task]
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(tasks)
+        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        return compose_jobs(Composer(loader, master), jobs)
+
+
+def _shared(composed: Sequence[Composed]) -> set[str]:
+    """Overrides of every job, which tell none from another."""
+    return set.intersection(*(set(job.overrides) for job in composed)) if len(composed) > 1 else set()
+
+
+def _reason(error: Exception) -> str:
+    """One line."""
+    cause = error.__cause__ if error.__cause__ is not None and not isinstance(error, ConfigError) else error
+    lines = str(getattr(cause, "msg", None) or cause).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

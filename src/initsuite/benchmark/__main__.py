@@ -1,0 +1,150 @@
+"""The door: python -m initsuite.benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from initsuite.benchmark.rows import FULL, QUICK, ROWS, Row, Sizes
+from initsuite.errors import InitsuiteError, bad_value, unknown_choice
+
+_DESCRIPTION = """\
+How many trials a second the suite trains, against stacks of one, stock Hydra
+launchers over a plain PyTorch loop, and this machine's matrix multiplication.
+
+Both sides of a row are run in turn, several times; the table gives the ratios
+with their range, and benchmark.json all that was measured.
+"""
+_EPILOG = """\
+examples:
+  python -m initsuite.benchmark --quick           small budgets, a few minutes
+  python -m initsuite.benchmark --only cnn        one row
+  python -m initsuite.benchmark --output bench    about twenty minutes
+
+Let the machine do nothing else meanwhile.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table and write it.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        The exit code: 0, also where a number was not reached; 1 if a row could not be measured; 2 after an error that
+        the user can mend.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        rows = _chosen(options.only or [])
+        output = Path(options.output)
+        output.mkdir(parents=True, exist_ok=True)
+        result = run_rows(rows, QUICK if options.quick else FULL, is_quick=options.quick)
+        from initsuite.benchmark.results import markdown
+
+        (output / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
+        (output / "benchmark.md").write_text(markdown(result))
+    except InitsuiteError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        fix = "Choose another: --output DIR"
+        print(bad_value("benchmark", "output", options.output, f"a folder to write to ({error})", fix), file=sys.stderr)
+        return 2
+    print(markdown(result))
+    print(f"Written: {output / 'benchmark.md'}, {output / 'benchmark.json'}")
+    return 1 if result["failed"] else 0
+
+
+def _chosen(names: Sequence[str]) -> list[Row]:
+    """The rows of these names, in the order of the table; all rows where none is named.
+
+    Raises:
+        ConfigError: a name that no row has.
+    """
+    known = [row.name for row in ROWS]
+    for name in names:
+        if name not in known:
+            raise unknown_choice("benchmark", "only", name, known)
+    return [row for row in ROWS if not names or row.name in names]
+
+
+def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> dict[str, Any]:
+    """Measure rows, block by block; a block that fails loses no other.
+
+    Returns:
+        Plain values: machine; rows, as `results.record` makes them; skipped and failed, each a name and a reason;
+        total_s; quick.
+    """
+    from initsuite.benchmark.launches import Place  # torch and hydra: seconds that --help does not need
+    from initsuite.benchmark.machine import machine
+    from initsuite.benchmark.results import in_words
+
+    begin, about = time.perf_counter(), machine()
+    _say(in_words(about))
+    runnable = [row for row in rows if about["gpu"] or not row.block.startswith("gpu-")]
+    skipped = [{"name": row.name, "reason": "there is no GPU"} for row in rows if row not in runnable]
+    for one in skipped:
+        _say(f"{one['name']}: skipped, {one['reason']}")
+    records, failed = [], []
+    with tempfile.TemporaryDirectory(prefix="initsuite-benchmark-") as root:
+        for block in dict.fromkeys(row.block for row in runnable):
+            inside = [row for row in runnable if row.block == block]
+            try:
+                records += _measure(block, inside, sizes, Place(Path(root)))
+            except InitsuiteError as error:
+                failed += [{"name": row.name, "reason": str(error)} for row in inside]
+                _say(f"{block}: failed. {error}")
+    total_s = time.perf_counter() - begin
+    outcome = {"rows": records, "skipped": skipped, "failed": failed}
+    return {"machine": about, **outcome, "total_s": total_s, "quick": is_quick}
+
+
+def _measure(block: str, rows: Sequence[Row], sizes: Sizes, place: Any) -> list[dict[str, Any]]:
+    """The records of the rows of one block."""
+    from initsuite.benchmark.blocks import BLOCKS, num_repeats
+    from initsuite.benchmark.results import ratio_in_words, record
+    from initsuite.benchmark.timing import interleave
+
+    wanted = {name for row in rows for name in (row.suite, row.other)}
+    arms = {name: build() for name, build in BLOCKS[block](sizes, place).items() if name in wanted}
+    for name, arm in arms.items():
+        _say(f"{block}, {name}: {arm.label}")
+    repeats = num_repeats(block, sizes)
+    timings = interleave(
+        arms, repeats, lambda name, repeat, timing: _say(f"  {repeat}/{repeats} {name}: {timing.seconds:.2f} s")
+    )
+    labels = {name: arm.label for name, arm in arms.items()}
+    records = [record(row, labels, timings) for row in rows]
+    for one in records:
+        _say(f"  {one['name']}: {ratio_in_words(one)} against {one['against']}")
+    return records
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m initsuite.benchmark",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="small budgets: ratios are lower and less sure")
+    names = ", ".join(row.name for row in ROWS)
+    parser.add_argument("--only", metavar="NAME", action="append", help=f"this row; may be repeated: {names}")
+    parser.add_argument("--output", metavar="DIR", default="results/benchmark", help="folder for JSON and Markdown")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The machine a benchmark ran on, and how fast it multiplies matrices."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from initsuite.benchmark.timing import Timing
+from initsuite.provenance import provenance
+
+SGEMM_SIZE = 2048
+"""Rows and columns: 48 MB for the three matrices, larger than most caches, and a tenth of a second on two cores."""
+
+
+def machine() -> dict[str, Any]:
+    """CPU model, cores, threads, library versions, commit, and the GPU if there is one."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": num_cores(),
+        "python": platform.python_version(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        **provenance(),
+    }
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def sgemm(num_products: int = 4) -> Timing:
+    """Products of two square float32 matrices on all cores; the amount is in GFLOP, 2 n^3 a product."""
+    torch.set_num_threads(num_cores())
+    left, right = torch.randn(2, SGEMM_SIZE, SGEMM_SIZE)
+    out = left @ right  # the first product makes the threads
+    begin = time.perf_counter()
+    for _ in range(num_products):
+        torch.mm(left, right, out=out)
+    return Timing(time.perf_counter() - begin, num_products * 2 * SGEMM_SIZE**3 / 1e9)

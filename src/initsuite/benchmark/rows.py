@@ -1,0 +1,189 @@
+"""The rows of the table, and how much is measured for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AT_LEAST, AT_MOST = "at least", "at most"
+DIGITS = "digits, MLP 64-128-128-10, batch 64, sgd"
+FASHION = "Fashion-MNIST, MLP 784-64-128-64-10 with BatchNorm, Adam, batch 128, 30 trials"
+GPU_WIDTHS = (64, 512)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        name: for `--only`.
+        block: arms that are measured in turn; rows of one block share them.
+        work: what is trained.
+        against: what the suite is compared with.
+        suite: name of an arm of the block.
+        other: name of the arm it is compared with.
+        unit: of both rates.
+        bound: at least: of the suite's rate over the other. At most: of the suite's time over the other's.
+        limit: the number to reach; None where there is none.
+    """
+
+    name: str
+    block: str
+    work: str
+    against: str
+    suite: str
+    other: str
+    unit: str = "trials/s"
+    bound: str = AT_LEAST
+    limit: float | None = None
+
+
+ROWS = (
+    Row(
+        "digits-stack",
+        "digits-stack",
+        f"{DIGITS}, 60 trials, evaluation excluded",
+        "stacks of one",
+        "suite",
+        "one",
+        limit=8,
+    ),
+    Row("fashion-stack", "fashion-stack", FASHION, "stacks of one", "suite", "one", limit=4.5),
+    Row(
+        "fashion-plain",
+        "fashion-process",
+        f"{FASHION}, whole process",
+        "plain loop with DataLoader and transforms, Hydra basic launcher, W&B offline",
+        "offline",
+        "plain-basic",
+        limit=25,
+    ),
+    Row(
+        "fashion-plain-epoch",
+        "fashion-epoch",
+        f"{FASHION}, whole process, evaluated once an epoch",
+        "the same plain loop, evaluated once an epoch",
+        "offline",
+        "plain-basic",
+    ),
+    Row(
+        "fashion-joblib",
+        "fashion-process",
+        f"{FASHION}, whole process",
+        "the same plain loop, Hydra joblib launcher, one process a core",
+        "offline",
+        "plain-joblib",
+    ),
+    Row(
+        "fashion-rate",
+        "fashion-rate",
+        "Fashion-MNIST, MLP 784-512-512-512-10, sgd, batch 128, evaluation excluded: rate reached",
+        "the machine's sgemm rate",
+        "suite",
+        "sgemm",
+        unit="GFLOP/s",
+        limit=0.6,
+    ),
+    Row(
+        "cnn",
+        "cnn",
+        "digits, small cnn",
+        "stacks of one in one process, all threads",
+        "suite",
+        "one",
+        limit=1.5,
+    ),
+    Row(
+        "rnn",
+        "rnn",
+        "digits, recurrent net",
+        "stacks of one in one process, all threads",
+        "suite",
+        "one",
+        limit=3,
+    ),
+    Row(
+        "digits-process",
+        "digits-process",
+        "digits, default model, 1,000 scoring trials of 1,000 steps, whole process, W&B offline",
+        "one trial a job on the basic launcher",
+        "offline",
+        "one-a-job",
+        limit=10,
+    ),
+    Row(
+        "fashion-wandb",
+        "fashion-process",
+        f"{FASHION}, W&B offline",
+        "W&B disabled",
+        "offline",
+        "disabled",
+        bound=AT_MOST,
+        limit=1.1,
+    ),
+    Row(
+        "digits-wandb",
+        "digits-process",
+        "digits, default model, 1,000 scoring trials of 1,000 steps, W&B offline",
+        "W&B disabled",
+        "offline",
+        "disabled",
+        bound=AT_MOST,
+        limit=1.6,
+    ),
+    *(
+        Row(
+            f"gpu-{data}-{width}",
+            f"gpu-{data}",
+            f"{words}, evaluation excluded, GPU, stack of {width}",
+            "stack of one on the GPU",
+            f"width-{width}",
+            "width-1",
+        )
+        for data, words in (("digits", DIGITS), ("fashion", FASHION.removesuffix(", 30 trials")))
+        for width in GPU_WIDTHS
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured. Numbers of trials of the issue's rows are kept where the run is not `quick`."""
+
+    repeats: int = 5
+    process_repeats: int = 3
+    long_repeats: int = 2
+    stack_steps: int = 600
+    fashion_steps: int = 215
+    rate_steps: int = 30
+    rate_trials: int = 15
+    ones: int = 5
+    fashion_budget: int = 1290
+    plain_steps: int = 129
+    loadings: int = 3
+    kind_trials: int = 100
+    kind_ones: int = 20
+    kind_steps: int = 600
+    digits_trials: int = 1000
+    digits_steps: int = 1000
+    gpu_steps: int = 200
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    repeats=3,
+    process_repeats=1,
+    long_repeats=1,
+    stack_steps=150,
+    fashion_steps=86,
+    rate_steps=8,
+    rate_trials=10,
+    fashion_budget=172,
+    plain_steps=86,
+    loadings=1,
+    kind_trials=20,
+    kind_ones=10,
+    kind_steps=200,
+    digits_trials=100,
+    digits_steps=200,
+    gpu_steps=50,
+)

@@ -1,0 +1,313 @@
+"""The arithmetic of the benchmark: rates, ratios, what is extrapolated, and the table."""
+
+import heapq
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from initsuite.benchmark import __main__ as door
+from initsuite.benchmark.blocks import BLOCKS, IN_PROCESS, num_repeats
+from initsuite.benchmark.launches import Place, mean_gap, positive_difference, run_program, training_arm
+from initsuite.benchmark.machine import machine, num_cores, sgemm
+from initsuite.benchmark.plain import Loading, PlainLoop, where_time_goes
+from initsuite.benchmark.results import cells, markdown, record
+from initsuite.benchmark.rows import AT_MOST, FULL, QUICK, ROWS, Row
+from initsuite.benchmark.timing import Arm, JobTimes, Timing, interleave, job_rest_s, rate_ratios, spread, sweep_seconds
+from initsuite.benchmark.training import (
+    INITIALIZERS,
+    Work,
+    fastest_threads,
+    gflop_a_step,
+    rate_arm,
+    steps_arm,
+    whole_arm,
+)
+from initsuite.errors import ConfigError, InitsuiteError
+from initsuite.models import Mlp
+from initsuite.spec import Stage
+
+ROW = Row("planted", "block", "work", "against", "suite", "other", limit=8)
+PLANTED = {  # pair by pair the suite is 10, 9 and 4 times as fast
+    "suite": [Timing(6.0, 60), Timing(5.0, 45), Timing(10.0, 40)],
+    "other": [Timing(5.0, 5), Timing(5.0, 5), Timing(5.0, 5)],
+}
+LABELS = {"suite": "60 trials", "other": "5 trials"}
+
+
+def test_arms_take_turns() -> None:
+    """A B A B, and each timing lands with its arm."""
+    calls: list[str] = []
+    told: list[tuple[str, int, float]] = []
+
+    def arm(name: str) -> Arm:
+        def run() -> Timing:
+            calls.append(name)
+            return Timing(float(len(calls)), 1.0)
+
+        return Arm(name, run)
+
+    timings = interleave(
+        {name: arm(name) for name in "AB"}, 3, lambda name, repeat, timing: told.append((name, repeat, timing.seconds))
+    )
+    assert "".join(calls) == "ABABAB"
+    assert [timing.seconds for timing in timings["B"]] == [2.0, 4.0, 6.0]
+    assert told[:3] == [("A", 1, 1.0), ("B", 1, 2.0), ("A", 2, 3.0)]
+
+
+def test_ratios_come_from_the_raw_times() -> None:
+    made = record(ROW, LABELS, PLANTED)
+    assert made["ratios"] == [10.0, 9.0, 4.0]
+    assert (made["median"], made["low"], made["high"], made["reached"]) == (9.0, 4.0, 10.0, True)
+    assert made["suite"]["seconds"] == [6.0, 5.0, 10.0]
+    assert made["suite"]["amounts"] == [60, 45, 40]
+    assert made["other"]["rates"] == [1.0, 1.0, 1.0]
+    assert record(replace(ROW, limit=9.5), LABELS, PLANTED)["reached"] is False
+    assert record(replace(ROW, limit=None), LABELS, PLANTED)["reached"] is None
+
+
+def test_an_upper_bound_is_a_ratio_of_times() -> None:
+    """W&B may cost 1.1 x of the time: 33 s after 30 s do, 36 s do not."""
+    row = replace(ROW, bound=AT_MOST, limit=1.1)
+    slower = {"suite": [Timing(33.0, 30)], "other": [Timing(30.0, 30)]}
+    assert record(row, LABELS, slower)["median"] == pytest.approx(1.1)
+    assert record(replace(row, limit=1.11), LABELS, slower)["reached"] is True
+    assert record(row, LABELS, {**slower, "suite": [Timing(36.0, 30)]})["reached"] is False
+
+
+def test_timings_without_a_neighbour_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`below`='1 timings'. Expected 2, one for each above"):
+        rate_ratios(PLANTED["suite"][:2], PLANTED["other"][:1])
+    with pytest.raises(ConfigError, match=r"Expected 0, one for each above, from 1"):
+        rate_ratios([], [])
+
+
+def test_the_spread_is_median_and_range() -> None:
+    assert spread([4.0, 1.0, 2.0, 3.0]).median == 2.5
+
+
+def simulated(num_jobs: int, num_processes: int, start_s: float, job_s: float) -> list[JobTimes]:
+    """A launcher that starts, then gives each job to the process that is free first."""
+    free = [start_s] * num_processes
+    times = []
+    for _ in range(num_jobs):
+        begin = heapq.heappop(free)
+        heapq.heappush(free, begin + job_s)
+        times.append(JobTimes(begin, begin + job_s))
+    return times
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3])
+def test_a_sweep_is_extrapolated_from_two_rounds(num_processes: int) -> None:
+    whole = simulated(30, num_processes, start_s=7.0, job_s=3.0)
+    part = whole[: 2 * num_processes]
+    assert sweep_seconds(100.0, [JobTimes(job.begin + 100, job.end + 100) for job in part], 30, num_processes) == (
+        pytest.approx(max(job.end for job in whole))
+    )
+
+
+def test_the_rest_of_each_job_is_added() -> None:
+    """Jobs of 3 s that stand for 5 s: a sweep of jobs of 5 s."""
+    part = [JobTimes(job.begin, job.end, rest_s=2.0) for job in simulated(2, 1, start_s=7.0, job_s=3.0)]
+    assert sweep_seconds(0.0, part, 30) == pytest.approx(simulated(30, 1, 7.0, 5.0)[-1].end)
+    assert job_rest_s(step_s=0.01, evaluation_s=0.5, steps_left=100, evaluations_left=2) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("num_jobs", "num_processes"), [(1, 1), (3, 2), (2, 2)])
+def test_less_than_two_rounds_are_refused(num_jobs: int, num_processes: int) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"`jobs`={num_jobs}. Expected a multiple of {num_processes}, from {2 * num_processes}"
+    ):
+        sweep_seconds(0.0, simulated(num_jobs, num_processes, 1.0, 1.0), 30, num_processes)
+
+
+def test_a_single_start_tells_no_gap() -> None:
+    with pytest.raises(InitsuiteError, match=r"`starts`=1. Expected 2 or more folders.*hydra.sweep.dir"):
+        mean_gap([1.0])
+
+
+def test_a_negative_difference_is_refused() -> None:
+    with pytest.raises(InitsuiteError, match=r"`training`=-1 s.*stop that and start again"):
+        positive_difference(1.0, 2.0)
+
+
+def job(step_s: Sequence[float], evaluation_s: Sequence[float]) -> dict[str, Any]:
+    return {
+        **{"begin": 0.0, "end": 10.0, "set_up_s": 1.0, "finish_s": 0.5, "waited_s": 4.0},
+        **{"step_s": step_s, "evaluation_s": evaluation_s},
+    }
+
+
+def test_where_the_time_of_a_plain_job_goes() -> None:
+    text = where_time_goes([job([0.1, 0.1], [1.0, 1.5]), job([0.1, 0.1], [1.0, 1.5])])
+    assert text == "waiting for batches 40%, steps 20%, evaluation 25%, setting up and W&B 15%"
+
+
+def test_a_plain_job_is_extrapolated_from_its_later_intervals(tmp_path: Path) -> None:
+    """100 of 1,000 steps and 2 of 10 evaluations measured; the first interval, which starts workers, is not used."""
+    loop = PlainLoop(Place(tmp_path), 1, num_steps=100, measured_every=50, budget=1000, eval_every=100, num_trials=30)
+    assert loop._rest_s(job([9.0, 0.01], [9.0, 0.5])) == pytest.approx(900 * 0.01 + 8 * 0.5)
+    assert Loading(2, None).in_words() == "num_workers=2, default threads"
+
+
+def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with pytest.raises(InitsuiteError, match=r"`python -m initsuite.report`=2. Expected 0. It said:\n(.|\n)*nowhere"):
+        run_program("initsuite.report", ["nowhere"], place.folder(), place.environment())
+
+
+@pytest.mark.parametrize(("trials", "seconds"), [([20], 60.0), ([5, 20, 100], 260.0)], ids=["all", "extrapolated"])
+def test_training_is_what_a_rerun_does_not_take(
+    trials: list[int], seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that starts in 7 s, plans in 10 s and trains a trial in 2.5 s; a rerun trains and plans nothing."""
+    done: set[Path] = set()
+
+    def fake(module: str, arguments: Sequence[str], folder: Path, environment: Any) -> float:
+        is_rerun = folder in done
+        done.add(folder)
+        return 7.0 if is_rerun else 7.0 + 10.0 + 2.5 * int(arguments[-1])
+
+    monkeypatch.setattr("initsuite.benchmark.launches.run_program", fake)
+    timing = training_arm(Place(tmp_path), "label", lambda count: [str(count)], trials).run()
+    assert (timing.seconds, timing.amount) == (pytest.approx(seconds), trials[-1])
+    assert timing.note == "7.0 s taken off"
+
+
+def test_programs_run_without_the_settings_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_MODE", "OMP_NUM_THREADS", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "1")
+    environment = Place(tmp_path).environment()
+    assert not environment.keys() & {"WANDB_MODE", "OMP_NUM_THREADS", "HYDRA_FULL_ERROR"}
+    assert environment["XDG_CACHE_HOME"].startswith(str(tmp_path))
+    assert environment["PATH"]
+
+
+def test_the_work_of_a_step_is_what_torch_counts(make_job) -> None:
+    """Against torch's own counter of floating-point operations, on a step of plain autograd."""
+    workload = make_job("model.widths=[32,16]", "batch_size=8").cell.workload
+    phi = next(spec.nonlinearity for spec in workload.specs)
+    model = Mlp(workload.dataset.input_shape, 10, phi, widths=[32, 16])
+    counter = FlopCounterMode(display=False)
+    with counter:
+        functional.cross_entropy(model(workload.dataset.train.inputs[:8]), torch.arange(8)).backward()
+    assert gflop_a_step(workload) * 1e9 == counter.get_total_flops()
+
+
+def test_a_work_is_initializers_by_seeds() -> None:
+    members = Work(("model.width=8",), 4, 0.1, initializers=("he", "xavier")).members(2, 2)
+    assert [(member.cell.axes["init"], member.trial.seed) for member in members] == [
+        ("he", 0),
+        ("xavier", 0),
+        ("he", 1),
+        ("xavier", 1),
+    ]
+    assert {(member.trial.lr, member.trial.stage) for member in members} == {(0.1, Stage.TUNE)}
+    assert {member.cell.workload.max_steps for member in members} == {2}
+
+
+def test_arms_train_the_amount_they_say() -> None:
+    threads = torch.get_num_threads()
+    try:
+        work = Work(("model.width=8",), 4, 0.1, initializers=("he", "xavier"))
+        steps = steps_arm(work, width=4, num_steps=6, budget=600)
+        assert steps.run().amount == pytest.approx(4 * 6 / 600)
+        assert steps.label.startswith("4 trials in one stack, ")
+        assert whole_arm(work, 1, num_steps=6, eval_every=3, budget=600).run().amount == pytest.approx(4 * 6 / 600)
+        gflop = rate_arm(work, width=2, num_steps=6).run().amount
+        assert gflop == pytest.approx(4 * 6 * gflop_a_step(work.members(1, 1)[0].cell.workload))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_faster_number_of_threads_is_taken() -> None:
+    cores = num_cores()
+    assert fastest_threads(lambda threads: float(threads)) == 1
+    assert fastest_threads(lambda threads: 1 / threads) == cores
+
+
+def test_the_matrix_product_is_counted() -> None:
+    threads = torch.get_num_threads()
+    try:
+        timing = sgemm(num_products=1)
+    finally:
+        torch.set_num_threads(threads)
+    assert timing.amount == pytest.approx(2 * 2048**3 / 1e9)
+    assert timing.seconds > 0
+
+
+def test_every_row_of_the_issue_is_there() -> None:
+    """Names are unique, arms exist, and the limits are those that the project set itself."""
+    limits = {row.name: (row.bound, row.limit) for row in ROWS if row.limit}
+    assert limits == {
+        "digits-stack": ("at least", 8),
+        "fashion-stack": ("at least", 4.5),
+        "fashion-plain": ("at least", 25),
+        "fashion-rate": ("at least", 0.6),
+        "cnn": ("at least", 1.5),
+        "rnn": ("at least", 3),
+        "digits-process": ("at least", 10),
+        "fashion-wandb": ("at most", 1.1),
+        "digits-wandb": ("at most", 1.6),
+    }
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize("sizes", [FULL, QUICK], ids=["full", "quick"])
+def test_every_row_finds_its_arms(sizes, tmp_path: Path) -> None:
+    assert set(IN_PROCESS) < BLOCKS.keys()
+    for row in ROWS:
+        assert {row.suite, row.other} <= BLOCKS[row.block](sizes, Place(tmp_path)).keys()
+        assert num_repeats(row.block, sizes) >= 1
+    assert sizes.kind_trials % len(INITIALIZERS) == sizes.kind_ones % len(INITIALIZERS) == 0
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    rows = [record(ROW, LABELS, PLANTED)]
+    return {"machine": machine(), "rows": rows, "skipped": [], "failed": [], "total_s": 90.0, "quick": True, **changes}
+
+
+def test_the_table_names_machine_units_and_what_was_left_out() -> None:
+    text = markdown(result(skipped=[{"name": "gpu-digits-64", "reason": "there is no GPU"}]))
+    assert f"{num_cores()} cores" in text
+    assert f"torch {torch.__version__}" in text
+    assert "| 9 trials/s | 1 trials/s | 9x (4x to 10x, n = 3) | at least 8x | yes |" in text
+    assert "- planted, suite: 60 trials" in text
+    assert "gpu-digits-64: skipped, there is no GPU" in text
+    assert "1.5 minutes (--quick" in text
+    assert cells(record(replace(ROW, limit=100), LABELS, PLANTED))[-1] == "NO"
+
+
+def test_a_block_that_fails_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(sizes, place):
+        raise InitsuiteError("benchmark: planted")
+
+    timing = Arm("planted", lambda: Timing(1.0, 1.0))
+    monkeypatch.setitem(BLOCKS, "digits-stack", broken)
+    monkeypatch.setitem(BLOCKS, "fashion-stack", lambda sizes, place: {"suite": lambda: timing, "one": lambda: timing})
+    rows = [row for row in ROWS if row.name in ("digits-stack", "fashion-stack", "gpu-digits-64")]
+    made = door.run_rows(rows, QUICK, is_quick=True)
+    assert [one["name"] for one in made["rows"]] == ["fashion-stack"]
+    assert made["failed"] == [{"name": "digits-stack", "reason": "benchmark: planted"}]
+    assert [one["name"] for one in made["skipped"]] == ([] if torch.cuda.is_available() else ["gpu-digits-64"])
+
+
+def test_the_door_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert door.main(["--only", "digit-stack"]) == 2
+    assert "Expected one of: digits-stack, fashion-stack" in (error := capsys.readouterr().err)
+    assert "Did you mean `digits-stack`?" in error
+    (tmp_path / "file").write_text("")
+    assert door.main(["--output", str(tmp_path / "file")]) == 2
+    assert "Choose another: --output DIR" in capsys.readouterr().err
+
+
+def test_help_is_quick() -> None:
+    code = "import sys, initsuite.benchmark.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

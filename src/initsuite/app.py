@@ -23,7 +23,7 @@ from initsuite.recording import Recorder, StopLaunch
 from initsuite.runner import Runner
 from initsuite.sinks.beside import wandb_sink
 from initsuite.spec import Sink, Status
-from initsuite.stages import grids_of, scoring_pairs, tuning_pairs
+from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.store import Store
 from initsuite.sweep import build_jobs, compose_sweep
 
@@ -60,8 +60,8 @@ def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
     with _runner(store, jobs, settings) as runner:
         try:
             _tune(runner, jobs)
-            trials = store.trials()
-            runner.train(pair for job in jobs for pair in scoring_pairs(job, trials))
+            tuned = Tuned(store.trials())
+            runner.train(pair for job in jobs for pair in scoring_pairs(job, tuned))
         except StopLaunch:
             is_complete = False
     return _outcome(store.trials(), jobs, runner.attempted, is_complete)
@@ -155,7 +155,7 @@ def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
     grids = grids_of(jobs)
     while True:
         runner.train(tuning_pairs(jobs, grids))
-        extended = grids_of(jobs, runner.store.trials())
+        extended = grids_of(jobs, Tuned(runner.store.trials()))
         if extended == grids:
             return
         grids = extended
@@ -163,9 +163,11 @@ def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
 
 def _outcome(trials: pd.DataFrame, jobs: Sequence[Job], attempted: set[str], is_complete: bool) -> Outcome:
     failed = trials[trials.trial_id.isin(attempted) & (trials.status == Status.FAILED)]
+    tuned = Tuned(trials)
+    done = trials[trials.status != Status.FAILED].set_index("trial_id")
+    best = done.best_val_accuracy
     scores = []
     for job in jobs:
-        ids = [trial.trial_id for _, trial in scoring_pairs(job, trials)]
-        best = trials.best_val_accuracy[trials.trial_id.isin(ids) & (trials.status != Status.FAILED)]
-        scores.append(float(best.fillna(job.cell.yardstick.chance).mean()))
+        stored = best[best.index.intersection([trial.trial_id for _, trial in scoring_pairs(job, tuned)])]
+        scores.append(float(stored.fillna(job.cell.yardstick.chance).mean()))
     return Outcome(scores, failed, is_complete)

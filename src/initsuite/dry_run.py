@@ -16,7 +16,7 @@ from initsuite.config import Job, Settings
 from initsuite.engine.planner import bytes_a_trial
 from initsuite.planning import Group, Planner, groups_of
 from initsuite.spec import Stage, Status
-from initsuite.stages import grids_of, scoring_pairs, tuning_pairs
+from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.store import TRIALS, load_results
 
 COLUMNS = [
@@ -24,7 +24,7 @@ COLUMNS = [
     *("cells", "trials", "done", "stacks", "width", "workers", "threads", "expected_s", "memory_mb", "why", "illegal"),
 ]
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "processes", "time", "memory"]
-MEASURING_S = 8.0
+MEASURING_S = 5.0
 """What a dry run may spend on timing workloads; the others are estimated from those that were timed."""
 MAX_ROWS = 40
 
@@ -46,9 +46,10 @@ def plan_table(
     """
     trials = _stored(settings)
     done = set(trials.trial_id[trials.status != Status.FAILED])
+    tuned = Tuned(trials)
     stages = {
-        Stage.TUNE: list(tuning_pairs(jobs, grids_of(jobs, trials))),
-        Stage.SCORE: [pair for job in jobs for pair in scoring_pairs(job, trials)],
+        Stage.TUNE: list(tuning_pairs(jobs, grids_of(jobs, tuned))),
+        Stage.SCORE: [pair for job in jobs for pair in scoring_pairs(job, tuned)],
     }
     begin = time.monotonic()
     rows = []
@@ -141,7 +142,7 @@ def _cells_of(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _summary(legal: pd.DataFrame, settings: Settings) -> str:
-    cells = int(legal.groupby(["dataset", "model", "activation", "optimizer"]).cells.max().sum())
+    cells = int(legal[legal.stage == Stage.SCORE].cells.sum())
     trials, done, stacks = (int(legal[name].sum()) for name in ("trials", "done", "stacks"))
     return (
         f"{cells:,} cell{'s' * (cells != 1)}, {trials:,} trials, {done:,} of them done; {trials - done:,} to train in "

@@ -20,12 +20,33 @@ Grids = Mapping[str, list[float]]
 """The learning rates of each tuned context, by context_id."""
 
 
-def grids_of(jobs: Sequence[Job], trials: pd.DataFrame | None = None) -> Grids:
+class Tuned:
+    """The stored tuning trials, by context and by cell: looked up once for each of thousands of jobs.
+
+    Args:
+        trials: columns of the store.
+    """
+
+    def __init__(self, trials: pd.DataFrame) -> None:
+        tune = trials[trials.stage == Stage.TUNE]
+        self._none = tune.iloc[:0]
+        self._cells = dict(iter(tune.groupby("cell_id")))
+        self._contexts = tune.groupby("context_id").cell_id.unique()
+
+    def of_cell(self, cell_id: str) -> pd.DataFrame:
+        return self._cells.get(cell_id, self._none)
+
+    def of_context(self, context_id: str) -> list[pd.DataFrame]:
+        """One table for each cell of the context that has any."""
+        return [self._cells[cell_id] for cell_id in self._contexts.get(context_id, ())]
+
+
+def grids_of(jobs: Sequence[Job], tuned: Tuned | None = None) -> Grids:
     """The grid of every tuned context: the configured one, extended as the stored trials demand."""
+    cells = {job.cell.context_id: job.cell for job in jobs if job.protocol.is_tuned}
     return {
-        job.cell.context_id: sorted(job.cell.lr_grid) if trials is None else _extended(job.cell, trials)
-        for job in jobs
-        if job.protocol.is_tuned
+        context_id: sorted(cell.lr_grid) if tuned is None else _extended(cell, tuned)
+        for context_id, cell in cells.items()
     }
 
 
@@ -40,18 +61,16 @@ def tuning_pairs(jobs: Sequence[Job], grids: Grids) -> Iterator[Pair]:
     )
 
 
-def scoring_pairs(job: Job, trials: pd.DataFrame) -> list[Pair]:
+def scoring_pairs(job: Job, tuned: Tuned) -> list[Pair]:
     """The scoring trials of a job, at its best lr by the stored tuning trials."""
     cell, lr = job.cell, job.protocol.lr
     if lr is None:
-        tune = trials[(trials.cell_id == cell.cell_id) & (trials.stage == Stage.TUNE)]
         chance, hard = cell.yardstick.chance, cell.yardstick.levels.get("hard")
-        lr = tuning.best_lr(tuning.lr_scores(tune, chance), cell.lr_grid, chance, hard)
+        lr = tuning.best_lr(tuning.lr_scores(tuned.of_cell(cell.cell_id), chance), cell.lr_grid, chance, hard)
     return [(cell, cell.trial(lr, seed, Stage.SCORE)) for seed in range(job.protocol.scoring_seeds)]
 
 
-def _extended(cell: Cell, trials: pd.DataFrame) -> list[float]:
+def _extended(cell: Cell, tuned: Tuned) -> list[float]:
     yardstick = cell.yardstick
-    arms = trials[(trials.context_id == cell.context_id) & (trials.stage == Stage.TUNE)].groupby("cell_id")
-    scores = [tuning.lr_scores(arm, yardstick.chance) for _, arm in arms]
+    scores = [tuning.lr_scores(arm, yardstick.chance) for arm in tuned.of_context(cell.context_id)]
     return tuning.extended_grid(cell.lr_grid, scores, yardstick.chance, yardstick.levels.get("hard"))

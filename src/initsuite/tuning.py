@@ -79,6 +79,8 @@ def lr_scores(tune: pd.DataFrame, chance: float) -> dict[float, float]:
         tune: tuning trials of one cell, with columns lr, status, final_val_accuracy; failed ones are left out.
         chance: score of a constant guess.
     """
+    if tune.empty:  # of each of thousands of cells at the start of a sweep
+        return {}
     done = tune[tune.status != Status.FAILED]
     score = done.final_val_accuracy.where(done.status == Status.DONE, chance)
     means = score.groupby(done.lr).mean()

@@ -120,23 +120,6 @@ def test_one_cell_and_then_its_report(command, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_stock_launchers_give_the_same_trials(command, tmp_path) -> None:
-    # the best lr lies inside the grid: a job on its own cannot know that another arm extends the grid of their context
-    grid = "optimizer.lr_grid=[0.01,0.1,10.0]"
-    sweep = ["-m", "init=he,zero", "tracking=disabled", *QUICK[:-1], grid]
-    for launcher in ("initsuite", "basic", "joblib"):
-        done = command("train", *sweep, f"hydra/launcher={launcher}", f"results_dir={launcher}")
-        assert done.returncode == 0, done.stderr
-    ours, *others = (
-        initsuite.load_results(tmp_path / launcher).trials.set_index("trial_id").sort_index()
-        for launcher in ("initsuite", "basic", "joblib")
-    )
-    for other in others:
-        assert other.index.equals(ours.index)
-        assert other.loss_auc.to_numpy() == pytest.approx(ours.loss_auc.to_numpy(), rel=1e-4)  # float32, 40 steps
-
-
-@pytest.mark.slow
 def test_failed_trials_end_with_a_table_and_exit_code_1(command, tmp_path) -> None:
     law = "class Init:\n    def __call__(self, model, specs, *, seed, probe=None):\n        1 / 0\n"
     (tmp_path / "mine.py").write_text(law)

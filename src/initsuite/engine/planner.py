@@ -6,6 +6,7 @@ the machine (`vmap` turns a linear layer into one batched product and a convolut
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -167,6 +168,7 @@ def widths_for(device: str, num_trials: int, max_width: int) -> list[int]:
     return [width for width in WIDTHS[device] if width < top] + [min(top, WIDTHS[device][-1])]
 
 
+@functools.cache
 def bytes_a_trial(workload: Workload) -> int:
     """Memory that a trial of a stack takes, bytes: state and the activations of one batch, estimated."""
     parameters = sum(parameter.numel() for parameter in workload.model.parameters())

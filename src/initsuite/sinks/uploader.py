@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import queue
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -14,10 +16,16 @@ from typing import Any, NoReturn
 from initsuite.errors import ConfigError
 from initsuite.sinks.handles import affordable_runs
 from initsuite.sinks.labels import run_summary
-from initsuite.sinks.runs import Runs, Track
+from initsuite.sinks.runs import Runs, Track, first_line
+from initsuite.sinks.stored import StoredTrial
 from initsuite.sinks.tracking import Choice, Tracking, choose_mode
 from initsuite.sinks.uploads import Uploads
-from initsuite.spec import Evaluation, TrialInfo
+
+MAX_IN_A_ROW = 3
+"""So many runs that fail one after the other are the server's fault: the rest would only wait for it as long."""
+
+GRACE_S = 15.0
+"""Beyond the limit of a run: W&B keeps that limit, then waits 5 s for messages (wandb 0.31), and may hang itself."""
 
 OWN_SUMMARY = "result/"
 """Keys of a summary that this suite sets start with it."""
@@ -41,6 +49,7 @@ class Uploader(Runs):
     def __init__(self, tracking: Tracking) -> None:
         import wandb
 
+        # Before the choice, which starts W&B's service: a process keeps the limit that it was born with.
         self.max_open_runs = min(tracking.max_open_runs, affordable_runs())
         choice = _online(tracking, wandb)
         # `allow`: W&B asks the server what it has of the run, and goes on behind it.
@@ -48,26 +57,51 @@ class Uploader(Runs):
         super().__init__(tracking, Path(tempfile.mkdtemp(prefix="initsuite-sync-")), resuming, choice)
         self._uploads = Uploads(tracking.dir)
 
-    def upload(self, info: TrialInfo, evaluations: Sequence[Evaluation], row: Mapping[str, Any]) -> None:
+    def upload_all(self, trials: Sequence[StoredTrial]) -> Iterator[tuple[str, str]]:
+        """Upload trials, several at a time, for each waits for the network.
+
+        Ends in bounded time, whatever hangs: after `MAX_IN_A_ROW` failures in a row nothing more is started. Threads
+        that wait for a server may be left behind; they are daemons.
+
+        Yields:
+            trial_id and what went wrong ("" for nothing) of each trial that was tried, as they end.
+        """
+        tasks: queue.SimpleQueue[StoredTrial] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        for stored in trials:
+            tasks.put(stored)
+
+        def work() -> None:
+            for stored in _taken(tasks):
+                answers.put((stored.row["trial_id"], self._problem(stored)))
+
+        for _ in range(min(self.max_open_runs, len(trials))):
+            threading.Thread(target=work, name="sync", daemon=True).start()
+        num_awaited, in_a_row = len(trials), 0
+        with contextlib.suppress(queue.Empty):
+            while num_awaited:
+                trial_id, problem = answers.get(timeout=self.tracking.finish_timeout_s + GRACE_S)
+                num_awaited -= 1
+                in_a_row = in_a_row + 1 if problem else 0
+                if in_a_row >= MAX_IN_A_ROW:
+                    num_awaited -= len(list(_taken(tasks)))
+                yield trial_id, problem
+
+    def upload(self, stored: StoredTrial) -> None:
         """Upload what the server lacks of one trial; safe to call from several threads.
 
-        Args:
-            info: of the trial.
-            evaluations: its curve, each with arrays of one trial.
-            row: its stored row.
-
         Raises:
-            Exception: whatever W&B raises, among it TimeoutError. The trial is not remembered as uploaded.
+            Exception: as `open`, `finish`, among it TimeoutError. The trial is not remembered as uploaded.
         """
-        track = Track(0, info)
+        track = Track(0, stored.info)
         self.open(track)
         try:
-            for evaluation in evaluations:
-                # W&B drops an earlier step with a warning of its own: the server has it.
+            for evaluation in stored.evaluations:
+                # An earlier step is on the server: W&B would drop it, with a warning.
                 if evaluation.step >= track.run.starting_step:
                     self.log(track, evaluation)
-            self._forget_old_summary(track, row)
-            self.complete(track, row)
+            self._forget_old_summary(track, stored.row)
+            self.complete(track, stored.row)
         finally:
             if track.is_open:
                 with contextlib.suppress(Exception):
@@ -77,11 +111,18 @@ class Uploader(Runs):
         """Remove W&B's own files."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _problem(self, stored: StoredTrial) -> str:
+        try:
+            self.upload(stored)
+        except Exception as error:
+            return first_line(error)
+        return ""
+
     def _forget_old_summary(self, track: Track, row: Mapping[str, Any]) -> None:
         """A resumed run keeps its summary, such as the error of a trial that has succeeded since."""
         if track.run.resumed:
-            old = [key for key in track.run.summary.keys() if key.startswith(OWN_SUMMARY)]  # noqa: SIM118
-            for key in set(old) - run_summary(row).keys():
+            old = {key for key in dict(track.run.summary) if key.startswith(OWN_SUMMARY)}
+            for key in old - run_summary(row).keys():
                 del track.run.summary[key]
 
     def _go_offline(self, error: Exception) -> NoReturn:
@@ -89,7 +130,16 @@ class Uploader(Runs):
         raise error
 
 
+def _taken(tasks: queue.SimpleQueue[StoredTrial]) -> Iterator[StoredTrial]:
+    """Tasks until there is none."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            yield tasks.get_nowait()
+
+
 def _online(tracking: Tracking, wandb: Any) -> Choice:
+    # WANDB_MODE=offline and `wandb offline` are how many runs come to be uploaded later: W&B would find no key there.
+    wandb.setup(wandb.Settings(mode="online", silent=True))
     try:
         choice = choose_mode(tracking, wandb)
     except ConfigError as error:

@@ -1,0 +1,159 @@
+"""A loopback stand-in for the W&B server that keeps runs as the real one does, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class ServerRun:
+    """What the server has of one run.
+
+    Attributes:
+        made: the variables of the requests that made or changed it, oldest first.
+        files: lines by file name, each at the offset that the client gave.
+        exit_code: None while it runs.
+    """
+
+    made: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, dict[int, str]] = field(default_factory=dict)
+    exit_code: int | None = None
+
+    def lines(self, file: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for _, line in sorted(self.files.get(file, {}).items())]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return self.lines("wandb-history.jsonl")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return (self.lines("wandb-summary.json") or [{}])[-1]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        configs = [json.loads(made["config"]) for made in self.made if made.get("config")]
+        return {key: item["value"] for key, item in configs[-1].items() if not key.startswith("_")}
+
+    def resume_status(self) -> dict[str, Any]:
+        history = [line for _, line in sorted(self.files.get("wandb-history.jsonl", {}).items())]
+        return {
+            **{"id": "b", "name": self.made[0]["name"], "displayName": self.made[0]["displayName"]},
+            **{"historyLineCount": len(history), "eventsLineCount": 0, "logLineCount": 0},
+            **{"historyTail": json.dumps(history[-1:]), "eventsTail": "[]"},
+            **{"summaryMetrics": json.dumps(self.summary), "config": self.made[-1].get("config") or "{}"},
+            **{"tags": self.made[0].get("tags") or [], "wandbConfig": json.dumps({"t": {"value": 1}})},
+        }
+
+
+class WandbServer(http.server.ThreadingHTTPServer):
+    """Answers what wandb-core asks while it makes, resumes and fills runs.
+
+    Attributes:
+        runs: by run id.
+        fault: "" for a good server, "500" for one that answers nothing else, "hang" for one that never answers.
+        faulty_after: runs that are made well before the fault is felt.
+        broken: run ids whose contents are answered with `broken_status`, whatever the fault.
+    """
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.runs: dict[str, ServerRun] = {}
+        self.fault = ""
+        self.faulty_after = 0
+        self.broken: set[str] = set()
+        self.broken_status = 500
+        self.ending = threading.Event()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Says nothing: a client may hang up."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def is_faulty(self) -> bool:
+        return bool(self.fault) and len(self.runs) >= self.faulty_after
+
+    def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        operation = re.search(r"(?:query|mutation)\s+(\w+)", query)
+        name = operation.group(1) if operation else ""
+        if name == "UpsertBucket":
+            run = self.runs.setdefault(variables["name"], ServerRun())
+            run.made.append(variables)
+            project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "someone"}}
+            bucket = {"id": "b", "name": variables["name"], "displayName": run.made[0]["displayName"], "config": "{}"}
+            return {"upsertBucket": {"bucket": {**bucket, "project": project}, "inserted": len(run.made) == 1}}
+        if name == "RunResumeStatus":
+            run = self.runs.get(variables["name"])
+            return {"model": {"id": "p", "name": variables["project"], "bucket": run and run.resume_status()}}
+        if name == "CreateRunFiles":
+            files = [{"name": file, "uploadUrl": f"{self.url}/upload"} for file in variables["files"]]
+            return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+        return {}
+
+    def stream(self, run_id: str, part: dict[str, Any]) -> None:
+        run = self.runs[run_id]
+        for file, chunk in (part.get("files") or {}).items():
+            lines = run.files.setdefault(file, {})
+            lines |= {chunk["offset"] + index: line for index, line in enumerate(chunk["content"])}
+        if part.get("complete"):
+            run.exit_code = part["exitcode"]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: WandbServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        if self.server.is_faulty and self.server.fault == "hang":
+            self.server.ending.wait()
+        status, reply = 500 if self.server.is_faulty else 200, {}
+        if status == 200 and self.path.endswith("/graphql"):
+            request = json.loads(body)
+            reply = {"data": self.server.graphql(request["query"], request.get("variables") or {})}
+        elif status == 200 and self.path.endswith("/file_stream"):
+            run_id = self.path.split("/")[-2]
+            if run_id in self.server.broken:
+                status = self.server.broken_status
+            else:
+                self.server.stream(run_id, json.loads(body))
+        content = json.dumps(reply).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content if self.command != "HEAD" else b"")
+
+    do_HEAD = do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def wandb_server(isolated_wandb: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A good server, configured for this process and its children, with a made-up key."""
+    # Ended before `isolated_wandb`, whose teardown waits for the uploads of unfinished runs.
+    with WandbServer() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        yield server
+        server.ending.set()
+        server.shutdown()

@@ -23,6 +23,7 @@ from initsuite.sinks.beside import wandb_sink
 from initsuite.sinks.handles import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
 from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
 from initsuite.sinks.tracking import Choice, Tracking, choose_mode, server_answers
+from initsuite.sinks.uploads import Uploads
 from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
@@ -54,10 +55,12 @@ class FakeRun:
         self.summary: dict[str, Any] = {}
         self.exit_code: int | None = None
         folder = Path(settings.root_dir) / "wandb" / f"{settings.mode}-run-{settings.run_id}"
+        settings.log_internal = str(folder / "debug-internal.log")
         self.dir = str(folder / "files")
         if "file" not in package.breaks:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"run-{settings.run_id}.wandb").write_text("records")
+            (folder / "debug-internal.log").write_text(package.log)
 
     def define_metric(self, name: str, **options: Any) -> None: ...
 
@@ -67,7 +70,9 @@ class FakeRun:
         self.history.append((step, data))
 
     def finish(self, exit_code: int) -> None:
+        self.package.finishing.append(self.id)
         self.package.fail_if("finish")
+        self.package.fail_if(f"finish {self.settings.mode}")
         self.exit_code = exit_code
         self.package.open -= 1
 
@@ -77,9 +82,17 @@ class FakeWandb:
 
     def __init__(self, *breaks: str, has_key: bool = False) -> None:
         self.breaks, self.has_key = set(breaks), has_key
+        self.meeting: threading.Barrier | None = None
         self.runs: list[FakeRun] = []
-        self.open = self.most_open = 0
+        self.open = self.most_open = self.num_replaced = 0
+        self.finishing: list[str] = []
+        self.log = "all is well\n"
         self.global_settings = SimpleNamespace(mode="online", base_url="http://127.0.0.1:9")
+
+    def lose_runs(self) -> None:
+        """The end of W&B's process."""
+        self.num_replaced += 1
+        self.open = 0
 
     def fail_if(self, what: str) -> None:
         if what in self.breaks:
@@ -97,6 +110,8 @@ class FakeWandb:
         return self.has_key
 
     def init(self, settings: SimpleNamespace, config: dict[str, Any]) -> FakeRun:
+        if settings.mode == "online" and self.meeting:
+            self.meeting.wait(timeout=10)
         self.fail_if("init")
         self.fail_if(f"init {settings.mode}")
         self.runs.append(FakeRun(self, settings, config))
@@ -112,6 +127,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeWandb]:
     def install(*breaks: str, has_key: bool = False) -> FakeWandb:
         package = FakeWandb(*breaks, has_key=has_key)
         monkeypatch.setitem(sys.modules, "wandb", package)  # type: ignore[arg-type]
+        monkeypatch.setattr("initsuite.sinks.runs.replace_service", lambda wandb: package.lose_runs())
         return package
 
     return install
@@ -142,6 +158,7 @@ def run_stack(sink: WandbSink, trials: list[TrialInfo], status: str = "done", ev
         ({"stages": ["scores"]}, "Expected one of: tune, score. Did you mean `score`"),
         ({"max_open_runs": 0}, "a whole number from 1"),
         ({"max_open_runs": True}, "a whole number from 1"),
+        ({"finish_timeout_s": 0}, "bad value `finish_timeout_s`=0. Expected a finite number above 0"),
         ({"probe_timeout_s": 0}, "a finite number above 0"),
         ({"probe_timeout_s": math.nan}, "a finite number above 0"),
         ({"dir": ""}, "Set results_dir=DIR"),
@@ -354,7 +371,8 @@ def test_a_broken_wandb_is_one_line_at_the_end(fake: Callable[..., FakeWandb], t
     lines = run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info(0), info(1)])
     (warning,) = [line for line in lines if "warning" in line]
     reason = f"RuntimeError: {what} broke" if what != "file" else "OSError: no run file at"
-    assert "2 runs incomplete; training and the results store are not affected" in warning
+    named = "digits/mlp-2x64/relu/sgd/he/he-s0, digits/mlp-2x64/relu/sgd/he/he-s1"
+    assert f"2 runs incomplete ({named}); training and the results store are not affected" in warning
     assert reason in warning
     assert "second line" not in warning
 
@@ -381,6 +399,73 @@ def test_a_server_that_dies_sends_the_rest_offline(fake: Callable[..., FakeWandb
     assert [run.offline for run in package.runs] == [True] * 3
     assert lines[0].startswith("W&B: 3 runs written offline (the server stopped answering: RuntimeError: init online")
     assert not [line for line in lines if "warning" in line]
+
+
+def test_runs_that_meet_a_dead_server_together_all_go_offline(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    """The first of them finds the server gone; the others, still in their attempt, find it too."""
+    package = fake("init online", has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=4))
+        package.meeting = threading.Barrier(4)
+        sink.stack_started("stack", [info(seed) for seed in range(4)])
+    assert package.num_replaced == 1
+    sink.stack_finished("stack", [{"status": "done"}] * 4)
+    lines = sink.close()
+    assert lines[0].startswith("W&B: 4 runs written offline")
+    assert not [line for line in lines if "warning" in line]
+
+
+def test_one_run_waits_for_a_dead_server_and_all_are_written_offline(
+    fake: Callable[..., FakeWandb], tmp_path: Path
+) -> None:
+    package = fake("finish online", has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        sink = WandbSink(Tracking(dir=str(tmp_path)))
+        for seed in range(3):
+            sink.stack_started(str(seed), [info(seed)])
+    for seed in range(3):
+        sink.evaluated(str(seed), evaluation(20, 1))
+    for seed in range(3):
+        sink.stack_finished(str(seed), [{"status": "done"}])
+    assert package.finishing == [info(seed).trial.trial_id for seed in (0, 0, 1, 2)], "the others do not wait"
+    assert package.num_replaced == 1
+    offline = [run for run in package.runs if run.offline]
+    assert [(run.id, run.exit_code) for run in offline] == [(info(seed).trial.trial_id, 0) for seed in range(3)]
+    assert all([step for step, _ in run.history] == [20] for run in offline), "whole, not from the failure on"
+    assert Uploads(tmp_path).ids() == set()
+    lines = sink.close()
+    assert lines[0].startswith("W&B: 3 runs written offline (the server stopped answering: RuntimeError: finish online")
+    assert not [line for line in lines if "warning" in line]
+
+
+def test_a_refused_run_is_not_remembered_as_uploaded(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    """W&B's `finish` ends well although the server has nothing; an upload later must not take it for done."""
+    package = fake(has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        sink = WandbSink(Tracking(dir=str(tmp_path)))
+        package.log = '{"msg":"filestream: fatal error: failed to upload: 404 Not Found: {}"}\n'
+        sink.stack_started("stack", [info(0)])
+        package.log = "all is well\n"
+        sink.stack_started("other", [info(1)])
+        sink.stack_finished("stack", [{"status": "done"}])
+        sink.stack_finished("other", [{"status": "done"}])
+    assert Uploads(tmp_path).ids() == {info(1).trial.trial_id}
+    lines = sink.close()
+    assert "1 run incomplete" in lines[-1]
+    assert "404 Not Found" in lines[-1]
+
+
+def test_late_runs_stay_within_the_cap_online(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
+    package = fake(has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=4))
+        sink.stack_started("live", [info(seed) for seed in range(3)])
+        sink.stack_started("late", [info(seed) for seed in range(3, 20)])
+        assert package.open == 4
+        sink.stack_finished("late", [{"status": "done"}] * 17)
+        assert package.most_open <= 4
+        sink.stack_finished("live", [{"status": "done"}] * 3)
+    assert sink.close() == ["W&B: 20 runs at https://wandb.example/initsuite"]
 
 
 def test_online_ends_with_the_address(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
@@ -418,7 +503,7 @@ def test_the_runs_of_an_abandoned_stack_go_on_with_its_halves(fake: Callable[...
 def test_several_stacks_share_the_cap_and_keep_their_own_values(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     package = fake()
     written = []
-    sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=3), on_written=lambda: written.append(1))
+    sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=3), on_written=written.append)
     sink.stack_started("a", [info(0), info(1)])
     sink.stack_started("b", [info(2), info(3)])
     assert package.open == 3
@@ -429,7 +514,7 @@ def test_several_stacks_share_the_cap_and_keep_their_own_values(fake: Callable[.
     steps = {run.config["seed"]: [step for step, _ in run.history] for run in package.runs}
     assert steps == {0: [40], 1: [40], 2: [20], 3: [20]}
     assert package.most_open <= 3
-    assert len(written) == 4
+    assert written == [info(seed).trial.trial_id for seed in (2, 3, 0, 1)]
 
 
 def test_the_paths_in_the_commands_are_quoted(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 The parent hands messages to a thread, which feeds a pipe; the child (`python -m initsuite.sinks.writer`) does the work
 of `WandbSink` at a lower priority and answers with how many runs it has written and, in the end, with lines for the
-user. It has a session of its own: Ctrl-C reaches the parent alone, and ending the session ends W&B's service with it.
+user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service ends within seconds after the
+child, however that ends: it looks whether the child is there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -21,12 +21,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from initsuite.errors import ConfigError
+from initsuite.sinks.labels import run_label
 from initsuite.sinks.tracking import Tracking, needs_wandb
-from initsuite.sinks.wandb import upload_line
+from initsuite.sinks.wandb import incomplete, upload_line
 from initsuite.spec import Evaluation, TrialInfo
 
 START_TIMEOUT_S = 30.0
 """What the import of W&B may take where an answer is awaited before training, seconds."""
+
+END_S = 6.0
+"""What the child may take to end after its last word, seconds: a little more than it allows itself."""
+
+Answer = tuple[str, Any] | None
+"""A word and its content; None is the end of the child."""
 
 
 class WandbProcess:
@@ -38,11 +45,14 @@ class WandbProcess:
 
     def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
+        self._directory = Path(tracking.dir).expanduser().absolute()
         self._messages: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
-        directory = Path(tracking.dir).expanduser().absolute() / "wandb"
-        directory.mkdir(parents=True, exist_ok=True)
-        with open(directory / "writer.log", "ab") as log:
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._infos: dict[str, list[TrialInfo]] = {}
+        self._awaited: dict[str, str] = {}
+        """Label by trial_id of the runs that have all they need, until the child says that they are written."""
+        self._is_listening = True
+        with _log(self._directory / "wandb") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "initsuite.sinks.writer"],
                 stdin=subprocess.PIPE,
@@ -57,22 +67,27 @@ class WandbProcess:
             self._await_start()
 
     def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
+        self._infos[stack_id] = list(trials)
         self._send("stack_started", stack_id, list(trials))
 
     def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
         self._send("evaluated", stack_id, evaluation)
 
     def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        for info in self._infos.pop(stack_id, []):
+            if info.trial.stage in self._tracking.stages:
+                self._awaited[info.trial.trial_id] = run_label(info)
         self._send("stack_finished", stack_id, list(rows))
 
     def stack_abandoned(self, stack_id: str) -> None:
+        self._infos.pop(stack_id, None)
         self._send("stack_abandoned", stack_id)
 
     def close(self) -> list[str]:
         """Wait until every run is written, but not longer than `finish_timeout_s` without one."""
         self._send("close")
         limit_s = self._tracking.finish_timeout_s
-        written, deadline = 0, time.monotonic() + limit_s
+        deadline = time.monotonic() + limit_s
         while True:
             try:
                 answer = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -82,20 +97,26 @@ class WandbProcess:
                 return self._give_up(f"its process ended with exit code {self._child.wait()}")
             word, content = answer
             if word == "lines":
-                self._end()
+                self._end(END_S)
                 return content
+            if word == "refused":
+                return self._give_up(content)
             if word == "written":
-                written, deadline = written + 1, time.monotonic() + limit_s
+                self._awaited.pop(content, None)
+                deadline = time.monotonic() + limit_s
 
     def _await_start(self) -> None:
         with contextlib.suppress(queue.Empty):
             answer = self._answers.get(timeout=START_TIMEOUT_S)
-            if answer is not None and answer[0] == "refused":
+            if answer is None:
+                self._answers.put(None)  # for `close`
+            elif answer[0] == "refused":
                 self._end()
                 raise ConfigError(answer[1])
 
     def _send(self, word: str, *content: Any) -> None:
-        self._messages.put((word, content))
+        if self._is_listening:
+            self._messages.put((word, content))
 
     def _feed(self, pipe: IO[bytes]) -> None:
         with contextlib.suppress(OSError):  # a child that has ended; `close` tells
@@ -103,6 +124,7 @@ class WandbProcess:
                 pickle.dump(message, pipe)
                 pipe.flush()
             pipe.close()
+        self._is_listening = False
 
     def _listen(self, pipe: IO[bytes]) -> None:
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
@@ -112,16 +134,28 @@ class WandbProcess:
 
     def _give_up(self, why: str) -> list[str]:
         self._end()
+        what = incomplete(list(self._awaited.values())) if self._awaited else "it ended early, with no run incomplete"
         return [
-            f"W&B warning: runs are incomplete, for {why}; training and the results store are not affected.",
-            upload_line(Path(self._tracking.dir)),
+            f"W&B warning: {what}; training and the results store are not affected. Reason: {why}",
+            upload_line(self._directory),
         ]
 
-    def _end(self) -> None:
+    def _end(self, patience_s: float = 0.0) -> None:
+        """Let the child end by itself for so long, then make it."""
         self._messages.put(None)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(patience_s)
+        self._child.kill()
         self._child.wait()
+
+
+def _log(directory: Path) -> IO[bytes]:
+    """Where the child's complaints go; nowhere if the folder cannot be written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return open(directory / "writer.log", "ab")
+    except OSError:
+        return open(os.devnull, "wb")
 
 
 def wandb_sink(tracking: Tracking) -> WandbProcess | None:

@@ -33,6 +33,11 @@ def run_group(info: TrialInfo) -> str:
     return "/".join(info.axes[axis] for axis in GROUP_AXES)
 
 
+def run_label(info: TrialInfo) -> str:
+    """`digits/mlp-2x64/relu/sgd/he/he-s2`: a run among all runs, in words."""
+    return f"{run_group(info)}/{run_name(info)}"
+
+
 def run_config(info: TrialInfo) -> dict[str, Any]:
     """The flat axes that W&B filters and groups by, beside the full tree under `config`."""
     trial = info.trial

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
+from initsuite.sinks.service import replace_service, within
 from initsuite.sinks.tracking import Choice, Tracking
 from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Evaluation, Stage, Status, TrialInfo
@@ -43,18 +44,22 @@ class Track:
 
 
 class Runs:
-    """Writes runs to where a choice says; an online server that stops answering turns the choice to offline.
+    """Writes runs to where a choice says.
+
+    An online server that stops answering turns the choice to offline; `recover` makes it possible to write there.
 
     Attributes:
         choice: where the next run goes.
         written: online or offline, for each run that was finished.
         url: of the project, once an online run was finished.
+        is_server_gone: an online server has stopped answering, and W&B's process still waits for it.
     """
 
     def __init__(self, tracking: Tracking, directory: Path, wandb: Any, choice: Choice) -> None:
         self.tracking, self.directory, self.choice = tracking, directory, choice
         self.written: list[str] = []
         self.url = ""
+        self.is_server_gone = False
         self._wandb = wandb
         self._uploads = Uploads(directory)
 
@@ -62,15 +67,18 @@ class Runs:
         """Start the run of a trial.
 
         Raises:
-            Exception: whatever W&B raises where it cannot write offline either.
+            ConnectionError: the server has gone, and `recover` was not called yet.
+            Exception: whatever W&B raises.
         """
+        if self.is_server_gone:
+            raise ConnectionError(self.choice.why)
+        choice = self.choice  # of this attempt: runs that are opened beside it may find the server gone first
         try:
-            track.run = self._init(track.info)
+            track.run = self._init(track.info, choice)
         except Exception as error:
-            if self.choice.mode != "online":
-                raise
-            self._go_offline(error)
-            track.run = self._init(track.info)
+            if choice.mode == "online":
+                self._go_offline(error)
+            raise
         # Where the run must be, not where it says it is: W&B turns to a temporary folder when it cannot write here.
         track.file = self.directory / "wandb" / Path(track.run.dir).parent.name / f"run-{track.run.id}.wandb"
         track.run.define_metric("step", hidden=True)
@@ -88,8 +96,7 @@ class Runs:
         """The summary of a stored row, and the end of the run.
 
         Raises:
-            OSError: the file of the run is not there.
-            Exception: whatever W&B raises.
+            Exception: as `finish`.
         """
         is_online = not track.run.offline
         track.run.summary.update(run_summary(row))
@@ -98,27 +105,54 @@ class Runs:
             self._uploads.add(track.trial_id, is_failed=row["status"] == Status.FAILED)
 
     def finish(self, track: Track, exit_code: int) -> None:
-        """End a run. Raises as `complete`."""
+        """End a run.
+
+        Raises:
+            TimeoutError: the server did not take it in time.
+            ConnectionError: the server refused some of it, or has stopped answering before.
+            OSError: the file of the run is not there.
+            Exception: whatever W&B raises.
+        """
         run, track.run = track.run, None
         if not run.offline:
             self.url = run.project_url or self.url
-        try:
+            if self.is_server_gone:  # one run has waited for it in vain: no other does
+                raise ConnectionError(self.choice.why)
+            self._finish_online(run, exit_code)
+        else:
             run.finish(exit_code=exit_code)
-        except Exception as error:
-            if not run.offline and self.choice.mode == "online":
-                self._go_offline(error)
-            raise
         if track.file is None or not track.file.is_file() or track.file.stat().st_size == 0:
             raise OSError(f"no run file at {track.file}")
         self.written.append("offline" if run.offline else "online")
 
-    def _go_offline(self, error: Exception) -> None:
-        self.choice = Choice("offline", f"the server stopped answering: {first_line(error)}")
+    def recover(self) -> None:
+        """Be ready to write offline after a server has gone. Online runs that are still open are lost."""
+        replace_service(self._wandb)
+        self.is_server_gone = False
 
-    def _init(self, info: TrialInfo) -> Any:
+    def _finish_online(self, run: Any, exit_code: int) -> None:
+        try:
+            within(self._patience_s, lambda: run.finish(exit_code=exit_code))
+        except Exception as error:
+            self._go_offline(error)
+            raise
+        problem = refusal(Path(run.settings.log_internal))
+        if problem:
+            raise ConnectionError(problem)
+
+    @property
+    def _patience_s(self) -> float:
+        return PATIENCE * self.tracking.finish_timeout_s
+
+    def _go_offline(self, error: Exception) -> None:
+        self.is_server_gone = True
+        if self.choice.mode == "online":
+            self.choice = Choice("offline", f"the server stopped answering: {first_line(error)}")
+
+    def _init(self, info: TrialInfo, choice: Choice) -> Any:
         # A fresh Settings each time: W&B writes into the one it is given, and the next run would inherit the name.
         settings = self._wandb.Settings(
-            mode=self.choice.mode,
+            mode=choice.mode,
             root_dir=str(self.directory),
             use_dot_wandb=False,
             project=self.tracking.project,
@@ -129,9 +163,7 @@ class Runs:
             run_job_type="tune" if info.trial.stage == Stage.TUNE else "train",
             run_tags=tuple(tag[:64] for tag in info.tags if tag),
             reinit="create_new",
-            init_timeout=PATIENCE * self.tracking.finish_timeout_s,
-            finish_timeout=PATIENCE * self.tracking.finish_timeout_s,
-            finish_timeout_raises=True,
+            init_timeout=self._patience_s,
             # The stop button of one run must not interrupt the whole sweep, which is W&B's default.
             stop_fn=lambda: None,
             silent=True,
@@ -152,3 +184,16 @@ class Runs:
 def first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def refusal(log: Path) -> str:
+    """Why the server refused a part of a run, "" where it took everything.
+
+    W&B gives up a stream that is answered with 403 or 404, yet `finish` ends well. (wandb 0.31; a test against a
+    refusing server tells when the words of its log change.)
+
+    Args:
+        log: W&B's `debug-internal.log` of the run.
+    """
+    lines = [line for line in log.read_text(errors="replace").splitlines() if "filestream: fatal error" in line]
+    return lines[0].split("fatal error: ", 1)[1].rstrip('"}') if lines else ""

@@ -17,6 +17,7 @@ from initsuite.errors import ConfigError
 from initsuite.sinks.handles import affordable_runs
 from initsuite.sinks.labels import run_summary
 from initsuite.sinks.runs import Runs, Track, first_line
+from initsuite.sinks.service import replace_service
 from initsuite.sinks.stored import StoredTrial
 from initsuite.sinks.tracking import Choice, Tracking, choose_mode
 from initsuite.sinks.uploads import Uploads
@@ -25,7 +26,7 @@ MAX_IN_A_ROW = 3
 """So many runs that fail one after the other are the server's fault: the rest would only wait for it as long."""
 
 GRACE_S = 15.0
-"""Beyond the limit of a run: W&B keeps that limit, then waits 5 s for messages (wandb 0.31), and may hang itself."""
+"""Beyond the limit of a run, which holds for its start and for its end: for what lies between, if W&B itself hangs."""
 
 OWN_SUMMARY = "result/"
 """Keys of a summary that this suite sets start with it."""
@@ -53,9 +54,11 @@ class Uploader(Runs):
         self.max_open_runs = min(tracking.max_open_runs, affordable_runs())
         choice = _online(tracking, wandb)
         # `allow`: W&B asks the server what it has of the run, and goes on behind it.
-        resuming = SimpleNamespace(init=wandb.init, Settings=functools.partial(wandb.Settings, resume="allow"))
+        settings = functools.partial(wandb.Settings, resume="allow")
+        resuming = SimpleNamespace(init=wandb.init, teardown=wandb.teardown, Settings=settings)
         super().__init__(tracking, Path(tempfile.mkdtemp(prefix="initsuite-sync-")), resuming, choice)
         self._uploads = Uploads(tracking.dir)
+        self._has_failed = False
 
     def upload_all(self, trials: Sequence[StoredTrial]) -> Iterator[tuple[str, str]]:
         """Upload trials, several at a time, for each waits for the network.
@@ -108,13 +111,16 @@ class Uploader(Runs):
                     self.finish(track, exit_code=1)
 
     def close(self) -> None:
-        """Remove W&B's own files."""
+        """Remove W&B's own files, and its process where that still waits for a server."""
+        if self._has_failed:
+            replace_service(self._wandb)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _problem(self, stored: StoredTrial) -> str:
         try:
             self.upload(stored)
         except Exception as error:
+            self._has_failed = True
             return first_line(error)
         return ""
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from initsuite.errors import ConfigError
 from initsuite.sinks.handles import affordable_runs
+from initsuite.sinks.labels import run_label
 from initsuite.sinks.runs import Runs, Track, first_line
 from initsuite.sinks.tracking import Choice, Tracking, choose_mode
 from initsuite.spec import Evaluation, TrialInfo
@@ -24,6 +25,9 @@ from initsuite.spec import Evaluation, TrialInfo
 ONLINE_WORKERS = 64
 """Runs started or finished at once where each waits for the network: a last upload waits for its turn in the transmit
 interval, so that fewer workers than runs multiply the wait. Offline a second worker gains nothing."""
+
+NUM_NAMED = 2
+"""Incomplete runs that are named."""
 
 
 @dataclass
@@ -39,19 +43,21 @@ class WandbSink:
 
     Args:
         tracking: what is shown and where it goes.
-        on_written: called after each run that is finished.
+        on_written: called with the trial_id of each run that is complete.
 
     Raises:
         ConfigError: `tracking.mode=online` without an API key, or an unknown `WANDB_MODE`.
     """
 
-    def __init__(self, tracking: Tracking, on_written: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tracking: Tracking, on_written: Callable[[str], object] = lambda trial_id: None) -> None:
         self._tracking, self._on_written = tracking, on_written
         self._directory = Path(tracking.dir).expanduser().absolute()
         self._stacks: dict[str, _Stack] = {}
         self._parked: dict[str, Track] = {}
         """By trial_id, open runs of abandoned stacks, for the narrower stack that tries the trial again."""
         self._problems: dict[str, str] = {}
+        self._labels: dict[str, str] = {}
+        """By trial_id."""
         self._runs, self._cap = Runs(tracking, self._directory, None, Choice("disabled")), 0
         try:
             import wandb
@@ -76,10 +82,11 @@ class WandbSink:
             return
         tracked = [(place, info) for place, info in enumerate(trials) if info.trial.stage in self._tracking.stages]
         tracks = [self._track(place, info) for place, info in tracked]
-        num_open = sum(track.is_open for track in self._all_tracks())
+        self._labels |= {info.trial.trial_id: run_label(info) for _, info in tracked}
         self._stacks[stack_id] = _Stack(tracks)
         fresh = [track for track in tracks if not track.is_open]
-        self._each(self._open_live, fresh[: max(0, self._cap - num_open)])
+        self._each(self._open_live, fresh[: max(0, self._cap - self._num_open())])
+        self._recover()
 
     def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
         """Log one evaluation to the open runs, and keep it for those that are written later."""
@@ -93,10 +100,21 @@ class WandbSink:
 
     def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the runs that were not open, set every summary and finish every run."""
-        stack = self._stacks.pop(stack_id, None)
-        if stack is not None:
-            self._each(lambda track: self._complete(track, stack.evaluations, rows[track.place]), stack.tracks)
-            self._end([track for track in stack.tracks if track.is_open])
+        stack = self._stacks.get(stack_id)
+        if stack is None:
+            return
+
+        def complete(track: Track) -> None:
+            self._complete(track, stack.evaluations, rows[track.place])
+
+        late = [track for track in stack.tracks if not track.is_open]
+        self._each(complete, [track for track in stack.tracks if track.is_open])
+        self._each(complete, late, at_once=max(1, self._cap - self._num_open()))
+        if self._recover():
+            again = [track for track in stack.tracks if self._problems.pop(track.trial_id, None)]
+            self._each(complete, again)
+        del self._stacks[stack_id]
+        self._end([track for track in stack.tracks if track.is_open])
 
     def stack_abandoned(self, stack_id: str) -> None:
         """Keep its runs open: its trials are tried again, or the launch ends."""
@@ -107,6 +125,7 @@ class WandbSink:
     def close(self) -> list[str]:
         """Finish what is open (as failed); return how to browse and upload the runs, and what went wrong."""
         self._end([track for track in self._all_tracks() if track.is_open])
+        self._recover()
         self._stacks, self._parked = {}, {}
         return self._lines()
 
@@ -118,11 +137,23 @@ class WandbSink:
     def _all_tracks(self) -> list[Track]:
         return [*self._parked.values(), *(track for stack in self._stacks.values() for track in stack.tracks)]
 
+    def _num_open(self) -> int:
+        return sum(track.is_open for track in self._all_tracks())
+
     def _open_live(self, track: Track) -> None:
         try:
             self._runs.open(track)
         except Exception:  # tried once more when the stack ends; what is reported is that attempt
             track.run = None
+
+    def _recover(self) -> bool:
+        """If the server has gone: forget its open runs, which are then written offline as their stacks end."""
+        if not self._runs.is_server_gone:
+            return False
+        for track in self._all_tracks():
+            track.run = None
+        self._runs.recover()
+        return True
 
     def _complete(self, track: Track, evaluations: Sequence[Evaluation], row: Mapping[str, Any]) -> None:
         if not track.is_open:
@@ -130,16 +161,16 @@ class WandbSink:
             for evaluation in evaluations:
                 self._runs.log(track, evaluation)
         self._runs.complete(track, row)
-        self._on_written()
+        self._on_written(track.trial_id)
 
     def _end(self, tracks: Iterable[Track]) -> None:
         """Finish as failed the runs whose stack never finished, or that broke."""
         self._each(lambda track: self._runs.finish(track, exit_code=1), tracks)
 
-    def _each(self, action: Callable[[Track], None], tracks: Iterable[Track]) -> None:
+    def _each(self, action: Callable[[Track], None], tracks: Iterable[Track], at_once: int = ONLINE_WORKERS) -> None:
         tracks = list(tracks)
         if self.mode == "online" and len(tracks) > 1:
-            with ThreadPoolExecutor(min(ONLINE_WORKERS, self._cap)) as pool:
+            with ThreadPoolExecutor(min(ONLINE_WORKERS, self._cap, at_once)) as pool:
                 list(pool.map(lambda track: self._guarded(action, track), tracks))
         else:
             for track in tracks:
@@ -167,10 +198,22 @@ class WandbSink:
         if offline or self._problems.keys() - {"start"}:
             lines.append(upload_line(self._directory))
         if self._problems:
-            what = "it could not start" if "start" in self._problems else f"{in_runs(len(self._problems))} incomplete"
+            labels = [self._labels[trial_id] for trial_id in self._problems if trial_id != "start"]
+            what = "it could not start" if "start" in self._problems else incomplete(labels)
             reason = next(iter(self._problems.values()))
             lines.append(f"W&B warning: {what}; training and the results store are not affected. First: {reason}")
         return lines
+
+
+def incomplete(labels: Sequence[str]) -> str:
+    """Which runs are incomplete, in a line.
+
+    Example:
+        >>> incomplete([f"digits/mlp-2x64/relu/sgd/he/he-s{seed}" for seed in range(5)])
+        '5 runs incomplete (digits/mlp-2x64/relu/sgd/he/he-s0, digits/mlp-2x64/relu/sgd/he/he-s1 and 3 more)'
+    """
+    more = f" and {len(labels) - NUM_NAMED} more" if len(labels) > NUM_NAMED else ""
+    return f"{in_runs(len(labels))} incomplete ({', '.join(labels[:NUM_NAMED])}{more})"
 
 
 def upload_line(results_dir: Path) -> str:

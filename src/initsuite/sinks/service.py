@@ -1,0 +1,104 @@
+"""W&B's own process, `wandb-core`, which does the work behind `import wandb`: how urgent it is, and how to replace it.
+
+It is found through `/proc`; where there is none, it keeps its priority and is not replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+NAME = "wandb-core"
+
+NICENESS = 10
+"""Training comes first; runs are written in the time it leaves."""
+
+AUTOGROUP_TRIES = 3
+AUTOGROUP_PAUSE_S = 0.15
+"""Linux lets only one user in 0.1 s change the niceness of an autogroup."""
+
+TEARDOWN_S = 5.0
+"""W&B takes milliseconds to notice that its process has gone."""
+
+
+def services() -> list[int]:
+    """W&B's processes among the children of this one."""
+    pids: list[str] = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that ends in this moment
+            pids += path.read_text().split()
+    return [int(pid) for pid in pids if _is_service(pid)]
+
+
+def yield_to_others(pid: int) -> None:
+    """Lower the priority of a process that leads a session.
+
+    Where Linux shares the cores between sessions (autogroup), the niceness of a process counts among those of its own
+    session only: a session of nice processes takes half of the cores from the training. Each session has a niceness.
+    """
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
+            return
+        except BlockingIOError:
+            time.sleep(AUTOGROUP_PAUSE_S)
+        except OSError:  # no such thing here
+            return
+
+
+def replace_service(wandb: Any) -> None:
+    """Kill W&B's process, so that the next run starts another.
+
+    One that waits for a dead server refuses the ids of its runs ("run ID ... is in use"), and is seconds late with
+    everything else. Runs that are open in it are lost.
+    """
+    pids = services()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    if pids:
+        with contextlib.suppress(BaseException):  # it reports the end of its process, as SystemExit among others
+            within(TEARDOWN_S, wandb.teardown)
+
+
+def within(limit_s: float, action: Callable[[], object]) -> None:
+    """Do something, but wait for it no longer than this; a thread that is left behind is a daemon.
+
+    Raises:
+        TimeoutError: it is not done.
+        BaseException: what it raises.
+
+    Example:
+        >>> within(0.01, lambda: time.sleep(1))
+        Traceback (most recent call last):
+        TimeoutError: not done within 0.01 s
+    """
+    outcome: Future[object] = Future()
+
+    def act() -> None:
+        try:
+            outcome.set_result(action())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=act, name="wandb-limit", daemon=True).start()
+    try:
+        outcome.result(limit_s)
+    except TimeoutError as error:
+        if outcome.done():  # the action's own
+            raise
+        raise TimeoutError(f"not done within {limit_s:g} s") from error
+
+
+def _is_service(pid: str) -> bool:
+    try:
+        return NAME in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return False

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "stages": {"config", "engine", "planning", "spec", "tuning"},
     "recording": {"config", "engine", "executor", "progress", "provenance", "spec", "store"},
     "runner": {"claims", "engine", "executor", "planning", "pool", "recording", "spec", "store"},
-    "dry_run": {"config", "engine", "planning", "spec", "stages", "store"},
+    "dry_run": {"config", "engine", "planning", "plans", "spec", "stages", "store"},
     "app": {
         *("config", "store", "sinks", "progress", "spec", "errors"),
         *("claims", "plans", "executor", "pool", "planning", "stages", "recording", "runner", "dry_run", "sweep"),

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from initsuite.config import Job, Settings
 from initsuite.engine.planner import bytes_a_trial
-from initsuite.planning import Group, Planner, groups_of
+from initsuite.planning import Group, Planner, groups_of, in_words
+from initsuite.plans import Stack
 from initsuite.spec import Stage, Status
 from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.store import TRIALS, load_results
@@ -51,12 +52,13 @@ def plan_table(
         Stage.TUNE: list(tuning_pairs(jobs, grids_of(jobs, tuned))),
         Stage.SCORE: [pair for job in jobs for pair in scoring_pairs(job, tuned)],
     }
+    known = planner.plans.read()
     begin = time.monotonic()
     rows = []
     for stage, pairs in stages.items():
         for group in groups_of({trial.trial_id: (cell, trial) for cell, trial in pairs}.values()):
             in_time = time.monotonic() - begin < MEASURING_S
-            rows.append({"stage": str(stage), **_row(group, done, planner, is_timed=in_time)})
+            rows.append({"stage": str(stage), **_row(group, done, planner, known, in_time)})
     _estimate(rows)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
     return pd.DataFrame(rows, columns=[*COLUMNS, "work"]).drop(columns="work")
@@ -88,7 +90,9 @@ def _stored(settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(columns=TRIALS.names)
 
 
-def _row(group: Group, done: set[str], planner: Planner, is_timed: bool) -> dict[str, Any]:
+def _row(
+    group: Group, done: set[str], planner: Planner, known: tuple[list[Stack], dict[str, Any]], is_timed: bool
+) -> dict[str, Any]:
     missing = tuple(pair for pair in group.pairs if pair[1].trial_id not in done)
     row = {
         **{axis: group.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer")},
@@ -105,18 +109,19 @@ def _row(group: Group, done: set[str], planner: Planner, is_timed: bool) -> dict
     error = planner.broken([group]).get(group.key)
     if error:
         return {**row, "illegal": error.strip().splitlines()[-1]}
-    choice = planner.choose(Group(missing), is_timed=is_timed)
-    at_once = min(choice.workers, choice.num_stacks)
+    draft = planner.draft(Group(missing), *known, is_timed=is_timed)
+    stacks = [*draft.kept, *draft.new]
+    width, workers = (max(sizes) for sizes in zip(*((len(s.trial_ids), s.workers) for s in stacks), strict=True))
     memory = bytes_a_trial(group.cell.workload)
     return {
         **row,
-        "stacks": choice.num_stacks,
-        "width": choice.width,
-        "workers": choice.workers,
-        "threads": choice.threads,
-        "expected_s": choice.seconds,
-        "memory_mb": memory * choice.width * at_once / 1e6,
-        "why": choice.why,
+        "stacks": len(stacks),
+        "width": width,
+        "workers": workers,
+        "threads": max(stack.threads for stack in stacks),
+        "expected_s": draft.seconds,
+        "memory_mb": memory * width * min(workers, len(stacks)) / 1e6,
+        "why": "; ".join(in_words(draft)),
         "work": memory * len(missing) * group.num_steps,
     }
 

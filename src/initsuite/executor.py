@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from initsuite.engine.loop import rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
 from initsuite.plans import Stack
-from initsuite.provenance import provenance
+from initsuite.provenance import code_state
 from initsuite.spec import PROTOCOL_VERSION, Curve, Initialization, Stage, Status, Trial, TrialResult
 
 Emit = Callable[[str, str, Any], None]
@@ -27,14 +27,19 @@ abandoned with None, note with a line for the user."""
 
 @dataclass(frozen=True)
 class Task:
-    """A stack with its trials, ready to be trained."""
+    """A stack with its trials, ready to be trained.
+
+    Attributes:
+        claim: the name under which the launch has claimed it, or the whole that it is a part of.
+    """
 
     stack: Stack
     trials: tuple[Trial, ...]
+    claim: str = ""
 
     def part(self, trials: Sequence[Trial]) -> Task:
         ids = tuple(trial.trial_id for trial in trials)
-        return Task(Stack(ids, self.stack.threads, self.stack.workers, self.stack.device), tuple(trials))
+        return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.claim)
 
 
 class Executor:
@@ -145,12 +150,11 @@ class Executor:
     def _checkpoint(self, stack: Stack) -> Checkpoint | None:
         if self.checkpoints is None or self.every_s == math.inf:
             return None
-        code = provenance()
         identity = {
             "stack_id": stack.stack_id,
             "protocol_version": str(PROTOCOL_VERSION),
-            "torch_version": code["torch_version"],
-            "commit": code["commit"],
+            "torch_version": torch.__version__,
+            "code": code_state(),
         }
         return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.every_s, identity)
 

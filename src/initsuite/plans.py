@@ -49,7 +49,7 @@ class Plans:
 
         Args:
             stacks: all of it.
-            speeds: by workload, what was measured (`engine.planner.Speed`, as plain values).
+            speeds: by workload and machine, what was measured (`speeds.Measured`, as plain values).
 
         Raises:
             StoreError: it cannot be written.
@@ -74,11 +74,21 @@ class Plans:
         return list(stacks), speeds
 
 
-def still_valid(stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None) -> list[Stack]:
-    """Stored stacks that can be trained as they were planned: all of their trials are missing, and each only once."""
+def still_valid(
+    stacks: Iterable[Stack],
+    missing: Iterable[str],
+    device: str,
+    max_stack: int | None = None,
+    workers: int | None = None,
+) -> list[Stack]:
+    """Stored stacks that can be trained as they were planned.
+
+    All of their trials are missing, each in one stack only, and what the user pins (`max_stack`, `workers`) holds.
+    """
     left, valid = set(missing), []
     for stack in stacks:
-        fits = stack.device == device and (max_stack is None or len(stack.trial_ids) <= max_stack)
+        fits = max_stack is None or len(stack.trial_ids) <= max_stack
+        fits = fits and stack.device == device and workers in (None, stack.workers)
         if fits and left.issuperset(stack.trial_ids):
             left -= set(stack.trial_ids)
             valid.append(stack)

@@ -60,8 +60,8 @@ class Pools:
                 self._pools[num_workers] = Workers(
                     executor.cells, devices[:num_workers], executor.checkpoints, executor.every_s
                 )
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                self.say(f"Training in one process: a cell cannot be sent to another ({error}).")
+            except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
+                self.say(f"Training in one process: no other can do it ({str(error).strip().splitlines()[-1]}).")
                 self._pools[num_workers] = self.here
         return self._pools[num_workers]
 
@@ -91,6 +91,7 @@ class Workers:
         checkpoint_every_s: least seconds between two of a stack.
 
     Raises:
+        ChildProcessError: a worker that cannot start, or cannot load a cell.
         Exception: a cell that cannot be pickled, a class defined inside a function for example.
     """
 
@@ -101,8 +102,12 @@ class Workers:
         self.cells = pickle.dumps(dict(cells))
         self.options = (checkpoints, checkpoint_every_s)
         self.workers = [_Worker(device, *self.options) for device in devices]
-        for worker in self.workers:  # after all of them have started: a pipe is full until its reader is there
-            worker.connection.send_bytes(self.cells)
+        try:
+            for worker in self.workers:  # after all of them have started: a pipe is full until its reader is there
+                worker.load(self.cells)
+        except BaseException:
+            self.end()
+            raise
 
     def end(self) -> None:
         """End the processes, wherever they are."""
@@ -115,9 +120,12 @@ class Workers:
         Raises:
             ChildProcessError: a worker could not, for lack of memory for example.
         """
-        for worker in self.workers:
-            worker.connection.send(("step_s", (cell.cell_id, width, num_steps, threads)))
+        for index in range(len(self.workers)):
+            self._send(self.workers[index], ("step_s", (cell.cell_id, width, num_steps, threads)))
         answers = [worker.receive() for worker in self.workers]
+        for worker, answer in zip(list(self.workers), answers, strict=True):
+            if answer is None:
+                self._replace(worker)
         seconds = [answer[2] for answer in answers if answer is not None and answer[0] == "step_s"]
         if len(seconds) < len(self.workers):
             raise ChildProcessError(f"pool: {len(self.workers) - len(seconds)} workers broke while being timed")
@@ -129,9 +137,8 @@ class Workers:
         busy: dict[Any, _Assignment] = {}
         while True:
             while idle and (task := again.pop(0) if again else next(tasks, None)):
-                worker = idle.pop(0)
+                worker = self._send(idle.pop(0), ("run", task))
                 busy[worker.connection] = _Assignment(worker, task)
-                worker.connection.send(("run", task))
             if not busy:
                 return
             for connection in wait(list(busy)):
@@ -142,17 +149,29 @@ class Workers:
                     emit(*message)
                     continue
                 del busy[connection]
-                if message is None:
-                    again += _rest_of(assignment, emit)
-                    idle.append(self._replace(assignment.worker))
-                else:
+                if message is not None:
                     idle.append(assignment.worker)
                     done(assignment.task)
+                    continue
+                rest = _rest_of(assignment, emit)
+                again += rest
+                if not rest:
+                    done(assignment.task)
+                idle.append(self._replace(assignment.worker))
+
+    def _send(self, worker: _Worker, message: tuple[str, Any]) -> _Worker:
+        """Send to a worker, or to its successor if it has ended; the one that got it."""
+        try:
+            worker.connection.send(message)
+        except OSError:
+            worker = self._replace(worker)
+            worker.connection.send(message)
+        return worker
 
     def _replace(self, worker: _Worker) -> _Worker:
         worker.end()
         new = _Worker(worker.device, *self.options)
-        new.connection.send_bytes(self.cells)
+        new.load(self.cells)
         self.workers[self.workers.index(worker)] = new
         return new
 
@@ -205,6 +224,20 @@ class _Worker:
         self.process.start()
         theirs.close()
 
+    def load(self, cells: bytes) -> None:
+        """Hand over the cells.
+
+        Raises:
+            ChildProcessError: the worker has ended, or cannot load them.
+        """
+        try:
+            self.connection.send_bytes(cells)
+        except OSError as error:
+            raise ChildProcessError(f"a worker process did not start: {error}") from error
+        answer = self.receive()
+        if answer is None or answer[0] != "ready":
+            raise ChildProcessError(answer[2] if answer else f"a worker process ended: {self.exit_code()}")
+
     def receive(self) -> tuple[str, str, Any] | None:
         """The next message; None from a worker that has ended."""
         try:
@@ -226,11 +259,17 @@ def _serve(connection: Connection, device: str, checkpoints: Path | None, checkp
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    executor = Executor(pickle.loads(connection.recv_bytes()), device, checkpoints, checkpoint_every_s)
 
     def emit(event: str, stack_id: str, news: Any) -> None:
         connection.send((event, stack_id, news))
 
+    try:
+        cells = pickle.loads(connection.recv_bytes())
+    except Exception as error:  # a class of the user that only the parent can import, for example
+        emit("broken", "", repr(error))
+        return
+    executor = Executor(cells, device, checkpoints, checkpoint_every_s)
+    emit("ready", "", None)
     while True:
         word, content = connection.recv()
         if word == "run":

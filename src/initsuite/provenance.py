@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,16 @@ def provenance() -> dict[str, Any]:
     commit = _git(folder, "rev-parse", "HEAD") if tracked else None
     dirty = bool(_git(folder, "status", "--porcelain", "--", ":/src", ":/conf")) if commit else False
     return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": torch.__version__}
+
+
+@functools.cache
+def code_state() -> str:
+    """The commit, with a hash of what differs from it: two equal words mean the same code and configuration."""
+    known = provenance()
+    if not known["dirty"]:
+        return known["commit"]
+    difference = _git(Path(__file__).parent, "diff", "HEAD", "--", ":/src", ":/conf") or ""
+    return f"{known['commit']}+{hashlib.blake2b(difference.encode(), digest_size=8).hexdigest()}"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

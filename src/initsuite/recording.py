@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from initsuite.config import Job, Settings
+from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.measures import measure
 from initsuite.executor import checkpoint_path
 from initsuite.progress import Progress
@@ -36,10 +37,12 @@ class Recorder:
     jobs: Sequence[Job]
     num_failed: int = 0
     _job_of: dict[str, Job] = field(default_factory=dict)
+    _code: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # the first job of a cell names its protocol
         self._job_of = {job.cell.cell_id: job for job in reversed(self.jobs)}
+        self._code = provenance()  # now: the checkout may change while trials train
 
     def take(self, event: str, stack_id: str, news: Any) -> None:
         """Act on an event.
@@ -53,6 +56,7 @@ class Recorder:
         elif event == "evaluated":
             self._tell("evaluated", stack_id, news)
         elif event == "abandoned":
+            self._drop_checkpoint(stack_id)
             self._tell("stack_abandoned", stack_id)
         elif event == "finished":
             self._finish(stack_id, news)
@@ -62,14 +66,17 @@ class Recorder:
     def _finish(self, stack_id: str, results: Sequence[TrialResult]) -> None:
         rows = [self._row(result) for result in results]
         self.store.append(rows, {result.trial.trial_id: result.curve for result in results})
-        with contextlib.suppress(OSError):
-            checkpoint_path(self.settings.results_dir / "checkpoints", stack_id).unlink(missing_ok=True)
+        self._drop_checkpoint(stack_id)
         self._tell("stack_finished", stack_id, rows)
         failed = sum(result.status == Status.FAILED for result in results)
         self.num_failed += failed
         limit = self.settings.max_failures
         if failed and limit is not None and self.num_failed >= limit:
             raise StopLaunch
+
+    def _drop_checkpoint(self, stack_id: str) -> None:
+        with contextlib.suppress(OSError):
+            Checkpoint(checkpoint_path(self.settings.results_dir / "checkpoints", stack_id), 0.0, {}).remove()
 
     def _tell(self, event: str, *news: Any) -> None:
         """Call a method of every sink; one that breaks is dropped, and never changes what is trained or stored."""
@@ -109,6 +116,6 @@ class Recorder:
             "protocol": job.protocol.name,
             "protocol_version": PROTOCOL_VERSION,
             "experiment": self.settings.experiment,
-            **provenance(),
+            **self._code,
             "config": json.dumps(cell.config, sort_keys=True),
         }

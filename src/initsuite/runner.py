@@ -55,7 +55,10 @@ class Runner:
             stacks, lines = self.planner.plan(groups)
         self._say(lines)
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
-        tasks = [Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids)) for stack in stacks]
+        tasks = [
+            Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), claim=stack.stack_id)
+            for stack in stacks
+        ]
         self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()})
 
     def _missing(self, wanted: Iterable[Pair]) -> dict[str, Pair]:
@@ -75,7 +78,7 @@ class Runner:
             if tasks:
                 if not is_told:
                     count = sum(len(task.trials) for task in tasks)
-                    who = self.claims.holder(tasks[0].stack.stack_id)
+                    who = self.claims.holder(tasks[0].claim)
                     self.recorder.progress.say([f"Waiting for {count} trials that another launch trains ({who})."])
                     is_told = True
                 time.sleep(POLL_S)
@@ -83,17 +86,21 @@ class Runner:
     def _claimed(self, tasks: Iterable[Task], elsewhere: list[Task], cells: dict[str, Cell]) -> Iterator[Task]:
         """The tasks one by one, each claimed in the moment in which it is asked for."""
         for task in tasks:
-            stack_id = task.stack.stack_id
-            if not self.claims.take(stack_id):
+            if not self.claims.take(task.claim):
                 elsewhere.append(task)
-            elif self.store.stored().issuperset(task.stack.trial_ids):  # another launch was faster
-                self.claims.release(stack_id)
-                self.recorder.progress.found(*_amount((cells[trial.cell_id], trial) for trial in task.trials))
+                continue
+            stored = self.store.stored()
+            left = [trial for trial in task.trials if trial.trial_id not in stored]
+            found = [(cells[trial.cell_id], trial) for trial in task.trials if trial.trial_id in stored]
+            if found:  # another launch was faster
+                self.recorder.progress.found(*_amount(found))
+            if left:
+                yield task.part(left) if found else task
             else:
-                yield task
+                self.claims.release(task.claim)
 
     def _done(self, task: Task) -> None:
-        self.claims.release(task.stack.stack_id)
+        self.claims.release(task.claim)
 
     def _fail(self, group: Group, error: str) -> None:
         """Store the trials of a workload that cannot take a step."""

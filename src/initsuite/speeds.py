@@ -8,9 +8,10 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,28 +20,63 @@ from initsuite.spec import short_hash
 
 KEPT_S = 14 * 24 * 3600
 """A measurement older than two weeks is made again: drivers, neighbours and libraries change."""
+GROWTH = 2
+"""Speeds measured for so many times fewer trials are measured again: wider stacks, or more processes, may pay now."""
 
 
-def recall(workload: str, device: str, threads: int) -> list[dict[str, float]]:
-    """Speeds of a workload on this machine, as plain values; none where it was not measured lately.
+@dataclass(frozen=True)
+class Measured:
+    """What was timed, and for how many trials: few trials are not worth the timing of wide stacks."""
+
+    num_trials: int
+    speeds: tuple[Speed, ...]
+
+    def is_enough(self, num_trials: int) -> bool:
+        return num_trials <= GROWTH * self.num_trials
+
+    def plain(self) -> dict[str, Any]:
+        return {"num_trials": self.num_trials, "speeds": [asdict(speed) for speed in self.speeds]}
+
+
+def measured(plain: Any) -> Measured | None:
+    """From plain values; None if they are of another kind, of an older version for example."""
+    try:
+        return Measured(int(plain["num_trials"]), tuple(Speed(**speed) for speed in plain["speeds"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def machine(device: str, threads: int) -> str:
+    """What the speed of a workload depends on, but for the workload.
 
     Args:
-        workload: a key of it.
         device: cpu or cuda:N.
         threads: of the whole launch.
     """
-    entry = _read(_file()).get(f"{_machine(device, threads)}/{workload}")
-    return entry["speeds"] if entry and time.time() - entry["measured_at"] < KEPT_S else []
+    gpu = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else ""
+    return short_hash([platform.node(), _processor(), os.cpu_count(), threads, gpu, torch.__version__])
 
 
-def remember(workload: str, device: str, threads: int, speeds: Sequence[Speed]) -> None:
+def recall(key: str) -> Measured | None:
+    """What was measured on this machine lately; None if nothing was.
+
+    Args:
+        key: names the workload, the machine and what the user pinned.
+    """
+    entry = _read(_file()).get(key)
+    if not isinstance(entry, dict) or not time.time() - entry.get("measured_at", 0) < KEPT_S:
+        return None
+    return measured(entry)
+
+
+def remember(key: str, known: Measured) -> None:
     """Keep speeds for later launches. A cache that cannot be written is no reason to stop."""
     path = _file()
-    entry = {"measured_at": time.time(), "speeds": [asdict(speed) for speed in speeds]}
+    entry = {"measured_at": time.time(), **known.plain()}
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({**_read(path), f"{_machine(device, threads)}/{workload}": entry}))
+        temporary.write_text(json.dumps({**_read(path), key: entry}))
         os.replace(temporary, path)
 
 
@@ -49,18 +85,12 @@ def _file() -> Path:
     return Path(cache) / "initsuite" / "speeds.json"
 
 
-def _read(path: Path) -> Mapping[str, dict]:
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         entries = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return entries if isinstance(entries, dict) else {}
-
-
-def _machine(device: str, threads: int) -> str:
-    """What the speed of a workload depends on, but for the workload."""
-    gpu = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else ""
-    return short_hash([platform.node(), _processor(), os.cpu_count(), threads, gpu, torch.__version__])
 
 
 def _processor() -> str:

@@ -105,6 +105,8 @@ class Store:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._parts: dict[Path, pa.Table] = {}  # read before; a part never changes
+        self._seen: set[str] = set()
+        self._stored: set[str] = set()
         try:
             for kind in ("trials", "curves"):
                 (self.directory / kind).mkdir(parents=True, exist_ok=True)
@@ -133,6 +135,8 @@ class Store:
         ]
         self._write("curves", part, evaluations, CURVES)
         self._write("trials", part, [{**row, "written_at": now.isoformat()} for row in rows], TRIALS)
+        self._seen.add(part)
+        self._stored |= {row["trial_id"] for row in rows if row["status"] != Status.FAILED}
 
     def read(self) -> Results:
         return _read(self.directory)
@@ -144,9 +148,26 @@ class Store:
         return _drop_lost(_drop_repeats(trials), curves)
 
     def stored(self) -> set[str]:
-        """Ids of the trials that are stored and did not fail."""
-        trials = self.trials()
-        return set(trials.trial_id[trials.status != Status.FAILED])
+        """Ids of the trials that are stored and did not fail; asked before every stack, it looks at new parts only."""
+        for part in sorted((self.directory / "trials").glob("*.parquet")):
+            if part.name in self._seen:
+                continue
+            if not (self.directory / "curves" / part.name).exists():  # curves in parts of other names, or lost
+                trials = self.trials()
+                return self._stored | set(trials.trial_id[trials.status != Status.FAILED])
+            self._seen.add(part.name)
+            self._stored |= self._good_ids(part.name)
+        return set(self._stored)
+
+    def _good_ids(self, name: str) -> set[str]:
+        """Of one pair of parts, which is read and checked whole."""
+        trials = _read_part(self.directory / "trials" / name, TRIALS, self.directory, [])
+        curves = _read_part(self.directory / "curves" / name, CURVES, self.directory, [])
+        if trials is None or curves is None:
+            return set()
+        known = set(curves["trial_id"].unique().to_pylist())
+        pairs = zip(trials["trial_id"].to_pylist(), trials["status"].to_pylist(), strict=True)
+        return {trial_id for trial_id, status in pairs if status != Status.FAILED and trial_id in known}
 
     def _write(self, kind: str, part: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pandas(pd.DataFrame(rows, columns=schema.names), schema=schema, preserve_index=False)
@@ -226,17 +247,26 @@ def _read_parts(
     keep = list(keep or schema.names)
     tables = []
     for part in sorted((directory / kind).glob("*.parquet")):
-        try:
-            if part not in known:
-                known[part] = pq.read_table(part, schema=schema, page_checksum_verification=True).select(keep)
-            tables.append(known[part])
-        except FileNotFoundError:  # another reader has moved it
-            damaged.append(part)
-        except (pa.ArrowException, OSError) as error:
-            if getattr(error, "errno", None):  # the disk or the permissions, not the content
-                raise StoreError(f"store: cannot read `{part}`: {error}. Mend the disk and try again.") from error
-            damaged.append(_quarantine(part, directory, error))
+        if part not in known:
+            table = _read_part(part, schema, directory, damaged)
+            if table is None:
+                continue
+            known[part] = table.select(keep)
+        tables.append(known[part])
     return pa.concat_tables(tables or [schema.empty_table().select(keep)]).to_pandas()
+
+
+def _read_part(part: Path, schema: pa.Schema, directory: Path, damaged: list[Path]) -> pa.Table | None:
+    """A part, checked; None if it is damaged, which is then noted."""
+    try:
+        return pq.read_table(part, schema=schema, page_checksum_verification=True)
+    except FileNotFoundError:  # another reader has moved it
+        damaged.append(part)
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):  # the disk or the permissions, not the content
+            raise StoreError(f"store: cannot read `{part}`: {error}. Mend the disk and try again.") from error
+        damaged.append(_quarantine(part, directory, error))
+    return None
 
 
 def _quarantine(part: Path, directory: Path, error: Exception) -> Path:

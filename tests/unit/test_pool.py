@@ -3,6 +3,8 @@
 import math
 import os
 import signal
+import sys
+import types
 from dataclasses import replace
 
 import pytest
@@ -94,13 +96,37 @@ def test_one_trial_whose_worker_is_killed_has_failed(cell, workers) -> None:
     assert "the system may have been out of memory" in listener.results[7].error
 
 
+def test_a_worker_that_ends_while_it_is_timed_is_replaced(cell, workers, monkeypatch) -> None:
+    dead = workers.workers[0]
+    dead.process.kill()
+    dead.process.join()
+    assert workers.step_s(cell, 2, 3, 1) > 0, "its successor was timed"
+    workers.workers[1].process.kill()
+    workers.workers[1].process.join()
+    listener = Listener()
+    workers.run(iter(tasks_of(cell, [0], [1])), listener.emit, listener.done.append)
+    assert {result.status for result in listener.results.values()} == {Status.DONE}
+
+
+def test_cells_that_a_worker_cannot_load_are_trained_here(cell, tmp_path, monkeypatch) -> None:
+    """A class that only this process can import, as in a notebook."""
+    module = types.ModuleType("only_here")
+    exec("class Law:\n    def __call__(self, *arguments, **options): ...", module.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    local = replace(cell, initializer=module.Law())
+    said = []
+    with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
+        assert isinstance(pools.get(2), ThisProcess)
+    assert "only_here" in said[0]
+
+
 def test_cells_that_cannot_be_sent_are_trained_here(cell) -> None:
     local = replace(cell, workload=replace(cell.workload, loss=lambda outputs, targets: outputs.sum(-1)))
     said = []
     with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
         assert isinstance(pools.get(2), ThisProcess)
         assert pools.get(2) is pools.get(1)
-    assert "cannot be sent to another" in said[0]
+    assert "Training in one process" in said[0]
 
 
 def test_the_threads_of_this_process_are_given_back(cell) -> None:

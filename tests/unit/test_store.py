@@ -155,4 +155,16 @@ def test_trials_alone_are_those_of_the_whole_store(tmp_path) -> None:
     lost.write_bytes(b"")
     with pytest.warns(UserWarning, match="quarantine"):
         assert len(Store(tmp_path).stored()) == 2
-    assert len(store.stored()) == 2
+
+
+def test_new_parts_of_other_writers_are_seen_and_lost_curves_are_missed(tmp_path) -> None:
+    store, other = Store(tmp_path), Store(tmp_path)
+    assert store.stored() == set()
+    other.append([row("a"), row("b", "failed")], {"a": curve(), "b": curve(0)})
+    store.append([row("c")], {"c": curve()})
+    assert store.stored() == {"a", "c"}
+    before = set((tmp_path / "curves").iterdir())
+    other.append([row("d")], {"d": curve()})
+    (new,) = set((tmp_path / "curves").iterdir()) - before
+    new.unlink()
+    assert store.stored() == {"a", "c"}

@@ -98,7 +98,13 @@ def measure(
 
 
 def choose(
-    speeds: Sequence[Speed], num_trials: int, num_steps: int, *, max_width: int, workers: int | None = None
+    speeds: Sequence[Speed],
+    num_trials: int,
+    num_steps: int,
+    *,
+    max_width: int,
+    is_shared: bool = False,
+    workers: int | None = None,
 ) -> Choice | None:
     """The fastest way to train these trials, of those that were measured; None where no measurement applies.
 
@@ -107,13 +113,15 @@ def choose(
         num_trials: to be trained, from 1.
         num_steps: of each trial.
         max_width: of a stack, by memory or by the user's word.
+        is_shared: the width is that of all processes together, which share one memory.
         workers: a number the user asks for.
     """
     options = [
         choice
         for speed in sorted(speeds, key=lambda speed: (speed.workers, speed.threads, speed.width))
         if workers in (None, speed.workers)
-        for choice in [_choice(speed, speeds, num_trials, num_steps, max_width)]
+        for widest in [max(1, max_width // speed.workers) if is_shared else max_width]
+        for choice in [_choice(speed, speeds, num_trials, num_steps, widest)]
     ]
     best: Choice | None = None
     for option in options:

@@ -131,6 +131,18 @@ def test_nothing_is_left_behind(isolated_wandb: Path, tmp_path: Path, monkeypatc
 
 
 @PROC
+def test_a_child_that_is_given_up_takes_its_service_with_it(isolated_wandb: Path, tmp_path: Path) -> None:
+    """W&B's process is stopped here, so that it cannot notice by itself."""
+    sink = offline_sink(tmp_path)
+    sink.stack_started("stack", infos(1))
+    service = wait_for(lambda: service_of(sink._child.pid))
+    wait_for(lambda: list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb")))
+    os.kill(service, signal.SIGSTOP)
+    sink._give_up("a test")
+    wait_for(lambda: not is_running(service))
+
+
+@PROC
 @pytest.mark.slow
 def test_a_killed_parent_leaves_whole_runs_and_no_process(
     isolated_wandb: Path, tmp_path: Path, read_wandb_runs: Callable[[Path], dict[str, dict[str, Any]]]

@@ -438,6 +438,18 @@ def test_one_run_waits_for_a_dead_server_and_all_are_written_offline(
     assert not [line for line in lines if "warning" in line]
 
 
+def test_runs_of_one_stack_do_not_wait_one_after_the_other(
+    fake: Callable[..., FakeWandb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initsuite.sinks.wandb.ONLINE_WORKERS", 1)
+    package = fake("finish online", has_key=True)
+    with serving(200) as package.global_settings.base_url:
+        sink = WandbSink(Tracking(dir=str(tmp_path)))
+        sink.stack_started("stack", [info(seed) for seed in range(3)])
+    sink.stack_finished("stack", [{"status": "done"}] * 3)
+    assert package.finishing == [info(seed).trial.trial_id for seed in (0, 0, 1, 2)], "one online, then all offline"
+
+
 def test_a_refused_run_is_not_remembered_as_uploaded(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     """W&B's `finish` ends well although the server has nothing; an upload later must not take it for done."""
     package = fake(has_key=True)

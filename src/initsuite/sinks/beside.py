@@ -2,8 +2,8 @@
 
 The parent hands messages to a thread, which feeds a pipe; the child (`python -m initsuite.sinks.writer`) does the work
 of `WandbSink` at a lower priority and answers with how many runs it has written and, in the end, with lines for the
-user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service ends within seconds after the
-child, however that ends: it looks whether the child is there.
+user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service looks whether the child is
+there, and ends after it; where the parent ends the child, it ends the service too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from initsuite.errors import ConfigError
 from initsuite.sinks.labels import run_label
+from initsuite.sinks.service import kill, services
 from initsuite.sinks.tracking import Tracking, needs_wandb
 from initsuite.sinks.wandb import incomplete, upload_line
 from initsuite.spec import Evaluation, TrialInfo
@@ -145,8 +146,10 @@ class WandbProcess:
         self._messages.put(None)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(patience_s)
+        orphans = services(self._child.pid) if self._child.poll() is None else []
         self._child.kill()
         self._child.wait()
+        kill(orphans)
 
 
 def _log(directory: Path) -> IO[bytes]:

@@ -17,8 +17,9 @@ from typing import Any
 
 NAME = "wandb-core"
 
-NICENESS = 10
-"""Training comes first; runs are written in the time it leaves."""
+NICENESS = 5
+"""Training comes first. A quarter of each busy core is left, enough to keep up with 1,000 runs of 50 ms in a sweep of
+140 s; 10 would leave a tenth, and more to write when the training is over."""
 
 AUTOGROUP_TRIES = 3
 AUTOGROUP_PAUSE_S = 0.15
@@ -28,10 +29,10 @@ TEARDOWN_S = 5.0
 """W&B takes milliseconds to notice that its process has gone."""
 
 
-def services() -> list[int]:
-    """W&B's processes among the children of this one."""
+def services(parent: int | str = "self") -> list[int]:
+    """W&B's processes among the children of a process."""
     pids: list[str] = []
-    for path in Path("/proc/self/task").glob("*/children"):
+    for path in Path(f"/proc/{parent}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that ends in this moment
             pids += path.read_text().split()
     return [int(pid) for pid in pids if _is_service(pid)]
@@ -53,17 +54,25 @@ def yield_to_others(pid: int) -> None:
             return
 
 
+def kill(pids: list[int]) -> bool:
+    """End these processes at once; whether there were any.
+
+    W&B's process looks whether its parent is there and ends without it, but one that was seen waiting for a server
+    that answers 500 did not (wandb 0.31).
+    """
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(pids)
+
+
 def replace_service(wandb: Any) -> None:
     """Kill W&B's process, so that the next run starts another.
 
     One that waits for a dead server refuses the ids of its runs ("run ID ... is in use"), and is seconds late with
     everything else. Runs that are open in it are lost.
     """
-    pids = services()
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-    if pids:
+    if kill(services()):
         with contextlib.suppress(BaseException):  # it reports the end of its process, as SystemExit among others
             within(TEARDOWN_S, wandb.teardown)
 

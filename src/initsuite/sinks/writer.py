@@ -11,7 +11,7 @@ import threading
 from typing import IO, Any
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.service import NICENESS, services, yield_to_others
+from initsuite.sinks.service import NICENESS, kill, services, yield_to_others
 from initsuite.sinks.wandb import WandbSink
 
 END_S = 5.0
@@ -68,7 +68,11 @@ def _serve(sink: WandbSink, messages: IO[bytes]) -> bool:
 
 
 def _end_after(limit_s: float) -> None:
-    timer = threading.Timer(limit_s, lambda: os._exit(1))
+    def end() -> None:
+        kill(services())
+        os._exit(1)
+
+    timer = threading.Timer(limit_s, end)
     timer.daemon = True
     timer.start()
 

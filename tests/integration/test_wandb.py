@@ -23,6 +23,8 @@ from initsuite.sinks.tracking import Tracking
 from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(__file__).parents[2] / "conf"
 STEPS = (0, 20, 40, 60)
 PROBE_S = 0.5

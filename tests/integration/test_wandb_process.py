@@ -21,6 +21,8 @@ from initsuite.sinks.service import NAME, NICENESS, within
 from initsuite.sinks.tracking import Tracking
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
+pytestmark = pytest.mark.slow
+
 START_S = 60.0
 """What a process that imports W&B may take to start, and to end, on a busy machine."""
 

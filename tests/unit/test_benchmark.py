@@ -157,6 +157,7 @@ def test_a_plain_job_is_extrapolated_from_its_later_intervals(tmp_path: Path) ->
     assert Loading(2, None).in_words() == "num_workers=2, default threads"
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     place = Place(tmp_path)
     with pytest.raises(InitsuiteError, match=r"`python -m initsuite.report`=2. Expected 0. It said:\n(.|\n)*nowhere"):
@@ -213,6 +214,7 @@ def test_a_work_is_initializers_by_seeds() -> None:
     assert {member.cell.workload.max_steps for member in members} == {2}
 
 
+@pytest.mark.slow
 def test_arms_train_the_amount_they_say() -> None:
     threads = torch.get_num_threads()
     try:

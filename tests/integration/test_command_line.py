@@ -107,7 +107,7 @@ def test_one_cell_and_then_its_report(command, tmp_path) -> None:
     done = command("train", *QUICK)
     assert done.returncode == 0, done.stderr
     assert "wandb leet" in done.stdout
-    assert "wandb sync" in done.stdout
+    assert "python -m initsuite.sync" in done.stdout
     assert "3 trials" in done.stdout
     assert not done.stderr
     again = command("train", *QUICK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -46,6 +47,7 @@ def measured(plain: Any) -> Measured | None:
         return None
 
 
+@functools.cache
 def machine(device: str, threads: int) -> str:
     """What the speed of a workload depends on, but for the workload.
 

@@ -105,7 +105,7 @@ def test_with_too_little_work_convolutions_train_one_by_one(make_job) -> None:
 def test_memory_counts_state_and_activations(make_job) -> None:
     """2 x 64 on 8 x 8 images: 64 64 + 64 64 + 64 10 weights, 138 biases; outputs 64 x 4 + 10, batch 64."""
     parameters, outputs = 64 * 64 * 2 + 640 + 138, 64 * 4 + 10
-    assert bytes_a_trial(make_job("model=mlp").cell.workload) == 4 * (4 * parameters + 3 * 64 * outputs)
+    assert bytes_a_trial(make_job("model=mlp").cell.workload) == 4 * (5 * parameters + 3 * 64 * outputs)
     norm = make_job("model=mlp", "model.norm=batch").cell.workload
     assert norm.model.training == make_job("model=mlp", "model.norm=batch").cell.workload.model.training
     assert bytes_a_trial(norm) > bytes_a_trial(make_job("model=mlp").cell.workload)

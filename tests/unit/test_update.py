@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from initsuite.engine import update
 from initsuite.engine.update import make_update
-from initsuite.optim import Adam, AdamW, Sgd
+from initsuite.optim import Adam, AdamW, FusedAdam, Sgd
 from initsuite.spec import Optimizer, Params
 
 NUM_TRIALS = 5
@@ -76,6 +76,28 @@ def test_a_stack_moves_as_its_trials_one_by_one(monkeypatch, optimizer, wrap, bl
     for trial, expected in enumerate(one_by_one(optimizer, lrs, grads)):
         mine = {name: value[trial] for name, value in moved.items()}
         tree_map(torch.testing.assert_close, mine, expected)
+
+
+def test_adam_moves_trials_of_different_betas_as_one_by_one() -> None:
+    grads, lrs = [tensors(seed) for seed in (1, 2, 3)], torch.full((NUM_TRIALS,), 0.1).double()
+    betas = torch.linspace(0.9, 0.99, NUM_TRIALS).double()
+    params = tensors(0)
+    state, scalars = state_of(Adam(), params, lrs)
+    scalars["beta2"] = betas
+    assert FusedAdam.of(Adam(), scalars) is None
+    move = make_update(params, state, scalars, Adam())
+    for step in grads:
+        move(tree_map(torch.clone, step))
+    for trial, beta2 in enumerate(betas.tolist()):
+        expected = one_by_one(Adam(beta2=beta2), lrs, grads)[trial]
+        tree_map(torch.testing.assert_close, {name: value[trial] for name, value in params.items()}, expected)
+
+
+@pytest.mark.parametrize(("optimizer", "is_fused"), [(Adam(), True), (AdamW(), True), (Sgd(), False)], ids=str)
+def test_the_kernel_serves_trials_that_differ_in_lr_and_decay(optimizer, is_fused: bool) -> None:
+    _, scalars = state_of(optimizer, tensors(0), torch.logspace(-3, 0, NUM_TRIALS).double())
+    scalars["weight_decay"] = torch.linspace(0, 1, NUM_TRIALS).double()
+    assert (FusedAdam.of(optimizer, scalars) is not None) is is_fused
 
 
 def test_gradients_in_another_memory_order_are_copied() -> None:

@@ -29,8 +29,8 @@ WORTH = 1.03
 """A wider stack, more threads or more processes must gain this much: narrow stacks lose less when a launch dies."""
 WORKER_START_S = 5.0
 """What a worker process costs before its first step, seconds."""
-COPIES = 4
-"""Of the parameters: themselves, gradients, at most two optimizer moments."""
+COPIES = 5
+"""Of the parameters: themselves, gradients, at most two optimizer moments, the steps of Adam."""
 ACTIVATION_COPIES = 3
 """Of each layer's output: itself, its gradient, and what the backward pass keeps."""
 

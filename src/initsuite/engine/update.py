@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
-from initsuite.optim import Elementwise
+from initsuite.optim import Elementwise, FusedAdam
 from initsuite.spec import Optimizer, Params
 
 BLOCK = 1 << 16
@@ -30,6 +30,8 @@ def make_update(params: Params, state: Any, scalars: Params, optimizer: Optimize
         state: of the optimizer, each tensor with a leading [trial] axis.
         scalars: [trial] each.
     """
+    if fused := FusedAdam.of(optimizer, scalars):
+        return _fused_update(params, state, scalars, fused)
     if isinstance(optimizer, Elementwise):
         return _BlockUpdate(params, state, scalars, optimizer)
     return _mapped_update(params, state, scalars, optimizer)
@@ -41,6 +43,19 @@ def _mapped_update(params: Params, state: Any, scalars: Params, optimizer: Optim
     def update(grads: Params) -> None:
         moved, new_state = mapped(grads, state, params, scalars)
         tree_map(lambda old, new: old.copy_(new), (params, state), (moved, new_state))
+
+    return update
+
+
+def _fused_update(params: Params, state: Any, scalars: Params, fused: FusedAdam) -> Update:
+    flat = [_flat(param) for param in params.values()]
+    slots = [[_flat(state[slot][name]) for name in params] for slot in fused.rule.slots]
+    steps = [torch.empty_like(param) for param in flat]
+
+    def update(grads: Params) -> None:
+        own = _unshared(grads)
+        moved = [_flat(_like(own[name], param)) for name, param in params.items()]
+        fused.move_(flat, moved, state, slots, scalars, steps)
 
     return update
 
@@ -109,8 +124,12 @@ def _shape_of_parts(tensor: Tensor) -> tuple[int, int]:
 
 
 def _parts(tensor: Tensor) -> list[Tensor]:
-    """[trial, element] views that fit into the cache; the elements in the order of the memory."""
+    """[trial, element] views that fit into the cache."""
     rows, elements = _shape_of_parts(tensor)
+    return [part for trials in _flat(tensor).split(rows) for part in trials.split(elements, 1)]
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """A [trial, element] view; the elements in the order of the memory."""
     size = tensor[0].numel()
-    flat = tensor.as_strided((len(tensor), size), (size, 1))
-    return [part for trials in flat.split(rows) for part in trials.split(elements, 1)]
+    return tensor.as_strided((len(tensor), size), (size, 1))

@@ -153,7 +153,7 @@ class Executor:
         identity = {
             "stack_id": stack.stack_id,
             "protocol_version": str(PROTOCOL_VERSION),
-            "torch_version": torch.__version__,
+            "torch_version": str(torch.__version__),
             "code": code_state(),
         }
         return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.every_s, identity)

@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -293,10 +294,9 @@ class FusedAdam:
             self.rule._decay_(param, grad, decay)
             step.zero_()
         counts = [count[0].clone() for _ in params]  # the kernel's caller counts each of them up
-        numbers = {"lr": 1.0, "beta1": self.beta1, "beta2": self.beta2, "eps": self.eps, "weight_decay": 0.0}
-        options = {"fused": True, "amsgrad": False, "maximize": False}
         mean, square = map(list, slots)
-        adam(list(steps), list(grads), mean, square, [], counts, **options, **numbers)
+        torch_adam = functools.partial(adam, fused=True, amsgrad=False, maximize=False, lr=1.0, weight_decay=0.0)
+        torch_adam(list(steps), list(grads), mean, square, [], counts, beta1=self.beta1, beta2=self.beta2, eps=self.eps)
         for param, step in zip(params, steps, strict=True):
             param.addcmul_(step, lr)
         count.add_(1)

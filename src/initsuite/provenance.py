@@ -23,7 +23,7 @@ def provenance() -> dict[str, Any]:
     tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git(folder, "rev-parse", "HEAD") if tracked else None
     dirty = bool(_git(folder, "status", "--porcelain", "--", ":/src", ":/conf")) if commit else False
-    return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": torch.__version__}
+    return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": str(torch.__version__)}
 
 
 @functools.cache

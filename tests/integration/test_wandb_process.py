@@ -109,6 +109,7 @@ def test_the_child_and_its_service_yield_to_the_training(isolated_wandb: Path, t
     assert os.getpgid(sink._child.pid) != os.getpgid(0), "Ctrl-C is for this process alone"
     for pid in (sink._child.pid, service):
         wait_for(lambda pid=pid: os.getpriority(os.PRIO_PROCESS, pid) >= NICENESS)
+        wait_for(lambda pid=pid: os.sched_getscheduler(pid) == os.SCHED_BATCH)
         autogroup = Path(f"/proc/{pid}/autogroup")
         if autogroup.exists() and Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
             wait_for(lambda autogroup=autogroup: autogroup.read_text().split()[-1] == str(NICENESS))

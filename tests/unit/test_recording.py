@@ -1,5 +1,7 @@
 """on_error, sinks that break, and the terminal with several stacks at once."""
 
+import pickle
+import pickletools
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +48,27 @@ def test_a_launch_goes_on_after_failures_unless_it_is_told_to_stop(recorder) -> 
     with pytest.raises(StopLaunch):
         fail(job, third, 2)
     assert (third.store.trials().status == "failed").all(), "the failure that stops the launch is stored as well"
+
+
+def test_what_sinks_are_told_loads_without_torch(recorder) -> None:
+    """W&B's process gets it pickled, and torch's version is a class of torch: two seconds of import."""
+    told = []
+
+    class Listener:
+        def __getattr__(self, name):
+            return lambda *news: told.append(news)
+
+    job, mine = recorder()
+    mine.sinks.append(Listener())
+    fail(job, mine, 0)
+    assert len(told) == 2
+    assert not [name for name in pickle_globals(told) if name.startswith("torch")]
+
+
+def pickle_globals(news) -> list[str]:
+    """Module and name of everything that reading it back imports."""
+    operations = pickletools.genops(pickle.dumps(news, protocol=0))
+    return [str(argument) for operation, argument, _ in operations if operation.name == "GLOBAL"]
 
 
 @pytest.mark.parametrize("word", ["ignore", "stop_after", "stop_after:0", "stop_after:x"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from initsuite.benchmark.launches import Place, one_trial_a_job_arm, suite_arm, training_arm
 from initsuite.benchmark.machine import SGEMM_SIZE, num_cores, sgemm
-from initsuite.benchmark.plain import LOADING, PlainLoop
+from initsuite.benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
 from initsuite.benchmark.rows import GPU_WIDTHS, Sizes
 from initsuite.benchmark.timing import Arm
 from initsuite.benchmark.training import INITIALIZERS, Work, rate_arm, steps_arm, whole_arm
@@ -62,14 +62,14 @@ def fashion_process(sizes: Sizes, place: Place, eval_every: int = EVAL_EVERY) ->
         ]
         return suite_arm(place, f"30 trials of {budget} steps, W&B {mode}", overrides, 30)
 
-    def plain(num_processes: int) -> Arm:
-        options = LOADING[: sizes.loadings if num_processes == 1 else 1]
+    def plain(num_processes: int, options: Sequence[Loading] = LOADING[:1]) -> Arm:
         return PlainLoop(place, num_processes, sizes.plain_steps, EVAL_EVERY, budget, eval_every, 30, options).arm()
 
     return {
         "offline": lambda: suite("offline"),
         "disabled": lambda: suite("disabled"),
-        "plain-basic": lambda: plain(1),
+        "plain-default": lambda: plain(1, [DEFAULT_LOADING]),
+        "plain-basic": lambda: plain(1, LOADING[: sizes.loadings]),
         "plain-joblib": lambda: plain(max(2, num_cores())),
     }
 

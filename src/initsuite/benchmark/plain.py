@@ -24,7 +24,10 @@ class Loading:
         return f"num_workers={self.num_workers}, {self.threads or 'default'} threads"
 
 
-LOADING = (Loading(0, 1), Loading(0, None), Loading(2, 1))
+DEFAULT_LOADING = Loading(0, None)
+"""What DataLoader and torch do when nobody says anything."""
+
+LOADING = (Loading(0, 1), DEFAULT_LOADING, Loading(2, 1))
 """Of the basic launcher. A process of joblib has one thread, and cannot start DataLoader workers."""
 
 

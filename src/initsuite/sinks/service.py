@@ -38,6 +38,20 @@ def services(parent: int | str = "self") -> list[int]:
     return [int(pid) for pid in pids if _is_service(pid)]
 
 
+def keep_back() -> None:
+    """Lower the priority of this process, and of those that it will start.
+
+    Its share of a core matters less than its manners: W&B's process wakes 200 times a second for a moment, and each
+    time would take a core from a training thread, for which the others wait. A batch process waits for its turn.
+    """
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):  # forbidden in some containers
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    yield_to_others(os.getpid())
+
+
 def yield_to_others(pid: int) -> None:
     """Lower the priority of a process that leads a session.
 

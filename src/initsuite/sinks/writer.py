@@ -11,7 +11,7 @@ import threading
 from typing import IO, Any
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.service import NICENESS, kill, services, yield_to_others
+from initsuite.sinks.service import keep_back, kill, services, yield_to_others
 from initsuite.sinks.wandb import WandbSink
 
 END_S = 5.0
@@ -25,9 +25,7 @@ def main() -> None:
     # the answers' pipe is kept for them alone: whatever prints to the screen goes to the log
     messages, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
-    yield_to_others(os.getpid())
+    keep_back()
     lock = threading.Lock()
 
     def answer(word: str, content: Any = None) -> None:

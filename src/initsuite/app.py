@@ -140,7 +140,7 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
 
 def _executor(jobs: Sequence[Job], settings: Settings) -> Executor:
     cells = {job.cell.cell_id: job.cell for job in jobs}
-    return Executor(cells, _devices(settings)[0], settings.results_dir / "checkpoints", settings.checkpoint_every_s)
+    return Executor(cells, _devices(settings)[0], settings.checkpoints, settings.checkpoint_every_s)
 
 
 def _devices(settings: Settings) -> list[str]:

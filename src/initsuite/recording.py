@@ -76,7 +76,7 @@ class Recorder:
 
     def _drop_checkpoint(self, stack_id: str) -> None:
         with contextlib.suppress(OSError):
-            Checkpoint(checkpoint_path(self.settings.results_dir / "checkpoints", stack_id), 0.0, {}).remove()
+            Checkpoint(checkpoint_path(self.settings.checkpoints, stack_id), 0.0, {}).remove()
 
     def _tell(self, event: str, *news: Any) -> None:
         """Call a method of every sink; one that breaks is dropped, and never changes what is trained or stored."""

@@ -39,6 +39,11 @@ class Settings:
     dry_run: bool = False
     experiment: str = ""
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints of stacks in training."""
+        return self.results_dir / "checkpoints"
+
 
 def settings_of(tree: Mapping[str, Any]) -> Settings:
     """Read and check the keys that say where and how to run.

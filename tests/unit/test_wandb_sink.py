@@ -24,7 +24,7 @@ from initsuite.sinks.handles import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordab
 from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
 from initsuite.sinks.tracking import Choice, Tracking, choose_mode, server_answers
 from initsuite.sinks.uploads import Uploads
-from initsuite.sinks.wandb import WandbSink
+from initsuite.sinks.wandb import WandbSink, upload_line
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
 
 API_KEY = "0" * 40
@@ -535,6 +535,11 @@ def test_the_paths_in_the_commands_are_quoted(fake: Callable[..., FakeWandb], tm
     folder = f"'{tmp_path}/my results/wandb'"
     assert lines[1].endswith(f"wandb leet {folder}")
     assert lines[2] == f"  upload: python -m initsuite.sync '{tmp_path}/my results'"
+
+
+def test_the_upload_command_names_the_project_of_the_launch(tmp_path: Path) -> None:
+    mine = Tracking(dir=str(tmp_path), project="my inits", entity="team")
+    assert upload_line(mine) == f"  upload: python -m initsuite.sync {tmp_path} --project 'my inits' --entity team"
 
 
 # ---- file handles ---------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ class WandbProcess:
         what = incomplete(list(self._awaited.values())) if self._awaited else "it ended early, with no run incomplete"
         return [
             f"W&B warning: {what}; training and the results store are not affected. Reason: {why}",
-            upload_line(self._directory),
+            upload_line(self._tracking),
         ]
 
     def _end(self, patience_s: float = 0.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ CURVES = {"val/accuracy": "val_accuracy", "val/loss": "val_loss", "train/loss": 
 
 TRANSMIT_INTERVAL_S = 5.0
 """Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
+
+FATAL = "filestream: fatal error: "
+"""How W&B's log says that it gave up a run."""
 
 PATIENCE = 0.5
 """Share of `finish_timeout_s` that the server may take to accept a run, or its last values, so that the verdict on one
@@ -195,5 +199,7 @@ def refusal(log: Path) -> str:
     Args:
         log: W&B's `debug-internal.log` of the run.
     """
-    lines = [line for line in log.read_text(errors="replace").splitlines() if "filestream: fatal error" in line]
-    return lines[0].split("fatal error: ", 1)[1].rstrip('"}') if lines else ""
+    for line in log.read_text(errors="replace").splitlines():
+        if FATAL in line:
+            return str(json.loads(line)["msg"]).removeprefix(FATAL)
+    return ""

@@ -196,7 +196,7 @@ class WandbSink:
             lines.append(f"W&B: {in_runs(offline)} written offline{why}")
             lines.append(f"  browse: {command} leet {folder}")
         if offline or self._problems.keys() - {"start"}:
-            lines.append(upload_line(self._directory))
+            lines.append(upload_line(self._tracking))
         if self._problems:
             labels = [self._labels[trial_id] for trial_id in self._problems if trial_id != "start"]
             what = "it could not start" if "start" in self._problems else incomplete(labels)
@@ -216,8 +216,12 @@ def incomplete(labels: Sequence[str]) -> str:
     return f"{in_runs(len(labels))} incomplete ({', '.join(labels[:NUM_NAMED])}{more})"
 
 
-def upload_line(results_dir: Path) -> str:
-    return f"  upload: python -m initsuite.sync {shlex.quote(str(results_dir))}"
+def upload_line(tracking: Tracking) -> str:
+    """The command that uploads these runs to the project that the launch names."""
+    options = [] if tracking.project == Tracking.project else ["--project", tracking.project]
+    options += ["--entity", tracking.entity] if tracking.entity else []
+    folder = str(Path(tracking.dir).expanduser().absolute())
+    return f"  upload: {shlex.join(['python', '-m', 'initsuite.sync', folder, *options])}"
 
 
 def in_runs(number: int) -> str:

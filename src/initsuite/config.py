@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -28,8 +28,9 @@ from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
 from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
+from initsuite.schedules import Scheduled, schedule, with_schedule
 from initsuite.settings import Settings, settings_of
-from initsuite.spec import PROTOCOL_VERSION, Initializer, ParamSpec, short_hash
+from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, short_hash
 from initsuite.tuning import Protocol
 
 
@@ -42,6 +43,7 @@ class Schema:
     activation: dict[str, Any] = MISSING
     dataset: dict[str, Any] = MISSING
     optimizer: dict[str, Any] = MISSING
+    schedule: dict[str, Any] = MISSING
     protocol: dict[str, Any] = MISSING
     tracking: dict[str, Any] = MISSING
     seeds: int | None = None
@@ -126,11 +128,11 @@ def _cell(tree: dict[str, Any]) -> Cell:
         _require(required, key, value)
     workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
     context_label = model_label if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
-    optimizer = instantiate("optimizer", tree["optimizer"])
+    optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
     init = tree["init"]
     init_identity = identity("init", init)
     initializer = _rehearsed(workload, json.dumps(init, sort_keys=True), json.dumps(init_identity, sort_keys=True))
-    context_id = short_hash([_workload_id(frame), identity("optimizer", tree["optimizer"]), PROTOCOL_VERSION])
+    context_id = short_hash([_workload_id(frame), optimizer_identity, PROTOCOL_VERSION])
     dataset = tree["dataset"]
     return Cell(
         cell_id=short_hash([context_id, workload.workload_id, init_identity]),
@@ -140,15 +142,30 @@ def _cell(tree: dict[str, Any]) -> Cell:
             "model": context_label,
             "activation": label("activation", tree["activation"]),
             "init": label("init", tree["init"]),
-            "optimizer": label("optimizer", tree["optimizer"]),
+            "optimizer": optimizer_label,
         },
         workload=workload,
         yardstick=_yardstick(dataset, workload.dataset.num_outputs),
         initializer=initializer,
         optimizer=optimizer,
         lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
-        config={**frame, "init": tree["init"], "optimizer": tree["optimizer"]},
+        config={**frame, **{group: tree[group] for group in ("init", "optimizer", "schedule")}},
     )
+
+
+def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]:
+    """The optimizer with its schedule, what of both goes into an id, and their label.
+
+    A constant schedule leaves no trace in any of them.
+    """
+    options = {name: value for name, value in tree["schedule"].items() if name != "name"}
+    chosen = schedule(tree["schedule"]["name"], **options)
+    optimizer = with_schedule(instantiate("optimizer", tree["optimizer"]), chosen)
+    own, name = identity("optimizer", tree["optimizer"]), label("optimizer", tree["optimizer"])
+    if not isinstance(optimizer, Scheduled):
+        return optimizer, own, name
+    scheduled = {**own, "schedule": {"name": chosen.name, **asdict(chosen)}}
+    return optimizer, scheduled, f"{name}+{label('schedule', tree['schedule'])}"
 
 
 def _yardstick(dataset: Mapping[str, Any], num_outputs: int) -> Yardstick:
@@ -197,7 +214,7 @@ def _is_law_of_ours(initializer: Initializer) -> bool:
     if not isinstance(initializer, PerTensor):
         return False
     laws = [getattr(initializer, field.name) for field in fields(initializer)]
-    return all(type(law).__module__.startswith("initsuite.init.") for law in laws)
+    return all(type(law).__module__.startswith("initsuite.init.") for law in laws if law is not None)
 
 
 def _one_of_each_kind(specs: Sequence[ParamSpec]) -> list[ParamSpec]:

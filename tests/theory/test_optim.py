@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from initsuite.errors import ConfigError
-from initsuite.optim import Adam, AdamW, Sgd
+from initsuite.optim import Adam, AdamW, RmsProp, Sgd
 
 # the engine never maps these optimizers by vmap (it moves them block by block), so nothing is lost there
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
@@ -28,6 +28,7 @@ CASES = {
     "sgd-nesterov": [Sgd(0.9, nesterov=True), Sgd(0.3, nesterov=True, weight_decay=0.05)],
     "adam": [Adam(), Adam(beta1=0.0, beta2=0.9), Adam(eps=1e-3, weight_decay=0.1)],
     "adamw": [AdamW(), AdamW(beta1=0.5, weight_decay=0.3), AdamW(beta2=0.95, weight_decay=0.0)],
+    "rmsprop": [RmsProp(), RmsProp(alpha=0.5, eps=1e-3, weight_decay=0.1), RmsProp(alpha=0.0, momentum=0.9)],
 }
 EACH = [(kind, index) for kind, cases in CASES.items() for index in range(len(cases))]
 LRS = [0.003, 0.03, 0.01]
@@ -49,6 +50,8 @@ def torch_optimizer(kind: str, ours, lr: float, params):
     if kind.startswith("sgd"):
         nesterov = kind == "sgd-nesterov"
         return torch.optim.SGD(params, lr, momentum=s["momentum"], nesterov=nesterov, weight_decay=s["weight_decay"])
+    if kind == "rmsprop":
+        return torch.optim.RMSprop(params, lr, **s)
     named = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]
     return named(params, lr, betas=(s["beta1"], s["beta2"]), eps=s["eps"], weight_decay=s["weight_decay"])
 
@@ -125,9 +128,13 @@ def test_in_a_stack_each_trial_has_its_own_lr_and_scalars(kind: str) -> None:
         assert largest_gap(mine, torch_path(kind, member, LRS[index])) < ATOL
 
 
-@pytest.mark.parametrize(("kind", "planted"), [("adam", AdamW(weight_decay=0.1)), ("sgd", Sgd(nesterov=True))])
+@pytest.mark.parametrize(
+    ("kind", "planted"),
+    [("adam", AdamW(weight_decay=0.1)), ("sgd", Sgd(nesterov=True)), ("rmsprop", RmsProp(eps=2e-8))],
+)
 def test_the_comparison_rejects_another_program(kind: str, planted) -> None:
-    expected = torch_path(kind, Adam(weight_decay=0.1) if kind == "adam" else Sgd(), 0.01)
+    right = {"adam": Adam(weight_decay=0.1), "sgd": Sgd(), "rmsprop": RmsProp()}
+    expected = torch_path(kind, right[kind], 0.01)
     assert largest_gap(our_path(planted, 0.01), expected) > 1e3 * ATOL
 
 
@@ -149,7 +156,16 @@ def test_the_first_step_of_adam_is_lr_in_float32(gradient: float) -> None:
     assert float(moved["w"]) == pytest.approx(expected, rel=FLOAT32_RTOL)
 
 
-@pytest.mark.parametrize("optimizer", [Sgd(), Sgd(nesterov=True), Adam(), AdamW()])
+@pytest.mark.parametrize("gradient", [1e-3, 7.0, -250.0])
+def test_the_first_step_of_rmsprop_is_lr_over_the_root_of_what_is_fresh(gradient: float) -> None:
+    """v_1 = (1 - alpha) g^2: w_1 - w_0 = -lr sign(g) / sqrt(1 - alpha), ten times lr at alpha = 0.99."""
+    rmsprop, params = RmsProp(eps=1e-12), {"w": torch.zeros(1)}
+    scalars = {name: torch.tensor(value) for name, value in {**rmsprop.scalars, "lr": 0.01}.items()}
+    moved, _ = rmsprop.update({"w": torch.tensor([gradient])}, rmsprop.init(params), params, scalars)
+    assert float(moved["w"]) == pytest.approx(-0.1 if gradient > 0 else 0.1, rel=1e-5)  # 1 - 0.99 in float32: 1e-6
+
+
+@pytest.mark.parametrize("optimizer", [Sgd(), Sgd(nesterov=True), Adam(), AdamW(), RmsProp(momentum=0.5)])
 def test_update_writes_nothing_in_place(optimizer) -> None:
     params, grads = {"w": torch.ones(3)}, {"w": torch.full((3,), 2.0)}
     state = optimizer.init(params)
@@ -169,7 +185,7 @@ def test_a_diverged_trial_does_not_touch_its_stack_mates() -> None:
     assert moved["w"][1].isfinite().all()
 
 
-@pytest.mark.parametrize("optimizer", [Sgd(), Adam(), AdamW()])
+@pytest.mark.parametrize("optimizer", [Sgd(), Adam(), AdamW(), RmsProp()])
 def test_the_state_keeps_the_dtype_of_the_parameters(optimizer) -> None:
     params = {"w": torch.ones(3, dtype=torch.float64)}
     tensors = tree_leaves(optimizer.init(params))
@@ -177,7 +193,7 @@ def test_the_state_keeps_the_dtype_of_the_parameters(optimizer) -> None:
 
 
 def test_kinds_are_distinct() -> None:
-    kinds = sorted(optimizer.kind for optimizer in (Sgd(), Sgd(nesterov=True), Adam(), AdamW()))
+    kinds = sorted(optimizer.kind for optimizer in (Sgd(), Sgd(nesterov=True), Adam(), AdamW(), RmsProp()))
     assert all(one != other for one, other in pairwise(kinds))
 
 
@@ -196,6 +212,10 @@ def test_kinds_are_distinct() -> None:
         (lambda: Adam(eps=0.0), "`eps`=0.0. Expected a finite number above 0. The usual value is 1e-8"),
         (lambda: Adam(weight_decay=float("inf")), "`weight_decay`=inf. Expected a finite number"),
         (lambda: AdamW(beta1=2.0), "AdamW: bad value `beta1`=2.0"),
+        (lambda: RmsProp(alpha=1.0), "RmsProp: bad value `alpha`=1.0. Expected a number from 0 and below 1"),
+        (lambda: RmsProp(momentum=-0.1), "`momentum`=-0.1. Expected a finite number from 0. It is below 1"),
+        (lambda: RmsProp(eps=0), "`eps`=0. Expected a finite number above 0. The usual value is 1e-8"),
+        (lambda: RmsProp(weight_decay=-1.0), "RmsProp: bad value `weight_decay`=-1.0"),
     ],
 )
 def test_bad_options_are_refused(make, message: str) -> None:

@@ -12,12 +12,12 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from initsuite.engine import update
 from initsuite.engine.update import make_update
-from initsuite.optim import Adam, AdamW, FusedAdam, Sgd
+from initsuite.optim import Adam, AdamW, FusedAdam, RmsProp, Sgd
 from initsuite.spec import Optimizer, Params
 
 NUM_TRIALS = 5
 SHAPES = {"weight": (7, 3), "bias": (3,), "gain": ()}
-OPTIMIZERS = [Sgd(weight_decay=0.1), Sgd(0.5, nesterov=True), Adam(weight_decay=0.1), AdamW()]
+OPTIMIZERS = [Sgd(weight_decay=0.1), Sgd(0.5, nesterov=True), Adam(weight_decay=0.1), AdamW(), RmsProp(0.9, 1e-8, 0.5)]
 
 
 class Opaque:
@@ -47,7 +47,7 @@ def one_by_one(optimizer: Optimizer, lrs: Tensor, grads: list[Params]) -> list[P
     for trial, lr in enumerate(lrs):
         params = {name: value[trial] for name, value in tensors(0).items()}
         state = optimizer.init(params)
-        scalars = {"lr": lr, **{name: torch.tensor(value).double() for name, value in optimizer.scalars.items()}}
+        scalars = {"lr": lr, **{name: torch.full_like(lr, value) for name, value in optimizer.scalars.items()}}
         for step in grads:
             mine = {name: value[trial] for name, value in step.items()}
             params, state = optimizer.update(mine, state, params, scalars)

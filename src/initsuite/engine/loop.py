@@ -19,6 +19,7 @@ from initsuite.engine.monitor import Monitor
 from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member, stack_state, to_device
 from initsuite.engine.step import make_step
+from initsuite.schedules import Scheduled
 from initsuite.spec import Evaluation, Stage, Status, TrialResult
 
 REHEARSED_EXAMPLES = 32
@@ -118,7 +119,11 @@ class Training:
         self.state = stack_state(members, device, dtype)
         self.layout = self.state.layout()
         self.monitor = Monitor(len(members), device)
-        self.update = make_step(self.workload, members[0].cell.optimizer, self.state)
+        optimizer, self.schedule = members[0].cell.optimizer, None
+        if isinstance(optimizer, Scheduled):
+            optimizer, self.schedule = optimizer.optimizer, optimizer.schedule
+        self.largest_lr = self.state.scalars["lr"].clone()
+        self.update = make_step(self.workload, optimizer, self.state)
         self.evaluate = make_evaluate(self.workload)
         self.order, self.seed_of = (
             index.to(device) for index in _orders(members, self.workload.max_steps if num_steps is None else num_steps)
@@ -130,6 +135,9 @@ class Training:
         train, batch = self.data.train, self.order[self.seed_of, self.step]
         # index_select copies whole examples; indexing copies number by number
         inputs = train.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        if self.schedule:
+            factor = self.schedule.factor(self.step + 1, self.workload.max_steps)
+            torch.mul(self.largest_lr, factor, out=self.state.scalars["lr"])  # the update holds this very tensor
         loss = self.update(inputs, train.targets[batch])
         self.step += 1
         self.monitor.add(loss, self.step)

@@ -1,4 +1,4 @@
-"""CIFAR-10 from small files of the same format."""
+"""CIFAR-10 and CIFAR-100 from small files of the same format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from initsuite.data.base import check_dataset
-from initsuite.data.images import CIFAR10, cifar10
+from initsuite.data.images import CIFAR10, cifar10, cifar100
 from initsuite.errors import DataError
 
 
@@ -101,3 +101,37 @@ def test_a_batch_that_cannot_be_read_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"data_batch_1`: Permission denied. Expected a file that can be read"):
         cifar10(data_dir=str(folder), download=False)
+
+
+def write_cifar100(folder: Path, sizes: dict[str, int], labels: str = "fine_labels") -> Path:
+    """Batches whose fine label is in the red plane; the coarse ones, which must not be read, are all 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, size in sizes.items():
+        fine = [index % 100 for index in range(size)]
+        planes = np.repeat(np.array([[2 * label, 7, 9] for label in fine], dtype=np.uint8), 1024, axis=1)
+        content = {"data": planes, labels: fine, "coarse_labels": [0] * size, "filenames": [f"{name}.png"] * size}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["cifar-100-python", "."])
+def test_cifar100_has_the_fine_labels(tmp_path, layout: str) -> None:
+    write_cifar100(tmp_path / "data" / layout, {"train": 2000, "test": 300})
+    data = check_dataset(cifar100(data_dir=str(tmp_path / "data"), download=False), "cifar100")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [1800, 200, 300]
+    assert (data.input_shape, data.num_outputs) == ((3, 32, 32), 100)
+    assert torch.equal(data.validation.targets.bincount(), torch.full((100,), 2))
+    assert torch.equal(data.test.targets[:200], torch.arange(200) % 100)
+    reds = data.train.inputs[:, 0].mean((1, 2))
+    step = (reds.max() - reds.min()) / 99
+    assert torch.equal(((reds - reds.min()) / step).round().long(), data.train.targets)
+
+
+def test_a_batch_of_the_other_cifar_is_named(tmp_path) -> None:
+    folder = write_cifar100(tmp_path / "data", {"train": 200, "test": 100}, labels="labels")
+    expected = (
+        r"cifar100: bad file `.*train`: `fine_labels` is NoneType of no list. Expected `fine_labels`, a list of 200 "
+        r"class indices. Fetch cifar-100-python.tar.gz again"
+    )
+    with pytest.raises(DataError, match=expected):
+        cifar100(data_dir=str(folder), download=False)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST and MNIST from small files of the same format, and from the real ones where installed."""
+"""Fashion-MNIST, MNIST and Kuzushiji-MNIST from small files of the same format; the first from the real ones too."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import torch
 
 from initsuite.data import files
 from initsuite.data.base import check_dataset
-from initsuite.data.images import IDX_FILES, fashion_mnist, mnist
+from initsuite.data.images import FASHION_MNIST_START, IDX_FILES, fashion_mnist, kmnist, mnist
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import ConfigError, DataError
 
 REAL = Path("/usr/share/datasets/fashion-mnist")
 NUM_TRAIN, NUM_TEST = 240, 60
-LOADERS = {"fashion_mnist": fashion_mnist, "mnist": mnist}
+LOADERS = {"fashion_mnist": fashion_mnist, "mnist": mnist, "kmnist": kmnist}
+FOLDERS = {"fashion_mnist": "FashionMNIST/raw", "mnist": "MNIST/raw", "kmnist": "KMNIST/raw"}
 LOAD_LIMIT_S = 10.0
 """Loading takes 1.5 s on two idle cores; the rest is room for a busy machine."""
 
@@ -77,8 +78,7 @@ def refuse_download(monkeypatch: pytest.MonkeyPatch, reader: str, error: Excepti
 @pytest.mark.parametrize("gzipped", [False, True])
 @pytest.mark.parametrize("layout", ["torchvision", "flat"])
 def test_idx_files_are_read_plain_and_gzipped_in_both_layouts(tmp_path, name, gzipped, layout) -> None:
-    own = {"fashion_mnist": "FashionMNIST/raw", "mnist": "MNIST/raw"}[name]
-    write_idx(tmp_path / "data" / (own if layout == "torchvision" else "."), gzipped=gzipped)
+    write_idx(tmp_path / "data" / (FOLDERS[name] if layout == "torchvision" else "."), gzipped=gzipped)
     data = check_dataset(LOADERS[name](data_dir=str(tmp_path / "data"), download=False), name)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [220, 20, 60]
     assert data.input_shape == (1, 28, 28)
@@ -182,13 +182,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch) -> None:
         mnist(data_dir=str(folder), download=False)
 
 
+def published_labels(name: str) -> np.ndarray:
+    """As many labels of each class as in the published training files, and Fashion-MNIST's first ones."""
+    even, start = [6000] * 10, list(FASHION_MNIST_START)
+    counts = {"MNIST": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]}.get(name, even)
+    if name != "FashionMNIST":
+        return np.repeat(np.arange(10), counts)
+    return np.concatenate([start, np.repeat(np.arange(10), np.array(even) - np.bincount(start, minlength=10))])
+
+
 @pytest.mark.parametrize("name", LOADERS)
-def test_the_files_of_the_other_data_set_are_refused(tmp_path, monkeypatch, name: str) -> None:
-    counts = {"fashion_mnist": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], "mnist": [6000] * 10}[name]
-    other = {"fashion_mnist": "MNIST", "mnist": "Fashion-MNIST"}[name]
-    labels, images = np.repeat(np.arange(10), counts), np.zeros((60_000, 1, 1))
+@pytest.mark.parametrize("other", ["FashionMNIST", "MNIST", "KMNIST"])
+def test_the_files_of_another_data_set_are_refused(tmp_path, name: str, other: str) -> None:
+    labels, images = published_labels(other), np.zeros((60_000, 1, 1))
     replaced = {"train-labels-idx1-ubyte": idx_bytes(labels), "train-images-idx3-ubyte": idx_bytes(images)}
-    folder = write_idx(tmp_path / "data", replaced)
+    folder = write_idx(tmp_path / "data", {**replaced, "t10k-images-idx3-ubyte": idx_bytes(np.zeros((60, 1, 1)))})
+    if FOLDERS[name].startswith(f"{other}/"):
+        assert len(LOADERS[name](data_dir=str(folder), download=False).train) == 55_000
+        return
     with pytest.raises(DataError, match=f"the labels of {other}. Expected those of {name}. Set data_dir to a folder"):
         LOADERS[name](data_dir=str(folder), download=False)
 
@@ -266,3 +277,5 @@ def test_the_real_fashion_mnist(monkeypatch) -> None:
     assert data.train.inputs.min().item() == pytest.approx(-0.2860 / 0.3530, abs=0.005)
     assert data.train.inputs.max().item() == pytest.approx((1 - 0.2860) / 0.3530, abs=0.01)
     assert data.test.targets[:5].tolist() == [9, 2, 1, 1, 6]  # as published
+    with pytest.raises(DataError, match=r"the labels of FashionMNIST. Expected those of kmnist"):
+        kmnist(data_dir=str(REAL), download=False)

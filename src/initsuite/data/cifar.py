@@ -1,8 +1,10 @@
-"""Reading the batch files of CIFAR-10: pickles of numpy arrays, opened without running what else a pickle may hold."""
+"""Reading the batch files of CIFAR-10 and CIFAR-100: pickles of numpy arrays, opened without running what else a
+pickle may hold."""
 
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,33 @@ from torch import Tensor
 from initsuite.errors import bad_file
 
 SHAPE = (3, 32, 32)
-FIX = "Fetch cifar-10-python.tar.gz again and unpack it."
 ALLOWED = {"_reconstruct", "scalar", "ndarray", "dtype", "encode", "_frombuffer"}
 """What numpy arrays and Python 2 byte strings are rebuilt from."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What tells the batch files of the two data sets apart.
+
+    Attributes:
+        name: of the data set.
+        labels: key of the class indices.
+        num_classes: of those.
+        archive: the published file that holds the batches.
+    """
+
+    name: str
+    labels: str
+    num_classes: int
+    archive: str
+
+    @property
+    def fix(self) -> str:
+        return f"Fetch {self.archive} again and unpack it."
+
+
+CIFAR10_BATCH = Batch("cifar10", "labels", 10, "cifar-10-python.tar.gz")
+CIFAR100_BATCH = Batch("cifar100", "fine_labels", 100, "cifar-100-python.tar.gz")
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -27,27 +53,31 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module_name, global_name)
 
 
-def read_batch(path: Path) -> tuple[Tensor, Tensor]:
+def read_batch(path: Path, kind: Batch = CIFAR10_BATCH) -> tuple[Tensor, Tensor]:
     """Images and labels of one batch file.
 
     Returns:
         [example, 3, 32, 32] uint8 and [example] int64.
 
     Raises:
-        DataError: a damaged file, or one that is not a CIFAR-10 batch.
+        DataError: a damaged file, or one that is not a batch of this kind.
     """
-    try:
-        with path.open("rb") as stream:
-            content = _ArrayUnpickler(stream, encoding="latin1").load()
-    except OSError as error:
-        raise bad_file("cifar10", path, error.strerror, "a file that can be read", "Check its permissions.") from error
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise bad_file("cifar10", path, f"unpickling says: {error}", "a pickled batch of CIFAR-10", FIX) from error
-    data, labels = (content.get("data"), content.get("labels")) if isinstance(content, dict) else (None, None)
+    content = _content(path, kind)
+    data, labels = (content.get("data"), content.get(kind.labels)) if isinstance(content, dict) else (None, None)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,) or len(data) == 0:
         got = f"`data` is {getattr(data, 'shape', type(data).__name__)} of {getattr(data, 'dtype', 'no array')}"
-        raise bad_file("cifar10", path, got, "`data` [example, 3072] of uint8, at least one example", FIX)
+        raise bad_file(kind.name, path, got, "`data` [example, 3072] of uint8, at least one example", kind.fix)
     if not isinstance(labels, list) or len(labels) != len(data) or not all(isinstance(label, int) for label in labels):
-        got = f"`labels` is {type(labels).__name__} of {len(labels) if isinstance(labels, list) else 'no list'}"
-        raise bad_file("cifar10", path, got, f"`labels`, a list of {len(data)} class indices", FIX)
+        got = f"`{kind.labels}` is {type(labels).__name__} of {len(labels) if isinstance(labels, list) else 'no list'}"
+        raise bad_file(kind.name, path, got, f"`{kind.labels}`, a list of {len(data)} class indices", kind.fix)
     return torch.from_numpy(data.copy()).view(-1, *SHAPE), torch.tensor(labels, dtype=torch.int64)
+
+
+def _content(path: Path, kind: Batch) -> Any:
+    try:
+        with path.open("rb") as stream:
+            return _ArrayUnpickler(stream, encoding="latin1").load()
+    except OSError as error:
+        raise bad_file(kind.name, path, error.strerror, "a file that can be read", "Check its permissions.") from error
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise bad_file(kind.name, path, f"unpickling says: {error}", "a pickled batch of CIFAR", kind.fix) from error

@@ -38,6 +38,8 @@ class Source:
         files: names of all files.
         find: finds a file of a folder by its name.
         advice: how else to get the files; one sentence.
+        splits: torchvision's names of the parts that it downloads one by one, straight into the folder that it is
+            given; empty where it fetches all files at once, into a folder of its own.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Source:
     files: tuple[str, ...]
     find: Find = plain_file
     advice: str = ""
+    splits: tuple[str, ...] = ()
 
 
 def cache_root() -> Path:
@@ -115,7 +118,10 @@ def _download(source: Source) -> str:
     try:
         cache_root().mkdir(parents=True, exist_ok=True)
         with _socket_timeout(TIMEOUT_S):
-            reader(str(cache_root()), train=False, download=True)
+            for split in source.splits:
+                reader(str(cache_root() / source.layouts[0]), split=split, download=True)
+            if not source.splits:
+                reader(str(cache_root()), train=False, download=True)
     except (OSError, RuntimeError, AssertionError, EOFError) as error:  # URLError and time-outs are OSErrors
         return f"the download failed: {' '.join(str(error).split()) or type(error).__name__}"
     return ""

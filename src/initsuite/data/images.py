@@ -1,4 +1,5 @@
-"""Fashion-MNIST, MNIST and CIFAR-10 as tensors in memory, from files in the layouts of torchvision."""
+"""Fashion-MNIST, MNIST, Kuzushiji-MNIST, CIFAR-10 and CIFAR-100 as tensors in memory, from files in the layouts of
+torchvision."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset
-from initsuite.data.cifar import read_batch
+from initsuite.data.cifar import CIFAR10_BATCH, CIFAR100_BATCH, Batch, read_batch
 from initsuite.data.files import Source, locate
 from initsuite.data.idx import find_idx, read_images, read_labels
-from initsuite.data.splits import assemble, stratified_split, take_subset
+from initsuite.data.splits import check_labels, cut_validation
 from initsuite.errors import bad_file
 
 NUM_CLASSES = 10
@@ -32,15 +33,31 @@ MNIST = Source(
     find=find_idx,
     advice="Gzipped files (.gz) will do.",
 )
+KMNIST = Source(
+    name="kmnist",
+    reader="KMNIST",
+    layouts=("KMNIST/raw", "kmnist", "."),
+    files=IDX_FILES,
+    find=find_idx,
+    advice="Gzipped files (.gz) will do.",
+)
 CIFAR10 = Source(
     name="cifar10",
     reader="CIFAR10",
     layouts=("cifar-10-batches-py", "."),
     files=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"),
 )
+CIFAR100 = Source(
+    name="cifar100",
+    reader="CIFAR100",
+    layouts=("cifar-100-python", "."),
+    files=("train", "test"),
+)
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-"""Examples of each class in MNIST's training files; in Fashion-MNIST's each class has 6,000."""
-FASHION_MNIST_COUNTS = [6000] * NUM_CLASSES
+"""Examples of each class in MNIST's training files; in those of Fashion-MNIST and Kuzushiji-MNIST each has 6,000."""
+EVEN_COUNTS = [6000] * NUM_CLASSES
+FASHION_MNIST_START = [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+"""The first training labels of Fashion-MNIST."""
 
 
 def fashion_mnist(
@@ -64,7 +81,7 @@ def fashion_mnist(
     References:
         Xiao, Rasul and Vollgraf 2017, Fashion-MNIST.
     """
-    return _load_idx(FASHION_MNIST, MNIST_COUNTS, "MNIST", data_dir, split_seed, subset, download)
+    return _load_idx(FASHION_MNIST, data_dir, split_seed, subset, download)
 
 
 def mnist(
@@ -77,7 +94,20 @@ def mnist(
     References:
         LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
     """
-    return _load_idx(MNIST, FASHION_MNIST_COUNTS, "Fashion-MNIST", data_dir, split_seed, subset, download)
+    return _load_idx(MNIST, data_dir, split_seed, subset, download)
+
+
+def kmnist(
+    *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
+) -> Dataset:
+    """70,000 grey images of cursive Japanese characters, 10 classes: 55,000 training, 5,000 validation, 10,000 test.
+
+    Arguments, result and errors as for `fashion_mnist`.
+
+    References:
+        Clanuwat et al. 2018, Deep learning for classical Japanese literature (Kuzushiji-MNIST).
+    """
+    return _load_idx(KMNIST, data_dir, split_seed, subset, download)
 
 
 def cifar10(
@@ -101,34 +131,68 @@ def cifar10(
     References:
         Krizhevsky 2009, Learning multiple layers of features from tiny images.
     """
+    return _load_cifar(CIFAR10, CIFAR10_BATCH, data_dir, split_seed, subset, download)
+
+
+def cifar100(
+    *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
+) -> Dataset:
+    """60,000 colour images of things, 100 classes (the fine labels): 45,000 training, 5,000 validation, 10,000 test.
+
+    Arguments, result and errors as for `cifar10`; the folder is cifar-100-python.
+
+    References:
+        Krizhevsky 2009, Learning multiple layers of features from tiny images.
+    """
+    return _load_cifar(CIFAR100, CIFAR100_BATCH, data_dir, split_seed, subset, download)
+
+
+def _load_cifar(
+    source: Source, kind: Batch, data_dir: str | None, split_seed: int, subset: int | None, download: bool
+) -> Dataset:
+    """The last file of a source is the test batch."""
     batches = []
-    for path in locate(CIFAR10, data_dir, download):
-        images, targets = read_batch(path)
-        _check_labels("cifar10", path, targets)
+    for path in locate(source, data_dir, download):
+        images, targets = read_batch(path, kind)
+        check_labels(targets, kind.num_classes, source.name, path)
         batches.append((images, targets))
     images, targets = (torch.cat(parts) for parts in zip(*batches[:-1], strict=True))
-    # a tenth of the training files is 5,000 of 50,000
-    return _split("cifar10", images, targets, batches[-1], len(targets) // 10, split_seed, subset)
+    return cut_validation(
+        (images, targets),
+        batches[-1],
+        len(targets) // 10,  # a tenth of the training files is 5,000 of 50,000
+        split_seed=split_seed,
+        subset=subset,
+        num_classes=kind.num_classes,
+        name=source.name,
+    )
 
 
-def _load_idx(
-    source: Source,
-    other_counts: list[int],
-    other_name: str,
-    data_dir: str | None,
-    split_seed: int,
-    subset: int | None,
-    download: bool,
-) -> Dataset:
+def _load_idx(source: Source, data_dir: str | None, split_seed: int, subset: int | None, download: bool) -> Dataset:
     paths = locate(source, data_dir, download)
     images, targets = _read_pair(source.name, paths[0], paths[1])
-    # MNIST and Fashion-MNIST name their files alike: a flat folder may hold the other one
-    if targets.bincount(minlength=NUM_CLASSES).tolist() == other_counts:
+    # the three name their files alike: a flat folder may hold another one
+    kind = _recognised(targets)
+    if kind is not None and kind != source.reader:
         fix = f"Set data_dir to a folder that holds those, best below {source.layouts[0]}."
-        raise bad_file(source.name, paths[1], f"the labels of {other_name}", f"those of {source.name}", fix)
-    test = _read_pair(source.name, paths[2], paths[3])
-    # a twelfth of the training files is 5,000 of 60,000
-    return _split(source.name, images, targets, test, len(targets) // 12, split_seed, subset)
+        raise bad_file(source.name, paths[1], f"the labels of {kind}", f"those of {source.name}", fix)
+    return cut_validation(
+        (images, targets),
+        _read_pair(source.name, paths[2], paths[3]),
+        len(targets) // 12,  # a twelfth of the training files is 5,000 of 60,000
+        split_seed=split_seed,
+        subset=subset,
+        num_classes=NUM_CLASSES,
+        name=source.name,
+    )
+
+
+def _recognised(targets: Tensor) -> str | None:
+    """Which of the three published data sets these training labels are, as torchvision calls it; None for others."""
+    counts = targets.bincount(minlength=NUM_CLASSES).tolist()
+    if counts == EVEN_COUNTS:
+        return "FashionMNIST" if targets[: len(FASHION_MNIST_START)].tolist() == FASHION_MNIST_START else "KMNIST"
+    return "MNIST" if counts == MNIST_COUNTS else None
 
 
 def _read_pair(name: str, images_path: Path, labels_path: Path) -> tuple[Tensor, Tensor]:
@@ -136,28 +200,5 @@ def _read_pair(name: str, images_path: Path, labels_path: Path) -> tuple[Tensor,
     if len(images) != len(labels):
         expected = f"{len(images)}, one for each image of {images_path.name}"
         raise bad_file(name, labels_path, f"{len(labels)} labels", expected, "Fetch both files from one place.")
-    _check_labels(name, labels_path, labels)
+    check_labels(labels, NUM_CLASSES, name, labels_path)
     return images, labels
-
-
-def _check_labels(name: str, path: object, labels: Tensor) -> None:
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= NUM_CLASSES:
-        fix = "Fetch the file again."
-        raise bad_file(name, path, f"labels {low} to {high}", f"class indices 0 to {NUM_CLASSES - 1}", fix)
-
-
-def _split(
-    name: str,
-    images: Tensor,
-    targets: Tensor,
-    test: tuple[Tensor, Tensor],
-    num_validation: int,
-    split_seed: int,
-    subset: int | None,
-) -> Dataset:
-    """Cut a validation split out of the training files; the test files stay as they are."""
-    sizes = (len(targets) - num_validation, num_validation)
-    training, validation = stratified_split(targets, sizes, seed=split_seed, name=name)
-    training = take_subset(training, subset, name)
-    return assemble((images[training], targets[training]), (images[validation], targets[validation]), test, NUM_CLASSES)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset, Split
-from initsuite.errors import bad_value
+from initsuite.errors import bad_file, bad_value
 from initsuite.rng import generator
 
 
@@ -71,6 +71,49 @@ def take_subset(training: Tensor, subset: int | None, where: str) -> Tensor:
         expected = f"null, or 1 to the {len(training)} training examples"
         raise bad_value(where, "subset", subset, expected, "Use `dataset.subset=null` for all of them.")
     return training[:subset]
+
+
+def check_labels(labels: Tensor, num_classes: int, name: str, path: object) -> None:
+    """Refuse labels of a file that are no class indices.
+
+    Raises:
+        DataError: one below 0 or from `num_classes` on.
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        fix = "Fetch the file again."
+        raise bad_file(name, path, f"labels {low} to {high}", f"class indices 0 to {num_classes - 1}", fix)
+
+
+def cut_validation(
+    training: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    num_validation: int,
+    *,
+    split_seed: int,
+    subset: int | None,
+    num_classes: int,
+    name: str,
+) -> Dataset:
+    """Cut a validation split out of the training files; the test files stay as they are.
+
+    Args:
+        training: images [example, channel, height, width] and labels [example] of the training files.
+        test: likewise.
+        num_validation: examples of the validation split.
+        split_seed: chooses them.
+        subset: training examples kept, stratified; None for all.
+        num_classes: of the data set.
+        name: of the data set.
+
+    Raises:
+        ConfigError: a `subset` that cannot be.
+    """
+    images, targets = training
+    sizes = (len(targets) - num_validation, num_validation)
+    kept, validation = stratified_split(targets, sizes, seed=split_seed, name=name)
+    kept = take_subset(kept, subset, name)
+    return assemble((images[kept], targets[kept]), (images[validation], targets[validation]), test, num_classes)
 
 
 def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:

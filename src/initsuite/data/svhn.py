@@ -1,0 +1,98 @@
+"""Street View House Numbers, cropped digits, from the published MATLAB files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from initsuite.data.base import Dataset
+from initsuite.data.files import Source, locate
+from initsuite.data.splits import check_labels, cut_validation
+from initsuite.errors import bad_file
+
+NUM_CLASSES = 10
+SHAPE = (32, 32, 3)
+FIX = "Fetch the file again, or delete it to have another folder searched."
+SVHN = Source(
+    name="svhn",
+    reader="SVHN",
+    layouts=("svhn", "."),
+    files=("train_32x32.mat", "test_32x32.mat"),
+    splits=("train", "test"),
+)
+
+
+def svhn(
+    *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
+) -> Dataset:
+    """99,289 colour images of house numbers, 10 classes: 68,025 training, 5,232 validation, 26,032 test.
+
+    The classes are uneven: 1 is 18.9 % of the training files. The 531,131 easier extra images are not used.
+
+    Args:
+        data_dir: searched first: it holds train_32x32.mat and test_32x32.mat, or a folder svhn with them.
+        split_seed: chooses the validation split; the same for all trials.
+        subset: training examples kept, stratified; None for all. Validation and test stay whole.
+        download: fetch the files into the user's cache where they are nowhere else.
+
+    Returns:
+        Inputs [example, 3, 32, 32]; the target is the digit.
+
+    Raises:
+        ConfigError: a `data_dir` or `subset` that cannot be.
+        DataError: files that are missing or damaged.
+
+    References:
+        Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning, format 2.
+    """
+    training, test = (read_mat(path) for path in locate(SVHN, data_dir, download))
+    return cut_validation(
+        training,
+        test,
+        len(training[1]) // 14,  # a fourteenth of the training file is 5,232 of 73,257
+        split_seed=split_seed,
+        subset=subset,
+        num_classes=NUM_CLASSES,
+        name="svhn",
+    )
+
+
+def read_mat(path: Path) -> tuple[Tensor, Tensor]:
+    """Images and digits of one file; `X` [height, width, channel, example], `y` [example, 1] with 10 for the digit 0.
+
+    Returns:
+        [example, 3, 32, 32] uint8 and [example] int64.
+
+    Raises:
+        DataError: a damaged file, or one that is not in this format.
+    """
+    content = _content(path)
+    images, labels = (np.asarray(content.get(key)) for key in ("X", "y"))
+    if images.dtype != np.uint8 or images.shape[:3] != SHAPE or images.ndim != 4 or images.shape[3] == 0:
+        got = f"`X` is {images.shape} of {images.dtype}"
+        raise bad_file("svhn", path, got, "`X` (32, 32, 3, example) of uint8, at least one example", FIX)
+    num_examples = images.shape[3]
+    if labels.dtype.kind not in "ui" or labels.shape not in ((num_examples, 1), (1, num_examples)):
+        got = f"`y` is {labels.shape} of {labels.dtype}"
+        raise bad_file("svhn", path, got, f"`y` ({num_examples}, 1) of whole numbers", FIX)
+    digits = torch.from_numpy(labels.ravel().astype(np.int64))
+    digits[digits == NUM_CLASSES] = 0
+    check_labels(digits, NUM_CLASSES, "svhn", path)
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))), digits
+
+
+def _content(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat  # a third of a second of imports that other data sets do not need
+
+    try:
+        with path.open("rb") as stream:
+            return loadmat(stream, variable_names=("X", "y"))
+    except Exception as error:  # a damaged file raises nearly anything, a bare OSError too
+        if isinstance(error, OSError) and error.strerror:
+            expected, fix = "a file that can be read", "Check its permissions."
+            raise bad_file("svhn", path, error.strerror, expected, fix) from error
+        raise bad_file("svhn", path, f"scipy says: {error}", "a MATLAB file of version 5", FIX) from error

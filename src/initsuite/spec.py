@@ -48,10 +48,16 @@ class Role(StrEnum):
     """What a parameter tensor is for."""
 
     WEIGHT = "weight"
+    RECURRENT = "recurrent"
+    """A weight from a hidden state to the next one."""
     BIAS = "bias"
     EMBEDDING = "embedding"
     NORM_SCALE = "norm_scale"
     NORM_SHIFT = "norm_shift"
+    BRANCH_SCALE = "branch_scale"
+    """A scalar that multiplies what a residual branch adds."""
+    MULTIPLIER = "multiplier"
+    """A scalar that multiplies the signal elsewhere, as in a network without norm layers."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,13 @@ class ParamSpec:
         closes_residual: the layer is the last one of a residual branch.
         blocks: sizes along the first axis of independent matrices fused into one tensor (packed QKV, gates); empty
             where there is one.
+        parts: what each block is for, or the whole tensor where there is one: `query`, `key`, `value`, `attention_out`
+            of attention, `mlp` in a transformer block, `input_gate`, `forget_gate`, `cell`, `output_gate` of an LSTM,
+            `reset_gate`, `update_gate`, `new` of a GRU, `position`, `token` of a bare embedding; empty elsewhere.
+        is_transposed: the axes of a weight are [input, output / groups, ...], as in a transposed convolution; else
+            [output, input / groups, ...].
+        branches: residual branches of the whole model, 0 where it has none.
+        branch_layers: layers with weights in the residual branch that this layer is in; 0 outside of branches.
     """
 
     name: str
@@ -94,6 +107,10 @@ class ParamSpec:
     is_head: bool = False
     closes_residual: bool = False
     blocks: tuple[int, ...] = ()
+    parts: tuple[str, ...] = ()
+    is_transposed: bool = False
+    branches: int = 0
+    branch_layers: int = 0
 
 
 class TensorInit(Protocol):

@@ -23,6 +23,15 @@ SETUPS = [
     ("model=mlp", "activation=tanh", "optimizer=adamw"),
     ("model=cnn", "optimizer=sgd"),
     ("model=cnn", "model.norm=batch", "optimizer=sgd"),
+    ("model=mlp", "model.norm=layer", "optimizer=sgd"),
+    ("model=cnn", "model.stride=1", "model.pool=[1,2]", "model.padding=circular", "optimizer=sgd"),
+    ("model=resnet", "model.depth=8", "model.width=4", "optimizer=sgd"),
+    ("model=rnn", "model.width=16", "activation=tanh", "optimizer=sgd"),
+    ("model=lstm", "model.width=16", "activation=tanh", "optimizer=adam"),
+    ("model=gru", "model.width=16", "activation=tanh", "optimizer=adam"),
+    ("model=vit", "model.depth=2", "model.width=16", "activation=gelu", "optimizer=adam"),
+    ("model=vit", "model.depth=2", "model.width=16", "model.norm=post", "model.deepnorm=true", "optimizer=adam"),
+    ("model=siren", "activation=sine", "model.width=16", "model.omega_first=1", "activation.omega=1", "optimizer=adam"),
 ]
 
 
@@ -65,6 +74,15 @@ def test_a_whole_run_in_float64_is_equal(make_job, setup) -> None:
     alone = one_by_one(stack, dtype=torch.float64)
     assert curves(together) == pytest.approx(curves(alone), abs=FLOAT64_WHOLE_RUN)
     assert [r.test_accuracy for r in together] == [r.test_accuracy for r in alone]
+
+
+@pytest.mark.slow
+def test_a_stack_of_torchvisions_models_is_equal(make_job) -> None:
+    arch = ("model=torchvision", "model.arch=squeezenet1_1", "model.image_size=32", "batch_size=16")
+    jobs = [make_job(f"init={init}", *arch, "max_steps=4", "eval_every=2") for init in ("he", "torch_default")]
+    stack = members(jobs, [0.01, 0.002], seeds=[0, 1])
+    together, alone = train_stack(stack, dtype=torch.float64), one_by_one(stack, dtype=torch.float64)
+    assert curves(together) == pytest.approx(curves(alone), abs=FLOAT64_WHOLE_RUN)
 
 
 def test_a_planted_difference_is_larger_than_the_tolerances(make_job) -> None:

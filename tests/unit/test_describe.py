@@ -1,5 +1,6 @@
 """The facts about parameters, and skeletons without values."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional
 from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.gains import forward_gain
-from initsuite.models.describe import describe
+from initsuite.models.describe import describe, unplaced
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Activation, ParamSpec, Role
 
@@ -30,6 +31,9 @@ def by_name(*modules: nn.Module) -> dict[str, ParamSpec]:
         (nn.Conv2d(8, 12, 3, groups=4, padding=1), (8, 7, 7)),
         (nn.Conv2d(6, 6, (3, 5), groups=6, padding=(1, 2)), (6, 9, 9)),
         (nn.Conv3d(2, 4, 3, padding=1), (2, 5, 5, 5)),
+        (nn.ConvTranspose1d(8, 12, 5, groups=2, padding=2), (8, 11)),
+        (nn.ConvTranspose2d(8, 12, 3, groups=4, padding=1), (8, 7, 7)),
+        (nn.ConvTranspose3d(2, 4, 3, padding=1), (2, 5, 5, 5)),
     ],
     ids=str,
 )
@@ -155,18 +159,43 @@ class Scaled(nn.Module):
         self.factor = nn.Parameter(torch.ones(3))
 
 
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        (Scaled(), r"`factor` \(3,\) of a Scaled"),
-        (nn.Sequential(nn.Linear(2, 2), nn.PReLU()), r"`1.weight` \(1,\) of a PReLU"),
-        (nn.Sequential(nn.ConvTranspose2d(2, 3, 3), nn.Linear(2, 2)), "`0.weight`.*of a ConvTranspose2d"),
-    ],
-    ids=["own", "prelu", "transposed"],
-)
-def test_a_parameter_that_cannot_be_placed_is_named(model: nn.Module, name: str) -> None:
-    with pytest.raises(InitsuiteError, match=rf"cannot place parameter {name}.*Expected parameters of: Linear, Conv1d"):
+def test_a_parameter_that_cannot_be_placed_is_left_out_and_named_once() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), Scaled(), nn.ReLU(), Scaled(), nn.Linear(3, 2))
+    with pytest.warns(UserWarning, match=r"`1.factor` \(3,\) of a Scaled, `3.factor`.*keeps its own") as caught:
+        specs = describe(model)
+    assert len(caught) == 1
+    left = {name for name, _ in model.named_parameters()} - {spec.name for spec in specs}
+    assert left == set(unplaced(model)) == {"1.factor", "3.factor"}
+
+
+def test_strictly_a_parameter_that_cannot_be_placed_is_an_error() -> None:
+    expected = r"cannot place parameter `factor` \(3,\) of a Scaled.*Expected parameters of: Linear, Conv1d"
+    with pytest.raises(InitsuiteError, match=expected):
+        describe(Scaled(), strict=True)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("make", [nn.PReLU, lambda: ActivationLayer(activation("prelu"))], ids=["torch", "ours"])
+def test_the_slope_of_a_prelu_is_the_models_own(make: Callable[[], nn.Module]) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), make(), nn.Linear(2, 2))
+    specs = describe(model, strict=True)
+    assert unplaced(model) == ["1.weight"]
+    assert specs[0].nonlinearity == activation("prelu", negative_slope=0.25)
+
+
+def test_an_empty_placeholder_is_refused() -> None:
+    layer = nn.Linear(3, 2)
+    layer.weight = nn.Parameter(torch.empty(0))
+    with pytest.raises(InitsuiteError, match=r"`0.weight` of shape \(0,\) has no entries.*before the model is sharded"):
+        describe(nn.Sequential(layer))
+
+
+def test_a_lazy_layer_asks_for_a_forward_pass() -> None:
+    model = nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.Linear(3, 2))
+    with pytest.raises(InitsuiteError, match=r"`0.weight` has no shape yet.*Run one forward pass first"):
         describe(model)
+    model(torch.zeros(1, 5))
+    assert describe(model)[0].fan_in == 5
 
 
 def test_a_model_without_weights_is_refused() -> None:
@@ -198,7 +227,12 @@ def test_a_skeleton_keeps_ties_and_frozen_parameters() -> None:
     model = skeleton(Tied)
     assert isinstance(model, Tied)
     assert model.head.weight is model.embedding.weight
-    assert [spec.name for spec in describe(model)] == ["embedding.weight", "head.bias"]
+    weight, bias = describe(model)
+    assert (weight.name, bias.name) == ("embedding.weight", "head.bias")
+    # both are of the head: the tied matrix makes the outputs
+    assert (weight.role, weight.fan_in, weight.fan_out, weight.is_head) == (Role.WEIGHT, 4, 10, True)
+    assert weight.num_layers == 1
+    assert (bias.fan_in, bias.is_head) == (4, True)
     assert model.head.weight.requires_grad
     assert not model.head.bias.requires_grad
 

@@ -1,6 +1,6 @@
-"""The networks: shapes, labels, refusals, and stacks under vmap."""
+"""Plain networks: shapes, labels, refusals; and what every file of conf/model holds."""
 
-from collections.abc import Callable
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +8,23 @@ import pytest
 import torch
 import yaml
 from hydra.utils import get_object
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch import nn
 from torch.nn import functional
 
+from initsuite import models
 from initsuite.activations import activation
 from initsuite.engine.loop import train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.errors import ConfigError
-from initsuite.init import TorchDefault
 from initsuite.models import Cnn, Mlp, Rnn
 from initsuite.models.describe import describe
-from initsuite.models.skeleton import skeleton
-from initsuite.spec import Params, Role, Stage
+from initsuite.models.options import check_switch
+from initsuite.spec import Role, Stage
 
 RELU = activation("relu")
 CONF = Path(__file__).parents[2] / "conf" / "model"
-STACKED = 1e-9
-"""Relative and absolute: float64 sums in another order, 1e-16 a term, over 20 examples and three layers."""
+REORDERED = 1e-9
+"""Relative and absolute: float64 sums in another order, 1e-16 a term, over hundreds of terms and a few layers."""
 STACKED_RUN = 1e-9
 """Of losses of order 1 after a run in float64, at learning rates that train."""
 
@@ -49,9 +48,12 @@ def rnn(**options: Any) -> Rnn:
         (mlp(depth=30, width=100), "mlp-30x100"),
         (mlp(widths=[128, 64]), "mlp-128-64"),
         (mlp(norm="batch"), "mlp-2x64-bn"),
+        (mlp(norm="layer"), "mlp-2x64-ln"),
         (cnn(), "cnn-16-32"),
         (cnn(channels=[4], norm="batch"), "cnn-4-bn"),
         (cnn(kernel_size=5, stride=1), "cnn-16-32-k5-s1"),
+        (cnn(stride=[1, 2]), "cnn-16-32-s1.2"),
+        (cnn(channels=[4, 4, 8, 8], stride=1, pool=[2, 4], padding="circular"), "cnn-4-4-8-8-s1-circular-p2.4"),
         (rnn(), "rnn-1x64"),
         (rnn(depth=2, width=32), "rnn-2x32"),
     ],
@@ -91,7 +93,11 @@ def test_an_rnn_has_the_layers_it_says() -> None:
         "layers.recurrent2.weight": (16, 16),
         "layers.head.weight": (10, 16),
     }
-    weights = {name: spec for name, spec in specs.items() if spec.role is Role.WEIGHT}
+    weights = {name: spec for name, spec in specs.items() if spec.role in (Role.WEIGHT, Role.RECURRENT)}
+    assert {name for name, spec in specs.items() if spec.role is Role.RECURRENT} == {
+        "layers.recurrent1.weight",
+        "layers.recurrent2.weight",
+    }
     assert {name: spec.shape for name, spec in weights.items()} == expected
     assert [(spec.fan_out, spec.fan_in) for spec in weights.values()] == list(expected.values())
     assert [spec.layer for spec in weights.values()] == [0, 1, 2, 3, 4]
@@ -118,20 +124,98 @@ def test_an_rnn_is_torchs_own(depth: int) -> None:
     images = torch.randn(5, 3, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     rows = torch.cat(list(images.unbind(1)), dim=-1)  # [example, height, channel x width]
     expected = functional.linear(theirs(rows)[0][:, -1], layers["head.weight"], layers["head.bias"])
-    torch.testing.assert_close(ours(images), expected, rtol=STACKED, atol=STACKED)
+    torch.testing.assert_close(ours(images), expected, rtol=REORDERED, atol=REORDERED)
     sequences = Rnn((9, 24), 10, activation("tanh"), depth=depth, width=16).double()
     sequences.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(sequences(rows), expected, rtol=STACKED, atol=STACKED)
+    torch.testing.assert_close(sequences(rows), expected, rtol=REORDERED, atol=REORDERED)
     assert not torch.allclose(ours(images.flip(2)), expected)  # the order of the rows matters
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "rnn"])
+def test_an_mlp_normalises_each_example_on_its_own() -> None:
+    """LayerNorm before the activation; against the formula."""
+    model: Any = mlp(depth=1, norm="layer").double()
+    inputs = torch.randn(5, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    hidden = functional.linear(inputs, model.layers.linear1.weight, model.layers.linear1.bias)
+    centred = hidden - hidden.mean(1, keepdim=True)
+    normed = centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
+    expected = functional.linear(normed.relu(), model.layers.head.weight, model.layers.head.bias)
+    torch.testing.assert_close(model(inputs.view(5, 1, 8, 8)), expected, rtol=REORDERED, atol=REORDERED)
+
+
+def test_a_deep_linear_network_is_one_matrix() -> None:
+    model = Mlp((6,), 3, activation("identity"), depth=4, width=8).double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+    weights = [parameter for name, parameter in model.named_parameters() if name.endswith("weight")]
+    product = torch.linalg.multi_dot(weights[::-1])
+    inputs = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model(inputs), inputs @ product.T, rtol=REORDERED, atol=REORDERED)
+
+
+def test_a_cnn_in_the_manner_of_vgg_has_the_sizes_it_says() -> None:
+    model: Any = Cnn((3, 28, 20), 10, RELU, channels=[4, 4, 6], stride=[1, 1, 2], pool=[2])
+    assert model.layers.head.in_features == 6 * 7 * 5  # 28x20, pooled 14x10, stride 2 in the last layer
+    assert [name for name, _ in model.layers.named_children()][3:7] == ["activation2", "pool2", "conv3", "activation3"]
+    assert model(torch.zeros(2, 3, 28, 20)).shape == (2, 10)
+
+
+def test_circular_padding_treats_every_pixel_alike() -> None:
+    """Rolling the image rolls the features; zeros beyond the edge break that."""
+    image = torch.randn(1, 3, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for padding in ("circular", "zeros"):
+        features = cnn(channels=[4, 4], stride=1, padding=padding).double().layers[:4]
+        rolled, then = features(image.roll((2, 3), (2, 3))), features(image).roll((2, 3), (2, 3))
+        assert torch.allclose(rolled, then, rtol=REORDERED, atol=REORDERED) == (padding == "circular")
+
+
+KINDS: dict[str, tuple[Any, tuple[int, ...], str]] = {
+    "mlp": (models.Mlp, (3, 8, 8), "relu"),
+    "cnn": (models.Cnn, (3, 8, 8), "relu"),
+    "resnet": (models.ResNet, (3, 8, 8), "relu"),
+    "rnn": (models.Rnn, (3, 8, 8), "tanh"),
+    "lstm": (models.Lstm, (3, 8, 8), "tanh"),
+    "gru": (models.Gru, (3, 8, 8), "tanh"),
+    "vit": (models.Vit, (3, 8, 8), "gelu"),
+    "transformer": (models.Transformer, (6,), "gelu"),
+    "siren": (models.Siren, (2,), "sine"),
+    "torchvision": (models.TorchvisionModel, (3, 8, 8), "relu"),
+}
+
+
+def test_every_model_has_a_file() -> None:
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*KINDS, "custom"}
+    assert {kind.__name__ for kind, _, _ in KINDS.values()} == set(models.__all__)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_files_hold_the_defaults(name: str) -> None:
     tree = yaml.safe_load((CONF / f"{name}.yaml").read_text())
     assert tree.pop("name") == name
-    model = get_object(tree.pop("_target_"))((3, 8, 8), 10, RELU, **tree)
-    default = {"mlp": Mlp, "cnn": Cnn, "rnn": Rnn}[name]((3, 8, 8), 10, RELU)
-    assert repr(model) == repr(default)
+    tree.pop("defaults", None)  # what the model chooses in other groups
+    kind, shape, phi = KINDS[name]
+    assert get_object(tree.pop("_target_")) is kind
+    parameters = list(inspect.signature(kind).parameters.values())
+    assert tree.keys() == {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    chosen, default = kind(shape, 10, activation(phi), **tree), kind(shape, 10, activation(phi))
+    assert (repr(chosen), chosen.label) == (repr(default), default.label)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_files_say_the_range_of_every_option(name: str) -> None:
+    lines = [line for line in (CONF / f"{name}.yaml").read_text().splitlines() if line[0] != "#"]
+    assert all("  # " in line for line in lines if line.partition(":")[0] not in ("name", "_target_", "defaults"))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_outputs_and_sizes_are_checked(name: str) -> None:
+    kind, shape, phi = KINDS[name]
+    for outputs in (0, 2.0, True):
+        with pytest.raises(ConfigError, match=rf"{kind.__name__}: .*`num_outputs`={outputs}. Expected a whole number"):
+            kind(shape, outputs, activation(phi))
+    with pytest.raises(ConfigError, match=rf"{kind.__name__}: .*`input_shape`=0. Expected a whole number from 1"):
+        kind((*shape[:-1], 0), 10, activation(phi))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +229,7 @@ def test_files_hold_the_defaults(name: str) -> None:
         ({"widths": 64}, r"`widths`=64.*Example: model.widths=\[128,64\]"),
         ({"widths": "64"}, r"`widths`='64'.*Example"),
         ({"widths": [64, 0]}, "`widths`=0. Expected a whole number from 1"),
-        ({"norm": "layer"}, "`norm`='layer'. Expected one of: none, batch"),
+        ({"norm": "group"}, "`norm`='group'. Expected one of: none, batch, layer"),
     ],
     ids=str,
 )
@@ -163,6 +247,15 @@ def test_an_mlp_refuses(options: dict[str, Any], message: str) -> None:
         ({"kernel_size": 4}, "`kernel_size`=4. Expected an odd whole number"),
         ({"kernel_size": 0}, "`kernel_size`=0. Expected a whole number from 1"),
         ({"stride": 0}, "`stride`=0. Expected a whole number from 1"),
+        ({"stride": [1]}, r"`stride`=\[1\]. Expected one number, or a list with that of each of the 2 convolutions"),
+        ({"stride": [1, 0]}, "`stride`=0. Expected a whole number from 1"),
+        ({"stride": "2"}, "`stride`='2'. Expected a whole number from 1"),
+        ({"padding": "reflect"}, "`padding`='reflect'. Expected one of: zeros, circular"),
+        ({"padding": "circular", "kernel_size": 11}, "`kernel_size`=11. Expected at most 9: layer 2 .* 5x4 pixels"),
+        ({"pool": 2}, r"`pool`=2. Expected a list.*Example: model.pool=\[2,4\]"),
+        ({"pool": [0]}, "`pool`=0. Expected a whole number from 1"),
+        ({"pool": [3]}, "`pool`=3. Expected the number of a layer, 1 to 2"),
+        ({"channels": [4] * 4, "pool": [4]}, "`pool`=4. Expected a layer after which two pixels.*layer 4 leaves 1x1"),
         ({"norm": "layer"}, "`norm`='layer'. Expected one of: none, batch"),
     ],
     ids=str,
@@ -185,61 +278,18 @@ def test_an_rnn_refuses(options: dict[str, Any], message: str) -> None:
         rnn(**options)
 
 
-def test_inputs_and_outputs_are_checked() -> None:
+def test_inputs_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"`input_shape`=\(64,\). Expected \[time, feature\] or .* Use model=mlp"):
         Rnn((64,), 10, RELU)
     with pytest.raises(ConfigError, match=r"`input_shape`=\(64,\). Expected \[channel, height, width\]. Use model=mlp"):
         Cnn((64,), 10, RELU)
-    for kind in (Mlp, Cnn, Rnn):
-        with pytest.raises(ConfigError, match=r"`input_shape`=0. Expected a whole number from 1"):
-            kind((1, 0, 8), 10, RELU)
-        with pytest.raises(ConfigError, match=r"`num_outputs`=0. Expected a whole number from 1"):
-            kind((1, 8, 8), 0, RELU)
 
 
-def random_stack(model: nn.Module, size: int) -> Params:
-    """Parameters of `size` trials, float64, each tensor with a leading [trial] axis."""
-    starts = [TorchDefault()(model, describe(model), seed=seed).params for seed in range(size)]
-    return {name: torch.stack([params[name] for params in starts]).double() for name in starts[0]}
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: Mlp((3, 8, 8), 10, activation("tanh"), widths=[32, 16], norm="batch"),
-        lambda: Cnn((3, 8, 8), 10, RELU, channels=[4, 6]),
-        lambda: Cnn((3, 8, 8), 10, activation("gelu"), channels=[4, 6], norm="batch"),
-        lambda: Rnn((3, 8, 8), 10, activation("tanh"), depth=2, width=16),
-    ],
-    ids=["mlp-bn", "cnn", "cnn-bn", "rnn"],
-)
-def test_a_stack_of_three_equals_one_by_one(build: Callable[[], nn.Module]) -> None:
-    model = skeleton(build)
-    inputs = torch.randn(3, 20, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    targets = torch.arange(20) % 10
-    params = random_stack(model, 3)
-    buffers = {
-        name: (value.double() if value.is_floating_point() else value).expand(3, *value.shape)
-        for name, value in model.named_buffers()
-    }
-
-    def loss(params: Params, buffers: Params, inputs: Tensor) -> tuple[Tensor, Params]:
-        buffers = {name: value.clone() for name, value in buffers.items()}
-        return functional.cross_entropy(functional_call(model, (params, buffers), (inputs,)), targets), buffers
-
-    step = grad_and_value(loss, has_aux=True)
-    stacked = vmap(step)(params, buffers, inputs)
-    for trial in range(3):
-
-        def of_trial(tree: Params, trial: int = trial) -> Params:
-            return {name: value[trial] for name, value in tree.items()}
-
-        grads, (value, after) = step(of_trial(params), of_trial(buffers), inputs[trial])
-        torch.testing.assert_close(of_trial(stacked[0]), grads, rtol=STACKED, atol=STACKED)
-        torch.testing.assert_close(stacked[1][0][trial], value, rtol=STACKED, atol=STACKED)
-        torch.testing.assert_close(of_trial(stacked[1][1]), after, rtol=STACKED, atol=STACKED)
-        for name, buffer in after.items():  # BatchNorm was in training mode
-            assert not torch.equal(buffer, buffers[name][trial])
+def test_a_switch_is_true_or_false() -> None:
+    check_switch("Net", first=True, second=False)
+    for value in (1, 0, "yes", None):
+        with pytest.raises(ConfigError, match=rf"Net: bad value `tied`={value!r}. Expected true or false"):
+            check_switch("Net", tied=value)
 
 
 def test_a_stack_of_recurrent_trials_equals_them_one_by_one(make_job) -> None:

@@ -10,11 +10,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils._pytree import tree_map
 
+from initsuite import rng
 from initsuite.data.base import Dataset, Split
 from initsuite.engine.step import StackState
 from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError
-from initsuite.spec import Initialization, Initializer, Params, Trial
+from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
+
+
+PROBE_EXAMPLES = 256
+"""Enough that the variance of a layer's outputs is known to a few per cent."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class Member:
     setup_s: float
 
 
+@functools.lru_cache(maxsize=8)
+def probe_of(workload: Workload) -> Probe:
+    """A few hundred training examples for data-dependent initializers; the same for every trial of a workload."""
+    train = workload.dataset.train
+    chosen = torch.randperm(len(train), generator=rng.generator(0, "probe"))[:PROBE_EXAMPLES]
+    inputs, targets = train.inputs[chosen], train.targets[chosen]
+    return Probe(inputs, targets, lambda outputs, targets: workload.loss(outputs, targets).mean())
+
+
 def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[Initialization, float]:
     """Run an initializer for one seed.
 
@@ -37,7 +51,7 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
         ConfigError: a parameter is missing, unknown or of another shape.
     """
     begin = time.perf_counter()
-    start = initializer(workload.model, workload.specs, seed=seed)
+    start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
     expected = {spec.name: spec.shape for spec in workload.specs}
     got = {name: tuple(tensor.shape) for name, tensor in start.params.items()}
@@ -57,6 +71,9 @@ def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dt
         spec.name: torch.stack([member.start.params[spec.name] for member in members]).to(device, dtype)
         for spec in cell.workload.specs
     }
+    for name, parameter in cell.workload.model.named_parameters():
+        if name not in params:  # placed by no spec, such as the slope of a PReLU: the model's own value
+            params[name] = torch.stack([parameter.detach().to(device, dtype)] * len(members))
     buffers = {
         name: torch.stack([value.to(device, dtype if value.is_floating_point() else value.dtype)] * len(members))
         for name, value in cell.workload.model.named_buffers()

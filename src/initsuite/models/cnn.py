@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_whole_number
-from initsuite.models.norm import check_norm
+from initsuite.models.options import check_choice, check_images, check_sizes
 from initsuite.spec import Activation
+
+PADDINGS = ("zeros", "circular")
 
 
 class Cnn(nn.Module):
     """Hidden layers of convolution, BatchNorm on request, and activation; then flatten and a linear head.
 
     inputs: [example, channel, height, width]. Returns [example, output]. Padding keeps the size of the image, which
-    the stride then divides.
+    the stride then divides (rounded up). In the manner of VGG: stride=1, `pool` after every second layer, say.
 
     Args:
         input_shape: [channel, height, width] of one example.
@@ -24,11 +27,19 @@ class Cnn(nn.Module):
         activation: after every convolution.
         channels: of each convolution's output, at least one.
         kernel_size: pixels on a side, odd.
-        stride: pixels, of every convolution, from 1.
+        stride: pixels, from 1: of every convolution, or a list with that of each.
+        padding: what lies beyond the edge: zeros, or circular: the opposite edge, so that every pixel is treated alike
+            (the theory of orthogonal convolutions asks for it).
+        pool: numbers of the layers, from 1, that a 2x2 max pooling follows; it halves the image (rounded down).
         norm: none, or batch: BatchNorm between each convolution and its activation.
 
     Raises:
-        ConfigError: an option outside its range, or inputs that are no images.
+        ConfigError: an option outside its range, inputs that are no images, or images too small for the padding or
+            the pooling.
+
+    References:
+        Simonyan and Zisserman 2014, Very deep convolutional networks for large-scale image recognition, section 2.1.
+        Xiao et al. 2018, Dynamical isometry and a mean field theory of CNNs, section 2.1 (circular padding).
     """
 
     def __init__(
@@ -39,48 +50,107 @@ class Cnn(nn.Module):
         *,
         channels: Sequence[int] = (16, 32),
         kernel_size: int = 3,
-        stride: int = 2,
+        stride: int | Sequence[int] = 2,
+        padding: str = "zeros",
+        pool: Sequence[int] = (),
         norm: str = "none",
     ) -> None:
         super().__init__()
-        _check_options(input_shape, num_outputs, channels, kernel_size, stride, norm)
+        check_images("Cnn", input_shape)
+        check_sizes("Cnn", num_outputs=num_outputs)
+        _check_channels(channels)
+        _check_kernel(kernel_size, padding, norm)
+        strides = _strides(stride, len(channels))
+        _check_pool(pool, len(channels))
         self.layers = nn.Sequential()
-        before, height, width = input_shape
-        for number, after in enumerate(channels, start=1):
-            convolution = nn.Conv2d(before, after, kernel_size, stride, padding=kernel_size // 2)
+        before, *image = input_shape
+        for number, (after, step) in enumerate(zip(channels, strides, strict=True), start=1):
+            _check_wrap(number, image, kernel_size, padding)
+            pad: Any = padding  # torch's stub wants its own words, which were checked
+            convolution = nn.Conv2d(before, after, kernel_size, step, kernel_size // 2, padding_mode=pad)
             self.layers.add_module(f"conv{number}", convolution)
             if norm == "batch":
                 self.layers.add_module(f"norm{number}", nn.BatchNorm2d(after))
             self.layers.add_module(f"activation{number}", ActivationLayer(activation))
-            before, height, width = after, -(-height // stride), -(-width // stride)
+            before, image = after, [-(-side // step) for side in image]
+            if number in pool:
+                image = _halved(number, image)
+                self.layers.add_module(f"pool{number}", nn.MaxPool2d(2))
         self.layers.add_module("flatten", nn.Flatten())
-        self.layers.add_module("head", nn.Linear(before * height * width, num_outputs))
-        unusual = [f"k{kernel_size}"] * (kernel_size != 3) + [f"s{stride}"] * (stride != 2) + ["bn"] * (norm == "batch")
-        self._label = "-".join(["cnn", *map(str, channels), *unusual])
+        self.layers.add_module("head", nn.Linear(before * image[0] * image[1], num_outputs))
+        self._label = "-".join(["cnn", *map(str, channels), *_unusual(kernel_size, stride, padding, pool, norm)])
 
     @property
     def label(self) -> str:
-        """The model in a word: `cnn-16-32`, `cnn-16-32-bn`, `cnn-16-32-k5-s1`."""
+        """The model in a word: `cnn-16-32`, `cnn-16-32-bn`, `cnn-16-32-k5-s1`, `cnn-16-16-s1-circular-p1.2`."""
         return self._label
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
 
 
-def _check_options(
-    input_shape: Sequence[int], num_outputs: int, channels: Sequence[int], kernel_size: int, stride: int, norm: str
-) -> None:
-    if len(input_shape) != 3:
-        fix = "Use model=mlp for inputs that are no images."
-        raise bad_value("Cnn", "input_shape", tuple(input_shape), "[channel, height, width]", fix)
+def _unusual(kernel_size: int, stride: int | Sequence[int], padding: str, pool: Sequence[int], norm: str) -> list[str]:
+    """The parts of the label that differ from the defaults."""
+    strides = [stride] if isinstance(stride, int) else stride
+    words = {
+        f"k{kernel_size}": kernel_size != 3,
+        f"s{'.'.join(map(str, strides))}": stride != 2,
+        padding: padding != "zeros",
+        f"p{'.'.join(map(str, pool))}": bool(pool),
+        "bn": norm == "batch",
+    }
+    return [word for word, is_unusual in words.items() if is_unusual]
+
+
+def _check_channels(channels: object) -> None:
     if isinstance(channels, str) or not isinstance(channels, Sequence) or not channels:
         expected = "a list with the output channels of each convolution"
         raise bad_value("Cnn", "channels", channels, expected, "Example: model.channels=[16,32]")
-    for name, values in (("input_shape", input_shape), ("channels", channels)):
-        for value in values:
-            check_whole_number("Cnn", name, value)
-    for name, value in (("num_outputs", num_outputs), ("kernel_size", kernel_size), ("stride", stride)):
-        check_whole_number("Cnn", name, value)
+    for size in channels:
+        check_whole_number("Cnn", "channels", size)
+
+
+def _check_kernel(kernel_size: int, padding: str, norm: str) -> None:
+    check_whole_number("Cnn", "kernel_size", kernel_size)
     if kernel_size % 2 == 0:
         raise bad_value("Cnn", "kernel_size", kernel_size, "an odd whole number", "Example: model.kernel_size=3")
-    check_norm("Cnn", norm)
+    check_choice("Cnn", "padding", padding, PADDINGS)
+    check_choice("Cnn", "norm", norm, ("none", "batch"))
+
+
+def _strides(stride: object, depth: int) -> list[int]:
+    """The stride of each convolution."""
+    if not isinstance(stride, Sequence) or isinstance(stride, str):
+        check_whole_number("Cnn", "stride", stride)
+        return [stride] * depth  # type: ignore[list-item]
+    if len(stride) != depth:
+        expected = f"one number, or a list with that of each of the {depth} convolutions"
+        raise bad_value("Cnn", "stride", stride, expected, "Example: model.stride=[1,2] for two channels")
+    for step in stride:
+        check_whole_number("Cnn", "stride", step)
+    return list(stride)
+
+
+def _check_pool(pool: object, depth: int) -> None:
+    if isinstance(pool, str) or not isinstance(pool, Sequence):
+        expected = "a list with the numbers of the layers that pooling follows"
+        raise bad_value("Cnn", "pool", pool, expected, "Example: model.pool=[2,4]; [] for none")
+    for number in pool:
+        check_whole_number("Cnn", "pool", number)
+        if number > depth:
+            raise bad_value("Cnn", "pool", number, f"the number of a layer, 1 to {depth}")
+
+
+def _check_wrap(number: int, image: Sequence[int], kernel_size: int, padding: str) -> None:
+    """Circular padding wraps around once at most."""
+    if padding == "circular" and kernel_size // 2 > min(image):
+        fix = "Use padding=zeros, or fewer strides and pools."
+        expected = f"at most {2 * min(image) + 1}: layer {number} sees an image of {image[0]}x{image[1]} pixels"
+        raise bad_value("Cnn", "kernel_size", kernel_size, expected, fix)
+
+
+def _halved(number: int, image: Sequence[int]) -> list[int]:
+    if min(image) < 2:
+        expected = f"a layer after which two pixels or more are left; layer {number} leaves {image[0]}x{image[1]}"
+        raise bad_value("Cnn", "pool", number, expected, "Use stride=1, or pool less often.")
+    return [side // 2 for side in image]

@@ -2,187 +2,208 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import InitsuiteError
+from initsuite.models.following import activation_given, following_in_order, without_identity
+from initsuite.models.given import Given, chooser
+from initsuite.models.layers import EMBEDDINGS, LAYERS, NORMS
+from initsuite.models.places import NORM_PARAMETERS, Place, Places, Site, find_places
+from initsuite.models.residual import Member, members
+from initsuite.models.tracing import Trace, trace
 from initsuite.spec import Activation, ParamSpec, Role
 
-LINEARS = (nn.Linear,)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-EMBEDDINGS = (nn.Embedding,)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)
-LAYERS = LINEARS + CONVOLUTIONS + EMBEDDINGS
-"""Layers with weights: those that have an index, fans and a nonlinearity that follows."""
-TORCH_NAMES = {
-    nn.ReLU: "relu",
-    nn.LeakyReLU: "leaky_relu",
-    nn.Tanh: "tanh",
-    nn.Sigmoid: "sigmoid",
-}
-"""torch's activation modules that are the same function as one of ours."""
-NOT_ELEMENTWISE = (nn.GLU, nn.MultiheadAttention, nn.PReLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
-"""Of `torch.nn.modules.activation`, those that are no fixed function of each element."""
 
-
-@dataclass(frozen=True)
-class _Layer:
-    """What the parameters of one layer have in common."""
-
-    index: int
-    fan_in: int
-    fan_out: int
-    nonlinearity: Activation | None
-    is_head: bool
-    groups: int
-
-
-def describe(model: nn.Module) -> list[ParamSpec]:
+def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: bool = False) -> list[ParamSpec]:
     """The facts about every parameter of a model, in the order of `model.named_parameters()`.
 
-    Fans follow from the type of the layer. Linear: (inputs, outputs). Convolution of kernel size k and g groups:
-    (k inputs / g, k outputs / g). Embedding: (1, features), since a look-up sums over one row. A norm layer carries
-    the facts of the layer with weights before it; with none before it, of the first one after it.
+    The values are never read: the parameters may be on the meta device.
 
-    The nonlinearity of a layer is the first activation module after it and before the next layer with weights, in the
-    order in which the modules were registered; norm, pooling, dropout, flatten and nn.Identity are passed over. An
-    activation that `forward` calls as a function is not seen. The last layer with weights is the head.
+    Fans follow from the type of the layer.
+        Linear: (inputs, outputs). Bilinear: (inputs1 inputs2, outputs inputs2), seen from the first input.
+        Convolution, k taps, g groups: (k inputs / g, k outputs / g), transposed or not, whatever the stride. With a
+            stride of s in d dimensions an output of a transposed convolution sums over k / s^d taps on average, and an
+            input of an ordinary one feeds as many; neither is divided out. torch.nn.init takes the two fans of a
+            transposed convolution the other way round.
+        Embedding: (1, features), since a look-up sums over one row. The row of a `padding_idx` is not told apart: who
+            writes the values must keep it at 0.
+        RNN, LSTM, GRU and their cells: a layer for each direction of each level; (inputs, hidden) of what comes in,
+            (hidden, hidden) of RECURRENT weights. The gates are blocks.
+        MultiheadAttention: query, key and value are one layer, (inputs, features) each, blocks where they are packed;
+            the output projection is another one.
+        A norm carries the facts of the layer with weights before it; with none before it, of the first one after it.
+        `class_token`, `pos_embedding` and the like, held by the model itself, are embeddings: (1, features).
+    A parameter that several modules share is described once, under its first name, by the first of them that multiplies
+    by it: an embedding tied to the head has the fans of the head.
+
+    The nonlinearity of a layer is the first one that its output meets before the next layer with weights; norm,
+    pooling, dropout, reshaping, sums and nn.Identity are passed over. It is found in a trace of the forward pass where
+    `torch.fx` can make one, there also where it is called as a function. Elsewhere the first activation module counts,
+    in the order of registration. A recurrent layer has its own: that of the cell where there are gates (tanh), which
+    are sigmoid.
+
+    The head is the layer whose output reaches the model's output last (in the order of registration where there is
+    no trace). There is none where this is an embedding, a recurrent layer, or stands in a residual branch.
+
+    Residual branches are those of `models.branch.Branch`, of torch's transformer layers and torchvision's (and timm's)
+    ResNet, ViT and Swin blocks, by the name of the class, and in a trace every sum of a tensor and one computed from
+    it. In an unknown block a shortcut with weights of its own is not recognised.
 
     The groups of a convolution are independent matrices: `blocks` has one entry for each.
 
+    Args:
+        model: any module.
+        nonlinearity: what follows, instead of what is found: one for all layers but embeddings and the head, or by the
+            name of a parameter or of a module with parameters (the longest name counts). A name of
+            `activations.FUNCTIONS`, or an `Activation`.
+        strict: refuse what cannot be placed, which is else left out and named in a warning. Its values, and those of
+            the slopes of PReLU, are for the model to set: see `unplaced`.
+
     Raises:
-        InitsuiteError: a parameter of a layer that is not known here.
+        InitsuiteError: no layer with weights, a parameter without entries or of no shape yet, or with `strict` one that
+            cannot be placed.
+        ConfigError: `nonlinearity` names what is not there.
 
     Example:
         >>> describe(nn.Sequential(nn.Linear(3, 8, bias=False), nn.ReLU(), nn.Linear(8, 2)))[0].fan_out
         8
     """
-    # a module used twice comes twice, so that a shared ReLU is seen wherever it follows
-    modules = dict(model.named_modules(remove_duplicate=False))
-    layers = _layers(modules)
-    num_layers = 1 + max((layer.index for layer in layers.values()), default=0)
+    places = find_places(model)
+    _report(model, places, strict)
+    context = _context(model, places.sites)
+    choose = chooser(nonlinearity, places)
     specs = []
     for name, parameter in model.named_parameters():
-        owner, _, local = name.rpartition(".")
-        role = _role(modules[owner], local)
-        layer = layers.get(owner)
-        if role is None or layer is None:
-            raise _unplaced(name, tuple(parameter.shape), modules[owner], has_layers=bool(layers))
-        shape = tuple(parameter.shape)
-        is_grouped = role is Role.WEIGHT and layer.groups > 1
-        specs.append(
-            ParamSpec(
-                name=name,
-                shape=shape,
-                role=role,
-                fan_in=layer.fan_in,
-                fan_out=layer.fan_out,
-                nonlinearity=layer.nonlinearity,
-                layer=layer.index,
-                num_layers=num_layers,
-                is_head=layer.is_head,
-                blocks=(shape[0] // layer.groups,) * layer.groups if is_grouped else (),
-            )
-        )
+        if name in places.found:
+            place = places.found[name]
+            spec = _spec(name, tuple(parameter.shape), place, context)
+            specs.append(replace(spec, nonlinearity=choose(spec, place)))
     return specs
 
 
-def _layers(modules: dict[str, nn.Module]) -> dict[str, _Layer]:
-    """The layer of every module that is one, or that is a norm and belongs to one, by the name of the module."""
-    weighted = _first_names(modules)
-    layers: dict[str, _Layer] = {}
-    waiting: list[str] = []  # norms before the first layer with weights
-    current = None
-    names = list(modules)
-    for position, (name, module) in enumerate(modules.items()):
-        if name in weighted:
-            index = weighted.index(name)
-            is_head = index == len(weighted) - 1
-            after = (modules[later] for later in names[position + 1 :])
-            follows = None if is_head else _nonlinearity(after)
-            groups = module.groups if isinstance(module, CONVOLUTIONS) else 1
-            current = layers[name] = _Layer(index, *_fans(module), follows, is_head, groups)
-            layers |= dict.fromkeys(waiting, current)
-            waiting = []
-        elif isinstance(module, NORMS) and current is not None:
-            layers[name] = current
-        elif isinstance(module, NORMS):
-            waiting.append(name)
-    return layers
+def unplaced(model: nn.Module) -> list[str]:
+    """Names of the parameters that `describe` leaves out, in order: their values are for the model to set.
 
-
-def _first_names(modules: dict[str, nn.Module]) -> list[str]:
-    """Names of the layers with weights; one that is used twice counts where it comes first."""
-    seen: set[nn.Module] = set()
-    names = []
-    for name, module in modules.items():
-        if isinstance(module, LAYERS) and module not in seen:
-            seen.add(module)
-            names.append(name)
-    return names
-
-
-def _fans(layer: nn.Module) -> tuple[int, int]:
-    """(fan_in, fan_out) of a layer with weights."""
-    if isinstance(layer, CONVOLUTIONS):
-        field = math.prod(layer.kernel_size)
-        return field * layer.in_channels // layer.groups, field * layer.out_channels // layer.groups
-    if isinstance(layer, EMBEDDINGS):
-        return 1, layer.embedding_dim
-    assert isinstance(layer, LINEARS)
-    return layer.in_features, layer.out_features
-
-
-def _nonlinearity(following: Iterable[nn.Module]) -> Activation | None:
-    """The first activation before the next layer with weights; None for identity, and where there is none."""
-    for module in following:
-        if isinstance(module, LAYERS):
-            return None
-        found = _activation_of(module)
-        if found is not None:
-            return None if found.name == "identity" else found
-    return None
-
-
-def _activation_of(module: nn.Module) -> Activation | None:
-    """What an activation module applies; None for any other module.
-
-    nn.Identity is none: models use it in the place of a norm or dropout layer that is switched off.
+    Example:
+        >>> unplaced(nn.Sequential(nn.Linear(3, 8), nn.PReLU(), nn.Linear(8, 2)))
+        ['1.weight']
     """
-    if isinstance(module, ActivationLayer):
-        return module.activation
-    if type(module).__module__ != nn.ReLU.__module__ or isinstance(module, NOT_ELEMENTWISE):
+    places = find_places(model)
+    return [name for name, _ in model.named_parameters() if name not in places.found]
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What is known of a whole model.
+
+    Attributes:
+        sites: its layers with weights.
+        follows: the nonlinearity after each of them.
+        head: index of the one that makes the output.
+        members: the modules in residual branches.
+    """
+
+    sites: Sequence[Site]
+    follows: Sequence[Activation | None]
+    head: int | None
+    members: Mapping[str, Member]
+
+
+def _context(model: nn.Module, sites: Sequence[Site]) -> _Context:
+    # a module used twice comes twice, so that a shared ReLU is seen wherever it follows
+    modules = dict(model.named_modules(remove_duplicate=False))
+    owners = list(dict.fromkeys(site.owner for site in sites))
+    traced = trace(model, owners)
+    inside = members(modules, owners, traced.residual_branches() if traced else [])
+    head = _head(sites, modules, traced, inside)
+    follows = [site.layer.nonlinearity or _following(site.owner, modules, traced) for site in sites]
+    if head is not None:
+        follows[head] = None
+    return _Context(sites, follows, head, inside)
+
+
+def _head(
+    sites: Sequence[Site], modules: Mapping[str, nn.Module], traced: Trace | None, inside: Mapping[str, Member]
+) -> int | None:
+    """Index of the layer that makes the output, if there is one."""
+    last = {site.owner: index for index, site in enumerate(sites) if not isinstance(modules[site.owner], EMBEDDINGS)}
+    reaching = [name for name in (traced.heads() if traced else []) if name in last] or list(last)[-1:]
+    if not reaching or any(name in inside for name in reaching):
         return None
-    constants: dict[str, Any] = {name: getattr(module, name) for name in getattr(module, "__constants__", ())}
-    options = {name: float(value) for name, value in constants.items() if type(value) in (int, float)}
-    if isinstance(module, nn.GELU):
-        return activation("gelu") if module.approximate == "none" else Activation("gelu_tanh", module)
-    name = TORCH_NAMES.get(type(module))
-    if name is not None:
-        return activation(name, **options)
-    return Activation(type(module).__name__.lower(), module, tuple(sorted(options.items())))
+    head = last[reaching[-1]]
+    return head if sites[head].layer.nonlinearity is None else None
 
 
-def _role(module: nn.Module, local: str) -> Role | None:
-    """What a module uses its own parameter `local` for; None where that is not known."""
-    if isinstance(module, EMBEDDINGS):
-        return {"weight": Role.EMBEDDING}.get(local)
-    if isinstance(module, LAYERS):
-        return {"weight": Role.WEIGHT, "bias": Role.BIAS}.get(local)
-    if isinstance(module, NORMS):
-        return {"weight": Role.NORM_SCALE, "bias": Role.NORM_SHIFT}.get(local)
-    return None
+def _following(owner: str, modules: Mapping[str, nn.Module], traced: Trace | None) -> Activation | None:
+    """What follows a layer with weights that applies no nonlinearity itself."""
+    parent, _, local = owner.rpartition(".")
+    block = modules[parent]
+    if isinstance(block, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        # its activation is an attribute, and a function as a rule; after all other layers in it comes none
+        return without_identity(activation_given(block.activation)) if local == "linear1" else None
+    if traced is not None and owner in traced:
+        return traced.following(owner)
+    names = list(modules)
+    return following_in_order(modules[later] for later in names[names.index(owner) + 1 :])
 
 
-def _unplaced(name: str, shape: tuple[int, ...], owner: nn.Module, has_layers: bool) -> InitsuiteError:
-    known = ", ".join(kind.__name__ for kind in LAYERS + NORMS)
-    reason = "its role and fans are not known" if has_layers else "the model has no layer with weights"
-    return InitsuiteError(
-        f"describe: cannot place parameter `{name}` {shape} of a {type(owner).__name__}: {reason}. Expected parameters "
-        f"of: {known}. Build the model from these layers."
+def _spec(name: str, shape: tuple[int, ...], place: Place, context: _Context) -> ParamSpec:
+    """The facts about one parameter."""
+    facts = place.facts
+    is_of_layer = place.is_own or facts.role in NORM_PARAMETERS
+    member = context.members.get(place.owner) if is_of_layer else None
+    branch = [index for index, each in enumerate(context.sites) if _is_in(each, member, context)]
+    parts = facts.parts
+    if not parts and member is not None and member.is_mlp and place.is_own and facts.role is Role.WEIGHT:
+        parts = ("mlp",)
+    return ParamSpec(
+        name=name,
+        shape=shape,
+        role=facts.role,
+        fan_in=facts.fan_in,
+        fan_out=facts.fan_out,
+        nonlinearity=context.follows[place.site] if is_of_layer else None,
+        layer=place.site,
+        num_layers=len(context.sites),
+        is_head=is_of_layer and place.site == context.head,
+        closes_residual=bool(branch) and place.site == branch[-1],
+        blocks=facts.blocks,
+        parts=parts,
+        is_transposed=facts.is_transposed,
+        branches=len({each.branch for each in context.members.values()}),
+        branch_layers=len(branch),
     )
+
+
+def _is_in(site: Site, member: Member | None, context: _Context) -> bool:
+    """Whether a layer stands in the residual branch of this member."""
+    other = context.members.get(site.owner)
+    return member is not None and other is not None and other.branch == member.branch
+
+
+def _report(model: nn.Module, places: Places, strict: bool) -> None:
+    """Say what cannot be placed.
+
+    Raises:
+        InitsuiteError: with `strict`, or where there is no layer with weights to place anything by.
+    """
+    if not places.unknown:
+        return
+    named = []
+    for name in places.unknown:
+        owner = model.get_submodule(name.rpartition(".")[0])
+        named.append(f"`{name}` {tuple(model.get_parameter(name).shape)} of a {type(owner).__name__}")
+    known = ", ".join(kind.__name__ for kind in LAYERS + NORMS)
+    parameters = f"parameter{'s' * (len(named) > 1)} {', '.join(named)}"
+    expected = f"Expected parameters of: {known}."
+    if strict or not places.sites:
+        reason = "role and fans are not known" if places.sites else "the model has no layer with weights"
+        raise InitsuiteError(
+            f"describe: cannot place {parameters}: {reason}. {expected} Build the model from these layers."
+        )
+    fix = "The model keeps its own values there; strict=True makes this an error."
+    warnings.warn(f"describe: cannot place {parameters}: role and fans are not known. {expected} {fix}", stacklevel=3)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_whole_number
-from initsuite.models.norm import check_norm
+from initsuite.models.options import check_choice, check_input_shape, check_sizes
 from initsuite.spec import Activation
+
+NORMS: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+SUFFIXES = {"none": "", "batch": "-bn", "layer": "-ln"}
 
 
 class Mlp(nn.Module):
-    """Hidden layers of Linear, BatchNorm on request, and activation; then a linear head.
+    """Hidden layers of Linear, a norm on request, and activation; then a linear head.
+
+    With activation=identity and norm=none it is the deep linear network of theory.
 
     inputs: [example, *input_shape], flattened. Returns [example, output].
 
@@ -25,10 +30,14 @@ class Mlp(nn.Module):
         depth: hidden layers, from 1.
         width: units of each hidden layer, from 1.
         widths: units of the hidden layers one by one, in the place of depth and width.
-        norm: none, or batch: BatchNorm between each hidden layer and its activation.
+        norm: between each hidden layer and its activation: none, batch (BatchNorm) or layer (LayerNorm).
 
     Raises:
         ConfigError: an option outside its range.
+
+    References:
+        Saxe, McClelland and Ganguli 2013, Exact solutions to the nonlinear dynamics of learning in deep linear neural
+        networks (activation=identity). Ba, Kiros and Hinton 2016, Layer normalization, section 3.
     """
 
     def __init__(
@@ -44,25 +53,25 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         sizes = _hidden_sizes(depth, width, widths)
-        for size in input_shape:
-            check_whole_number("Mlp", "input_shape", size)
-        check_whole_number("Mlp", "num_outputs", num_outputs)
-        check_norm("Mlp", norm)
+        check_input_shape("Mlp", input_shape)
+        check_sizes("Mlp", num_outputs=num_outputs)
+        check_choice("Mlp", "norm", norm, NORMS)
+        make_norm = NORMS[norm]
         self.layers = nn.Sequential()
         before = math.prod(input_shape)
         for number, size in enumerate(sizes, start=1):
             self.layers.add_module(f"linear{number}", nn.Linear(before, size))
-            if norm == "batch":
-                self.layers.add_module(f"norm{number}", nn.BatchNorm1d(size))
+            if make_norm is not None:
+                self.layers.add_module(f"norm{number}", make_norm(size))
             self.layers.add_module(f"activation{number}", ActivationLayer(activation))
             before = size
         self.layers.add_module("head", nn.Linear(before, num_outputs))
         shape = "-".join(map(str, sizes)) if widths is not None else f"{depth}x{width}"
-        self._label = f"mlp-{shape}{'-bn' if norm == 'batch' else ''}"
+        self._label = f"mlp-{shape}{SUFFIXES[norm]}"
 
     @property
     def label(self) -> str:
-        """The model in a word: `mlp-2x64`, `mlp-128-64`, `mlp-2x64-bn`."""
+        """The model in a word: `mlp-2x64`, `mlp-128-64`, `mlp-2x64-bn`, `mlp-2x64-ln`."""
         return self._label
 
     def forward(self, inputs: Tensor) -> Tensor:

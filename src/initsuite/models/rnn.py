@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from initsuite.activations import ActivationLayer
-from initsuite.errors import bad_value, check_whole_number
-from initsuite.spec import Activation
+from initsuite.models.recurrent import Recurrent
 
 
-class Rnn(nn.Module):
+class Rnn(Recurrent):
     """Elman layers over a sequence; the last hidden state of the last layer goes to a linear head.
 
     h[t] = phi(W x[t] + b + U h[t-1]) with h[-1] = 0, `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U.
@@ -38,66 +35,8 @@ class Rnn(nn.Module):
         networks of rectified linear units, section 4.2 (images as sequences).
     """
 
-    def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_outputs: int,
-        activation: Activation,
-        *,
-        depth: int = 1,
-        width: int = 64,
-    ) -> None:
-        super().__init__()
-        _check_options(input_shape, num_outputs, depth, width)
-        channels = input_shape[0] if len(input_shape) == 3 else 1
-        before = channels * input_shape[-1]
-        self.layers = nn.ModuleDict()
-        phi = ActivationLayer(activation)
-        for number in range(1, depth + 1):
-            self.layers[f"input{number}"] = nn.Linear(before, width)
-            # named after each of the two layers that it follows, where `describe` looks for it
-            self.layers[f"input_activation{number}"] = phi
-            self.layers[f"recurrent{number}"] = nn.Linear(width, width, bias=False)
-            self.layers[f"recurrent_activation{number}"] = phi
-            before = width
-        self.layers["head"] = nn.Linear(before, num_outputs)
-        self.depth = depth
-        self._label = f"rnn-{depth}x{width}"
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `rnn-1x64`."""
-        return self._label
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        states = _time_first(inputs).unbind()
-        for number in range(1, self.depth + 1):
-            states = self._layer(number, states)
-        return self.layers["head"](states[-1])
-
-    def _layer(self, number: int, sequence: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Hidden states of one layer at every time; sequence: [example, feature] at every time."""
-        phi, recurrent = self.layers[f"recurrent_activation{number}"], self.layers[f"recurrent{number}"]
-        # one product for all times: what is left of each step is U h
-        projected = self.layers[f"input{number}"](torch.cat(list(sequence))).chunk(len(sequence))
-        states = [phi(projected[0])]
-        for drive in projected[1:]:
+    def _states(self, drives: Sequence[Tensor], recurrent: nn.Module, phi: nn.Module) -> list[Tensor]:
+        states = [phi(drives[0])]
+        for drive in drives[1:]:
             states.append(phi(drive + recurrent(states[-1])))
         return states
-
-
-def _time_first(inputs: Tensor) -> Tensor:
-    """[time, example, feature]; of an image [example, channel, height, width] the rows are the times."""
-    if inputs.ndim == 4:
-        return inputs.permute(2, 0, 1, 3).flatten(2)
-    return inputs.transpose(0, 1)
-
-
-def _check_options(input_shape: Sequence[int], num_outputs: int, depth: int, width: int) -> None:
-    if len(input_shape) not in (2, 3):
-        expected = "[time, feature] or [channel, height, width]"
-        raise bad_value("Rnn", "input_shape", tuple(input_shape), expected, "Use model=mlp for inputs without order.")
-    for size in input_shape:
-        check_whole_number("Rnn", "input_shape", size)
-    for name, value in (("num_outputs", num_outputs), ("depth", depth), ("width", width)):
-        check_whole_number("Rnn", name, value)

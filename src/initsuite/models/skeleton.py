@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from initsuite.errors import ConfigError
+from initsuite.models.describe import unplaced
 
 
 def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
@@ -15,7 +16,8 @@ def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
 
     Buffers keep their values, which matter (masks, index tables, running statistics); those that the model draws at
     random come out the same each time. The caller's random state on the CPU is left as it was. Tied parameters stay
-    tied, frozen ones frozen.
+    tied, frozen ones frozen. What `describe` cannot place, and the slope of a PReLU, keeps the value that the model gave
+    it: no initializer has a say in it.
 
     Args:
         build: makes the model on the CPU.
@@ -28,7 +30,8 @@ def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
         model = build()
     if not isinstance(model, nn.Module):
         raise ConfigError(f"skeleton: bad model of type {type(model).__name__}. Expected a torch.nn.Module.")
-    empty: dict[nn.Parameter, nn.Parameter] = {}
+    named = dict(model.named_parameters())
+    empty = {named[name]: named[name] for name in unplaced(model)}
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):
             if parameter not in empty:

@@ -1,0 +1,168 @@
+"""Transformer blocks: attention and two-layer networks as residual branches, for images and for text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.activations import ActivationLayer
+from initsuite.errors import bad_value
+from initsuite.models.branch import Branch, Residual
+from initsuite.models.options import check_choice, check_sizes, check_switch
+from initsuite.models.recurrent import GatedLinear
+from initsuite.spec import Activation
+
+NORMS = ("pre", "post", "none")
+
+
+class PartEmbedding(nn.Embedding):
+    """A table of vectors that says what they are for, as `GatedLinear` does; read whole where it is no look-up.
+
+    Args:
+        rows: vectors, from 1.
+        width: of each vector, from 1.
+        part: `position` or `token` (`ParamSpec.parts`).
+    """
+
+    def __init__(self, rows: int, width: int, part: str) -> None:
+        super().__init__(rows, width)
+        self.parts = (part,)
+
+    def whole(self, like: Tensor) -> Tensor:
+        """All vectors in their order, [row, width], by a look-up on the device of a tensor."""
+        return self(torch.arange(self.num_embeddings, device=like.device))
+
+
+class Attention(nn.Module):
+    """Multi-head attention of a sequence to itself: softmax(Q K^T / sqrt(width / heads)) V, heads side by side.
+
+    Q, K and V come from one packed matrix `qkv`, heads in the order of torch's nn.MultiheadAttention, whose fused
+    kernels have no batching rule.
+
+    inputs: [example, token, width]. Returns the same shape.
+
+    Args:
+        width: of a token, a multiple of `heads`.
+        heads: from 1.
+        is_causal: a token sees itself and those before it.
+    """
+
+    def __init__(self, width: int, heads: int, *, is_causal: bool = False) -> None:
+        super().__init__()
+        self.qkv = GatedLinear(width, 3 * width, parts=("query", "key", "value"))
+        self.out = GatedLinear(width, width, parts=("attention_out",))
+        self.heads, self.is_causal = heads, is_causal
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        packed = self.qkv(inputs).unflatten(-1, (3, self.heads, -1))  # [example, token, 3, head, feature]
+        query, key, value = packed.transpose(-4, -2).unbind(-3)  # [example, head, token, feature]
+        scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+        if self.is_causal:
+            place = torch.arange(scores.shape[-1], device=scores.device)
+            scores = scores.masked_fill(place > place[:, None], -math.inf)
+        mixed = scores.softmax(-1) @ value
+        return self.out(mixed.transpose(-3, -2).flatten(-2))
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, is_causal={self.is_causal}"
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """What the blocks of a transformer are like; checked when built.
+
+    Attributes:
+        where: the model, for messages.
+        depth: blocks, from 1.
+        width: of a token, a multiple of `heads`.
+        heads: of attention, from 1.
+        mlp_ratio: hidden units of a block's two-layer network for each unit of width, from 1.
+        norm: LayerNorm of each branch: pre (first in the branch, and once more after the last block), post (after the
+            addition), none.
+        deepnorm: shortcuts x (2 depth)^(1/4), with norm=post alone.
+        branch_scale: a scalar factor of each branch (`Residual`).
+        is_causal: see `Attention`.
+
+    Raises:
+        ConfigError: an option outside its range, options that exclude each other.
+    """
+
+    where: str
+    depth: int
+    width: int
+    heads: int
+    mlp_ratio: int
+    norm: str
+    deepnorm: bool
+    branch_scale: bool
+    is_causal: bool
+
+    def __post_init__(self) -> None:
+        sizes = {"depth": self.depth, "width": self.width, "heads": self.heads, "mlp_ratio": self.mlp_ratio}
+        check_sizes(self.where, **sizes)
+        check_choice(self.where, "norm", self.norm, NORMS)
+        check_switch(self.where, deepnorm=self.deepnorm, branch_scale=self.branch_scale)
+        if self.width % self.heads:
+            expected = f"a multiple of the {self.heads} heads"
+            raise bad_value(self.where, "width", self.width, expected, "Set model.heads to a divisor of it.")
+        if self.deepnorm and self.norm != "post":
+            raise bad_value(self.where, "norm", self.norm, "post, where deepnorm is", "Set model.norm=post.")
+
+    @property
+    def alpha(self) -> float:
+        """Factor of the shortcuts; that of DeepNorm is for a net that is an encoder or a decoder alone."""
+        return (2 * self.depth) ** 0.25 if self.deepnorm else 1.0
+
+    @property
+    def unusual(self) -> list[str]:
+        """The parts of a label that differ from the usual ones."""
+        words = {
+            f"h{self.heads}": self.heads != 4,
+            f"m{self.mlp_ratio}": self.mlp_ratio != 4,
+            "post": self.norm == "post" and not self.deepnorm,
+            "nonorm": self.norm == "none",
+            "deepnorm": self.deepnorm,
+            "scaled": self.branch_scale,
+        }
+        return [word for word, is_unusual in words.items() if is_unusual]
+
+
+def transformer_blocks(options: BlockOptions, activation: Activation) -> nn.Sequential:
+    """Blocks of two residual branches, attention and a two-layer network, in the order of use.
+
+    inputs: [example, token, width]. Returns the same shape.
+
+    References:
+        Vaswani et al. 2017, Attention is all you need, section 3. Xiong et al. 2020, On layer normalization in the
+        transformer architecture (pre, post). Wang et al. 2022, DeepNet: scaling transformers to 1,000 layers, table 1
+        (deepnorm).
+    """
+    blocks = nn.Sequential()
+    for number in range(1, options.depth + 1):
+        attention = Attention(options.width, options.heads, is_causal=options.is_causal)
+        _add(blocks, f"attention{number}", options, {"attention": attention})
+        hidden = options.mlp_ratio * options.width
+        layers = {
+            "linear1": GatedLinear(options.width, hidden, parts=("mlp",)),
+            "activation1": ActivationLayer(activation),
+            "linear2": GatedLinear(hidden, options.width, parts=("mlp",)),
+        }
+        _add(blocks, f"mlp{number}", options, layers)
+    if options.norm == "pre":
+        blocks.add_module("norm", nn.LayerNorm(options.width))
+    return blocks
+
+
+def _add(blocks: nn.Sequential, name: str, options: BlockOptions, layers: dict[str, nn.Module]) -> None:
+    """One residual branch, with its norm where it belongs."""
+    branch = Branch()
+    if options.norm == "pre":
+        branch.add_module("norm", nn.LayerNorm(options.width))
+    for local, layer in layers.items():
+        branch.add_module(local, layer)
+    blocks.add_module(name, Residual(branch, alpha=options.alpha, branch_scale=options.branch_scale))
+    if options.norm == "post":
+        blocks.add_module(f"{name}_norm", nn.LayerNorm(options.width))

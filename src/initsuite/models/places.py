@@ -1,0 +1,160 @@
+"""Where each parameter of a model stands: in which layer, and as what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from initsuite.activations import ActivationLayer
+from initsuite.errors import InitsuiteError
+from initsuite.models.branch import Branch, Residual
+from initsuite.models.layers import BARE, NORM_ROLES, NORMS, SCALARS, Facts, Layer, layers_of
+from initsuite.spec import Role
+
+WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
+NORM_PARAMETERS = (Role.NORM_SCALE, Role.NORM_SHIFT)
+OURS = "initsuite.models."
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer with weights, and the name of the module that has it."""
+
+    owner: str
+    layer: Layer
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one parameter stands.
+
+    Attributes:
+        owner: name of the module that it is described by.
+        facts: what is known of it.
+        site: index of its layer among those of the model; of a norm or a bare parameter, the one before it (the last
+            in its branch), or the first one.
+        is_own: it belongs to that layer itself.
+    """
+
+    owner: str
+    facts: Facts
+    site: int
+    is_own: bool
+
+
+@dataclass(frozen=True)
+class Places:
+    """The parameters of a model by name, each in one of `found`, `unknown` and `kept`.
+
+    Attributes:
+        sites: the layers with weights, in the order of registration.
+        found: those with a place, in the order of `model.named_parameters()`.
+        unknown: those that no layer here explains.
+        kept: the slopes of PReLU, which are part of the nonlinearity and start where the model put them.
+    """
+
+    sites: Sequence[Site]
+    found: Mapping[str, Place]
+    unknown: Sequence[str]
+    kept: Sequence[str]
+
+
+def find_places(model: nn.Module) -> Places:
+    """Find the place of every parameter.
+
+    Raises:
+        InitsuiteError: a parameter without entries, or without a shape.
+    """
+    names = {id(parameter): name for name, parameter in _checked(model)}
+    modules = dict(model.named_modules())
+    sites = [
+        Site(name, layer)
+        for name, module in modules.items()
+        for layer in layers_of(module, name.rpartition(".")[2], modules[name.rpartition(".")[0]] if name else None)
+    ]
+    claims = _claims(modules, names, sites)
+    # a layer whose tensors are all described by others, as an embedding tied to the head, is not counted
+    used = {id(site) for _, _, site in claims.values()}
+    sites = [site for site in sites if id(site) in used]
+    index = {id(site): number for number, site in enumerate(sites)}
+    near = _nearest(modules, sites)
+    found = {}
+    for name in names.values():
+        if name in claims and sites:
+            owner, facts, site = claims[name]
+            number = near[owner] if site is None else index[id(site)]
+            if site is None and facts.role is not Role.EMBEDDING:
+                fans = next(iter(sites[number].layer.tensors.values()))
+                facts = replace(facts, fan_in=fans.fan_in, fan_out=fans.fan_out)
+            found[name] = Place(owner, facts, number, is_own=site is not None)
+    rest = [name for name in names.values() if name not in found]
+    kept = [name for name in rest if isinstance(modules[name.rpartition(".")[0]], (nn.PReLU, ActivationLayer))]
+    return Places(sites, found, [name for name in rest if name not in kept], kept)
+
+
+def _checked(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters by name, each of a known shape with entries."""
+    parameters = list(model.named_parameters())
+    for name, parameter in parameters:
+        if isinstance(parameter, UninitializedParameter):
+            raise InitsuiteError(
+                f"describe: parameter `{name}` has no shape yet: a lazy module fixes it at its first call. Expected "
+                "known shapes. Run one forward pass first."
+            )
+        if parameter.numel() == 0:
+            raise InitsuiteError(
+                f"describe: parameter `{name}` of shape {tuple(parameter.shape)} has no entries. Expected whole "
+                "tensors: under sharding (FSDP, ZeRO) a rank may hold an empty placeholder, and filling it would do "
+                "nothing. Initialize before the model is sharded, or gather the parameters first."
+            )
+    return parameters
+
+
+_Claim = tuple[str, Facts, Site | None]
+"""Who describes a parameter: name of the module, the facts (of a norm yet without fans), the layer it belongs to."""
+
+
+def _claims(modules: Mapping[str, nn.Module], names: Mapping[int, str], sites: Sequence[Site]) -> dict[str, _Claim]:
+    """The claim on each parameter by name. Of modules that share one, the first that multiplies by it, else the first.
+
+    So the matrix of an embedding tied to the head has the fans of the head.
+    """
+    layers = {(site.owner, local): (facts, site) for site in sites for local, facts in site.layer.tensors.items()}
+    claims: dict[str, _Claim] = {}
+    for owner, module in modules.items():
+        for local, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            name = names[id(parameter)]
+            facts, site = layers.get((owner, local), (_without_layer(module, local, parameter), None))
+            is_better = name not in claims or (facts and facts.role in WEIGHTS and claims[name][1].role not in WEIGHTS)
+            if facts is not None and is_better:
+                claims[name] = (owner, facts, site)
+    return claims
+
+
+def _without_layer(module: nn.Module, local: str, parameter: nn.Parameter) -> Facts | None:
+    """The facts about a parameter of no layer with weights: an embedding, or one whose fans are to follow."""
+    if isinstance(module, NORMS):
+        return Facts(NORM_ROLES[local], 0, 0) if local in NORM_ROLES else None
+    is_ours = any(kind.__module__.startswith(OURS) for kind in type(module).__mro__)
+    if is_ours and local in SCALARS and parameter.numel() == 1:
+        return Facts(SCALARS[local], 0, 0)
+    if local in BARE and parameter.ndim > 1:
+        return Facts(Role.EMBEDDING, 1, parameter.shape[-1], parts=(BARE[local],))
+    return None
+
+
+def _nearest(modules: Mapping[str, nn.Module], sites: Sequence[Site]) -> dict[str, int]:
+    """For each module the index of the last layer before it, within it where it is residual; the first without one."""
+    owners = [site.owner for site in sites]
+    nearest, seen = {}, 0
+    for name, module in modules.items():
+        seen += owners.count(name)
+        nearest[name] = max(0, seen - 1)
+        if isinstance(module, (Branch, Residual)):
+            nearest[name] = max(
+                (i for i, owner in enumerate(owners) if owner.startswith(f"{name}.")), default=nearest[name]
+            )
+    return nearest

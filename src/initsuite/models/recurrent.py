@@ -1,0 +1,133 @@
+"""What the recurrent networks share: a layer whose outputs are gates, and the way through a sequence."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.activations import ActivationLayer
+from initsuite.errors import bad_value
+from initsuite.models.options import check_input_shape, check_sizes
+from initsuite.spec import Activation
+
+
+class GatedLinear(nn.Linear):
+    """A linear layer that says what its outputs are for, so that `describe` sees fused matrices and recurrent ones.
+
+    inputs: [..., in_features]. Returns [..., out_features].
+
+    Args:
+        in_features: from 1.
+        out_features: a multiple of the number of parts.
+        bias: whether it has one.
+        parts: what each of the equal blocks of outputs is for (`ParamSpec.parts`); empty where nothing is fused.
+        is_recurrent: the inputs are the hidden state of the time before.
+
+    Raises:
+        ConfigError: outputs that cannot be split evenly.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        parts: tuple[str, ...] = (),
+        is_recurrent: bool = False,
+    ) -> None:
+        if parts and out_features % len(parts):
+            expected = f"a multiple of {len(parts)}, the number of its parts"
+            raise bad_value("GatedLinear", "out_features", out_features, expected)
+        super().__init__(in_features, out_features, bias)
+        self.parts = parts
+        self.is_recurrent = is_recurrent
+
+    def extra_repr(self) -> str:
+        return ", ".join([super().extra_repr(), *self.parts, *["recurrent"] * self.is_recurrent])
+
+
+class Recurrent(nn.Module, ABC):
+    """Layers over a sequence, each with one `input` and one `recurrent` matrix; the last state goes to a linear head.
+
+    `inputN.weight` = W, `inputN.bias` = b and `recurrentN.weight` = U of layer N hold those of all gates, one below the
+    other in the order of `PARTS`. A class of its own says what a step does with W x[t] + b and U.
+
+    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
+    sequence of `height` steps of channel x width features. Returns [example, output].
+
+    Args:
+        input_shape: [time, feature] or [channel, height, width] of one example.
+        num_outputs: from 1.
+        activation: phi of the layer; tanh is the usual one.
+        depth: recurrent layers, from 1.
+        width: units of each hidden state, from 1.
+
+    Raises:
+        ConfigError: an option outside its range, or inputs that are no sequence.
+    """
+
+    PARTS: tuple[str, ...] = ()
+    """What the blocks of each matrix are for; empty where there is one."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_outputs: int,
+        activation: Activation,
+        *,
+        depth: int = 1,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        kind = type(self).__name__
+        if len(input_shape) not in (2, 3):
+            expected = "[time, feature] or [channel, height, width]"
+            raise bad_value(
+                kind, "input_shape", tuple(input_shape), expected, "Use model=mlp for inputs without order."
+            )
+        check_input_shape(kind, input_shape)
+        check_sizes(kind, num_outputs=num_outputs, depth=depth, width=width)
+        channels = input_shape[0] if len(input_shape) == 3 else 1
+        before, outputs = channels * input_shape[-1], width * max(1, len(self.PARTS))
+        self.layers = nn.ModuleDict()
+        phi = ActivationLayer(activation)
+        for number in range(1, depth + 1):
+            self.layers[f"input{number}"] = GatedLinear(before, outputs, parts=self.PARTS)
+            # named after each of the two layers that it follows, where `describe` looks for it
+            self.layers[f"input_activation{number}"] = phi
+            recurrent = GatedLinear(width, outputs, bias=False, parts=self.PARTS, is_recurrent=True)
+            self.layers[f"recurrent{number}"] = recurrent
+            self.layers[f"recurrent_activation{number}"] = phi
+            before = width
+        self.layers["head"] = nn.Linear(before, num_outputs)
+        self.depth = depth
+        self._label = f"{kind.lower()}-{depth}x{width}"
+
+    @property
+    def label(self) -> str:
+        """The model in a word: `rnn-1x64`, `lstm-2x128`."""
+        return self._label
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = list(_time_first(inputs).unbind())
+        for number in range(1, self.depth + 1):
+            # one product for all times: what is left of each step is U h
+            drives = self.layers[f"input{number}"](torch.cat(states)).chunk(len(states))
+            phi, recurrent = self.layers[f"recurrent_activation{number}"], self.layers[f"recurrent{number}"]
+            states = self._states(drives, recurrent, phi)
+        return self.layers["head"](states[-1])
+
+    @abstractmethod
+    def _states(self, drives: Sequence[Tensor], recurrent: nn.Module, phi: nn.Module) -> list[Tensor]:
+        """Hidden states [example, width] of one layer at every time; drives: W x + b, [example, outputs], likewise."""
+
+
+def _time_first(inputs: Tensor) -> Tensor:
+    """[time, example, feature]; of an image [example, channel, height, width] the rows are the times."""
+    if inputs.ndim == 4:
+        return inputs.permute(2, 0, 1, 3).flatten(2)
+    return inputs.transpose(0, 1)

@@ -1,0 +1,82 @@
+"""Which layers stand in a residual branch, and which one closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from initsuite.models.branch import Branch
+from initsuite.models.layers import NORMS
+
+BLOCKS: dict[str, tuple[tuple[str, ...], ...]] = {
+    # torch.nn.modules.transformer
+    "TransformerEncoderLayer": (("self_attn",), ("linear1", "linear2")),
+    "TransformerDecoderLayer": (("self_attn",), ("multihead_attn",), ("linear1", "linear2")),
+    # torchvision.models.resnet, and timm's
+    "BasicBlock": (("conv1", "bn1", "conv2", "bn2"),),
+    "Bottleneck": (("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"),),
+    # torchvision.models.vision_transformer and swin_transformer
+    "EncoderBlock": (("self_attention",), ("mlp",)),
+    "SwinTransformerBlock": (("attn.qkv", "attn.proj"), ("mlp",)),
+}
+"""The residual branches of known blocks, by the name of the class (or of one it derives from): the modules in each."""
+MLPS = (("linear1", "linear2"), ("mlp",))
+"""Of these branches, those whose linear layers are the `mlp` of a transformer block."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A module's place in a residual branch.
+
+    Attributes:
+        branch: number of the branch in the model.
+        is_mlp: the branch is that of a transformer block's linear layers.
+    """
+
+    branch: int
+    is_mlp: bool = False
+
+
+def members(
+    modules: Mapping[str, nn.Module], weighted: Sequence[str], traced: Iterable[Sequence[str]]
+) -> dict[str, Member]:
+    """The layers with weights and the norms that stand in a residual branch, by the names of their modules.
+
+    A module counts in the first branch that has it: of `Branch` modules, then of known blocks, then of those that the
+    trace shows. A branch without a layer of its own is none.
+
+    Args:
+        modules: of the model, by name.
+        weighted: those that are layers with weights.
+        traced: branches that the trace shows, as names of modules.
+    """
+    known = [name for name, module in modules.items() if name in set(weighted) or isinstance(module, NORMS)]
+    found: dict[str, Member] = {}
+    count = 0
+    for names, is_mlp in [*_marked(modules, known), *_of_blocks(modules, known), *((names, False) for names in traced)]:
+        own = [name for name in names if name in known and name not in found]
+        if any(name in weighted for name in own):
+            found |= dict.fromkeys(own, Member(count, is_mlp))
+            count += 1
+    return found
+
+
+def _marked(modules: Mapping[str, nn.Module], known: Sequence[str]) -> Iterable[tuple[list[str], bool]]:
+    # the innermost first: what a branch inside a branch holds is its own
+    for name in reversed([name for name, module in modules.items() if isinstance(module, Branch)]):
+        yield _inside(known, name), False
+
+
+def _of_blocks(modules: Mapping[str, nn.Module], known: Sequence[str]) -> Iterable[tuple[list[str], bool]]:
+    for name, module in modules.items():
+        kinds = [kind.__name__ for kind in type(module).__mro__]
+        for paths in next((BLOCKS[kind] for kind in kinds if kind in BLOCKS), ()):
+            places = [f"{name}.{path}" if name else path for path in paths]
+            if all(place in modules for place in places):
+                yield [inner for place in places for inner in _inside(known, place)], paths in MLPS
+
+
+def _inside(known: Sequence[str], place: str) -> list[str]:
+    return [name for name in known if name == place or name.startswith(f"{place}.") or not place]

@@ -1,0 +1,209 @@
+"""What the forward pass of a model calls after what, found without running it."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import inspect
+import operator
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from initsuite.activations import ActivationLayer, activation
+from initsuite.models.following import activation_called, activation_of, without_identity
+from initsuite.models.layers import LAYERS, NORMS
+from initsuite.spec import Activation
+
+OPAQUE = (nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)
+OPAQUE_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.MultiheadAttention)
+WHOLE = (*LAYERS, *NORMS, *OPAQUE, *OPAQUE_LAYERS, ActivationLayer)
+"""Modules that a trace does not look into; what is inside is read by type."""
+ADDS = (operator.add, operator.iadd, torch.add, "add", "add_")
+MULTIPLIES = (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_")
+NO_TENSORS = (getattr, "size", "dim", "numel")
+"""Calls that return no tensor (a shape, a device), or none that carries the signal."""
+MIXING_NAMES = ("matmul", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention", "softmax", "log_softmax", "mm")
+"""Calls that end the way of a signal to its nonlinearity: attention written by hand."""
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module, weighted: Sequence[str]) -> Trace | None:
+    """The trace of a model's forward pass, or None where `torch.fx` finds none (its way depends on values or shapes).
+
+    A copy of the modules without hooks is traced, so that nothing that `forward` stores stays in the model. Its
+    parameters are not copied, and may be on the meta device; optional arguments take their defaults.
+
+    Args:
+        model: any module.
+        weighted: the names of the modules that are layers with weights, in the order of registration.
+    """
+    if isinstance(model, WHOLE):
+        return None
+    try:
+        copied = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
+        for module in copied.modules():
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
+        arguments = inspect.signature(copied.forward).parameters.values()
+        defaults = {each.name: each.default for each in arguments if each.default is not each.empty}
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            graph = _Tracer().trace(copied, defaults)
+    except Exception:  # a model's own code may raise anything; the order of the modules is left to go by
+        return None
+    return Trace(graph, dict(copied.named_modules()), weighted)
+
+
+class Trace:
+    """The calls of a forward pass, in order.
+
+    Args:
+        graph: of `torch.fx`.
+        modules: of the traced model, by name.
+        weighted: the names of the modules that are layers with weights, in the order of registration.
+    """
+
+    def __init__(self, graph: fx.Graph, modules: dict[str, nn.Module], weighted: Sequence[str]) -> None:
+        self.nodes = list(graph.nodes)
+        self.position = {node: index for index, node in enumerate(self.nodes)}
+        self.modules = modules
+        self.weighted = weighted
+        self.layers = self._layers_of_calls()
+
+    def _layers_of_calls(self) -> dict[fx.Node, list[str]]:
+        """The layers with weights that each call applies: its module's, or those whose parameters it is given."""
+        known = set(self.weighted)
+        constant: dict[fx.Node, list[str]] = {}  # nodes computed from parameters alone, and the layers of these
+        applied: dict[fx.Node, list[str]] = {}
+        for node in self.nodes:
+            given = [owner for source in node.all_input_nodes for owner in constant.get(source, [])]
+            if node.op == "get_attr":
+                owner = str(node.target).rpartition(".")[0]
+                constant[node] = [owner] if owner in known else []
+            elif node.op == "call_module":
+                inside = f"{node.target}."
+                applied[node] = [name for name in self.weighted if name == node.target or name.startswith(inside)]
+            elif node.op in ("call_function", "call_method"):
+                if all(source in constant for source in node.all_input_nodes):
+                    constant[node] = given
+                else:
+                    applied[node] = [name for name in self.weighted if name in given]
+        return {node: names for node, names in applied.items() if names}
+
+    @cached_property
+    def _calls_of_layers(self) -> dict[str, list[fx.Node]]:
+        """The calls that hand out a layer's output: of several layers in one call only the last one's is seen."""
+        calls: dict[str, list[fx.Node]] = {}
+        for node, names in self.layers.items():
+            calls.setdefault(names[-1], []).append(node)
+        return calls
+
+    def __contains__(self, layer: str) -> bool:
+        """Whether the output of this layer is seen."""
+        return layer in self._calls_of_layers
+
+    def following(self, layer: str) -> Activation | None:
+        """The first nonlinearity that the output of a layer meets before the next layer with weights."""
+        for node in self._walk(self._calls_of_layers[layer], lambda node: node.users, sign=1):
+            found = self._activation(node)
+            if found is not None:
+                return without_identity(found)
+        return None
+
+    def heads(self) -> list[str]:
+        """The layers whose output reaches the model's output past no other layer, in the order of the calls."""
+        ends = [node for node in self.nodes if node.op == "output"]
+        found = [node for node in self._walk(ends, lambda node: node.all_input_nodes, sign=-1) if node in self.layers]
+        return [self.layers[node][-1] for node in reversed(found)]
+
+    def _walk(
+        self, starts: Iterable[fx.Node], neighbours: Callable[[fx.Node], Iterable[fx.Node]], sign: int
+    ) -> Iterable[fx.Node]:
+        """The nodes reached from `starts`, nearest call first, not past a layer or what hides a signal."""
+        queue = [sign * self.position[after] for node in starts for after in neighbours(node)]
+        heapq.heapify(queue)
+        seen: set[int] = set()
+        while queue:
+            place = heapq.heappop(queue)
+            if place in seen:
+                continue
+            seen.add(place)
+            node = self.nodes[sign * place]
+            yield node
+            if node not in self.layers and not (sign == 1 and _hides(node)):
+                for after in neighbours(node):
+                    heapq.heappush(queue, sign * self.position[after])
+
+    def _activation(self, node: fx.Node) -> Activation | None:
+        if node.op == "call_module":
+            return activation_of(self.modules[str(node.target)])
+        if node.op not in ("call_function", "call_method") or not node.args or not isinstance(node.args[0], fx.Node):
+            return None
+        keywords: dict[str, Any] = dict(node.kwargs)
+        source = node.args[0]
+        if _is_call(source, MULTIPLIES):
+            factor = next((value for value in source.args if type(value) in (int, float)), 1.0)
+            keywords["omega"] = factor  # of a sine; other functions have no such option
+        found = activation_called(node.target, node.args[1:], keywords)
+        is_gate = found is not None and found.name == "sigmoid"
+        if is_gate and any(_is_call(user, MULTIPLIES) and source in user.args for user in node.users):
+            return activation("silu")
+        return found
+
+    def residual_branches(self) -> list[list[str]]:
+        """For each addition of a tensor and one computed from it: the calls between, as the names of their modules."""
+        branches = []
+        for node in self.nodes:
+            if not _is_call(node, ADDS):
+                continue
+            terms = [self._unscaled(term) for term in node.args[:2] if isinstance(term, fx.Node)]
+            if len(terms) == 2:
+                start, end = sorted(terms, key=self.position.__getitem__)
+                between = self._between(start, end)
+                branches.append([name for call in between for name in self._names(call)])
+        return [branch for branch in branches if branch]
+
+    def _unscaled(self, node: fx.Node) -> fx.Node:
+        """What a node passes on unchanged, or times a number."""
+        while len(node.all_input_nodes) == 1:
+            is_identity = node.op == "call_module" and isinstance(self.modules[str(node.target)], nn.Identity)
+            if not is_identity and not _is_call(node, MULTIPLIES):
+                break
+            (node,) = node.all_input_nodes
+        return node
+
+    def _between(self, start: fx.Node, end: fx.Node) -> list[fx.Node]:
+        """The calls on the ways from `start` to `end`, `end` with them; empty where there is no way."""
+        reached = {start}
+        for node in self.nodes[self.position[start] + 1 : self.position[end] + 1]:
+            if not reached.isdisjoint(node.all_input_nodes) and not _is_call(node, NO_TENSORS):
+                reached.add(node)
+        wanted = {end} & (reached - {start})
+        for node in reversed(self.nodes[self.position[start] + 1 : self.position[end] + 1]):
+            if node in wanted:
+                wanted |= reached.intersection(node.all_input_nodes) - {start}
+        return sorted(wanted, key=self.position.__getitem__)
+
+    def _names(self, node: fx.Node) -> Collection[str]:
+        if node in self.layers:
+            return self.layers[node]
+        return [str(node.target)] if node.op == "call_module" else []
+
+
+def _is_call(node: fx.Node, targets: tuple[object, ...]) -> bool:
+    return node.op in ("call_function", "call_method") and node.target in targets
+
+
+def _hides(node: fx.Node) -> bool:
+    """Whether what a call returns is no longer the signal that it was given, plus or times something."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return _is_call(node, NO_TENSORS) or (node.op != "call_module" and name in MIXING_NAMES)

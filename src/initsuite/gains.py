@@ -1,5 +1,25 @@
 """Gains: by how much a nonlinearity shrinks the signal, as the factor on the std of the weights that makes up for it.
 
+`forward` keeps the signal, `backward` the gradient, `torch` is torch's table; a dash: the table has none. They agree
+where the nonlinearity is as good as linear on each side of 0 (identity, ReLU, leaky ReLU), and nowhere else.
+
+    activation             forward  backward   torch
+    identity                1.0000    1.0000  1.0000
+    relu                    1.4142    1.4142  1.4142
+    leaky_relu (0.01)       1.4141    1.4141  1.4141
+    elu (1)                 1.2452    1.2234       -
+    selu                    1.0000    0.9660  0.7500
+    gelu                    1.5335    1.4811       -
+    silu                    1.6765    1.6233       -
+    mish                    1.4868    1.4448       -
+    softplus                1.0419    1.8462       -
+    softsign                2.3375    2.0958       -
+    hardtanh                1.3920    1.2103       -
+    tanh                    1.5925    1.4674  1.6667
+    sigmoid                 1.8462    4.7226  1.0000
+    erf                     1.4672    1.3252       -
+    sine (1)                1.5209    1.3273       -
+
 References:
     He et al. 2015, Delving Deep into Rectifiers, section 2.2 (ReLU and its slope-aware variants).
     Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos (Gaussian integrals).
@@ -8,7 +28,7 @@ References:
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,28 +37,58 @@ from torch import Tensor, nn
 from initsuite.errors import ConfigError, bad_value, check_number
 from initsuite.spec import Activation
 
-NAMED_GAINS = ("auto", "torch")
+NAMED_GAINS = ("auto", "backward", "torch")
 """What a gain can be besides a number."""
 TORCH_NAMES = ("identity", "leaky_relu", "relu", "selu", "sigmoid", "tanh")
 """The activations in torch's table, by our name; torch calls `identity` linear."""
 REACH = 12
-"""z ~ N(0, 1) is integrated over [-12, 12]: outside lies a probability of 4e-33."""
+"""u ~ N(0, q) is integrated over 12 std on each side: outside lies a probability of 4e-33."""
 NODES_PER_PANEL = 24
 """Exact for polynomials of degree 47 on each panel of length 1; the Gaussian itself is then exact to rounding."""
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
+LARGEST_Q = 1e4
+"""Above, the panels of length 1 would be more than 2,400."""
 
 
-@cache
-def _gaussian_quadrature() -> tuple[Tensor, Tensor]:
-    """Nodes and weights, float64 [node], of the integral of f(z) N(z; 0, 1) dz.
+@lru_cache(maxsize=16)
+def gaussian_quadrature(q: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Nodes and weights, float64 [node], of the integral of f(u) N(u; 0, q) du.
 
-    Gauss-Legendre on panels that end at the whole numbers, not Gauss-Hermite: a kink at 0 (ReLU), 1 (hardtanh),
-    3 (hardswish) or 6 (ReLU6) lies on a border, while Gauss-Hermite with 100 nodes is off by 2e-3 for hardtanh.
+    Gauss-Legendre on panels that end at the whole numbers and at the multiples of the std, not Gauss-Hermite: a kink
+    at 0 (ReLU), 1 (hardtanh), 3 (hardswish) or 6 (ReLU6) lies on a border, while Gauss-Hermite with 100 nodes is off
+    by 2e-3 for hardtanh.
+
+    Args:
+        q: variance, above 0, up to 10,000.
     """
-    points, weights = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
-    lefts = np.arange(-REACH, REACH)
-    nodes = (lefts[:, None] + (points + 1) / 2).ravel()
-    density = np.exp(-(nodes**2) / 2) / math.sqrt(2 * math.pi)
-    return torch.from_numpy(nodes), torch.from_numpy(np.tile(weights / 2, len(lefts)) * density)
+    std = math.sqrt(q)
+    whole = np.arange(-math.floor(REACH * std), math.floor(REACH * std) + 1)
+    edges = np.unique(np.concatenate([std * np.arange(-REACH, REACH + 1), whole]))
+    lefts, lengths = edges[:-1, None], np.diff(edges)[:, None]
+    nodes = (lefts + lengths * (_POINTS + 1) / 2).ravel()
+    density = np.exp(-(nodes**2) / (2 * q)) / math.sqrt(2 * math.pi * q)
+    return torch.from_numpy(nodes), torch.from_numpy((lengths * _WEIGHTS / 2).ravel() * density)
+
+
+def mean_square(activation: Activation, q: float = 1.0) -> float:
+    """E[phi(u)^2], u ~ N(0, q)."""
+    nodes, weights = gaussian_quadrature(q)
+    with torch.no_grad():
+        return float((activation.function(nodes.clone()).double() ** 2 * weights).sum())
+
+
+def mean_square_slope(activation: Activation, q: float = 1.0) -> float:
+    """E[phi'(u)^2], u ~ N(0, q)."""
+    nodes, weights = gaussian_quadrature(q)
+    return float((slope(activation, nodes) ** 2 * weights).sum())
+
+
+def slope(activation: Activation, points: Tensor) -> Tensor:
+    """phi' at float64 points [point], whether or not gradients are switched off where this is called."""
+    with torch.enable_grad():
+        # each value depends on its own point alone, so that the gradient of the sum holds the derivatives
+        # (of a copy: some modules work in place, which autograd refuses on its own inputs)
+        return torch.func.grad(lambda x: activation.function(x.clone()).double().sum())(points).detach()
 
 
 def forward_gain(activation: Activation) -> float:
@@ -60,21 +110,45 @@ def forward_gain(activation: Activation) -> float:
         >>> print(f"{forward_gain(Activation('relu', torch.relu)):.6f}")
         1.414214
     """
-    nodes, weights = _gaussian_quadrature()
-    with torch.no_grad():
-        mean_square = float((activation.function(nodes.clone()).double() ** 2 * weights).sum())
-    if not (math.isfinite(mean_square) and mean_square > 0):
+    return _gain("forward_gain", activation, "phi(z)", mean_square(activation))
+
+
+def backward_gain(activation: Activation) -> float:
+    """The gain that keeps the mean square of the gradient: g = 1 / sqrt(E[phi'(z)^2]), z ~ N(0, 1).
+
+    With Var[w] = g^2 / fan_out and pre-activations of q = 1, a gradient keeps its mean square on its way back through
+    a wide layer. The two gains differ but for functions that are linear on each side of 0, so that no gain keeps both;
+    `edge_of_chaos` finds the weights and biases that do.
+
+    Args:
+        activation: any elementwise function that takes a float64 tensor and that torch can differentiate.
+
+    Returns:
+        The gain: 1 for identity, sqrt(2) for ReLU, sqrt(2 / (1 + a^2)) for the leaky ReLU of slope a.
+
+    Raises:
+        ConfigError: E[phi'(z)^2] is 0 or not finite.
+
+    Example:
+        >>> print(f"{backward_gain(Activation('sine', torch.sin)):.4f}")  # E[cos(z)^2] = (1 + exp(-2)) / 2
+        1.3273
+    """
+    return _gain("backward_gain", activation, "phi'(z)", mean_square_slope(activation))
+
+
+def _gain(where: str, activation: Activation, of: str, mean: float) -> float:
+    if not (math.isfinite(mean) and mean > 0):
         raise ConfigError(
-            f"forward_gain: no gain for `activation`={activation.name!r}: E[phi(z)^2]={mean_square}. Expected a finite "
-            "number above 0. Give the gain as a number."
+            f"{where}: no gain for `activation`={activation.name!r}: E[{of}^2]={mean}. Expected a finite number above "
+            "0. Give the gain as a number."
         )
-    return 1 / math.sqrt(mean_square)
+    return 1 / math.sqrt(mean)
 
 
 def torch_gain(activation: Activation) -> float:
     """The gain of `torch.nn.init.calculate_gain`.
 
-    It differs from `forward_gain` for tanh (5/3 against 1.5925), sigmoid (1 against 1.8463) and SELU (3/4 against 1:
+    It differs from `forward_gain` for tanh (5/3 against 1.5925), sigmoid (1 against 1.8462) and SELU (3/4 against 1:
     torch's value breaks self-normalisation, which needs Var[w] = 1 / fan_in; see Klambauer et al. 2017). The two agree
     for identity, ReLU and leaky ReLU.
 
@@ -99,18 +173,19 @@ def check_gain(where: str, gain: float | str) -> None:
     Raises:
         ConfigError: as said.
     """
+    named = ", ".join(NAMED_GAINS)
     if isinstance(gain, str):
         if gain not in NAMED_GAINS:
-            raise bad_value(where, "gain", gain, f"a number above 0, or one of: {', '.join(NAMED_GAINS)}")
+            raise bad_value(where, "gain", gain, f"a number above 0, or one of: {named}")
         return
-    check_number(where, "gain", gain, above=0, fix="Or use one of: auto, torch.")
+    check_number(where, "gain", gain, above=0, fix=f"Or use one of: {named}.")
 
 
 def resolve_gain(gain: float | str, activation: Activation | None) -> float:
     """The number that a gain stands for before this nonlinearity.
 
     Args:
-        gain: a number, `auto` (`forward_gain`) or `torch` (`torch_gain`).
+        gain: a number, `auto` (`forward_gain`), `backward` (`backward_gain`) or `torch` (`torch_gain`).
         activation: what follows the layer; None = nothing, whose named gains are 1.
 
     Raises:
@@ -121,4 +196,4 @@ def resolve_gain(gain: float | str, activation: Activation | None) -> float:
         return float(gain)
     if activation is None:
         return 1.0
-    return forward_gain(activation) if gain == "auto" else torch_gain(activation)
+    return {"auto": forward_gain, "backward": backward_gain, "torch": torch_gain}[gain](activation)

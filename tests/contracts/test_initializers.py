@@ -12,21 +12,36 @@ import torch
 import yaml
 from hydra.utils import get_object
 from torch import nn
+from torch.nn.functional import cross_entropy, normalize
 
 from initsuite import init
 from initsuite.activations import activation
+from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
-from initsuite.models import Cnn, Mlp, Rnn
+from initsuite.models import Cnn, Mlp, ResNet, Rnn, Siren, Vit
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Initializer, Params, Role
+from initsuite.spec import Initializer, Params, Probe, Role
 
 CONF = Path(__file__).parents[2] / "conf" / "init"
 FILES = sorted(path for path in CONF.glob("*.yaml") if path.stem != "custom")
-WITHOUT_DRAWS = {"zero"}
+WITHOUT_DRAWS = {"constant", "identity", "sinusoidal", "zero", "zero_hadamard"}
 """Their tensors do not depend on the seed."""
-DRAWN_BIASES = {"normal", "torch_default"}
+DRAWN_BIASES = {"asymmetric", "data_dependent", "normal", "rezero", "torch_default"}
 """All others set biases to 0."""
+DRAWN_BIASES_BEFORE = {"critical": "tanh"}
+"""They draw biases in networks of this nonlinearity, and set them to 0 in the others here."""
+REFUSED = {"irnn": {"mlp", "mlp-bn", "cnn"}, "random_walk": {"mlp-bn", "cnn", "rnn"}}
+"""Models of the table below that an initializer is not for, and says so."""
+RESCALED = {"data_dependent", "gradinit", "lsuv", "metainit"}
+"""They multiply what they draw by factors that depend on the whole model."""
+RESCALED_NORMS = {"gradinit"}
+ZEROED_NORMS = {"zero_gamma"}
+"""Of the norms that end a residual branch; all others leave norm scales at 1."""
+ZEROED_BRANCHES = {"rezero", "skipinit"}
+"""All others leave branch scales at 1."""
+QUICK = {"gradinit": {"steps": 3}, "metainit": {"steps": 3}}
+"""Enough of an optimization to see what it promises."""
 RELU = activation("relu")
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: Mlp((64,), 10, RELU, widths=[256, 64]),
@@ -34,12 +49,50 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "cnn": lambda: Cnn((3, 8, 8), 10, activation("leaky_relu"), channels=[8, 24], norm="batch"),
     "rnn": lambda: Rnn((3, 8, 16), 10, activation("tanh"), depth=2, width=24),
 }
+BOUND_MODELS: dict[str, Callable[[], nn.Module]] = {
+    "resnet": lambda: ResNet((3, 8, 8), 10, RELU, depth=8, width=8),
+    "resnet-nonorm": lambda: ResNet((3, 8, 8), 10, RELU, depth=8, width=8, norm="none"),
+    "resnet-scaled": lambda: ResNet((3, 8, 8), 10, RELU, depth=8, width=8, norm="none", branch_scale=True),
+    "resnet-fixup": lambda: ResNet((3, 8, 8), 10, RELU, depth=8, width=8, norm="none", fixup=True),
+    "vit": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, pool="class"),
+    "vit-nonorm": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="none"),
+    "vit-deepnorm": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="post", deepnorm=True),
+    "siren": lambda: Siren((2,), 10, activation("sine"), depth=3, width=64),
+}
+SUPPORTED: dict[str, set[str]] = {
+    "deepnorm": {"vit-deepnorm"},
+    "fixup": {"resnet-fixup"},
+    "gpt2": BOUND_MODELS.keys() - {"siren"},
+    "mimetic": {"vit", "vit-nonorm", "vit-deepnorm"},
+    "rezero": {"resnet-scaled"},
+    "siren": {"siren"},
+    "skipinit": {"resnet-scaled"},
+    "stable_resnet": BOUND_MODELS.keys() - {"resnet", "siren"},
+    "t_fixup": {"vit-nonorm"},
+    "zero_gamma": {"resnet"},
+}
+"""Models of the architecture-bound initializers; all others are tried on `MODELS`, but for those they refuse."""
+ALL_MODELS = MODELS | BOUND_MODELS
+REFUSED |= {stem: ALL_MODELS.keys() - models for stem, models in SUPPORTED.items()}
+CASES = [
+    pytest.param(path, build, id=f"{path.stem}-{name}")
+    for path in FILES
+    for name, build in (BOUND_MODELS if path.stem in SUPPORTED else MODELS).items()
+    if name not in REFUSED.get(path.stem, ())
+]
+EVERY_CASE = pytest.mark.parametrize(("path", "build"), CASES)
+ON_MLP = pytest.mark.parametrize(
+    "path", [path for path in FILES if "mlp" not in REFUSED.get(path.stem, ())], ids=lambda path: path.stem
+)
+"""For tests on ReLU networks of their own."""
+INPUT_SHAPES = {Mlp: (64,), Cnn: (3, 8, 8), Rnn: (3, 8, 16), ResNet: (3, 8, 8), Vit: (3, 8, 8), Siren: (2,)}
 
 
 def options_of(path: Path) -> dict[str, Any]:
     tree = yaml.safe_load(path.read_text())
     assert tree.pop("name") == path.stem
-    return tree
+    tree.pop("requires", None)  # read by config, and met by the models here
+    return tree | QUICK.get(path.stem, {})
 
 
 def law_of(path: Path) -> Any:
@@ -47,9 +100,15 @@ def law_of(path: Path) -> Any:
     return get_object(options.pop("_target_"))(**options)
 
 
+def probe_for(model: nn.Module) -> Probe:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(64, *INPUT_SHAPES[type(model)], generator=generator)
+    return Probe(inputs, torch.randint(0, 10, (64,), generator=generator), cross_entropy)
+
+
 def start(initializer: Initializer, build: Callable[[], nn.Module], seed: int = 0) -> Params:
     model = skeleton(build)
-    return initializer(model, describe(model), seed=seed).params
+    return initializer(model, describe(model), seed=seed, probe=probe_for(model)).params
 
 
 def same(first: Params, second: Params) -> bool:
@@ -66,9 +125,10 @@ def initializer(path: Path) -> Initializer:
     return as_initializer(law_of(path))
 
 
-@pytest.fixture(params=MODELS.values(), ids=list(MODELS))
-def build(request: pytest.FixtureRequest) -> Callable[[], nn.Module]:
-    return request.param
+@pytest.mark.parametrize(("stem", "model"), [(stem, model) for stem in REFUSED for model in sorted(REFUSED[stem])])
+def test_it_refuses_models_that_it_is_not_for(stem: str, model: str) -> None:
+    with pytest.raises(ConfigError, match=r"Expected .* Use "):
+        start(as_initializer(law_of(CONF / f"{stem}.yaml")), ALL_MODELS[model])
 
 
 def test_all_five_of_the_article_are_found() -> None:
@@ -95,6 +155,7 @@ def test_every_line_of_its_file_has_a_range(path: Path) -> None:
     assert all("  # " in line for line in lines if line.partition(":")[0] not in ("name", "_target_"))
 
 
+@EVERY_CASE
 def test_it_returns_every_parameter_as_the_contract_says(
     initializer: Initializer, build: Callable[[], nn.Module]
 ) -> None:
@@ -107,6 +168,7 @@ def test_it_returns_every_parameter_as_the_contract_says(
         assert tensor.isfinite().all()
 
 
+@EVERY_CASE
 def test_the_seed_alone_decides(path: Path, initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     first = start(initializer, build)
     torch.manual_seed(5)  # the global stream plays no part
@@ -116,39 +178,58 @@ def test_the_seed_alone_decides(path: Path, initializer: Initializer, build: Cal
     assert same(first, start(initializer, build, seed=1)) == (path.stem in WITHOUT_DRAWS)
 
 
+@ON_MLP
 def test_tensors_of_one_model_are_drawn_apart(path: Path, initializer: Initializer) -> None:
     params = start(initializer, lambda: Mlp((64,), 64, RELU, depth=2, width=64))
     first, second = params["layers.linear1.weight"], params["layers.linear2.weight"]
     assert torch.equal(first, second) == (path.stem in WITHOUT_DRAWS)
 
 
+@EVERY_CASE
 def test_other_tensors_and_their_order_move_no_draw(initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     model = skeleton(build)
     specs = describe(model)
-    params = initializer(model, specs, seed=0).params
-    assert same(dict(sorted(params.items())), dict(sorted(initializer(model, specs[::-1], seed=0).params.items())))
+    probe = probe_for(model)
+    params = initializer(model, specs, seed=0, probe=probe).params
+    turned = initializer(model, specs[::-1], seed=0, probe=probe).params
+    assert same(dict(sorted(params.items())), dict(sorted(turned.items())))
 
 
-def test_an_added_layer_moves_no_draw_of_the_others(initializer: Initializer) -> None:
+@ON_MLP
+def test_an_added_layer_moves_no_draw_of_the_others(path: Path, initializer: Initializer) -> None:
     shallow = start(initializer, lambda: Mlp((64,), 10, RELU, widths=[256, 64]))
     deeper = start(initializer, lambda: Mlp((64,), 10, RELU, widths=[256, 64, 64]))
-    assert same(shallow, {name: deeper[name] for name in shallow})
+    if path.stem in RESCALED:
+        for name in (name for name in shallow if name.endswith("weight")):
+            torch.testing.assert_close(normalize(shallow[name]), normalize(deeper[name]))
+    else:
+        assert same(shallow, {name: deeper[name] for name in shallow})
 
 
+@EVERY_CASE
 def test_the_model_is_not_touched(initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     model = skeleton(build)
     buffers = {name: value.clone() for name, value in model.named_buffers()}
-    initializer(model, describe(model), seed=0)
+    initializer(model, describe(model), seed=0, probe=probe_for(model))
     assert all(parameter.is_meta for parameter in model.parameters())
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
 
 
+@EVERY_CASE
 def test_biases_and_norms_are_as_declared(path: Path, initializer: Initializer, build: Callable[[], nn.Module]) -> None:
-    params = start(initializer, build)
-    for spec in describe(skeleton(build)):
+    params, specs = start(initializer, build), describe(skeleton(build))
+    nonlinearities = {spec.nonlinearity.name for spec in specs if spec.nonlinearity}
+    are_drawn = path.stem in DRAWN_BIASES or DRAWN_BIASES_BEFORE.get(path.stem) in nonlinearities
+    for spec in specs:
         if spec.role is Role.BIAS:
-            assert bool(params[spec.name].any()) == (path.stem in DRAWN_BIASES)
+            assert bool(params[spec.name].any()) == are_drawn
         elif spec.role is Role.NORM_SCALE:
+            scale = params[spec.name]
+            one = 0 if path.stem in ZEROED_NORMS and spec.closes_residual else 1
+            assert (scale == (scale[0] if path.stem in RESCALED_NORMS else one)).all()
+        elif spec.role is Role.BRANCH_SCALE:
+            assert (params[spec.name] == (0 if path.stem in ZEROED_BRANCHES else 1)).all()
+        elif spec.role is Role.MULTIPLIER:
             assert (params[spec.name] == 1).all()
         elif spec.role is Role.NORM_SHIFT:
             assert not params[spec.name].any()

@@ -118,8 +118,8 @@ def count_draws(monkeypatch) -> list[str]:
     from initsuite.init import compose
 
     names: list[str] = []
-    draw = compose._draw
-    monkeypatch.setattr(compose, "_draw", lambda law, spec, seed: names.append(spec.name) or draw(law, spec, seed))
+    draw = compose.draw
+    monkeypatch.setattr(compose, "draw", lambda law, spec, seed: names.append(spec.name) or draw(law, spec, seed))
     return names
 
 

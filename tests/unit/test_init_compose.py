@@ -85,7 +85,9 @@ def test_anything_else_is_refused_with_both_signatures(law: object, got: str) ->
 
 def test_each_role_has_its_law() -> None:
     model = skeleton(lambda: nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.Linear(4, 6)))
-    laws = PerTensor(Constant(1), Constant(2), Constant(3), Constant(4), Constant(5))
+    laws = PerTensor(
+        weight=Constant(1), bias=Constant(2), embedding=Constant(3), norm_scale=Constant(4), norm_shift=Constant(5)
+    )
     params = laws(model, describe(model), seed=0).params
     assert {name: float(value.flatten()[0]) for name, value in params.items()} == {
         "0.weight": 3,

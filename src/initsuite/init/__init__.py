@@ -1,23 +1,73 @@
 """Initializers: laws for one tensor, and what makes them initializers of a model."""
 
+from initsuite.init.asymmetric import Asymmetric
+from initsuite.init.autoinit import AutoInit
 from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.init.constant import Constant
-from initsuite.init.distributions import Normal
+from initsuite.init.critical import Critical
+from initsuite.init.data_dependent import DataDependent
+from initsuite.init.distributions import Normal, TruncatedNormal, Uniform
 from initsuite.init.everywhere import NormalEverywhere, Zero
+from initsuite.init.gradinit import GradInit
 from initsuite.init.guideline import Guideline
-from initsuite.init.orthogonal import Orthogonal
+from initsuite.init.identity import Identity, Irnn
+from initsuite.init.identity_like import IdInit, TanhInit, ZeroHadamard
+from initsuite.init.kumar import Kumar
+from initsuite.init.library_defaults import FlaxDefault, KerasDefault
+from initsuite.init.lsuv import Lsuv
+from initsuite.init.metainit import MetaInit
+from initsuite.init.mimetic import Mimetic
+from initsuite.init.mup import Mup
+from initsuite.init.orthogonal import DeltaOrthogonal, Orthogonal
+from initsuite.init.random_walk import RandomWalk
+from initsuite.init.residual import BranchScale, Fixup, StableResnet, ZeroGamma
+from initsuite.init.sinusoidal import Sinusoidal
+from initsuite.init.siren import Siren
+from initsuite.init.sparse import Sparse
 from initsuite.init.torch_default import TorchDefault
+from initsuite.init.transformer import DeepNorm, Gpt2, TFixup
 from initsuite.init.variance_scaling import VarianceScaling
 
 __all__ = [
+    "Asymmetric",
+    "AutoInit",
+    "BranchScale",
     "Constant",
+    "Critical",
+    "DataDependent",
+    "DeepNorm",
+    "DeltaOrthogonal",
+    "Fixup",
+    "FlaxDefault",
+    "Gpt2",
+    "GradInit",
     "Guideline",
+    "IdInit",
+    "Identity",
+    "Irnn",
+    "KerasDefault",
+    "Kumar",
+    "Lsuv",
+    "MetaInit",
+    "Mimetic",
+    "Mup",
     "Normal",
     "NormalEverywhere",
     "Orthogonal",
     "PerTensor",
+    "RandomWalk",
+    "Sinusoidal",
+    "Siren",
+    "Sparse",
+    "StableResnet",
+    "TFixup",
+    "TanhInit",
     "TorchDefault",
+    "TruncatedNormal",
+    "Uniform",
     "VarianceScaling",
     "Zero",
+    "ZeroGamma",
+    "ZeroHadamard",
     "as_initializer",
 ]

@@ -14,7 +14,7 @@ from initsuite import rng
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
-from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, TensorInit
+from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, TensorInit
 
 TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"
 MODEL_SIGNATURE = "__call__(self, model, specs, *, seed, probe=None) for a model"
@@ -31,17 +31,22 @@ class PerTensor:
     Args:
         weight, bias, embedding, norm_scale, norm_shift: the law for the tensors of each role. Without a word, biases
             are 0, embeddings N(0, 1), norm scales 1 and norm shifts 0, the last three as torch has them.
+        recurrent: the law for hidden-to-hidden weights; None = that of `weight`.
+        branch_scale, multiplier: the law for the scalars of each role; 1 without a word.
     """
 
     weight: TensorInit
+    recurrent: TensorInit | None = None
     bias: TensorInit = ZERO
     embedding: TensorInit = UNIT_NORMAL
     norm_scale: TensorInit = ONE
     norm_shift: TensorInit = ZERO
+    branch_scale: TensorInit = ONE
+    multiplier: TensorInit = ONE
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not _is_tensor_law(getattr(self, field.name)):
+            if not _is_tensor_law(getattr(self, field.name)) and (field.name, self.recurrent) != ("recurrent", None):
                 raise ConfigError(
                     f"PerTensor: bad law `{field.name}`={getattr(self, field.name)!r}. Expected an instance with "
                     f"{TENSOR_SIGNATURE}."
@@ -50,13 +55,26 @@ class PerTensor:
     def __call__(
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
-        return Initialization({spec.name: _draw(getattr(self, spec.role.value), spec, seed) for spec in specs})
+        return Initialization({spec.name: draw(self._law(spec.role), spec, seed) for spec in specs})
+
+    def _law(self, role: Role) -> TensorInit:
+        if role is Role.RECURRENT and self.recurrent is None:
+            return self.weight
+        return getattr(self, role.value)
 
 
-def _draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
-    """One tensor by its law, checked."""
+def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
+    """One tensor by its law, checked; its stream depends on the seed and its name alone.
+
+    Raises:
+        ConfigError: the law refuses, or returns what the contract does not allow.
+        InitsuiteError: the law raised anything else.
+    """
     generator = rng.generator(seed, "init", spec.name)
-    blocks = [replace(spec, shape=(rows, *spec.shape[1:]), blocks=()) for rows in spec.blocks]
+    blocks = [
+        replace(spec, shape=(rows, *spec.shape[1:]), blocks=(), parts=spec.parts[index : index + 1])
+        for index, rows in enumerate(spec.blocks)
+    ]
     with torch.no_grad():
         drawn = [_checked(_called(law, block, generator), law, block) for block in blocks or [spec]]
     return torch.cat(drawn) if blocks else drawn[0]

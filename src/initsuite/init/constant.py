@@ -29,3 +29,7 @@ class Constant:
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         return torch.full(spec.shape, float(self.value))
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return 0.0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from initsuite.errors import check_number, unknown_choice
@@ -61,3 +63,68 @@ class Normal:
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         return sample("normal", spec.shape, self.std, generator).add_(self.mean)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return self.std
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Independent entries from U(-bound, bound), whatever the fans of the layer.
+
+    Var[w] = bound^2 / 3. It preserves nothing but the broken symmetry. As an initializer of its own it leaves biases at
+    0 and treats the head like any other layer.
+
+    Args:
+        bound: from 0; Keras' RandomUniform has 0.05.
+    """
+
+    bound: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_number("Uniform", "bound", self.bound, minimum=0)
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        return sample("uniform", spec.shape, self.declared_std(spec), generator)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return self.bound / 3**0.5
+
+
+@cache
+def _truncated_std(cut: float) -> float:
+    """Std of N(0, 1) cut at +-cut."""
+    return float(stats.truncnorm.std(-cut, cut))
+
+
+@dataclass(frozen=True)
+class TruncatedNormal:
+    """Independent entries from a normal law cut at `cut` of its std, whose std *after* the cut is `std`.
+
+    Var[w] = std^2, with all entries within cut x std / f, where f is the std of N(0, 1) cut at +-cut: 0.87962566 at 2.
+    It preserves nothing but the broken symmetry. As an initializer of its own it leaves biases at 0 and treats the head
+    like any other layer. Departure: `torch.nn.init.trunc_normal_` and Keras' TruncatedNormal take the std before the
+    cut, so that theirs is smaller by f; torch's bounds are absolute (+-2, no cut at all for a std of 0.02).
+
+    Args:
+        std: of the entries, from 0.
+        cut: in std of the normal law that is cut, above 0.
+    """
+
+    std: float = 0.02
+    cut: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_number("TruncatedNormal", "std", self.std, minimum=0)
+        check_number("TruncatedNormal", "cut", self.cut, above=0)
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        entries = torch.empty(spec.shape)
+        nn.init.trunc_normal_(entries, 0.0, 1.0, -self.cut, self.cut, generator=generator)
+        return entries.mul_(self.std / _truncated_std(self.cut))
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return self.std

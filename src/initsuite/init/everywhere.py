@@ -11,7 +11,7 @@ from initsuite.errors import check_number
 from initsuite.init.compose import PerTensor
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
-from initsuite.spec import Initialization, ParamSpec, Probe, TensorInit
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
 
 
 def _everywhere(law: TensorInit) -> PerTensor:
@@ -34,6 +34,10 @@ class Zero:
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
         return _everywhere(Constant(0.0))(model, specs, seed=seed, probe=probe)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,7 @@ class NormalEverywhere:
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
         return _everywhere(Normal(self.mean, self.std))(model, specs, seed=seed, probe=probe)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return 0.0 if spec.role in (Role.NORM_SCALE, Role.NORM_SHIFT) else self.std

@@ -11,6 +11,7 @@ from torch import nn
 from initsuite.errors import check_whole_number
 from initsuite.guideline import DEEP_FROM, guideline_choice
 from initsuite.init.compose import PerTensor
+from initsuite.init.layout import last_hidden_nonlinearity
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role
@@ -18,13 +19,15 @@ from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role
 XAVIER = VarianceScaling(gain=1.0, fan="fan_avg")
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
 HE_SLOPE_AWARE = VarianceScaling(gain="auto", fan="fan_in")
-ORTHOGONAL = Orthogonal(gain="auto")
+ORTHOGONAL = Orthogonal(gain=1.0)
+ORTHOGONAL_GAIN_AWARE = Orthogonal(gain="auto")
 
 
 @dataclass(frozen=True)
 class Guideline:
-    """Orthogonal for very deep networks, Xavier for tanh and sigmoid, He for everything else.
+    """Orthogonal for recurrent and very deep networks, Xavier for tanh and sigmoid, He for everything else.
 
+    A model with a recurrent weight: Haar orthogonal, gain 1, for all of its weights, each gate a matrix of its own.
     From `deep_from` hidden layers on: Haar orthogonal x the gain of the nonlinearity that follows, 1 for the head.
     Below: Var[w] = 2 / (fan_in + fan_out) before tanh and sigmoid, and 2 / fan_in before anything else, which becomes
     2 / ((1 + a^2) fan_in) before a leaky ReLU of slope a. There the head follows the rule of the nonlinearity before
@@ -47,19 +50,16 @@ class Guideline:
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
         hidden_layers = max((spec.num_layers for spec in specs), default=1) - 1
-        if guideline_choice(hidden_layers, None, self.deep_from) == "orthogonal":
-            return PerTensor(weight=ORTHOGONAL)(model, specs, seed=seed, probe=probe)
-        before_head = _last_hidden_nonlinearity(specs)
+        is_recurrent = any(spec.role is Role.RECURRENT for spec in specs)
+        if guideline_choice(hidden_layers, None, self.deep_from, is_recurrent=is_recurrent) == "orthogonal":
+            law = ORTHOGONAL if is_recurrent else ORTHOGONAL_GAIN_AWARE
+            return PerTensor(weight=law)(model, specs, seed=seed, probe=probe)
+        before_head = last_hidden_nonlinearity(specs)
         params = {}
         for spec in specs:
             seen = replace(spec, nonlinearity=before_head) if spec.is_head else spec
             params |= PerTensor(weight=_law(seen.nonlinearity))(model, [seen], seed=seed).params
         return Initialization(params)
-
-
-def _last_hidden_nonlinearity(specs: Sequence[ParamSpec]) -> Activation | None:
-    hidden = [spec.nonlinearity for spec in specs if spec.role is Role.WEIGHT and not spec.is_head]
-    return hidden[-1] if hidden else None
 
 
 def _law(nonlinearity: Activation | None) -> VarianceScaling:

@@ -1,4 +1,4 @@
-"""Random orthogonal matrices."""
+"""Random orthogonal matrices, and convolutions that are isometries."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from initsuite.errors import ConfigError
 from initsuite.gains import check_gain, resolve_gain
+from initsuite.init.layout import as_weight, centre_tap, matrix_shape
 from initsuite.spec import ParamSpec
 
 
@@ -21,13 +22,14 @@ class Orthogonal:
     signal and gradient up to the gain; a rectangular one does so one way. As an initializer of its own it leaves biases
     at 0 and treats the head like any other layer.
 
-    A convolution kernel is flattened to [out, rest], as torch does. Those rows are orthonormal, but the convolution is
-    no isometry (Xiao et al. 2018 give one that is). Fused matrices (`spec.blocks`: packed QKV, groups of a
-    convolution) are drawn one by one when the law is used through `PerTensor`; torch draws them as one.
+    A convolution kernel is flattened to [out, in x taps], as torch does but for transposed convolutions, which torch
+    flattens to [in, out x taps]. Those rows are orthonormal, but the convolution is no isometry (`DeltaOrthogonal` is
+    one). Fused matrices (`spec.blocks`: packed QKV, gates, groups of a convolution) are drawn one by one when the law
+    is used through `PerTensor`; torch draws them as one.
 
     Args:
         gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
-            nothing does); or `torch`, torch's table.
+            nothing does); `backward`, its backward gain; or `torch`, torch's table.
 
     References:
         Saxe, McClelland & Ganguli 2013, Exact solutions to the nonlinear dynamics of learning in deep linear networks.
@@ -40,15 +42,72 @@ class Orthogonal:
         check_gain("Orthogonal", self.gain)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        if len(spec.shape) < 2:
+        matrix = orthonormal(*matrix_shape("Orthogonal", spec), generator)
+        return as_weight((resolve_gain(self.gain, spec.nonlinearity) * matrix).float(), spec)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
+        return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(max(matrix_shape("Orthogonal", spec)))
+
+
+@dataclass(frozen=True)
+class DeltaOrthogonal:
+    """Convolution kernels that are 0 but for the centre tap, which is gain x H with orthonormal columns (Haar).
+
+    All singular values of the convolution with stride 1 and circular padding are `gain`, so that it preserves the norm
+    of every signal up to the gain; with zero padding too, since only the centre tap counts. With c_out = c_in it does
+    the same for gradients. Var[w] = gain^2 / c_out at the centre tap, 0 elsewhere. More inputs than outputs (of one
+    group) are refused: such a map cannot preserve norms. Of an even kernel size the centre is tap (size - 1) // 2, as
+    in JAX. Matrices (linear layers, recurrent ones) and kernels of a single tap, which are a matrix too, are
+    `Orthogonal(gain)` of any shape; so are transposed convolutions of one tap, while longer ones follow the rule above.
+    As an initializer of its own it leaves biases at 0 and treats the head like any other layer.
+
+    Departure: the paper has no layers of one tap with more inputs than outputs; here they get orthonormal rows.
+
+    Args:
+        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
+            nothing does); `backward`, its backward gain; or `torch`, torch's table.
+
+    Raises:
+        ConfigError: a kernel of more than one tap with more inputs than outputs.
+
+    References:
+        Xiao et al. 2018, Dynamical Isometry and a Mean Field Theory of CNNs, algorithm 2.
+    """
+
+    gain: float | str = 1.0
+
+    def __post_init__(self) -> None:
+        check_gain("DeltaOrthogonal", self.gain)
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        if math.prod(spec.shape[2:]) == 1:
+            return Orthogonal(self.gain)(spec, generator)
+        first, second = spec.shape[:2]
+        outputs, inputs = (second, first) if spec.is_transposed else (first, second)
+        if outputs < inputs:
             raise ConfigError(
-                f"Orthogonal: no matrix in `{spec.name}` of shape {spec.shape}. Expected two axes or more. "
-                "Use another law for this role."
+                f"DeltaOrthogonal: no isometry in `{spec.name}` of shape {spec.shape}: {inputs} input channels, "
+                f"{outputs} output channels. Expected at least as many outputs as inputs. Use init=orthogonal, or a "
+                "model whose convolutions do not narrow."
             )
-        rows, columns = spec.shape[0], math.prod(spec.shape[1:])
-        matrix = haar(max(rows, columns), min(rows, columns), generator)
-        matrix = matrix if rows >= columns else matrix.T
-        return (resolve_gain(self.gain, spec.nonlinearity) * matrix).float().reshape(spec.shape)
+        matrix = resolve_gain(self.gain, spec.nonlinearity) * haar(outputs, inputs, generator)
+        kernel = torch.zeros(spec.shape)
+        kernel[(..., *centre_tap(spec))] = (matrix.T if spec.is_transposed else matrix).float()
+        return kernel
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w]), over all taps of a kernel."""
+        taps = math.prod(spec.shape[2:])
+        if taps == 1:
+            return Orthogonal(self.gain).declared_std(spec)
+        return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(max(spec.shape[:2]) * taps)
+
+
+def orthonormal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """A Haar matrix, float64 [rows, columns], with orthonormal columns or, where they are more, orthonormal rows."""
+    matrix = haar(max(rows, columns), min(rows, columns), generator)
+    return matrix if rows >= columns else matrix.T
 
 
 def haar(rows: int, columns: int, generator: torch.Generator) -> Tensor:

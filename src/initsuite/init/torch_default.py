@@ -2,28 +2,100 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from initsuite.init.compose import PerTensor
+from torch import nn
+
+from initsuite.init.compose import ONE, UNIT_NORMAL, ZERO, draw
+from initsuite.init.distributions import Normal, Uniform
+from initsuite.init.layout import as_one_matrix, weight_name
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import TensorInit
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
 
 INVERSE_FAN_IN = VarianceScaling(gain=3**-0.5, fan="fan_in", distribution="uniform")
 """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch writes it as He uniform for a leaky ReLU of slope sqrt(5)."""
+INVERSE_FAN_OUT = VarianceScaling(gain=3**-0.5, fan="fan_out", distribution="uniform")
+PACKED_XAVIER = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
+PACKED = frozenset({"query", "key", "value"})
+ATTENTION = PACKED | {"attention_out"}
+FIXED = {
+    Role.EMBEDDING: UNIT_NORMAL,
+    Role.NORM_SCALE: ONE,
+    Role.NORM_SHIFT: ZERO,
+    Role.BRANCH_SCALE: ONE,
+    Role.MULTIPLIER: ONE,
+}
 
 
 @dataclass(frozen=True)
-class TorchDefault(PerTensor):
+class TorchDefault:
     """The law of torch's own modules, drawn from this suite's named streams.
 
-    Linear and convolution weights, and their biases, are U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Var[w] = 1/(3 fan_in).
-    Embeddings are N(0, 1), norm scales 1, norm shifts 0. It preserves no variance: with ReLU the weights alone shrink
-    the mean square by 6 a layer. The head is drawn like any other layer. Departure: torch keeps the `padding_idx` row
-    of an embedding at 0, which a `ParamSpec` does not know.
+    Linear and convolution weights, and their biases, are U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Var[w] = 1/(3 fan_in). It
+    preserves no variance: with ReLU the weights alone shrink the mean square by 6 a layer. The head is drawn like any
+    other layer. Embeddings are N(0, 1), norm scales 1, norm shifts 0.
+
+    - Transposed convolutions have our fan_out in the place of fan_in: torch reads the fan off the second axis, which
+      holds their outputs.
+    - Recurrent layers (RNN, LSTM, GRU): all weights and biases U(-1/sqrt(hidden), 1/sqrt(hidden)), the input matrix
+      too, whatever its fan. The suite's own recurrent models, which are made of linear layers, follow this rule.
+    - Attention, torch's and the suite's: query, key and value Xavier uniform, with a packed tensor drawn as one matrix,
+      so that its fan_out is three times theirs and its variance, 1 / (2 features), half of that of three separate ones;
+      their biases and that of the output projection are 0; the weight of the projection is that of a linear layer.
+
+    Departure: torch keeps the `padding_idx` row of an embedding at 0, which a `ParamSpec` does not know.
 
     References:
-        torch 2.13, `reset_parameters` of nn.Linear, nn.Conv2d, nn.Embedding, nn.BatchNorm2d.
+        torch 2.13, `reset_parameters` of nn.Linear, nn.Conv2d, nn.RNNBase, nn.Embedding, nn.BatchNorm2d and
+        `_reset_parameters` of nn.MultiheadAttention. The packed variance: pytorch issue 166378.
     """
 
-    weight: TensorInit = INVERSE_FAN_IN
-    bias: TensorInit = INVERSE_FAN_IN
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        hidden = _hidden_sizes(specs)
+        # torch's attention and the suite's have layers of their own; a Linear that only is called qkv is a Linear
+        linears = {f"{name}." if name else "" for name, module in model.named_modules() if type(module) is nn.Linear}
+        weights = {spec.name: spec for spec in specs if spec.role is Role.WEIGHT}
+        params = {}
+        for spec in specs:
+            weight = weights.get(weight_name(spec.name), spec)
+            parts = () if _owner(spec.name) in linears else spec.parts or weight.parts
+            law = _law(spec, parts, hidden, is_transposed=weight.is_transposed)
+            params[spec.name] = draw(law, as_one_matrix(spec) if law is PACKED_XAVIER else spec, seed)
+        return Initialization(params)
+
+
+def _law(spec: ParamSpec, parts: tuple[str, ...], hidden: Mapping[str, int], is_transposed: bool) -> TensorInit:
+    if spec.role in FIXED:
+        return FIXED[spec.role]
+    if _cell(spec.name) in hidden and not spec.is_head:
+        return Uniform(1 / math.sqrt(hidden[_cell(spec.name)]))
+    if ATTENTION.intersection(parts) and spec.role is Role.BIAS:
+        # [1, 1, feature]: the extra token of key and value (`add_bias_kv`), which torch draws as Xavier normal
+        return Normal(0.0, spec.shape[-1] ** -0.5) if len(spec.shape) > 1 else ZERO
+    if PACKED.intersection(parts):
+        return PACKED_XAVIER
+    return INVERSE_FAN_OUT if is_transposed else INVERSE_FAN_IN
+
+
+def _hidden_sizes(specs: Sequence[ParamSpec]) -> dict[str, int]:
+    """Units of a hidden state by the module that holds all matrices of the recurrent layers."""
+    recurrent = [spec for spec in specs if spec.role is Role.RECURRENT]
+    return {_cell(spec.name): spec.blocks[0] if spec.blocks else spec.shape[0] for spec in recurrent}
+
+
+def _cell(name: str) -> str:
+    """The module of a parameter or, of a layer's own `weight` and `bias`, the module that holds the layer.
+
+    A recurrent layer of torch holds `weight_ih_l0`, `weight_hh_l0` ...; one made of linear layers holds those.
+    """
+    owner, _, local = name.rpartition(".")
+    return owner.rpartition(".")[0] if local in ("weight", "bias") else owner
+
+
+def _owner(name: str) -> str:
+    """The name of a parameter's module, with its dot."""
+    return name[: name.rfind(".") + 1]

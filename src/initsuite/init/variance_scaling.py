@@ -29,7 +29,7 @@ class VarianceScaling:
 
     Args:
         gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
-            nothing does); or `torch`, torch's table.
+            nothing does); `backward`, its backward gain; or `torch`, torch's table.
         fan: fan_in, fan_out or fan_avg.
         distribution: normal, uniform, or truncated_normal (cut at 2 std, rescaled to the variance above).
 
@@ -50,6 +50,9 @@ class VarianceScaling:
             raise unknown_choice("VarianceScaling", "distribution", self.distribution, DISTRIBUTIONS)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        return sample(self.distribution, spec.shape, self.declared_std(spec), generator)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w])."""
         fan = {"fan_in": spec.fan_in, "fan_out": spec.fan_out, "fan_avg": (spec.fan_in + spec.fan_out) / 2}[self.fan]
-        std = resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan)
-        return sample(self.distribution, spec.shape, std, generator)
+        return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan)

@@ -1,0 +1,173 @@
+"""The edge of chaos: weights and biases with which neither the signal nor its gradient grows or shrinks with depth.
+
+References:
+    Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos, section 3.
+    Schoenholz et al. 2016, Deep Information Propagation, section 3 (chi_1 = 1).
+    Hayou, Doucet & Rousseau 2019, On the Impact of the Activation Function on Deep Neural Networks Training
+    (the line for smooth activations and the single point of the ReLU family).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from initsuite.errors import ConfigError, bad_value, check_number
+from initsuite.gains import LARGEST_Q, mean_square, mean_square_slope, slope
+from initsuite.spec import Activation
+
+Q_RANGE = (1e-6, 1e3)
+"""Where q* is looked for without a word."""
+GRID = 91
+"""Values of q, even in log q, between which a change of sign is looked for: 10 a decade over nine decades."""
+ROUNDING = 1e-9
+"""Of q: below it, sigma_b^2 is 0. The quadrature is exact to about 1e-14."""
+BISECTIONS = 100
+"""More than the 50 after which an interval of log q has shrunk to rounding."""
+
+
+@dataclass(frozen=True)
+class CriticalPoint:
+    """A point of the critical line.
+
+    Attributes:
+        sigma_w: the weights have Var[w] = sigma_w^2 / fan_in.
+        sigma_b: std of the biases.
+        q: mean square of the pre-activations that a layer hands on unchanged; 0 = the limit of small signals.
+    """
+
+    sigma_w: float
+    sigma_b: float
+    q: float
+
+
+def edge_of_chaos(
+    activation: Activation,
+    *,
+    q: float | None = None,
+    sigma_b: float | None = None,
+    q_range: tuple[float, float] = Q_RANGE,
+) -> CriticalPoint:
+    """(sigma_w, sigma_b, q*) with chi_1 = sigma_w^2 E[phi'(u)^2] = 1 and q* = sigma_w^2 E[phi(u)^2] + sigma_b^2.
+
+    u ~ N(0, q*). At a given q* there is at most one: sigma_w^2 = 1 / E[phi'(u)^2] and sigma_b^2 = q* - sigma_w^2
+    E[phi(u)^2], where that is not negative. At a given sigma_b, the smallest q* of the range is bracketed on a grid of
+    log q and bisected. With sigma_b = 0 two kinds of activation have a point of their own: the ReLU family, for which
+    every q* solves (the range's value nearest to 1 is returned), and those with phi(0) = 0 and a slope at 0, whose
+    point (1 / |phi'(0)|, 0) is the limit q* -> 0, returned where the range has no other.
+
+    Args:
+        activation: elementwise, float64, differentiable by torch.
+        q: the fixed point asked for, above 0; or
+        sigma_b: the std of the biases asked for, from 0. Give one of the two.
+        q_range: where q* is looked for, 0 < lowest < highest <= 10,000.
+
+    Raises:
+        ConfigError: there is none, or a value is out of its range.
+
+    Example:
+        >>> point = edge_of_chaos(Activation("tanh", torch.tanh), q=1.0)
+        >>> print(f"{point.sigma_w:.4f} {point.sigma_b:.4f}")
+        1.4674 0.3885
+    """
+    low, high = _checked_range(q_range)
+    if (q is None) == (sigma_b is None):
+        got = "both" if q is not None else "neither"
+        raise ConfigError(
+            f"edge_of_chaos: bad values `q`={q!r} and `sigma_b`={sigma_b!r}. Expected one of the two, got {got}. "
+            "The other one follows from it; set it to None (null in a file)."
+        )
+    if q is not None:
+        check_number("edge_of_chaos", "q", q, above=0)
+        if q > LARGEST_Q:
+            raise bad_value("edge_of_chaos", "q", q, f"a number up to {LARGEST_Q:g}")
+        return _at_q(activation, float(q), low, high)
+    check_number("edge_of_chaos", "sigma_b", sigma_b, minimum=0)
+    assert sigma_b is not None
+    return _at_sigma_b(activation, float(sigma_b), low, high)
+
+
+def _checked_range(q_range: tuple[float, float]) -> tuple[float, float]:
+    for end in q_range:
+        check_number("edge_of_chaos", "q_range", end, above=0)
+    low, high = q_range
+    if not low < high <= LARGEST_Q:
+        raise bad_value("edge_of_chaos", "q_range", q_range, f"lowest < highest <= {LARGEST_Q:g}")
+    return float(low), float(high)
+
+
+def bias_variance(activation: Activation, q: float) -> float:
+    """sigma_b^2 that chi_1 = 1 asks for at this q*; negative where there is none, NaN where phi has no slope."""
+    steepness = mean_square_slope(activation, q)
+    if not (math.isfinite(steepness) and steepness > 0):
+        return math.nan
+    variance = q - mean_square(activation, q) / steepness
+    return 0.0 if abs(variance) <= ROUNDING * q else variance
+
+
+def _at_q(activation: Activation, q: float, low: float, high: float) -> CriticalPoint:
+    variance = bias_variance(activation, q)
+    if not (math.isfinite(variance) and variance >= 0):
+        raise ConfigError(
+            f"edge_of_chaos: no critical point for `activation`={activation.name!r} at `q`={q:g}: chi_1 = 1 asks for "
+            f"sigma_b^2={variance:.4g}. Expected sigma_b^2 from 0. {_where_there_is_one(activation, low, high)}"
+        )
+    return CriticalPoint(1 / math.sqrt(mean_square_slope(activation, q)), math.sqrt(variance), q)
+
+
+def _where_there_is_one(activation: Activation, low: float, high: float) -> str:
+    fits = [q for q in _grid(low, high) if bias_variance(activation, q) >= 0]
+    if not fits:
+        return f"No q from {low:g} to {high:g} has one: use another activation or initializer."
+    return f"From {low:g} to {high:g}, the smallest q that has one is near {fits[0]:.3g}."
+
+
+def _at_sigma_b(activation: Activation, sigma_b: float, low: float, high: float) -> CriticalPoint:
+    grid = _grid(low, high)
+    excess = np.array([bias_variance(activation, q) for q in grid]) - sigma_b**2
+    if not excess.any():  # the ReLU family
+        return _at_q(activation, min(max(1.0, low), high), low, high)
+    for left, right, before, after in zip(grid, grid[1:], excess, excess[1:], strict=False):
+        if before * after < 0:
+            root = _bisected(lambda q: bias_variance(activation, q) - sigma_b**2, left, right)
+            return CriticalPoint(1 / math.sqrt(mean_square_slope(activation, root)), sigma_b, root)
+    if sigma_b == 0 and (steepness := slope_at_zero(activation)) and _value_at_zero(activation) == 0:
+        return CriticalPoint(1 / abs(steepness), 0.0, 0.0)
+    finite = excess[np.isfinite(excess)] + sigma_b**2
+    got = f"lies between {finite.min():.4g} and {finite.max():.4g}" if finite.size else "is not finite"
+    raise ConfigError(
+        f"edge_of_chaos: no critical point for `activation`={activation.name!r} with `sigma_b`={sigma_b:g}: the "
+        f"sigma_b^2 that chi_1 = 1 asks for {got}. Expected {sigma_b**2:.4g} at some q from {low:g} to {high:g}. "
+        "Use another sigma_b or a wider q_range, or give q."
+    )
+
+
+def _grid(low: float, high: float) -> list[float]:
+    return [float(q) for q in np.geomspace(low, high, GRID)]
+
+
+def _bisected(function: Callable[[float], float], left: float, right: float) -> float:
+    """The root of a function of q between two values at which its signs differ, halving in log q."""
+    is_negative = function(left) < 0
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(left * right)
+        if (function(middle) < 0) == is_negative:
+            left = middle
+        else:
+            right = middle
+    return math.sqrt(left * right)
+
+
+def slope_at_zero(activation: Activation) -> float | None:
+    """phi'(0); None where the slopes on the two sides differ (ReLU, SELU)."""
+    left, right = slope(activation, torch.tensor([-1e-9, 1e-9], dtype=torch.float64)).tolist()
+    # a smooth phi differs by 2e-9 phi''(0)
+    return (left + right) / 2 if abs(left - right) <= 1e-6 * max(1.0, abs(right)) else None
+
+
+def _value_at_zero(activation: Activation) -> float:
+    return float(activation.function(torch.zeros(1, dtype=torch.float64)))

@@ -1,0 +1,85 @@
+"""Weights and bias of a unit drawn together, one of them positive: against units that are born dead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.errors import check_number
+from initsuite.init.compose import ZERO, PerTensor, draw
+from initsuite.init.layout import matrix_shape, weight_name
+from initsuite.spec import Initialization, ParamSpec, Probe, Role
+
+STD = 0.6007
+"""sigma_w of the paper, found there for one entry from Beta(2, 1)."""
+
+
+@dataclass(frozen=True)
+class _OnePositive:
+    """Rows N(0, std^2 / fan_in) with one entry each, anywhere, from Beta(2, 1)."""
+
+    std: float
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        units, entries = spec.shape
+        rows = torch.empty(units, entries).normal_(0.0, self.std / math.sqrt(spec.fan_in), generator=generator)
+        chosen = torch.randint(entries, (units, 1), generator=generator)
+        # the distribution function of Beta(2, 1) is x^2
+        return rows.scatter_(1, chosen, torch.rand(units, 1, generator=generator).sqrt())
+
+
+@dataclass(frozen=True)
+class Asymmetric:
+    """Each unit's [w, b] is N(0, std^2 / fan_in) but for one random entry from Beta(2, 1): RAI.
+
+    Of the n + 1 numbers of a unit with n = fan_in, n are N(0, std^2 / n) and one, at a random place, is positive with
+    mean 2/3 and mean square 1/2: E[w^2] = (std^2 + 1/2) / (n + 1). It makes it less likely that a deep, narrow ReLU
+    network is born dead (constant), and bounds the growth of the signal in wide ones. The positive entry does not
+    shrink with the width.
+
+    Biases are part of the law and drawn with the weights of their unit; one that belongs to no weight is 0, and a layer
+    without bias has its positive entry among the weights. The head is drawn like any other layer, as in the paper.
+    Made for ReLU; nothing in the law depends on the nonlinearity. Each unit of a fused matrix or of a group is a unit.
+
+    Args:
+        std: of the entries that are not special, times sqrt(fan_in), from 0.
+
+    References:
+        Lu, Shin, Su & Karniadakis 2019, Dying ReLU and Initialization: Theory and Numerical Examples, section 4 and
+        the code of its appendix, from which the scale 1/sqrt(fan_in) is taken.
+    """
+
+    std: float = STD
+
+    def __post_init__(self) -> None:
+        check_number("Asymmetric", "std", self.std, minimum=0)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        biases = {weight_name(spec.name): spec for spec in specs if spec.role is Role.BIAS}
+        params = PerTensor(weight=ZERO)(model, specs, seed=seed).params
+        for spec in specs:
+            if spec.role in (Role.WEIGHT, Role.RECURRENT):
+                params |= self._layer(spec, biases.get(spec.name), seed)
+        return Initialization(params)
+
+    def _layer(self, weight: ParamSpec, bias: ParamSpec | None, seed: int) -> dict[str, Tensor]:
+        """Weight and bias of one layer, from one matrix [unit of all blocks, input (and bias)]."""
+        blocks = max(1, len(weight.blocks))
+        block = replace(weight, shape=(weight.shape[0] // blocks, *weight.shape[1:]))
+        units, inputs = matrix_shape("Asymmetric", block if weight.is_transposed else weight)
+        units = units * blocks if weight.is_transposed else units
+        bias = bias if bias is not None and bias.shape == (units,) else None
+        shape = (units, inputs + (bias is not None))
+        rows = draw(_OnePositive(self.std), replace(weight, shape=shape, blocks=()), seed)
+        matrix = rows[:, :inputs]
+        if weight.is_transposed:  # [unit of all groups, input x tap] -> [input of all groups, unit, *tap]
+            channels, outputs, *kernel = block.shape
+            matrix = matrix.reshape(blocks, outputs, channels, *kernel).transpose(1, 2)
+        drawn = {weight.name: matrix.reshape(weight.shape).contiguous()}
+        return drawn if bias is None else drawn | {bias.name: rows[:, inputs].contiguous()}

@@ -1,0 +1,145 @@
+"""GradInit: factors that make the first step of the optimizer count most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from initsuite import rng
+from initsuite.errors import check_number, check_whole_number, unknown_choice
+from initsuite.gains import check_gain
+from initsuite.init.compose import PerTensor
+from initsuite.init.probing import ProbedModel, needed
+from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.spec import Initialization, Params, ParamSpec, Probe
+
+OPTIMIZERS = ("sgd", "adam")
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Of the Adam that moves the factors, as in the paper's code."""
+
+
+@dataclass(frozen=True)
+class GradInit:
+    """Random weights times a factor a tensor, such that one optimizer step from there lowers the loss most.
+
+    minimise over the factors m:  L(S'; m w - lr A[g])  subject to  |g| <= gamma,  g = the gradient of L(S; m w),
+
+    where A[g] = g and |g| is the Euclidean norm for `sgd`, A[g] = sign(g) (the first step of Adam) and |g| the sum of
+    magnitudes for `adam`. Each step draws S and S' from the probe, half of it each, with half of their examples in
+    common; where |g| > gamma the factors move down the slope of |g|, else down that of L. They are moved by Adam, with
+    moments of their own for either case, and stay at or above `min_factor`.
+
+    It starts from N(0, gain^2 / fan_in), so that Var[w] = m^2 gain^2 / fan_in. It preserves nothing by design; gamma
+    bounds the gradient. Biases start at 0 and stay there, a factor cannot move them; norm scales and embeddings get
+    factors like any weight, and so does the head. Departures: the slope of L is taken through the step of sgd, as the
+    paper's algorithm has it (its code holds g fixed); the paper runs an epoch of 390 steps with clipped slopes.
+
+    Args:
+        gain: of the start: a number above 0, `auto` or `torch` (see `VarianceScaling`).
+        optimizer: sgd or adam.
+        lr: of the step whose loss is minimised, above 0.
+        gamma: bound of the gradient norm, above 0; the paper's 1 is for sgd. The sum of magnitudes of `adam` grows with
+            the number of parameters: give it its own.
+        steps: updates of the factors, from 1.
+        factor_lr: step size of the factors, above 0.
+        min_factor: from 0; the paper's 0.01.
+
+    Raises:
+        ConfigError: no probe, or a model or loss that cannot be differentiated twice.
+
+    References:
+        Zhu et al. 2021, GradInit: learning to initialize neural networks for stable and efficient training,
+        algorithm 1; github.com/zhuchen03/gradinit.
+    """
+
+    gain: float | str = "auto"
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    gamma: float = 1.0
+    steps: int = 100
+    factor_lr: float = 0.01
+    min_factor: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_gain("GradInit", self.gain)
+        if self.optimizer not in OPTIMIZERS:
+            raise unknown_choice("GradInit", "optimizer", self.optimizer, OPTIMIZERS)
+        for name in ("lr", "gamma", "factor_lr"):
+            check_number("GradInit", name, getattr(self, name), above=0)
+        check_number("GradInit", "min_factor", self.min_factor, minimum=0)
+        check_whole_number("GradInit", "steps", self.steps)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        probe = needed("GradInit", probe, "inputs, targets and loss")
+        start = PerTensor(weight=VarianceScaling(gain=self.gain))(model, specs, seed=seed).params
+        probed = ProbedModel("GradInit", model)
+        factors = {name: torch.ones(()) for name in sorted(start)}
+        descents = {True: _Adam(self.factor_lr), False: _Adam(self.factor_lr)}
+        for first, second in _halves(probe, self.steps, seed):
+            slopes, is_bound = self._slopes(probed, start, factors, first, second)
+            for name, move in descents[is_bound].moves(slopes).items():
+                factors[name] = (factors[name] + move).clamp(min=self.min_factor)
+        return Initialization({spec.name: start[spec.name] * factors[spec.name] for spec in specs})
+
+    def _slopes(
+        self, probed: ProbedModel, start: Params, factors: Params, first: Probe, second: Probe
+    ) -> tuple[Params, bool]:
+        """The derivatives by each factor, and whether they are those of the gradient norm."""
+        with torch.enable_grad():
+            leaves = {name: factor.clone().requires_grad_() for name, factor in factors.items()}
+            params = {name: leaf * start[name] for name, leaf in leaves.items()}
+            gradients = probed.gradients(probed.loss(params, first), list(params.values()), again=True)
+            norm = self._norm(gradients)
+            is_bound = bool(norm > self.gamma)
+            if is_bound:
+                objective = norm
+            else:
+                moved = zip(params.items(), map(self._direction, gradients), strict=True)
+                objective = probed.loss({name: value - self.lr * by for (name, value), by in moved}, second)
+            slopes = probed.gradients(objective, list(leaves.values()))
+        return dict(zip(leaves, slopes, strict=True)), is_bound
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        return gradient if self.optimizer == "sgd" else gradient.sign()
+
+    def _norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        if self.optimizer == "sgd":
+            return torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        return torch.stack([gradient.abs().sum() for gradient in gradients]).sum()
+
+
+@dataclass
+class _Adam:
+    """Adam on scalars by name."""
+
+    lr: float
+    count: int = 0
+    mean: dict[str, Tensor] = field(default_factory=dict)
+    square: dict[str, Tensor] = field(default_factory=dict)
+
+    def moves(self, slopes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        self.count += 1
+        corrections = [1 - beta**self.count for beta in BETAS]
+        result = {}
+        for name, slope in slopes.items():
+            self.mean[name] = torch.lerp(slope, self.mean.get(name, torch.zeros(())), BETAS[0])
+            self.square[name] = torch.lerp(slope.square(), self.square.get(name, torch.zeros(())), BETAS[1])
+            size = (self.square[name] / corrections[1]).sqrt() + EPSILON
+            result[name] = -self.lr * (self.mean[name] / corrections[0]) / size
+        return result
+
+
+def _halves(probe: Probe, steps: int, seed: int) -> Iterator[tuple[Probe, Probe]]:
+    """Two halves of the probe a step, which share half of their examples; all of it, where it is too small."""
+    generator = rng.generator(seed, "init", "gradinit.batches")
+    count = len(probe.inputs)
+    for _ in range(steps):
+        order = torch.randperm(count, generator=generator)
+        parts = [order[: count // 2], order[count // 4 : count // 4 + count // 2]] if count >= 4 else [order, order]
+        first, second = (Probe(probe.inputs[part], probe.targets[part], probe.loss) for part in parts)
+        yield first, second

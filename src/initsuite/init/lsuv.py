@@ -1,0 +1,68 @@
+"""Layer-sequential unit variance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from initsuite.errors import check_number, check_whole_number
+from initsuite.init.compose import PerTensor
+from initsuite.init.normalizing import Correction, Moments, normalize
+from initsuite.init.orthogonal import Orthogonal
+from initsuite.init.probing import Layer, ProbedModel, layers_of, needed
+from initsuite.spec import Initialization, ParamSpec, Probe
+
+
+@dataclass(frozen=True)
+class Lsuv:
+    """Orthonormal weights, each divided by the std of its layer's output on the probe: LSUV.
+
+    In the order of use, W <- W / std(output) until |Var(output) - 1| <= tol, at most `max_tries` times; the variance is
+    that of all outputs of the layer together, over examples, places and units. Var[w] = 1 / (max(rows, columns) v),
+    where v is the variance with the orthonormal weights. It preserves the variance 1 of every layer's output on the
+    probe, whatever the nonlinearities, norms and connections between; the gradient is left to itself. The law is a
+    property of the data: a layer before batch norm is normalised too, although the norm undoes it.
+
+    Biases are 0, norms and embeddings as torch has them; the head is normalised like any other layer. A layer whose
+    output has no variance (dead: constant inputs, or behind units that never fire) keeps its orthonormal weights. The
+    output of a linear layer or convolution is linear in its weight, so that one division is exact and `max_tries`
+    matters for layers that feed on themselves alone, which are measured over all their calls. Departure: the paper
+    measures each mini-batch anew; here the probe is the one batch.
+
+    Args:
+        tol: of the variance, above 0; the paper's 0.1 binds where a division is not exact.
+        max_tries: divisions of one layer, from 1.
+
+    Raises:
+        ConfigError: no probe, or a layer whose output no hook can see (packed attention, nn.LSTM).
+
+    References:
+        Mishkin & Matas 2015, All you need is a good init, algorithm 1.
+    """
+
+    tol: float = 0.1
+    max_tries: int = 10
+
+    def __post_init__(self) -> None:
+        check_number("Lsuv", "tol", self.tol, above=0)
+        check_whole_number("Lsuv", "max_tries", self.max_tries)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        probe = needed("Lsuv", probe)
+        params = PerTensor(weight=Orthogonal())(model, specs, seed=seed).params
+        with torch.no_grad():
+            probed = ProbedModel("Lsuv", model)
+            normalize(probed, params, layers_of(model, specs), probe.inputs, self._division, self.max_tries)
+        return Initialization({spec.name: params[spec.name] for spec in specs})
+
+    def _division(self, layer: Layer, moments: Moments) -> Correction | None:
+        variance = moments.pooled_variance
+        if variance == 0 or abs(variance - 1) <= self.tol:
+            return None
+        factor = torch.full_like(moments.mean, variance**-0.5)
+        return factor, torch.zeros_like(factor)

@@ -1,0 +1,105 @@
+"""The maximal update parametrization: one learning rate for every width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.errors import check_whole_number, unknown_choice
+from initsuite.gains import check_gain, resolve_gain
+from initsuite.init.compose import PerTensor
+from initsuite.init.distributions import sample
+from initsuite.spec import Initialization, ParamSpec, Probe, Role
+
+OUTPUTS = ("normal", "zero")
+OPTIMIZERS = ("adam", "sgd")
+WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
+
+
+@dataclass(frozen=True)
+class Mup:
+    """Variances and learning rates with which features move by O(1) a step at any width.
+
+    Var[w] = gain^2 / fan_in for input and hidden layers, and 1 / fan_in^2 for the head, or 0. Hidden pre-activations
+    keep their size, outputs start at std ~ 1/sqrt(width) and vanish for wide networks. Biases are 0, embeddings
+    N(0, 1).
+
+    The learning rate of a tensor is multiplied by an lr factor; r = (inputs of the layer, receptive field left out) /
+    base_width, s the same for its outputs. With them the best lr found at one width holds at all:
+
+        |                          | adam | sgd |
+        | hidden weight            | 1/r  | 1   |
+        | head weight              | 1/r  | 1/r |
+        | other weight, embedding  | 1    | s   |
+        | bias, norm               | 1    | s   |
+        | bias of the head, scalar | 1    | 1   |
+
+    At width base_width all factors are 1: base_width fixes the unit, no ratio between widths. Which column fits is the
+    user's to say: adam for adam, adamw and rmsprop, whose updates do not feel the size of the gradient, sgd for sgd and
+    nesterov. adamw's decay is slowed with the rest of the update. Hidden are all layers but the first and the head; a
+    layer whose units see one input each (depthwise) has no fan that grows, and is none. Departures: gain stands for
+    constants that the paper leaves open. Attention keeps 1/sqrt(head width), so vary the number of heads rather
+    than their width, where the paper has 1/width; it also recommends zero queries, not done here.
+
+    Args:
+        optimizer: adam or sgd: the column of the table.
+        base_width: units at which all lr factors are 1, from 1.
+        gain: of input and hidden layers: a number above 0, whatever follows; `auto`, the forward gain of the
+            nonlinearity that follows (1 where nothing does); `backward`, its backward gain; or `torch`, torch's table.
+        output: law of the head: normal or zero.
+
+    References:
+        Yang et al. 2021, Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer,
+        table 3.
+    """
+
+    optimizer: str = "adam"
+    base_width: int = 64
+    gain: float | str = 1.0
+    output: str = "normal"
+
+    def __post_init__(self) -> None:
+        check_whole_number("Mup", "base_width", self.base_width)
+        check_gain("Mup", self.gain)
+        for name, choices in (("optimizer", OPTIMIZERS), ("output", OUTPUTS)):
+            if getattr(self, name) not in choices:
+                raise unknown_choice("Mup", name, getattr(self, name), choices)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        factors = {spec.name: self.lr_factor(spec) for spec in specs}
+        changed = {name: factor for name, factor in factors.items() if factor != 1}
+        return Initialization(PerTensor(weight=self.weight)(model, specs, seed=seed).params, changed)
+
+    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        if spec.is_head:
+            std = 0.0 if self.output == "zero" else 1 / spec.fan_in
+        else:
+            std = resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(spec.fan_in)
+        return sample("normal", spec.shape, std, generator)
+
+    def lr_factor(self, spec: ParamSpec) -> float:
+        """What the learning rate of a tensor is multiplied by: a row of the table above."""
+        inputs, outputs = _units(spec)
+        is_weight = spec.role in WEIGHTS
+        if is_weight and spec.is_head:
+            return self.base_width / inputs
+        is_hidden = is_weight and inputs > 1 and (spec.layer > 0 or spec.role is Role.RECURRENT)
+        if self.optimizer == "adam":
+            return self.base_width / inputs if is_hidden else 1.0
+        is_scalar = math.prod(spec.shape) == 1
+        return 1.0 if is_hidden or is_scalar or spec.is_head else outputs / self.base_width
+
+
+def _units(spec: ParamSpec) -> tuple[float, float]:
+    """(inputs, outputs) of the layer of a tensor, the receptive field left out; a vector has one input."""
+    if spec.role in WEIGHTS:
+        field = math.prod(spec.shape[2:])
+        groups = max(1, len(spec.blocks)) if not spec.parts else 1  # fused matrices with parts are layers side by side
+        return spec.fan_in / field, groups * spec.fan_out / field
+    return 1, spec.fan_out if spec.role is Role.EMBEDDING else math.prod(spec.shape)

@@ -1,0 +1,201 @@
+"""Running a model on a probe as a function of its parameters, which are on the meta device, without touching it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from initsuite.errors import ConfigError
+from initsuite.spec import Params, ParamSpec, Probe, Role
+
+WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
+
+
+def needed(law: str, probe: Probe | None, what: str = "inputs") -> Probe:
+    """The probe on the CPU, real inputs in float32.
+
+    Args:
+        law: who asks.
+        what: of the probe is used.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if probe is None:
+        raise ConfigError(
+            f"{law}: no `probe`. Expected a Probe, of which it uses the {what}. "
+            "Give one: initialize_(..., probe=Probe(inputs, targets, loss))."
+        )
+    return Probe(_plain(probe.inputs), _plain(probe.targets), probe.loss)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A weight, the bias beside it, and every module that uses the weight (several where it is tied)."""
+
+    weight: ParamSpec
+    bias: ParamSpec | None
+    modules: tuple[nn.Module, ...]
+
+
+def layers_of(model: nn.Module, specs: Sequence[ParamSpec]) -> list[Layer]:
+    """The layers whose weights (not embeddings) `specs` describe, in the order of the model."""
+    by_name = {spec.name: spec for spec in specs}
+    users: dict[nn.Parameter, list[nn.Module]] = {}
+    for module in model.modules():
+        for _, parameter in module.named_parameters(recurse=False):
+            users.setdefault(parameter, []).append(module)
+    layers = []
+    for name, parameter in model.named_parameters():
+        if name in by_name and by_name[name].role in WEIGHTS:
+            bias = by_name.get(f"{name.rpartition('.')[0]}.bias".lstrip("."))
+            layers.append(Layer(by_name[name], bias if bias is not by_name[name] else None, tuple(users[parameter])))
+    return layers
+
+
+Watch = Callable[[Layer, Tensor], Tensor | None]
+"""Is shown each output of a layer; what it returns, if anything, takes the place of the output."""
+
+
+class ProbedModel:
+    """A model as a function of its parameters: (params, inputs) -> outputs.
+
+    Everything is in evaluation mode, so that dropout draws nothing, but for batch norm, which uses the statistics of
+    the batch; its running statistics change in copies. Attention is computed in the way that can be differentiated
+    twice. Parameters that no spec describes keep the model's own values. The model comes out as it went in.
+
+    Args:
+        law: whose name the errors carry.
+        model: parameters on any device.
+
+    Raises:
+        ConfigError: from a call: the model cannot be run on these inputs.
+    """
+
+    def __init__(self, law: str, model: nn.Module) -> None:
+        self.law = law
+        self.model = model
+        kept = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self._kept = {name: _plain(value) for name, value in kept.items() if not value.is_meta}
+
+    def __call__(self, params: Params, inputs: Tensor) -> Tensor:
+        # batch norm writes into the buffers that it is given
+        values = {**{name: value.clone() for name, value in self._kept.items()}, **params}
+        with _probing_mode(self.model), sdpa_kernel(SDPBackend.MATH):
+            try:
+                return functional_call(self.model, values, (inputs,))
+            except ConfigError:
+                raise
+            except Exception as error:  # a user's model may raise anything
+                raise ConfigError(
+                    f"{self.law}: cannot run the model on `probe.inputs` of shape {tuple(inputs.shape)}, "
+                    f"{inputs.dtype}: {type(error).__name__}: {error}. Expected inputs that its forward takes, and "
+                    "buffers with values (not on the meta device)."
+                ) from error
+
+    def loss(self, params: Params, probe: Probe) -> Tensor:
+        """The probe's loss, a scalar.
+
+        Raises:
+            ConfigError: the model or the loss cannot be computed, or the loss is no finite scalar.
+        """
+        outputs = self(params, probe.inputs)
+        try:
+            loss = probe.loss(outputs, probe.targets)
+        except Exception as error:
+            raise self._bad_loss(f"{type(error).__name__}: {error}") from error
+        if loss.ndim or not loss.isfinite():
+            raise self._bad_loss(f"{loss.detach()}")
+        return loss
+
+    def gradients(self, value: Tensor, params: Sequence[Tensor], *, again: bool = False) -> tuple[Tensor, ...]:
+        """The derivatives of a scalar; 0 for what it does not depend on.
+
+        Args:
+            again: they will be differentiated in their turn.
+
+        Raises:
+            ConfigError: an operation of the model has no such derivative.
+        """
+        if not value.requires_grad:
+            return tuple(torch.zeros_like(param) for param in params)
+        try:
+            return torch.autograd.grad(value, params, create_graph=again, materialize_grads=True)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{self.law}: cannot differentiate the model as often as the law needs: {error}. Expected operations "
+                "with second derivatives. Use another initializer for this model."
+            ) from error
+
+    def watched(self, params: Params, inputs: Tensor, layers: Sequence[Layer], watch: Watch) -> Tensor:
+        """Run the model and show `watch` every output of these layers.
+
+        Raises:
+            ConfigError: a layer's module returns something else than a tensor.
+        """
+
+        def hook(layer: Layer, module: nn.Module, _: Any, output: Any) -> Tensor | None:
+            if not isinstance(output, Tensor):
+                raise self._hidden(layer, f"its {type(module).__name__} returns a {type(output).__name__}")
+            return watch(layer, output)
+
+        handles = [module.register_forward_hook(partial(hook, layer)) for layer in layers for module in layer.modules]
+        try:
+            return self(params, inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def calls(self, params: Params, inputs: Tensor, layers: Sequence[Layer]) -> Counter[str]:
+        """How often each layer is used, by the name of its weight, in the order of first use.
+
+        Raises:
+            ConfigError: a layer is never called, so that it has no output to measure.
+        """
+        counts: Counter[str] = Counter()
+        self.watched(params, inputs, layers, lambda layer, _: counts.update([layer.weight.name]))
+        for layer in layers:
+            if layer.weight.name not in counts:
+                raise self._hidden(layer, f"its {type(layer.modules[0]).__name__} is not called as a module")
+        return counts
+
+    def _hidden(self, layer: Layer, reason: str) -> ConfigError:
+        return ConfigError(
+            f"{self.law}: no output of `{layer.weight.name}` to measure: {reason}. Expected a layer that forward calls "
+            "and that returns one tensor. Use an initializer without data for this model, or build it from linear "
+            "layers and convolutions."
+        )
+
+    def _bad_loss(self, got: str) -> ConfigError:
+        return ConfigError(
+            f"{self.law}: bad `probe.loss`: {got}. Expected a finite scalar of the model's outputs and the targets. "
+            "Check the probe's inputs and targets, and the scale of the start."
+        )
+
+
+@contextmanager
+def _probing_mode(model: nn.Module) -> Iterator[None]:
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in flags:
+            module.training = isinstance(module, _BatchNorm)
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """On the CPU and out of the graph; real numbers in float32."""
+    tensor = tensor.detach().cpu()
+    return tensor.float() if tensor.is_floating_point() else tensor

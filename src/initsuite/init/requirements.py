@@ -1,0 +1,56 @@
+"""What architecture-bound initializers need of a model, and how they refuse one that lacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from initsuite.errors import ConfigError
+from initsuite.spec import ParamSpec, Role
+
+ELSEWHERE = "Use init=he, or another initializer that needs no special model."
+
+
+def refusal(where: str, lacks: str, expected: str, fix: str) -> ConfigError:
+    """The error for a model that an initializer cannot be used on.
+
+    Example:
+        >>> print(refusal("Gpt2", "no residual branches", "a network with a Branch", "Use init=he."))
+        Gpt2: cannot initialize this model: it has no residual branches. Expected a network with a Branch. Use init=he.
+    """
+    return ConfigError(f"{where}: cannot initialize this model: it has {lacks}. Expected {expected}. {fix}")
+
+
+def need_branches(where: str, specs: Sequence[ParamSpec], *roles: Role) -> None:
+    """Refuse a model where no tensor of these roles (a weight, without a word) closes a residual branch."""
+    wanted = roles or (Role.WEIGHT,)
+    if any(spec.closes_residual and spec.role in wanted for spec in specs):
+        return
+    if not any(spec.closes_residual for spec in specs):
+        expected = "a residual network, whose branches `describe` knows by their models.branch.Branch"
+        raise refusal(where, "no layer that closes a residual branch", expected, ELSEWHERE)
+    names = " or ".join(role.value for role in wanted)
+    expected = "a network whose branches end in a norm layer"
+    raise refusal(where, f"no {names} that closes a residual branch", expected, "Use model.norm=batch, or init=he.")
+
+
+def need_role(where: str, specs: Sequence[ParamSpec], role: Role, option: str) -> None:
+    """Refuse a model without a parameter of this role, which a model of ours has with `option`."""
+    if not any(spec.role is role for spec in specs):
+        expected = f"a residual network with one in each branch, such as model=resnet {option}"
+        raise refusal(where, f"no `{role.value}` parameter", expected, ELSEWHERE)
+
+
+def need_attention(where: str, specs: Sequence[ParamSpec]) -> int:
+    """How many attention layers a model has; refuse one without any."""
+    layers = sum(spec.role is Role.WEIGHT and "attention_out" in spec.parts for spec in specs)
+    if not layers:
+        expected = "a transformer, whose attention `describe` recognises"
+        raise refusal(where, "no attention layer", expected, "Use model=vit or model=transformer, or init=xavier.")
+    return layers
+
+
+def refuse_norm(where: str, specs: Sequence[ParamSpec]) -> None:
+    """Refuse a model with norm layers: a law made to replace them would be mixed with what it replaces."""
+    norms = [spec for spec in specs if spec.role in (Role.NORM_SCALE, Role.NORM_SHIFT)]
+    if norms:
+        raise refusal(where, f"a norm layer (`{norms[0].name}`)", "a model without norm layers", "Use model.norm=none.")

@@ -1,0 +1,155 @@
+"""Initializers of residual networks: each makes its branches small at the start, in its own way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.errors import check_number, unknown_choice
+from initsuite.init.compose import PerTensor
+from initsuite.init.requirements import need_branches, need_role, refusal, refuse_norm
+from initsuite.init.torch_default import TorchDefault
+from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role
+
+HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
+INSIDE: dict[str, Initializer] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
+"""Laws for everything but the branch scales, by name."""
+
+
+@dataclass(frozen=True)
+class Fixup:
+    """He, scaled down in the branches with their number L, so that an update changes the network's output by O(lr).
+
+    In a branch of m layers with weights: N(0, 2/fan_in) x L^(-1/(2m-2)) for the first m - 1, so
+    Var[w] = 2 L^(-1/(m-1)) / fan_in, and 0 for the last. Elsewhere Var[w] = 2/fan_in; the head is 0. Every branch is 0
+    at the start, so that signal and gradient pass along the shortcuts alone, whatever the depth. Biases, also the
+    scalar ones before each layer, are 0; the scalar multipliers are 1.
+
+    The learning rate of all biases and multipliers is divided by 10, as in the paper (`bias_lr_factor`). Departure: the
+    authors' code draws with fan_out and leaves the first convolution as torch draws it; the paper says He, which is
+    fan_in here.
+
+    Args:
+        bias_lr_factor: of the learning rate of biases and multipliers, above 0.
+
+    References:
+        Zhang, Dauphin & Ma 2019, Fixup Initialization: Residual Learning Without Normalization, sections 3 and 4.
+    """
+
+    bias_lr_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("Fixup", "bias_lr_factor", self.bias_lr_factor, above=0)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        need_branches("Fixup", specs)
+        refuse_norm("Fixup", specs)
+        need_role("Fixup", specs, Role.MULTIPLIER, "model.norm=none model.fixup=true")
+        start = PerTensor(weight=self.weight)(model, specs, seed=seed)
+        slow = [spec.name for spec in specs if spec.role in (Role.BIAS, Role.MULTIPLIER)]
+        return Initialization(start.params, dict.fromkeys(slow, self.bias_lr_factor))
+
+    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        if spec.is_head or spec.closes_residual:
+            return torch.zeros(spec.shape)
+        drawn = HE(spec, generator)
+        if spec.branch_layers < 2:  # outside of branches
+            return drawn
+        return drawn * spec.branches ** (-1 / (2 * spec.branch_layers - 2))
+
+
+@dataclass(frozen=True)
+class BranchScale:
+    """A usual initializer, with the learned scale of every residual branch at `value`: SkipInit and ReZero.
+
+    y = x + alpha branch(x) with alpha = `value`. At 0 every block is the identity on its shortcut: signal and gradient
+    neither grow nor shrink with depth, for any law inside, and at the first step alpha alone gets a gradient in the
+    branch. Var[w], biases and the head are those of the law inside.
+
+    De & Smith (SkipInit) have no norm layers, He inside, and find alpha = 0 and 1/sqrt(blocks) equally good.
+    Bachlechner et al. (ReZero) leave the network, its norm layers included, and its usual initializer as they are.
+
+    Args:
+        inside: the law of everything else: he (biases 0) or torch_default.
+        value: of each branch scale, from 0.
+
+    References:
+        De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks,
+        section 4. Bachlechner et al. 2021, ReZero is All You Need: Fast Convergence at Large Depth, section 3.
+    """
+
+    inside: str = "he"
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.inside not in INSIDE:
+            raise unknown_choice("BranchScale", "inside", self.inside, INSIDE)
+        check_number("BranchScale", "value", self.value, minimum=0)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        need_role("BranchScale", specs, Role.BRANCH_SCALE, "model.branch_scale=true")
+        params = INSIDE[self.inside](model, specs, seed=seed).params
+        scales = [spec for spec in specs if spec.role is Role.BRANCH_SCALE]
+        return Initialization({**params, **{spec.name: torch.full(spec.shape, float(self.value)) for spec in scales}})
+
+
+@dataclass(frozen=True)
+class ZeroGamma:
+    """He, with the scale of the norm layer that ends each residual branch at 0.
+
+    Var[w] = 2/fan_in everywhere, the head included; biases and norm shifts are 0, all other norm scales 1. Every block
+    is the identity on its shortcut at the start, which eases the first steps of large batches; the zeroed scales get a
+    gradient at once, the rest of their branch from the second step on. torchvision has it as `zero_init_residual`.
+
+    References:
+        Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, section 5.1.
+    """
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        need_branches("ZeroGamma", specs, Role.NORM_SCALE)
+        return PerTensor(weight=HE, norm_scale=self.norm_scale)(model, specs, seed=seed)
+
+    def norm_scale(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        return torch.zeros(spec.shape) if spec.closes_residual else torch.ones(spec.shape)
+
+
+@dataclass(frozen=True)
+class StableResnet:
+    """He, with what each of the L residual branches adds divided by sqrt(L).
+
+    Var[w] = 2/fan_in, but 2/(L fan_in) for the last layer of each branch; biases are 0. The mean square of the signal
+    grows over all L blocks by (1 + c/L)^L < e^c in the place of (1 + c)^L, and so does that of the gradient: c = 2 for
+    branches linear-ReLU-linear and nothing after the addition. The head is like any other layer.
+
+    Departure: in the paper the factor 1/sqrt(L) is part of the architecture, y = x + branch(x) / sqrt(L), and acts on
+    the gradients of the branch too. As an initializer it sits in the last weight, which is the same function at the
+    start. A norm layer after that weight would undo it, and is refused.
+
+    References:
+        Hayou et al. 2021, Stable ResNet, section 3 (uniform scaling).
+    """
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        need_branches("StableResnet", specs)
+        undoing = [spec.name for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
+        if undoing:
+            lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
+            raise refusal("StableResnet", lacks, "branches that end in a weight", "Use model.norm=none.")
+        return PerTensor(weight=self.weight)(model, specs, seed=seed)
+
+    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        drawn = HE(spec, generator)
+        return drawn / math.sqrt(spec.branches) if spec.closes_residual else drawn

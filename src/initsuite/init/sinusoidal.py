@@ -1,0 +1,63 @@
+"""Weights that are sine waves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from initsuite.errors import unknown_choice
+from initsuite.gains import check_gain, resolve_gain
+from initsuite.init.layout import as_weight, matrix_shape
+from initsuite.init.variance_scaling import FANS
+from initsuite.spec import ParamSpec
+
+
+@dataclass(frozen=True)
+class Sinusoidal:
+    """Each row of a layer is a sine wave over its n inputs, with the variance of He or Glorot: no random numbers.
+
+    w[i, j] = a sin(2 pi f_i j / n + p_i), i counted over the m outputs and j over the n inputs (receptive field
+    included), both from 0. Frequencies f_i = 1, 2, ... below n/2, then again from 1; phases p_i = pi (i + 1/2) / m, in
+    (0, pi). Over whole periods each row sums to 0 and has the mean square a^2/2 exactly: Var[w] = gain^2 / fan for
+    every unit, with a = gain sqrt(2 / fan). Rows are orthogonal or, at one frequency, shifted in phase, so that no two
+    are parallel and the rank is the largest that whole periods allow. Biases are 0; the head is like any other layer.
+
+    Departure: the paper has f_i = i for all rows and phases over 2 pi. From n/2 on such frequencies alias: row n is a
+    constant, and rows i and n - i are of one shape. Here they stop below the Nyquist frequency. One or two inputs have
+    no frequency below it: there it is 1/2, and the sum of a row is not 0.
+
+    Args:
+        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
+            nothing does); `backward`, its backward gain; or `torch`, torch's table.
+        fan: fan_in (He), fan_out or fan_avg (Glorot).
+
+    References:
+        Fernandez-Hernandez et al. 2025, Sinusoidal Initialization, Time for a New Start, section 3.
+    """
+
+    gain: float | str = math.sqrt(2)
+    fan: str = "fan_in"
+
+    def __post_init__(self) -> None:
+        check_gain("Sinusoidal", self.gain)
+        if self.fan not in FANS:
+            raise unknown_choice("Sinusoidal", "fan", self.fan, FANS)
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        fan = {"fan_in": spec.fan_in, "fan_out": spec.fan_out, "fan_avg": (spec.fan_in + spec.fan_out) / 2}[self.fan]
+        rows = waves(*matrix_shape("Sinusoidal", spec))
+        # a row of one or two inputs holds no whole period: the mean square of the matrix is set, not of each row
+        rows *= resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan) / rows.square().mean().sqrt()
+        return as_weight(rows.float(), spec)
+
+
+def waves(rows: int, columns: int) -> Tensor:
+    """sin(2 pi f_i j / columns + p_i), float64 [rows, columns]; see `Sinusoidal`."""
+    row = torch.arange(rows, dtype=torch.float64)[:, None]
+    column = torch.arange(columns, dtype=torch.float64)
+    below_nyquist = (columns - 1) // 2
+    frequency = 1 + row % below_nyquist if below_nyquist else torch.full_like(row, 0.5)
+    return torch.sin(2 * math.pi * frequency * column / columns + math.pi * (row + 0.5) / rows)

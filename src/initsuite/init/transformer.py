@@ -1,0 +1,146 @@
+"""Initializers of transformers: weights that shrink with the depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from initsuite.errors import check_number, unknown_choice
+from initsuite.init.compose import PerTensor
+from initsuite.init.distributions import Normal
+from initsuite.init.requirements import need_attention, need_branches, refusal, refuse_norm
+from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.spec import Initialization, ParamSpec, Probe, TensorInit
+
+VALUE_PATH = {"value", "attention_out", "mlp"}
+"""Parts that the output of a block is linear in; queries and keys only steer the softmax."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A law, times `factor` for the matrices on the value path of a transformer block.
+
+    Var[w] is that of the law, times factor^2 for values, attention outputs and the linears of the MLP.
+    """
+
+    law: TensorInit
+    factor: float
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        drawn = self.law(spec, generator)
+        return drawn * self.factor if VALUE_PATH.intersection(spec.parts) else drawn
+
+
+@dataclass(frozen=True)
+class Gpt2:
+    """N(0, std^2), with the projections that close a residual branch divided by the root of the number of branches.
+
+    Var[w] = std^2 for weights and embeddings, the head included, and std^2 / L for the last layer of each of the L
+    branches. A transformer of B blocks has L = 2B, so that this is (std / sqrt(2B))^2. The sum of the branches then
+    adds as much to the residual stream as one branch would, whatever the depth. Biases are 0, norms 1 and 0. The std
+    does not follow the width: 0.02 is 1/sqrt(fan_in) at fan_in = 2,500.
+
+    Departure: the paper gives the factor 1/sqrt(number of residual layers) alone; 0.02 is from the published code,
+    where position embeddings have 0.01 and the head is the transposed token embedding.
+
+    Args:
+        std: of weights and embeddings, above 0.
+
+    References:
+        Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3.
+    """
+
+    std: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_number("Gpt2", "std", self.std, above=0)
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        need_branches("Gpt2", specs)
+        return PerTensor(weight=self.weight, embedding=Normal(0.0, self.std))(model, specs, seed=seed)
+
+    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        std = self.std / math.sqrt(spec.branches) if spec.closes_residual else self.std
+        return Normal(0.0, std)(spec, generator)
+
+
+@dataclass(frozen=True)
+class TFixup:
+    """Xavier, scaled down on the value path with the number N of blocks, so that no norm layer or warm-up is needed.
+
+    Weights are Xavier uniform: Var[w] = 2/(fan_in + fan_out), each of queries, keys and values by its own fans. W_V,
+    W_O and the matrices of the MLP are multiplied by 0.67 N^(-1/4) in an encoder and by (9N)^(-1/4) in a decoder with
+    cross-attention; queries and keys are not. Embeddings of d features are N(0, 1/d) x (9N)^(-1/4). An update then
+    changes the output by O(lr) whatever the depth. Biases are 0; the head is plain Xavier.
+
+    N is the number of attention layers, for `part=decoder` half of it (each block has two). A causal decoder without
+    cross-attention is an encoder in this sense: its blocks have two branches. The factors of the paper are for a pair
+    of N encoder and N decoder blocks; here one of them is the whole model. Departure: the paper's N(0, d^(-1/2)) is
+    read as the std, as in its code.
+
+    Args:
+        part: encoder (blocks of self-attention and MLP) or decoder (with cross-attention).
+
+    References:
+        Huang, Perez, Ba & Volkovs 2020, Improving Transformer Optimization Through Better Initialization, section 4.
+    """
+
+    part: str = "encoder"
+
+    def __post_init__(self) -> None:
+        if self.part not in ("encoder", "decoder"):
+            raise unknown_choice("TFixup", "part", self.part, ("encoder", "decoder"))
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        attentions = need_attention("TFixup", specs)
+        refuse_norm("TFixup", specs)
+        blocks = attentions if self.part == "encoder" else attentions / 2
+        embedding = (9 * blocks) ** -0.25
+        factor = 0.67 * blocks**-0.25 if self.part == "encoder" else embedding
+        xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
+
+        def embed(spec: ParamSpec, generator: torch.Generator) -> Tensor:
+            return Normal(0.0, embedding / math.sqrt(spec.shape[-1]))(spec, generator)
+
+        return PerTensor(weight=Scaled(xavier, factor), embedding=embed)(model, specs, seed=seed)
+
+
+@dataclass(frozen=True)
+class DeepNorm:
+    """Xavier, scaled down on the value path with the number N of blocks, for post-norm with a weighted shortcut.
+
+    Weights are Xavier normal: Var[w] = 2/(fan_in + fan_out), each of queries, keys and values by its own fans; W_V, W_O
+    and the matrices of the MLP are multiplied by beta = (8N)^(-1/4). The model is LayerNorm(alpha x + branch(x)) with
+    alpha = (2N)^(1/4), in an encoder-only or decoder-only network of N blocks (one attention layer each). The expected
+    update of the model is then bounded by a constant, whatever N. Biases are 0; embeddings N(0, 1) as torch has them,
+    which the paper leaves open; the head is plain Xavier.
+
+    References:
+        Wang et al. 2022, DeepNet: Scaling Transformers to 1,000 Layers, figure 2 and section 4.
+    """
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        blocks = need_attention("DeepNorm", specs)
+        alpha, found = (2 * blocks) ** 0.25, _alphas(model)
+        if not found or not all(math.isclose(value, alpha) for value in found):
+            lacks = f"shortcuts with factors {sorted(set(found)) or 'that are not known'}"
+            expected = f"a post-norm transformer of Residual modules with alpha (2N)^(1/4) = {alpha:.4g}"
+            raise refusal("DeepNorm", lacks, expected, "Use model.norm=post model.deepnorm=true, or init=xavier.")
+        xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="normal")
+        return PerTensor(weight=Scaled(xavier, (8 * blocks) ** -0.25))(model, specs, seed=seed)
+
+
+def _alphas(model: nn.Module) -> list[float]:
+    """The factors of the shortcuts, of modules that know one beside their branch (`models.branch.Residual`)."""
+    residuals = [module for module in model.modules() if hasattr(module, "alpha") and hasattr(module, "branch")]
+    return [float(residual.alpha) for residual in residuals]  # type: ignore[arg-type]

@@ -13,21 +13,23 @@ LEFT = ("errors", "spec", "rng", "gains")
 """Each may import those before it."""
 BASE = set(LEFT)
 ROOMS = {"init", "models", "data", "optim", "activations", "losses", "engine", "tuning", "sinks", "groups", "settings"}
-CONFIG = BASE | ROOMS
+CONFIG = BASE | ROOMS | {"schedules"}
 COMPOSERS = {"config", "groups", "composer", "composing", "resolving", "sweep"}
 DOOR = {"app", "config", "groups", "store", "report", "sinks", "errors", "spec"}
 MAY_IMPORT = {
-    "__init__": {"app", "store"},
+    "__init__": {"app", "catalogue", "initialize", "store"},
     **{name: set(LEFT[:index]) for index, name in enumerate(LEFT)},
     "activations": BASE,
     "guideline": set(),
-    "init": BASE | {"guideline"},
-    "models": BASE | {"activations"},
+    "edge_of_chaos": BASE,
+    "init": BASE | {"guideline", "edge_of_chaos"},
+    "models": BASE | {"activations", "data"},
     "data": BASE,
     "optim": BASE,
+    "schedules": {"spec", "errors"},
     "losses": BASE,
     "tuning": {"spec", "errors"},
-    "engine": BASE - {"gains"} | {"optim", "data"},
+    "engine": BASE - {"gains"} | {"optim", "schedules", "data"},
     "stats": set(),
     "store": {"spec", "errors"},
     "report": {"store", "stats", "errors", "spec", "tuning", "guideline"},
@@ -35,6 +37,10 @@ MAY_IMPORT = {
     "groups": {"errors"},
     "config": CONFIG,
     "settings": {"errors", "groups", "sinks"},
+    "catalogue": {"errors", "groups"},
+    "account": {"errors", "gains", "init", "spec"},
+    "inplace": {"errors", "spec"},
+    "initialize": {"account", "catalogue", "errors", "init", "inplace", "models", "spec"},
     "trees": set(),
     "composer": {"trees"},
     "composing": {"composer", "trees"},
@@ -63,7 +69,7 @@ MAY_IMPORT = {
     "hydra_plugins": DOOR | {"composer", "composing", "resolving", "sweep"},
 }
 ONLY = {
-    "omegaconf": COMPOSERS | {"train", "hydra_plugins", "benchmark"},
+    "omegaconf": COMPOSERS | {"catalogue", "train", "hydra_plugins", "benchmark"},
     "hydra": COMPOSERS | {"train", "targets", "hydra_plugins", "benchmark"},
     "wandb": {"sinks", "benchmark"},
     "rich": {"progress", "report", "dry_run", "sync"},
@@ -109,7 +115,10 @@ def test_a_planted_offence_is_found() -> None:
     assert offences("stats", "import initsuite.spec") == ["spec"]
 
 
-@pytest.mark.parametrize("module", ["initsuite", "initsuite.store", "initsuite.report.__main__", "initsuite.stats"])
+@pytest.mark.parametrize(
+    "module",
+    ["initsuite", "initsuite.catalogue", "initsuite.store", "initsuite.report.__main__", "initsuite.stats"],
+)
 def test_readers_of_results_never_import_torch(module: str) -> None:
     code = f"import sys, {module}; initsuite.load_results; sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

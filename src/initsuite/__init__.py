@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initsuite.app import plan
+    from initsuite.catalogue import initializers
+    from initsuite.initialize import initialize_
     from initsuite.store import load_results
 
-__all__ = ["load_results", "plan"]
+__all__ = ["initialize_", "initializers", "load_results", "plan"]
 
-_HOMES = {"load_results": "initsuite.store", "plan": "initsuite.app"}
+_HOMES = {
+    "initialize_": "initsuite.initialize",
+    "initializers": "initsuite.catalogue",
+    "load_results": "initsuite.store",
+    "plan": "initsuite.app",
+}
 """Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""
 
 

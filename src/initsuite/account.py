@@ -1,0 +1,86 @@
+"""What an initializer declares and what it did: one row for each tensor of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from initsuite.errors import ConfigError
+from initsuite.gains import resolve_gain
+from initsuite.init import PerTensor
+from initsuite.spec import Initializer, ParamSpec
+
+DRAWN, KEPT, MISSING = "drawn", "kept", "missing"
+
+
+def account(model: nn.Module, specs: Sequence[ParamSpec], initializer: Initializer) -> pd.DataFrame:
+    """The table that `initialize_` returns; its docstring explains the columns."""
+    known = {spec.name: spec for spec in specs}
+    rows = [_row(name, parameter, known.get(name), initializer) for name, parameter in model.named_parameters()]
+    return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
+
+
+def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, initializer: Initializer) -> dict[str, Any]:
+    mean, std = _realised(parameter)
+    return {
+        "tensor": name,
+        "shape": tuple(parameter.shape),
+        "role": str(spec.role) if spec else "",
+        "parts": ", ".join(spec.parts) if spec else "",
+        "fan_in": spec.fan_in if spec else None,
+        "fan_out": spec.fan_out if spec else None,
+        "nonlinearity": spec.nonlinearity.name if spec and spec.nonlinearity else "",
+        "gain": declared_gain(initializer, spec) if spec else math.nan,
+        "expected_std": declared_std(initializer, spec) if spec else math.nan,
+        "realised_mean": mean,
+        "realised_std": std,
+        "how": DRAWN if spec else MISSING if parameter.is_meta else KEPT,
+    }
+
+
+def _realised(parameter: nn.Parameter) -> tuple[float, float]:
+    """Mean and std of the values that the model now has, after the cast to its dtype."""
+    if parameter.is_meta:
+        return math.nan, math.nan
+    std, mean = torch.std_mean(parameter.detach().float(), correction=0)
+    return mean.item(), std.item()
+
+
+def declared_gain(initializer: Initializer, spec: ParamSpec) -> float:
+    """The gain of the law for one tensor as a number; NaN where it has none."""
+    gain = getattr(_law(initializer, spec), "gain", None)
+    if not isinstance(initializer, PerTensor) or not isinstance(gain, float | int | str):
+        return math.nan
+    try:
+        return resolve_gain(gain, spec.nonlinearity)
+    except ConfigError:  # a user's law may mean something else by the word
+        return math.nan
+
+
+def declared_std(initializer: Initializer, spec: ParamSpec) -> float:
+    """The std that the law for one tensor declares; NaN where it says none.
+
+    A law, or an initializer of a whole model, says it with `declared_std(spec) -> float`. Of matrices fused into one
+    tensor each is asked for, as it is drawn, and the std of the whole is the root of their mean square.
+    """
+    declare = getattr(_law(initializer, spec), "declared_std", None)
+    if declare is None:
+        return math.nan
+    if not spec.blocks:
+        return float(declare(spec))
+    blocks = [
+        replace(spec, shape=(rows, *spec.shape[1:]), blocks=(), parts=spec.parts[index : index + 1])
+        for index, rows in enumerate(spec.blocks)
+    ]
+    squares = sum(block.shape[0] * declare(block) ** 2 for block in blocks)
+    return math.sqrt(squares / sum(spec.blocks))
+
+
+def _law(initializer: Initializer, spec: ParamSpec) -> object:
+    return initializer._law(spec.role) if isinstance(initializer, PerTensor) else initializer

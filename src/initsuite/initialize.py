@@ -1,0 +1,185 @@
+"""The Python door: initialize a model of one's own, in place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from initsuite import catalogue
+from initsuite.account import account
+from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number
+from initsuite.init import as_initializer
+from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
+from initsuite.models.describe import describe
+from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
+
+NAMED = 4
+"""Of the tensors without values, so many are named in the warning."""
+
+
+def initialize_(
+    model: nn.Module,
+    initializer: str | Initializer | TensorInit,
+    seed: int = 0,
+    probe: Probe | None = None,
+    strict: bool = False,
+    nonlinearity: Activation | str | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Initialize a model in place.
+
+    Values are drawn in float32 on the CPU, each from a stream named after (seed, tensor), and cast to the dtype of the
+    model on its device: the same on every device. Frozen parameters are initialized too. Tied ones are drawn once and
+    stay tied. Buffers, `requires_grad`, the mode (train or eval) and torch's global random state stay as they are.
+    Everything is computed before anything is written: an error leaves the model as it was.
+
+    Of a model built under `torch.device("meta")`, parameters become new ones on the CPU, and the running statistics of
+    norm layers those of new layers. What else has no value (other buffers, parameters that no law is for) is left on
+    the meta device and named in a warning.
+
+    Args:
+        model: any module; what `describe` cannot place in a layer it knows keeps its value.
+        initializer: a name in `initializers()`, or an instance of your own: of an initializer or a law for one tensor.
+        seed: from 0.
+        probe: examples for the initializers that need data; they see them on the CPU, in float32.
+        strict: an error instead of a warning about what cannot be placed.
+        nonlinearity: what follows the layers, where tracing the model does not show it.
+        options: of the named initializer, in place of its defaults.
+
+    Returns:
+        One row for each tensor: `tensor`; `shape`; `role`; `parts`, what its blocks are for; `fan_in` and `fan_out`;
+        the `nonlinearity` that follows; `gain` and `expected_std`, as the law declares them, NaN where it does not;
+        `realised_mean` and `realised_std`, of the entries now in the model; `how`: `drawn`, `kept` (the model's own
+        value) or `missing` (on the meta device). `attrs["lr_factors"]` is a dict of factors on the learning rate by
+        tensor, where the initializer asks for them.
+
+    Raises:
+        ConfigError: an unknown name or option, a model that this initializer is not for, or parameters that cannot be
+            written.
+        InitsuiteError: the initializer failed; with `strict`, a parameter without a place.
+
+    Example:
+        >>> table = initialize_(nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10)), "he")
+        >>> table[["tensor", "role", "fan_in", "nonlinearity"]].head(2).values.tolist()
+        [['0.weight', 'weight', 64, 'relu'], ['0.bias', 'bias', 64, 'relu']]
+    """
+    _check_arguments(model, seed, probe)
+    chosen = _chosen(initializer, options)
+    check_parameters(model)
+    specs = describe(model, strict=strict, nonlinearity=nonlinearity)
+    start = _start(chosen, stand_in(model, {spec.name for spec in specs}), specs, seed, probe)
+    write(model, start.params)
+    write_buffers(model, fresh_buffers(model))
+    _warn_of(without_values(model))
+    table = account(model, specs, chosen)
+    table.attrs["lr_factors"] = dict(start.lr_factors)
+    return table
+
+
+def _check_arguments(model: object, seed: object, probe: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise bad_value("initialize_", "model", type(model).__name__, "a torch.nn.Module")
+    check_whole_number("initialize_", "seed", seed, minimum=0)
+    if probe is not None and not isinstance(probe, Probe):
+        fix = "Example: Probe(images, labels, torch.nn.functional.cross_entropy)"
+        raise bad_value("initialize_", "probe", type(probe).__name__, "an initsuite.spec.Probe", fix)
+
+
+def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
+    """The initializer that is meant, and that may be used on a user's model."""
+    if not isinstance(initializer, str):
+        if options:
+            got = ", ".join(options)
+            raise ConfigError(
+                f"initialize_: unexpected options {got} beside an instance of {type(initializer).__name__}. Expected "
+                "none: they belong to named initializers. Give them to its class."
+            )
+        return as_initializer(initializer)
+    chosen = as_initializer(catalogue.build(initializer, options))
+    requires = catalogue.choice(initializer).get("requires")
+    if requires and not _refuses_models(chosen):
+        raise ConfigError(
+            f"initialize_: `{initializer}` is made for a model with {_listed(requires)}, and yours is not known "
+            "to have that. Expected an initializer whose `requires` in initializers() is empty. Compare it with "
+            f"python -m initsuite.train init={initializer}, which builds the model so."
+        )
+    return chosen
+
+
+def _listed(requires: Mapping[str, Any]) -> str:
+    return " and ".join(f"{key}={value}" for key, value in requires.items())
+
+
+def _refuses_models(initializer: Initializer) -> bool:
+    """Whether an initializer that needs a special model looks for itself: here is one that is special in no way.
+
+    It has a norm layer, and neither branches nor attention.
+    """
+    plain = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 4))
+    specs = describe(plain)
+    try:
+        initializer(stand_in(plain, {spec.name for spec in specs}), specs, seed=0)
+    except ConfigError:
+        return True
+    return False
+
+
+def _start(
+    initializer: Initializer, model: nn.Module, specs: Sequence[ParamSpec], seed: int, probe: Probe | None
+) -> Initialization:
+    """What the initializer returns, checked: a value for each tensor that has a place, and no other."""
+    name = type(initializer).__name__
+    try:
+        start = initializer(model, specs, seed=seed, probe=_on_cpu(probe))
+    except InitsuiteError:
+        raise
+    except Exception as error:  # an initializer runs the user's code, which may raise anything
+        raise InitsuiteError(f"initialize_: {name} failed. {type(error).__name__}: {error}") from error
+    _check_start(start, specs, name)
+    return start
+
+
+def _check_start(start: object, specs: Sequence[ParamSpec], name: str) -> None:
+    if not isinstance(start, Initialization):
+        expected = "an initsuite.spec.Initialization"
+        raise ConfigError(f"{name}: bad result of type {type(start).__name__}. Expected {expected}.")
+    expected = {spec.name: spec.shape for spec in specs}
+    got = {
+        key: tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        for key, tensor in start.params.items()
+    }
+    if got != expected:
+        wrong = min(key for key in got.keys() | expected.keys() if got.get(key) != expected.get(key))
+        raise ConfigError(
+            f"{name}: bad parameters `{wrong}`={got.get(wrong)}. Expected shape {expected.get(wrong)}. An initializer "
+            "returns every parameter that it has a spec of and no other."
+        )
+    for key, tensor in start.params.items():
+        if not tensor.isfinite().all():
+            raise ConfigError(f"{name}: bad values of `{key}`: not finite. Expected finite numbers.")
+
+
+def _on_cpu(probe: Probe | None) -> Probe | None:
+    if probe is None:
+        return None
+    inputs, targets = (
+        tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        for tensor in (probe.inputs, probe.targets)
+    )
+    return Probe(inputs, targets, probe.loss)
+
+
+def _warn_of(lost: Sequence[str]) -> None:
+    if lost:
+        named = ", ".join(f"`{name}`" for name in lost[:NAMED])
+        rest = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        warnings.warn(
+            f"initialize_: no value for tensors on the meta device: {named}{rest}. No law is for them, and what the "
+            "model gave them is lost. Build the model without torch.device('meta'), or set them.",
+            stacklevel=3,
+        )

@@ -1,0 +1,61 @@
+"""The copy of a user's model that initializers see."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import initsuite
+from initsuite.init import Constant
+from initsuite.inplace import stand_in
+from initsuite.spec import Initialization, ParamSpec, Probe
+
+
+def convnet() -> nn.Module:
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+    return nn.Sequential(*layers)
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A user's initializer of a whole model that does what `act` does with the model it is given."""
+
+    act: Callable[[nn.Module], Any] = lambda model: None
+    change: Callable[[dict[str, Tensor]], Any] = lambda params: Initialization(params, {"0.weight": 0.5})
+
+    def __call__(self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None) -> Any:
+        self.act(model)
+        return self.change({spec.name: torch.full(spec.shape, 2.0) for spec in specs})
+
+
+def test_an_initializer_sees_the_model_that_the_contract_promises() -> None:
+    model = convnet().to(torch.bfloat16)
+    model.register_buffer("table", torch.arange(3))
+    seen: list[nn.Module] = []
+    initsuite.initialize_(model, Whole(seen.append))
+    (given,) = seen
+    assert given is not model
+    assert all(parameter.is_meta and parameter.dtype is torch.float32 for parameter in given.parameters())
+    assert {value.dtype for value in given.buffers()} == {torch.float32, torch.int64}
+    assert given.table.tolist() == [0, 1, 2]
+    params = {name: torch.zeros(parameter.shape) for name, parameter in given.named_parameters()}
+    assert torch.func.functional_call(given, params, torch.ones(2, 3, 8, 8)).shape == (2, 4)
+
+
+def test_a_stand_in_is_made_of_models_with_results_or_locks() -> None:
+    model = mlp()
+    model.activity = model[0](torch.ones(1, 64))  # type: ignore[assignment]  # torch refuses to copy it
+    assert stand_in(model, {"0.weight"}) is not model
+    model.lock = threading.Lock()  # type: ignore[assignment]
+    assert stand_in(model, {"0.weight"}) is model
+    initsuite.initialize_(model, Constant(1.0))
+    assert (model[0].weight == 1).all()  # type: ignore[union-attr]

@@ -17,7 +17,6 @@ from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError
 from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
 
-
 PROBE_EXAMPLES = 256
 """Enough that the variance of a layer's outputs is known to a few per cent."""
 

@@ -115,8 +115,8 @@ class DataDependent:
 def _one_tensor(outputs: object) -> Tensor:
     if not isinstance(outputs, Tensor):
         raise ConfigError(
-            f"DataDependent: the model returns a {type(outputs).__name__}. Expected one tensor, whose random combinations "
-            "are the loss that balances the layers. Wrap the model so that it returns its logits alone."
+            f"DataDependent: the model returns a {type(outputs).__name__}. Expected one tensor, whose random "
+            "combinations are the loss that balances the layers. Wrap the model so that it returns its logits alone."
         )
     return outputs
 

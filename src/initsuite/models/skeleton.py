@@ -16,8 +16,8 @@ def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
 
     Buffers keep their values, which matter (masks, index tables, running statistics); those that the model draws at
     random come out the same each time. The caller's random state on the CPU is left as it was. Tied parameters stay
-    tied, frozen ones frozen. What `describe` cannot place, and the slope of a PReLU, keeps the value that the model gave
-    it: no initializer has a say in it.
+    tied, frozen ones frozen. What `describe` cannot place, and the slope of a PReLU, keeps the model's own value: no
+    initializer has a say in it.
 
     Args:
         build: makes the model on the CPU.

@@ -140,16 +140,22 @@ def wrong_stds(model: nn.Module, table: pd.DataFrame, slack: float = ROUNDING[to
 
 
 def pairs() -> list[Any]:
-    """Every model with every generic initializer; the large ones with few in the fast suite."""
+    """Every model with every generic initializer; the large ones with few in the fast suite, and with all of them only
+    where that is asked for."""
     return [
-        pytest.param(name, init, marks=[pytest.mark.slow] if is_slow(name, init) else [], id=f"{name}-{init}")
+        pytest.param(name, init, marks=marks(name, init), id=f"{name}-{init}")
         for name in CASES
         for init in GENERIC
     ]
 
 
-def is_slow(name: str, init: str) -> bool:
-    return CASES[name].is_large and (init not in FAST or name in HUGE)
+def marks(name: str, init: str) -> list[pytest.MarkDecorator]:
+    if not CASES[name].is_large:
+        return []
+    if init in FAST:
+        return [pytest.mark.slow] if name in HUGE else []
+    # every law meets each kind of layer on mobilenet, the LSTM and the Transformer
+    return [pytest.mark.slow] if name == "mobilenet_v3_small" else [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 @pytest.mark.parametrize(("name", "init"), pairs())

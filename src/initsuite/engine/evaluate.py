@@ -15,7 +15,7 @@ from initsuite.data.base import Split
 from initsuite.engine.workload import Workload
 from initsuite.spec import Params
 
-MAX_EVALUATED = 8192
+MAX_EVALUATED = 32768
 """Examples x trials in one evaluation call: bounds its memory, wide enough that overhead does not show."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from torch import nn
 from initsuite.errors import ConfigError
 from initsuite.gains import resolve_gain
 from initsuite.init import PerTensor
+from initsuite.init.layout import each_block
 from initsuite.spec import Initializer, ParamSpec
 
 DRAWN, KEPT, MISSING = "drawn", "kept", "missing"
@@ -74,13 +74,9 @@ def declared_std(initializer: Initializer, spec: ParamSpec) -> float:
         return math.nan
     if not spec.blocks:
         return float(declare(spec))
-    blocks = [
-        replace(spec, shape=(rows, *spec.shape[1:]), blocks=(), parts=spec.parts[index : index + 1])
-        for index, rows in enumerate(spec.blocks)
-    ]
-    squares = sum(block.shape[0] * declare(block) ** 2 for block in blocks)
+    squares = sum(block.shape[0] * declare(block) ** 2 for block in each_block(spec))
     return math.sqrt(squares / sum(spec.blocks))
 
 
 def _law(initializer: Initializer, spec: ParamSpec) -> object:
-    return initializer._law(spec.role) if isinstance(initializer, PerTensor) else initializer
+    return initializer.law(spec.role) if isinstance(initializer, PerTensor) else initializer

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from initsuite import catalogue
 from initsuite.account import account
 from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number
 from initsuite.init import as_initializer
+from initsuite.init.probing import on_cpu
 from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
 from initsuite.models.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
@@ -135,7 +135,7 @@ def _start(
     """What the initializer returns, checked: a value for each tensor that has a place, and no other."""
     name = type(initializer).__name__
     try:
-        start = initializer(model, specs, seed=seed, probe=_on_cpu(probe))
+        start = initializer(model, specs, seed=seed, probe=probe and on_cpu(probe))
     except InitsuiteError:
         raise
     except Exception as error:  # an initializer runs the user's code, which may raise anything
@@ -162,16 +162,6 @@ def _check_start(start: object, specs: Sequence[ParamSpec], name: str) -> None:
     for key, tensor in start.params.items():
         if not tensor.isfinite().all():
             raise ConfigError(f"{name}: bad values of `{key}`: not finite. Expected finite numbers.")
-
-
-def _on_cpu(probe: Probe | None) -> Probe | None:
-    if probe is None:
-        return None
-    inputs, targets = (
-        tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
-        for tensor in (probe.inputs, probe.targets)
-    )
-    return Probe(inputs, targets, probe.loss)
 
 
 def _warn_of(lost: Sequence[str]) -> None:

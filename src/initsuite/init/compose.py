@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from initsuite import rng
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
+from initsuite.init.layout import each_block
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, TensorInit
 
 TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"
@@ -55,9 +56,10 @@ class PerTensor:
     def __call__(
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
-        return Initialization({spec.name: draw(self._law(spec.role), spec, seed) for spec in specs})
+        return Initialization({spec.name: draw(self.law(spec.role), spec, seed) for spec in specs})
 
-    def _law(self, role: Role) -> TensorInit:
+    def law(self, role: Role) -> TensorInit:
+        """The law for the tensors of a role."""
         if role is Role.RECURRENT and self.recurrent is None:
             return self.weight
         return getattr(self, role.value)
@@ -71,13 +73,9 @@ def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
         InitsuiteError: the law raised anything else.
     """
     generator = rng.generator(seed, "init", spec.name)
-    blocks = [
-        replace(spec, shape=(rows, *spec.shape[1:]), blocks=(), parts=spec.parts[index : index + 1])
-        for index, rows in enumerate(spec.blocks)
-    ]
     with torch.no_grad():
-        drawn = [_checked(_called(law, block, generator), law, block) for block in blocks or [spec]]
-    return torch.cat(drawn) if blocks else drawn[0]
+        drawn = [_checked(_called(law, block, generator), law, block) for block in each_block(spec)]
+    return torch.cat(drawn) if spec.blocks else drawn[0]
 
 
 def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> object:

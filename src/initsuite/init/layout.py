@@ -51,6 +51,15 @@ def weight_name(bias_name: str) -> str:
     return owner + dot + local.replace("bias", "weight")
 
 
+def each_block(spec: ParamSpec) -> list[ParamSpec]:
+    """The matrices fused into one tensor, each as a tensor of its own; the tensor itself where there is one."""
+    blocks = [
+        replace(spec, shape=(rows, *spec.shape[1:]), blocks=(), parts=spec.parts[index : index + 1])
+        for index, rows in enumerate(spec.blocks)
+    ]
+    return blocks or [spec]
+
+
 def as_one_matrix(spec: ParamSpec) -> ParamSpec:
     """A linear weight whose fused blocks count as one matrix, as libraries that draw the packed tensor see it."""
     return replace(spec, blocks=(), parts=(), fan_out=spec.shape[0])

@@ -36,6 +36,11 @@ def needed(law: str, probe: Probe | None, what: str = "inputs") -> Probe:
             f"{law}: no `probe`. Expected a Probe, of which it uses the {what}. "
             "Give one: initialize_(..., probe=Probe(inputs, targets, loss))."
         )
+    return on_cpu(probe)
+
+
+def on_cpu(probe: Probe) -> Probe:
+    """The probe on the CPU and out of any graph, real numbers in float32."""
     return Probe(_plain(probe.inputs), _plain(probe.targets), probe.loss)
 
 

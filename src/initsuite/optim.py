@@ -15,14 +15,12 @@ References:
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 from torch.utils._pytree import tree_map
 
 from initsuite.errors import bad_value, check_number
@@ -185,7 +183,7 @@ class Adam:
             "fresh2": 1 - scalars["beta2"],
             "eps": scalars["eps"] * root2,
             "minus_step_size": -step_size,
-            "decay": self._decay(scalars),
+            "decay": self.decay(scalars),
         }
 
     def move_(
@@ -202,16 +200,17 @@ class Adam:
         decay: Tensor,
     ) -> None:
         """Move a parameter tensor or a part of it; its gradient is used up."""
-        self._decay_(param, grad, decay)
+        self.decay_(param, grad, decay)
         mean.lerp_(grad, fresh1)
         square.lerp_(grad.mul_(grad), fresh2)
         # where the step size is 0 the divisor is infinite and the parameter stays
         param.addcdiv_(mean, grad.copy_(square).sqrt_().add_(eps).div_(minus_step_size))
 
-    def _decay(self, scalars: Scalars) -> Tensor:
+    def decay(self, scalars: Scalars) -> Tensor:
+        """What `decay_` takes, of the shape of the scalars."""
         return scalars["weight_decay"]
 
-    def _decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
+    def decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
         """The penalty goes into the gradient, and so into both means."""
         grad.addcmul_(param, decay)
 
@@ -233,10 +232,10 @@ class AdamW(Adam):
     def kind(self) -> str:
         return "adamw"
 
-    def _decay(self, scalars: Scalars) -> Tensor:
+    def decay(self, scalars: Scalars) -> Tensor:
         return 1 - scalars["lr"] * scalars["weight_decay"]
 
-    def _decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
+    def decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
         """The parameters shrink; the gradient stays."""
         param.mul_(decay)
 
@@ -313,68 +312,6 @@ class RmsProp:
         square.lerp_(grad * grad, fresh)
         buffer.mul_(momentum).add_(grad.div_(square.sqrt().add_(eps)))
         param.addcmul_(buffer, minus_lr)
-
-
-@dataclass(frozen=True)
-class FusedAdam:
-    """Adam or AdamW over a stack by torch's fused kernel for the CPU: one pass in the place of eight operations.
-
-    The kernel takes one number each for lr, beta1, beta2 and eps. So it moves zeros at lr 1, and what it makes of them
-    moves each parameter at the lr of its trial.
-    """
-
-    rule: Adam
-    beta1: float
-    beta2: float
-    eps: float
-
-    @classmethod
-    def of(cls, optimizer: Optimizer, scalars: Scalars) -> FusedAdam | None:
-        """None where the kernel does not serve: another optimizer, device or dtype, or trials that differ in more than
-        lr and weight decay.
-
-        Args:
-            optimizer: of the stack.
-            scalars: [trial] each.
-        """
-        lr = scalars["lr"]
-        if not isinstance(optimizer, Adam) or lr.device.type != "cpu" or lr.dtype not in (torch.float32, torch.float64):
-            return None
-        shared = {name: scalars[name].unique().tolist() for name in ("beta1", "beta2", "eps")}
-        if any(len(values) > 1 for values in shared.values()):
-            return None
-        return cls(optimizer, **{name: values[0] for name, values in shared.items()})
-
-    def move_(
-        self,
-        params: Sequence[Tensor],
-        grads: Sequence[Tensor],
-        state: Mapping[str, Any],
-        slots: Sequence[Sequence[Tensor]],
-        scalars: Scalars,
-        steps: Sequence[Tensor],
-    ) -> None:
-        """One step of a whole stack.
-
-        Args:
-            params: contiguous [trial, element] views, as all the others.
-            grads: used up.
-            state: of the optimizer; its count goes up.
-            slots: the views of mean and square.
-            scalars: [trial] each.
-            steps: room for the steps of the kernel.
-        """
-        count, lr, decay = state["count"], scalars["lr"][:, None], self.rule._decay(scalars)[:, None]
-        for param, grad, step in zip(params, grads, steps, strict=True):
-            self.rule._decay_(param, grad, decay)
-            step.zero_()
-        counts = [count[0].clone() for _ in params]  # the kernel's caller counts each of them up
-        mean, square = map(list, slots)
-        torch_adam = functools.partial(adam, fused=True, amsgrad=False, maximize=False, lr=1.0, weight_decay=0.0)
-        torch_adam(list(steps), list(grads), mean, square, [], counts, beta1=self.beta1, beta2=self.beta2, eps=self.eps)
-        for param, step in zip(params, steps, strict=True):
-            param.addcmul_(step, lr)
-        count.add_(1)
 
 
 def _bias_correction(beta: Tensor, count: Tensor) -> Tensor:

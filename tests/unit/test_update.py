@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from initsuite.engine import update
+from initsuite.engine.fused_adam import FusedAdam
 from initsuite.engine.update import make_update
-from initsuite.optim import Adam, AdamW, FusedAdam, RmsProp, Sgd
+from initsuite.optim import Adam, AdamW, RmsProp, Sgd
 from initsuite.spec import Optimizer, Params
 
 NUM_TRIALS = 5

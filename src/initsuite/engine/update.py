@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
-from initsuite.optim import Elementwise, FusedAdam
+from initsuite.engine.fused_adam import FusedAdam
+from initsuite.optim import Elementwise
 from initsuite.spec import Optimizer, Params
 
 BLOCK = 1 << 16

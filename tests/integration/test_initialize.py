@@ -143,9 +143,7 @@ def pairs() -> list[Any]:
     """Every model with every generic initializer; the large ones with few in the fast suite, and with all of them only
     where that is asked for."""
     return [
-        pytest.param(name, init, marks=marks(name, init), id=f"{name}-{init}")
-        for name in CASES
-        for init in GENERIC
+        pytest.param(name, init, marks=marks(name, init), id=f"{name}-{init}") for name in CASES for init in GENERIC
     ]
 
 

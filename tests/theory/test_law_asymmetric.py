@@ -22,16 +22,10 @@ from initsuite.init import (
 from initsuite.models import Mlp
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Params, ParamSpec, Role
+from initsuite.spec import ParamSpec, Role
+from support.laws import FALSE_ALARM, draw
 
-FALSE_ALARM = 1e-4
-"""Of a two-sided chi-square test. At n = 10,000 it rejects an error of the std of 5 % in 99.8 % of draws."""
 RELU = activation("relu")
-
-
-def draw(law: object, build: Callable[[], nn.Module], seed: int = 0) -> Params:
-    model = skeleton(build)
-    return as_initializer(law)(model, describe(model), seed=seed).params
 
 
 def test_asymmetric_has_one_positive_entry_in_each_unit() -> None:

@@ -14,19 +14,14 @@ from initsuite.errors import ConfigError
 from initsuite.init import (
     DeltaOrthogonal,
     Orthogonal,
-    as_initializer,
 )
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Activation, Params
+from initsuite.spec import Activation
+from support.laws import draw
 
 ROUNDING = 1e-5
 """Of singular values in float32."""
-
-
-def draw(law: object, build: Callable[[], nn.Module], seed: int = 0) -> Params:
-    model = skeleton(build)
-    return as_initializer(law)(model, describe(model), seed=seed).params
 
 
 def linear(first: int, second: int, phi: Activation) -> Callable[[], nn.Module]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from initsuite.activations import activation
@@ -21,41 +20,14 @@ from initsuite.init import (
     Orthogonal,
     TorchDefault,
     VarianceScaling,
-    as_initializer,
 )
 from initsuite.models import Lstm, Rnn, Transformer
-from initsuite.models.describe import describe
-from initsuite.models.skeleton import skeleton
 from initsuite.spec import Params
+from support.laws import FALSE_ALARM, chi_square_p, draw, same_law
 
-FALSE_ALARM = 1e-4
-"""Of each test. At n = 10,000 the chi-square one rejects an error of the std of 5 % in 99.8 % of draws."""
 ROUNDING = 1e-5
 """Of an orthogonal matrix in float32."""
 TANH = activation("tanh")
-
-
-def draw(law: object, build: Callable[[], nn.Module], seed: int = 0) -> Params:
-    model = skeleton(build)
-    return as_initializer(law)(model, describe(model), seed=seed).params
-
-
-def chi_square_p(values: Tensor, variance: float) -> float:
-    """Two-sided p value; conservative for tails lighter than the normal law's."""
-    assert values.numel() >= 10_000
-    statistic = float((values.double() ** 2).sum()) / variance
-    return 2 * min(stats.chi2.cdf(statistic, values.numel()), stats.chi2.sf(statistic, values.numel()))
-
-
-def same_law(ours: Tensor, theirs: Tensor) -> bool:
-    """Two samples are not told apart by shape, variance and range."""
-    ours, theirs = ours.flatten().double(), theirs.detach().flatten().double()
-    assert min(len(ours), len(theirs)) >= 10_000
-    if stats.ks_2samp(ours.numpy(), theirs.numpy()).pvalue < FALSE_ALARM:
-        return False
-    squares, others = ours**2, theirs**2
-    spread = math.sqrt(float(squares.var() / len(ours) + others.var() / len(theirs)))
-    return abs(float(squares.mean() - others.mean())) < 4 * spread
 
 
 @pytest.mark.parametrize(

@@ -26,43 +26,17 @@ from initsuite.init import (
     VarianceScaling,
     as_initializer,
 )
-from initsuite.models.describe import describe
-from initsuite.models.skeleton import skeleton
-from initsuite.spec import Params, ParamSpec, Role
+from initsuite.spec import ParamSpec, Role
+from support.laws import FALSE_ALARM, chi_square_p, draw, same_law
 
-FALSE_ALARM = 1e-4
-"""Of each test. At n = 10,000 the chi-square one rejects an error of the std of 5 % in 99.8 % of draws."""
 ROUNDING = 1e-5
 """Of an orthogonal matrix in float32."""
 SQRT2 = math.sqrt(2)
 
 
-def draw(law: object, build: Callable[[], nn.Module], seed: int = 0) -> Params:
-    model = skeleton(build)
-    return as_initializer(law)(model, describe(model), seed=seed).params
-
-
 def weight_spec(*shape: int, **facts: Any) -> ParamSpec:
     rest = {"fan_in": math.prod(shape[1:]), "fan_out": shape[0] * math.prod(shape[2:]), **facts}
     return ParamSpec("w", shape, Role.WEIGHT, nonlinearity=None, layer=0, num_layers=1, **rest)
-
-
-def chi_square_p(values: Tensor, variance: float) -> float:
-    """Two-sided p value; conservative for tails lighter than the normal law's."""
-    assert values.numel() >= 10_000
-    statistic = float((values.double() ** 2).sum()) / variance
-    return 2 * min(stats.chi2.cdf(statistic, values.numel()), stats.chi2.sf(statistic, values.numel()))
-
-
-def same_law(ours: Tensor, theirs: Tensor) -> bool:
-    """Two samples are not told apart by shape, variance and range."""
-    ours, theirs = ours.flatten().double(), theirs.detach().flatten().double()
-    assert min(len(ours), len(theirs)) >= 10_000
-    if stats.ks_2samp(ours.numpy(), theirs.numpy()).pvalue < FALSE_ALARM:
-        return False
-    squares, others = ours**2, theirs**2
-    spread = math.sqrt(float(squares.var() / len(ours) + others.var() / len(theirs)))
-    return abs(float(squares.mean() - others.mean())) < 4 * spread
 
 
 @pytest.mark.parametrize("error", [0.95, 1.05])

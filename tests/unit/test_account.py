@@ -8,16 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import initsuite
 from initsuite.account import declared_gain, declared_std
 from initsuite.init import PerTensor
 from initsuite.spec import ParamSpec, Role
-
-
-def mlp() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+from support.users import mlp
 
 
 def test_the_table_says_what_was_done() -> None:

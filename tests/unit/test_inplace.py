@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import initsuite
 from initsuite.init import Constant
 from initsuite.inplace import stand_in
-from initsuite.spec import Initialization, ParamSpec, Probe
-
-
-def convnet() -> nn.Module:
-    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
-    return nn.Sequential(*layers)
-
-
-def mlp() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A user's initializer of a whole model that does what `act` does with the model it is given."""
-
-    act: Callable[[nn.Module], Any] = lambda model: None
-    change: Callable[[dict[str, Tensor]], Any] = lambda params: Initialization(params, {"0.weight": 0.5})
-
-    def __call__(self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None) -> Any:
-        self.act(model)
-        return self.change({spec.name: torch.full(spec.shape, 2.0) for spec in specs})
+from support.users import Whole, convnet, mlp
 
 
 def test_an_initializer_sees_the_model_that_the_contract_promises() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import io
 import math
 import os
 import shlex
 import signal
 import sys
+import textwrap
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +23,9 @@ from initsuite.app import TrialsFailed, raise_if_failed, run_cells, show_plan
 from initsuite.config import build
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 from initsuite.groups import conf_dir
+
+HELP_WIDTH = 120
+"""Characters in a line of the help page."""
 
 
 class Refused(BaseException):
@@ -50,7 +56,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors shall reach us instead of Hydra's printer
     try:
-        train()
+        if {"-h", "--help"}.intersection(sys.argv[1:]):
+            _print_help()
+        else:
+            train()
     except KeyboardInterrupt:
         command = shlex.join(["python", "-m", "initsuite.train", *sys.argv[1:]])
         print(f"\nInterrupted. What is complete is stored. To go on from there: {command}", file=sys.stderr)
@@ -62,6 +71,15 @@ def main() -> None:
             raise
         print(message, file=sys.stderr)
         sys.exit(1 if isinstance(error, TrialsFailed) else 2)
+
+
+def _print_help() -> None:
+    """Hydra's help page, with the choices of a group on as many lines as they take."""
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):  # Hydra exits after the page
+        train()
+    for line in page.getvalue().splitlines():
+        print("\n".join(textwrap.wrap(line, HELP_WIDTH, subsequent_indent="  ")) if len(line) > HELP_WIDTH else line)
 
 
 def _explain(error: BaseException | None) -> str | None:

@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "pool": {"engine", "executor"},
     "planning": {"config", "engine", "executor", "plans", "pool", "spec", "speeds"},
     "stages": {"config", "engine", "planning", "spec", "tuning"},
-    "recording": {"config", "engine", "executor", "progress", "provenance", "spec", "store"},
+    "recording": {"config", "engine", "executor", "plans", "progress", "provenance", "spec", "store"},
     "runner": {"claims", "engine", "executor", "planning", "pool", "recording", "spec", "store"},
     "dry_run": {"config", "engine", "planning", "plans", "spec", "stages", "store"},
     "app": {

@@ -132,8 +132,9 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
         claims = closing.enter_context(Claims(settings.results_dir))
         executor = _executor(jobs, settings)
         pools = closing.enter_context(Pools(executor, _devices(settings), lambda line: progress.say([line])))
-        recorder = Recorder(store, settings, progress, sinks, jobs)
-        yield Runner(store, claims, Planner(settings, Plans(settings.results_dir), executor, pools), pools, recorder)
+        recorder, plans = Recorder(store, settings, progress, sinks, jobs), Plans(settings.results_dir)
+        recorder.drop_leftovers(plans.read()[0])
+        yield Runner(store, claims, Planner(settings, plans, executor, pools), pools, recorder)
     where = shlex.quote(str(settings.results_dir))
     progress.say([f"Table and figures: python -m initsuite.report {where}"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from initsuite.config import Job, Settings
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.measures import measure
 from initsuite.executor import checkpoint_path
+from initsuite.plans import Stack
 from initsuite.progress import Progress
 from initsuite.provenance import provenance
 from initsuite.spec import PROTOCOL_VERSION, Sink, Status, Trial, TrialInfo, TrialResult
@@ -73,6 +74,15 @@ class Recorder:
         limit = self.settings.max_failures
         if failed and limit is not None and self.num_failed >= limit:
             raise StopLaunch
+
+    def drop_leftovers(self, stacks: Iterable[Stack]) -> None:
+        """Remove checkpoints of stored stacks: a launch can be killed after it stored one, before it removed them."""
+        found = {path.stem for path in self.settings.checkpoints.glob("*.pt")}
+        left = [stack for stack in stacks if stack.stack_id in found]
+        stored = self.store.stored() if left else set()
+        for stack in left:
+            if stored.issuperset(stack.trial_ids):
+                self._drop_checkpoint(stack.stack_id)
 
     def _drop_checkpoint(self, stack_id: str) -> None:
         with contextlib.suppress(OSError):

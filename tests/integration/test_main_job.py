@@ -11,6 +11,7 @@ from torch import nn
 import initsuite
 from initsuite.app import TrialsFailed, raise_if_failed, run_cells
 from initsuite.config import Job
+from initsuite.plans import Plans
 from initsuite.spec import PROTOCOL_VERSION
 
 SMALL = ("max_steps=40", "eval_every=20", "optimizer.lr_grid=[0.01,0.0316,0.1]", "tracking=disabled")
@@ -65,6 +66,21 @@ def test_a_rerun_trains_nothing_and_more_seeds_only_add(sweep) -> None:
     assert set(first.trial_id) < set(more.trial_id)
     assert more[more.trial_id.isin(first.trial_id)].written_at.equals(first.written_at)
     assert len(more) == len(first) + 2 * 2
+
+
+def test_checkpoints_of_stored_stacks_are_removed_by_the_next_launch(sweep) -> None:
+    jobs = sweep("protocol=smoke")
+    launch(jobs)
+    settings = jobs[0][1]
+    stacks, _ = Plans(settings.results_dir).read()
+    settings.checkpoints.mkdir(exist_ok=True)
+    left = [settings.checkpoints / f"{stack.stack_id}.pt" for stack in stacks]
+    of_others = settings.checkpoints / "ffffffffffffffff.pt"
+    for path in (*left, of_others):
+        path.touch()
+    launch(jobs)
+    assert left
+    assert list(settings.checkpoints.iterdir()) == [of_others]
 
 
 def test_a_stronger_protocol_only_adds(sweep) -> None:

@@ -13,7 +13,7 @@ LEFT = ("errors", "spec", "rng", "gains")
 """Each may import those before it."""
 BASE = set(LEFT)
 ROOMS = {"init", "models", "data", "optim", "activations", "losses", "engine", "tuning", "sinks", "groups", "settings"}
-CONFIG = BASE | ROOMS | {"schedules"}
+CONFIG = BASE | ROOMS | {"schedules", "yardstick"}
 COMPOSERS = {"config", "groups", "composer", "composing", "resolving", "sweep"}
 DOOR = {"app", "config", "groups", "store", "report", "sinks", "errors", "spec"}
 MAY_IMPORT = {
@@ -21,18 +21,19 @@ MAY_IMPORT = {
     **{name: set(LEFT[:index]) for index, name in enumerate(LEFT)},
     "activations": BASE,
     "guideline": set(),
+    "yardstick": {"errors"},
     "edge_of_chaos": BASE,
     "init": BASE | {"guideline", "edge_of_chaos"},
     "models": BASE | {"activations", "data"},
     "data": BASE,
     "optim": BASE,
     "schedules": {"spec", "errors"},
-    "losses": BASE,
-    "tuning": {"spec", "errors"},
-    "engine": BASE - {"gains"} | {"optim", "schedules", "data"},
+    "losses": BASE | {"data"},
+    "tuning": {"spec", "errors", "yardstick"},
+    "engine": BASE - {"gains"} | {"optim", "schedules", "data", "yardstick"},
     "stats": set(),
     "store": {"spec", "errors"},
-    "report": {"store", "stats", "errors", "spec", "tuning", "guideline"},
+    "report": {"store", "stats", "errors", "spec", "tuning", "guideline", "yardstick"},
     "sinks": {"spec", "errors"},
     "groups": {"errors"},
     "config": CONFIG,
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "composing": {"composer", "trees"},
     "resolving": {"composer", "composing", "trees"},
     "sweep": {"composer", "composing", "resolving", "config", "errors", "groups"},
-    "progress": {"spec"},
+    "progress": {"spec", "yardstick"},
     "provenance": set(),
     "claims": {"errors"},
     "plans": {"spec", "store"},
@@ -64,7 +65,7 @@ MAY_IMPORT = {
     },
     "train": DOOR,
     "sync": DOOR | {"claims"},
-    "targets": DOOR | {"provenance"},
+    "targets": DOOR | {"provenance", "yardstick"},
     "benchmark": DOOR | {"provenance", "engine", "data"},
     "hydra_plugins": DOOR | {"composer", "composing", "resolving", "sweep"},
 }

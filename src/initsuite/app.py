@@ -37,7 +37,8 @@ class Outcome:
     """What a launch leaves behind.
 
     Attributes:
-        scores: for each job the mean best validation accuracy over its scoring seeds; NaN if all of them failed.
+        scores: for each job the mean best validation score over its scoring seeds, negative where lower is better, so
+            that the highest is the best; NaN if all of them failed.
         failed: rows of the store, trials of this launch that raised.
         is_complete: False if the launch was stopped by `on_error`.
     """
@@ -166,9 +167,10 @@ def _outcome(trials: pd.DataFrame, jobs: Sequence[Job], attempted: set[str], is_
     failed = trials[trials.trial_id.isin(attempted) & (trials.status == Status.FAILED)]
     tuned = Tuned(trials)
     done = trials[trials.status != Status.FAILED].set_index("trial_id")
-    best = done.best_val_accuracy
+    best = done.best_val_score
     scores = []
     for job in jobs:
         stored = best[best.index.intersection([trial.trial_id for _, trial in scoring_pairs(job, tuned)])]
-        scores.append(float(stored.fillna(job.cell.yardstick.chance).mean()))
+        yardstick = job.cell.yardstick
+        scores.append(yardstick.oriented(float(stored.fillna(yardstick.chance).mean())))
     return Outcome(scores, failed, is_complete)

@@ -22,7 +22,7 @@ from initsuite import losses
 from initsuite.activations import activation
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
-from initsuite.engine.workload import Cell, Workload, Yardstick
+from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
 from initsuite.init.compose import PerTensor, as_initializer
@@ -32,6 +32,7 @@ from initsuite.schedules import Scheduled, schedule, with_schedule
 from initsuite.settings import Settings, settings_of
 from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, short_hash
 from initsuite.tuning import Protocol
+from initsuite.yardstick import yardstick_of
 
 
 @dataclass
@@ -65,7 +66,7 @@ ConfigStore.instance().store(name="schema", node=Schema)
 
 
 def maximise_with_optuna() -> None:
-    """Have Optuna's sweeper, where it is installed, look for the highest accuracy; it minimises unless told otherwise.
+    """Have Optuna's sweeper, where it is installed, look for the best score; it minimises unless told otherwise.
 
     A file conf/hydra/sweeper/optuna.yaml cannot do it: Hydra refuses a file beside a stored node with a defaults list.
     """
@@ -133,7 +134,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
     init_identity = identity("init", init)
     initializer = _rehearsed(workload, json.dumps(init, sort_keys=True), json.dumps(init_identity, sort_keys=True))
     context_id = short_hash([_workload_id(frame), optimizer_identity, PROTOCOL_VERSION])
-    dataset = tree["dataset"]
+    dataset = {**tree["dataset"], "chance": _chance(tree["dataset"], workload.dataset)}
     return Cell(
         cell_id=short_hash([context_id, workload.workload_id, init_identity]),
         context_id=context_id,
@@ -145,12 +146,17 @@ def _cell(tree: dict[str, Any]) -> Cell:
             "optimizer": optimizer_label,
         },
         workload=workload,
-        yardstick=_yardstick(dataset, workload.dataset.num_outputs),
+        yardstick=yardstick_of(dataset),
         initializer=initializer,
         optimizer=optimizer,
         lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
-        config={**frame, **{group: tree[group] for group in ("init", "optimizer", "schedule")}},
+        config={**frame, "dataset": dataset, **{group: tree[group] for group in ("init", "optimizer", "schedule")}},
     )
+
+
+def _chance(tree: Mapping[str, Any], dataset: Dataset) -> Any:
+    """The configured score of a constant guess; where it is null, by the metric and the training targets."""
+    return losses.score_of(tree["metric"], dataset)[1] if tree["chance"] is None else tree["chance"]
 
 
 def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]:
@@ -166,24 +172,6 @@ def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]
         return optimizer, own, name
     scheduled = {**own, "schedule": {"name": chosen.name, **asdict(chosen)}}
     return optimizer, scheduled, f"{name}+{label('schedule', tree['schedule'])}"
-
-
-def _yardstick(dataset: Mapping[str, Any], num_outputs: int) -> Yardstick:
-    """The scale of a data set: 0 <= chance < easy <= primary <= hard <= 1, or no levels."""
-    for name, only in (("metric", "accuracy"), ("direction", "max")):
-        if dataset[name] != only:
-            raise unknown_choice("dataset", name, dataset[name], [only])
-    check_number("dataset", "chance", dataset["chance"], minimum=0)
-    levels = dataset["levels"]
-    expected = f"easy, primary and hard, each null or rising from above chance ({dataset['chance']:g}) to 1"
-    if not isinstance(levels, dict) or levels.keys() != {"easy", "primary", "hard"}:
-        raise bad_value("dataset", "levels", levels, expected)
-    frozen = [levels[name] for name in ("easy", "primary", "hard") if levels[name] is not None]
-    for level in frozen:
-        check_number("dataset", "levels", level, above=dataset["chance"])
-    if frozen != sorted(frozen) or not all(level <= 1 for level in (*frozen, dataset["chance"])):
-        raise bad_value("dataset", "levels", levels, expected)
-    return Yardstick(float(dataset["chance"]), losses.chance_loss(dataset["loss"], num_outputs), levels)
 
 
 @functools.cache
@@ -255,12 +243,15 @@ def _workload(frame_json: str) -> tuple[Workload, str]:
     if any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules()):
         expected = "a model without active dropout: a step draws no random numbers"
         raise bad_value(f"model={frame['model']['name']}", "p", "a Dropout layer", expected, "Set its p to 0.")
+    loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
     workload = Workload(
         workload_id=_workload_id(frame),
         dataset=dataset,
         model=model,
         specs=tuple(describe(model)),
-        loss=losses.loss_function(frame["dataset"]["loss"]),
+        loss=loss,
+        score=losses.score_of(frame["dataset"]["metric"], dataset)[0],
+        chance_loss=chance_loss,
         batch_size=frame["batch_size"],
         max_steps=frame["max_steps"],
         eval_every=frame["eval_every"],
@@ -276,8 +267,15 @@ def _dataset(dataset_json: str) -> Dataset:
 
 def _workload_id(frame: Mapping[str, Any]) -> str:
     budget = [frame[name] for name in ("batch_size", "max_steps", "eval_every")]
-    parts = [identity("dataset", frame["dataset"]), identity("model", frame["model"]), frame["activation"]]
+    dataset = {**identity("dataset", frame["dataset"]), **_contents(frame["dataset"])}
+    parts = [dataset, identity("model", frame["model"]), frame["activation"]]
     return short_hash([*parts, frame["dataset"]["loss"], *budget])
+
+
+def _contents(tree: Mapping[str, Any]) -> dict[str, str]:
+    """What the options of a data set do not say of its examples, where it depends on the user's files or Python."""
+    fingerprint = _dataset(json.dumps(tree, sort_keys=True)).fingerprint
+    return {"fingerprint": fingerprint} if fingerprint else {}
 
 
 def _lr_grid(grid: Any) -> tuple[float, ...]:

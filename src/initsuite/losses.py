@@ -1,63 +1,121 @@
-"""The losses a data set can name: functions of one batch that return a value per example, safe under `vmap`."""
+"""The losses and scores a data set can name: functions of one batch that return a value per example, safe under `vmap`.
+
+Beside each stands what a model that knows nothing gets, which a diverged trial counts as.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from initsuite.data.base import Dataset
 from initsuite.errors import bad_value, unknown_choice
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(outputs [example, output], targets [example]) -> [example]"""
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""(outputs [example, ...], targets [example, ...]) -> [example]"""
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """-log softmax(outputs)[target], in nats.
+    """-log softmax(outputs)[target], in nats; over the next character it is the mean over the characters.
 
     Args:
-        outputs: [example, output], logits.
-        targets: [example], int64 class indices.
+        outputs: [example, output] or [example, time, output], logits.
+        targets: [example] or [example, time], int64 class indices.
 
     Returns:
         [example], from 0.
     """
-    return functional.cross_entropy(outputs, targets, reduction="none")
+    loss = functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), reduction="none")
+    return _mean_of_each(loss.view(targets.shape))
 
 
-FUNCTIONS: dict[str, Loss] = {"cross_entropy": cross_entropy}
-
-
-def loss_function(name: str) -> Loss:
-    """The loss of this name.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
-    if name not in FUNCTIONS:
-        raise unknown_choice("loss_function", "name", name, FUNCTIONS)
-    return FUNCTIONS[name]
-
-
-def chance_loss(name: str, num_outputs: int) -> float:
-    """The loss of a model that knows nothing, which a diverged trial counts as.
-
-    For cross_entropy: log(num_outputs), of the uniform guess, in nats.
+def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """(output - target)^2, the mean over the outputs of an example.
 
     Args:
-        name: of the loss.
-        num_outputs: classes, from 1.
+        outputs: [example, output].
+        targets: [example, output].
+
+    Returns:
+        [example], from 0, in squared units of the targets.
+    """
+    return _mean_of_each((outputs - targets).square())
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Whether the largest output is the target's: 1 or 0, or the share of an example's characters; arguments as for
+    `cross_entropy`."""
+    return _mean_of_each((outputs.argmax(-1) == targets).to(outputs.dtype))
+
+
+def bits_per_char(outputs: Tensor, targets: Tensor) -> Tensor:
+    """`cross_entropy` in bits: what a code made from the outputs needs for a character of an example."""
+    return cross_entropy(outputs, targets) / math.log(2)
+
+
+def _mean_of_each(values: Tensor) -> Tensor:
+    """[example, ...] -> [example]."""
+    return values if values.ndim == 1 else values.flatten(1).mean(1)
+
+
+def _guess_nats(dataset: Dataset) -> float:
+    """The cross-entropy of the uniform guess."""
+    return math.log(dataset.num_outputs)
+
+
+def _guess_mse(dataset: Dataset) -> float:
+    """The mean squared error of the best constant: the variance of the training targets."""
+    return float(dataset.train.targets.double().var(0, correction=0).mean())
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A measure, the type of the targets that it compares with, and its value for a model that knows nothing."""
+
+    function: Measure
+    targets: torch.dtype
+    chance: Callable[[Dataset], float]
+
+
+LOSSES = {
+    "cross_entropy": _Kind(cross_entropy, torch.int64, _guess_nats),
+    "mse": _Kind(mean_squared_error, torch.float32, _guess_mse),
+}
+SCORES = {
+    "accuracy": _Kind(accuracy, torch.int64, lambda dataset: 1 / dataset.num_outputs),
+    "mse": _Kind(mean_squared_error, torch.float32, _guess_mse),
+    "bits_per_char": _Kind(bits_per_char, torch.int64, lambda dataset: _guess_nats(dataset) / math.log(2)),
+}
+
+
+def loss_of(name: str, dataset: Dataset) -> tuple[Measure, float]:
+    """The loss of this name, and that of a model that knows nothing: the uniform guess, or the best constant.
 
     Raises:
-        ConfigError: an unknown name, no outputs.
-
-    Example:
-        >>> round(chance_loss("cross_entropy", 10), 4)
-        2.3026
+        ConfigError: an unknown name, or targets that the loss cannot compare with.
     """
-    loss_function(name)
-    if num_outputs < 1:
-        raise bad_value("chance_loss", "num_outputs", num_outputs, "a number of classes from 1")
-    return math.log(num_outputs)
+    return _find("loss", LOSSES, name, dataset)
+
+
+def score_of(name: str, dataset: Dataset) -> tuple[Measure, float]:
+    """The metric of this name, and the score of a model that knows nothing.
+
+    Raises:
+        ConfigError: an unknown name, or targets that the metric cannot compare with.
+    """
+    return _find("metric", SCORES, name, dataset)
+
+
+def _find(what: str, kinds: dict[str, _Kind], name: str, dataset: Dataset) -> tuple[Measure, float]:
+    if name not in kinds:
+        raise unknown_choice("dataset", what, name, kinds)
+    kind, found = kinds[name], dataset.train.targets.dtype
+    if found != kind.targets:
+        fitting = [other for other, candidate in kinds.items() if candidate.targets == found]
+        raise bad_value("dataset", what, name, f"one for targets of type {found}: {', '.join(fitting)}")
+    return kind.function, kind.chance(dataset)

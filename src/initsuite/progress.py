@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initsuite.spec import Evaluation, Stage, Status, TrialInfo
+from initsuite.yardstick import Yardstick, yardstick_of
 
 PLAIN_EVERY_S = 5.0
 """Seconds between two lines where the output is not a terminal."""
@@ -46,6 +48,7 @@ class Progress:
         self.total_steps = self.done_steps = self.total_trials = self.done_trials = 0
         self.stacks: dict[str, _Training] = {}
         self.latest: dict[tuple[Arm, Stage], dict[str, tuple[float, float]]] = {}
+        self.yardsticks: dict[Arm, Yardstick] = {}
         self.failed: list[Mapping[str, Any]] = []
         self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._display, transient=True)
 
@@ -91,8 +94,8 @@ class Progress:
         stack = self.stacks[stack_id]
         self.done_steps += (evaluation.step - stack.step) * len(stack.trials)
         stack.step = evaluation.step
-        for info, accuracy in zip(stack.trials, evaluation.val_accuracy, strict=True):
-            self._note(info, accuracy)
+        for info, score in zip(stack.trials, evaluation.val_score, strict=True):
+            self._note(info, score)
         self._plain_line()
 
     def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -110,9 +113,13 @@ class Progress:
     def close(self) -> list[str]:
         return []
 
-    def _note(self, info: TrialInfo, accuracy: float) -> None:
-        key = (_arm(info), info.trial.stage)
-        self.latest.setdefault(key, {})[info.trial.trial_id] = (info.trial.lr, float(accuracy))
+    def _note(self, info: TrialInfo, score: float) -> None:
+        """The last score of a trial, chance once it has diverged."""
+        arm = _arm(info)
+        if arm not in self.yardsticks:
+            self.yardsticks[arm] = yardstick_of(info.config["dataset"])
+        score = float(score) if math.isfinite(score) else self.yardsticks[arm].chance
+        self.latest.setdefault((arm, info.trial.stage), {})[info.trial.trial_id] = (info.trial.lr, score)
 
     def _plain_line(self, force: bool = False) -> None:
         now = time.monotonic()
@@ -142,9 +149,11 @@ class Progress:
         return Group(Text(self._status()), bar, Text(), self._standings())
 
     def _standings(self) -> Table:
-        """Best mean validation accuracy over the learning rates seen, by arm and stage."""
+        """Best mean validation score over the learning rates seen, by arm and stage."""
         table = Table(box=None, pad_edge=False, title_justify="left", title_style="bold")
-        for column in ("initializer", "stage", "lr", "trials", "validation accuracy (mean, range)"):
+        labels = {yardstick.label for yardstick in self.yardsticks.values()}
+        metric = labels.pop() if len(labels) == 1 else "score"
+        for column in ("initializer", "stage", "lr", "trials", f"validation {metric} (mean, range)"):
             is_word = column in ("initializer", "stage")
             table.add_column(column, justify="left" if is_word else "right", overflow="fold")
         stages = dict(self.latest.keys())  # the last stage of an arm replaces the one before
@@ -154,13 +163,13 @@ class Progress:
         for arm, stage in stages.items():
             name = arm[1] if table.title else "/".join((*arm[0], arm[1]))
             by_lr: dict[float, list[float]] = {}
-            for lr, accuracy in self.latest[arm, stage].values():
-                by_lr.setdefault(lr, []).append(accuracy)
-            means = {lr: float(np.mean(np.nan_to_num(values))) for lr, values in by_lr.items()}
-            lr = max(means, key=lambda lr: means[lr])
-            rows.append((means[lr], name, stage, lr, by_lr[lr]))
-        for mean, name, stage, lr, values in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
-            spread = f"{mean:.3f} ({np.nan_to_num(values).min():.3f} to {np.nan_to_num(values).max():.3f})"
+            for lr, score in self.latest[arm, stage].values():
+                by_lr.setdefault(lr, []).append(score)
+            means = {lr: fmean(scores) for lr, scores in by_lr.items()}
+            lr = max(means, key=lambda lr: self.yardsticks[arm].oriented(means[lr]))
+            rows.append((self.yardsticks[arm].normalised(means[lr]), name, stage, lr, by_lr[lr]))
+        for _, name, stage, lr, values in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
+            spread = f"{fmean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
             table.add_row(Text(name), str(stage), f"{lr:g}", str(len(values)), spread)
         if len(rows) > MAX_STANDINGS:
             table.add_row(f"... and {len(rows) - MAX_STANDINGS} more arms", "", "", "", "")

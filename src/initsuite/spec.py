@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION = 1
 """Rises whenever the numbers of a trial may change. Part of every `cell_id`."""
 
-LEVEL_TOLERANCE = 1e-12
-"""An accuracy this far below a level is at it: 0.95 of 300 examples may sit one ulp below 0.95."""
-
 Params = dict[str, "Tensor"]
 """Parameters by their dotted name in the model; with a leading [trial] axis inside a stack."""
 
@@ -209,14 +206,14 @@ class Curve:
         step: [evaluation], optimizer updates made.
         train_loss: [evaluation], mean over the steps since the last evaluation.
         val_loss: [evaluation].
-        val_accuracy: [evaluation], share of the validation set, 0 to 1.
+        val_score: [evaluation], in the metric of the data set.
         All but `step` are NaN from divergence on.
     """
 
     step: np.ndarray
     train_loss: np.ndarray
     val_loss: np.ndarray
-    val_accuracy: np.ndarray
+    val_score: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -224,7 +221,8 @@ class TrialResult:
     """What the engine returns for a trial.
 
     Attributes:
-        test_accuracy: read once, at the last step, for scoring trials; NaN for tuning and diverged trials.
+        test_score: in the metric of the data set, read once, at the last step, for scoring trials; NaN for tuning and
+            diverged trials.
         diverged_at: first step with a non-finite loss; None if there was none.
         setup_s: seconds spent in the initializer.
         wall_s: seconds the whole stack took, divided by its size.
@@ -234,7 +232,7 @@ class TrialResult:
     trial: Trial
     status: Status
     curve: Curve
-    test_accuracy: float
+    test_score: float
     diverged_at: int | None
     setup_s: float
     wall_s: float
@@ -270,7 +268,7 @@ class Evaluation:
     step: int
     train_loss: np.ndarray
     val_loss: np.ndarray
-    val_accuracy: np.ndarray
+    val_score: np.ndarray
 
 
 class Sink(Protocol):

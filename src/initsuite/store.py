@@ -50,9 +50,10 @@ TRIALS = pa.schema(
         "epochs_to_hard": pa.float64(),
         "loss_auc": pa.float64(),
         "setup_s": pa.float64(),
-        "final_val_accuracy": pa.float64(),
-        "best_val_accuracy": pa.float64(),
-        "test_accuracy": pa.float64(),
+        "metric": pa.string(),
+        "final_val_score": pa.float64(),
+        "best_val_score": pa.float64(),
+        "test_score": pa.float64(),
         "diverged_at": pa.float64(),
         "wall_s": pa.float64(),
         "stack_size": pa.int64(),
@@ -75,9 +76,13 @@ CURVES = pa.schema(
         "step": pa.int64(),
         "train_loss": pa.float64(),
         "val_loss": pa.float64(),
-        "val_accuracy": pa.float64(),
+        "val_score": pa.float64(),
     }
 )
+
+
+FORMER_NAMES = {f"{kind}_accuracy": f"{kind}_score" for kind in ("val", "final_val", "best_val", "test")}
+"""Of columns in parts from before there were other metrics than accuracy."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ def load_results(directory: str | Path = "results") -> Results:
 
     Example:
         results = initsuite.load_results("results")
-        results.trials.query("stage == 'score'").groupby("init").test_accuracy.mean()
+        results.trials.query("stage == 'score'").groupby("init").test_score.mean()
 
     Raises:
         StoreError: the folder is not a results store.
@@ -259,7 +264,7 @@ def _read_parts(
 def _read_part(part: Path, schema: pa.Schema, directory: Path, damaged: list[Path]) -> pa.Table | None:
     """A part, checked; None if it is damaged, which is then noted."""
     try:
-        return pq.read_table(part, schema=schema, page_checksum_verification=True)
+        return _as(schema, pq.read_table(part, page_checksum_verification=True))
     except FileNotFoundError:  # another reader has moved it
         damaged.append(part)
     except (pa.ArrowException, OSError) as error:
@@ -267,6 +272,16 @@ def _read_part(part: Path, schema: pa.Schema, directory: Path, damaged: list[Pat
             raise StoreError(f"store: cannot read `{part}`: {error}. Mend the disk and try again.") from error
         damaged.append(_quarantine(part, directory, error))
     return None
+
+
+def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """A table with the columns of a schema: missing values in those it lacks, accuracy where it names no metric."""
+    table = table.rename_columns([FORMER_NAMES.get(name, name) for name in table.column_names])
+    for name in schema.names:
+        if name not in table.column_names:
+            value = pa.scalar("accuracy" if name == "metric" else None, schema.field(name).type)
+            table = table.append_column(name, pa.repeat(value, len(table)))
+    return table.select(schema.names).cast(schema)
 
 
 def _quarantine(part: Path, directory: Path, error: Exception) -> Path:

@@ -3,7 +3,7 @@
     python -m initsuite.targets digits
 
 It trains {he, xavier, torch_default} on the default model, each at its own learning rate, takes the best arm by
-its median best validation accuracy, and writes easy, primary and hard = 80, 95, 100 % of the way from chance to it
+its median best validation score, and writes easy, primary and hard = 80, 95, 100 % of the way from chance to it
 into conf/dataset/<name>.yaml, with the evidence beside the data code as a record. Test data is not read for it.
 """
 
@@ -25,6 +25,7 @@ from initsuite.groups import conf_dir
 from initsuite.provenance import provenance
 from initsuite.spec import PROTOCOL_VERSION, Stage
 from initsuite.store import load_results
+from initsuite.yardstick import Yardstick
 
 ARMS = ("he", "xavier", "torch_default")
 SHARES = {"easy": 0.80, "primary": 0.95, "hard": 1.00}
@@ -45,7 +46,7 @@ def derive(dataset: str, results_dir: str) -> dict[str, Any]:
     """Train the arms, or read them from the store, and compute the levels.
 
     Returns:
-        The record: levels, the winning arm, the accuracies behind it, and the code that made them.
+        The record: levels, the winning arm, the scores behind it, and the code that made them.
     """
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         shared = [f"dataset={dataset}", f"results_dir={results_dir}", "experiment_name=targets", "tracking=disabled"]
@@ -54,11 +55,10 @@ def derive(dataset: str, results_dir: str) -> dict[str, Any]:
     outcome = run_cells(jobs, settings)
     raise_if_failed(outcome, settings)
     trials = load_results(results_dir).trials
-    chance = jobs[0].cell.yardstick.chance
     cells = {job.cell.cell_id: job.cell.axes["init"] for job in jobs}
     score = trials[trials.cell_id.isin(cells) & (trials.stage == Stage.SCORE)]
     return {
-        **levels_from({cells[str(key)]: arm for key, arm in score.groupby("cell_id")}, chance),
+        **levels_from({cells[str(key)]: arm for key, arm in score.groupby("cell_id")}, jobs[0].cell.yardstick),
         "dataset": dataset,
         "model": jobs[0].cell.axes["model"],
         "optimizer": jobs[0].cell.axes["optimizer"],
@@ -69,26 +69,25 @@ def derive(dataset: str, results_dir: str) -> dict[str, Any]:
     }
 
 
-def levels_from(arms: dict[str, pd.DataFrame], chance: float) -> dict[str, Any]:
-    """Levels from the scoring trials of each arm, rounded down to 4 digits.
+def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str, Any]:
+    """Levels from the scoring trials of each arm, rounded to 4 digits, to the side that is easier to reach.
 
     Args:
-        arms: by name, with the columns lr, seed and best_val_accuracy.
-        chance: accuracy of a constant guess.
+        arms: by name, with the columns lr, seed and best_val_score.
+        yardstick: of the data set; its levels are not looked at.
     """
-    medians = {name: float(arm.best_val_accuracy.median()) for name, arm in arms.items()}
-    best = max(medians, key=lambda name: medians[name])
-    levels = {
-        name: math.floor((chance + share * (medians[best] - chance)) * 1e4 + 1e-6) / 1e4
-        for name, share in SHARES.items()
-    }
+    medians = {name: float(arm.best_val_score.median()) for name, arm in arms.items()}
+    best = max(medians, key=lambda name: yardstick.oriented(medians[name]))
+    chance = yardstick.chance
+    goals = {name: yardstick.oriented(chance + share * (medians[best] - chance)) for name, share in SHARES.items()}
+    levels = {name: yardstick.oriented(math.floor(goal * 1e4 + 1e-6) / 1e4) for name, goal in goals.items()}
     return {
         "levels": levels,
         "chance": chance,
         "best_arm": best,
-        "median_best_val_accuracy": medians,
+        "median_best_val_score": medians,
         "lr": {name: sorted(set(arm.lr)) for name, arm in arms.items()},
-        "best_val_accuracy": {name: arm.sort_values("seed").best_val_accuracy.tolist() for name, arm in arms.items()},
+        "best_val_score": {name: arm.sort_values("seed").best_val_score.tolist() for name, arm in arms.items()},
     }
 
 

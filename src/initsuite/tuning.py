@@ -13,6 +13,7 @@ import pandas as pd
 
 from initsuite.errors import bad_value, check_number, check_whole_number
 from initsuite.spec import Status
+from initsuite.yardstick import Yardstick
 
 FIRST_TUNING_SEED = 10_000
 """Tuning seeds count from here, scoring seeds from 0: they never meet."""
@@ -67,22 +68,22 @@ class Protocol:
         return self.tuning_seeds > 0
 
 
-def normalised(score: float, chance: float, hard: float | None) -> float:
-    """A score on the scale chance 0, hard level 1 (a perfect score where no level is frozen)."""
-    return (score - chance) / ((1.0 if hard is None else hard) - chance)
+def trains(score: float, yardstick: Yardstick) -> bool:
+    """Whether a final score counts as training; NaN does not."""
+    return yardstick.normalised(score) > TRAINS_ABOVE
 
 
 def lr_scores(tune: pd.DataFrame, chance: float) -> dict[float, float]:
     """Mean final validation score of each lr over its tuning seeds, a diverged trial counting as chance.
 
     Args:
-        tune: tuning trials of one cell, with columns lr, status, final_val_accuracy; failed ones are left out.
+        tune: tuning trials of one cell, with columns lr, status, final_val_score; failed ones are left out.
         chance: score of a constant guess.
     """
     if tune.empty:  # of each of thousands of cells at the start of a sweep
         return {}
     done = tune[tune.status != Status.FAILED]
-    score = done.final_val_accuracy.where(done.status == Status.DONE, chance)
+    score = done.final_val_score.where(done.status == Status.DONE, chance)
     means = score.groupby(done.lr).mean()
     return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 
@@ -92,25 +93,22 @@ def centre(grid: Sequence[float]) -> float:
     return sorted(grid)[(len(grid) - 1) // 2]
 
 
-def best_lr(scores: Mapping[float, float], grid: Sequence[float], chance: float, hard: float | None) -> float:
+def best_lr(scores: Mapping[float, float], grid: Sequence[float], yardstick: Yardstick) -> float:
     """The lr an arm is scored at.
 
     Args:
         scores: by lr, as `lr_scores` gives them.
         grid: the configured grid, not extended; its centre breaks ties and serves an arm that trains at no lr.
-        chance: score of a constant guess.
-        hard: the frozen hard level, None where there is none.
+        yardstick: of the data set.
     """
     middle = centre(grid)
-    trained = {lr: score for lr, score in scores.items() if normalised(score, chance, hard) > TRAINS_ABOVE}
+    trained = {lr: yardstick.oriented(score) for lr, score in scores.items() if trains(score, yardstick)}
     if not trained:
         return middle
     return min(trained, key=lambda lr: (-trained[lr], abs(math.log(lr / middle)), lr))
 
 
-def extended_grid(
-    grid: Sequence[float], arms: Sequence[Mapping[float, float]], chance: float, hard: float | None
-) -> list[float]:
+def extended_grid(grid: Sequence[float], arms: Sequence[Mapping[float, float]], yardstick: Yardstick) -> list[float]:
     """The grid all arms of a context must be tuned on, given the scores known so far.
 
     It holds the configured grid, every lr out of its range that an arm was already tuned at, and one more value at each
@@ -120,6 +118,7 @@ def extended_grid(
     Args:
         grid: the configured grid, evenly spaced on a log scale.
         arms: `lr_scores` of each arm of the context.
+        yardstick: of the data set.
     """
     base = sorted(grid)
     known = sorted({*base, *(lr for scores in arms for lr in scores if not base[0] <= lr <= base[-1])})
@@ -132,8 +131,7 @@ def extended_grid(
         (known[-1], above, base[-1] * ratio ** (above + 1)),
     ):
         wanted = any(
-            best_lr(scores, grid, chance, hard) == edge
-            and normalised(scores.get(edge, chance), chance, hard) > TRAINS_ABOVE
+            best_lr(scores, grid, yardstick) == edge and trains(scores.get(edge, yardstick.chance), yardstick)
             for scores in arms
         )
         if wanted and used < MAX_EXTENSIONS:

@@ -73,7 +73,7 @@ def test_optuna_finds_the_highest_accuracy(train, tmp_path) -> None:
     done = train("optimizer.lr=tag(log,interval(0.001,0.3))", *sweep)
     assert done.returncode == 0, done.stderr
     trials = stored(tmp_path / "results")
-    means = trials.groupby("lr").best_val_accuracy.mean()
+    means = trials.groupby("lr").best_val_score.mean()
     assert len(means) == 4
     best = multirun_file(tmp_path / "results", "optimization_results.yaml")
     assert best["best_value"] == pytest.approx(means.max(), abs=1e-12)

@@ -39,8 +39,8 @@ def test_a_tuned_launch_stores_every_trial_with_its_facts(sweep) -> None:
     assert set(tune.seed) == {10_000}
     assert (score.groupby("init").size() == 1).all()
     assert set(score.seed) == {0}
-    assert tune.test_accuracy.isna().all()
-    assert score.test_accuracy.notna().all()
+    assert tune.test_score.isna().all()
+    assert score.test_score.notna().all()
     assert set(trials.status) == {"done"}
     assert set(trials.model) == {"mlp-2x64"}
     assert set(trials.protocol_version) == {PROTOCOL_VERSION}
@@ -48,7 +48,7 @@ def test_a_tuned_launch_stores_every_trial_with_its_facts(sweep) -> None:
     assert trials.cell_id.nunique() == 2
     assert trials.context_id.nunique() == 1
     he = score[score.init == "he"].iloc[0]
-    assert he.lr == tune[tune.init == "he"].sort_values("final_val_accuracy").lr.iloc[-1]
+    assert he.lr == tune[tune.init == "he"].sort_values("final_val_score").lr.iloc[-1]
     assert he.epochs_to_easy == pytest.approx(he.steps_to_easy / (1197 / 64), nan_ok=True)
 
 
@@ -90,7 +90,7 @@ def test_a_stronger_protocol_only_adds(sweep) -> None:
 
 
 def test_the_same_command_in_a_new_store_gives_the_same_numbers(sweep) -> None:
-    numbers = ["trial_id", "loss_auc", "final_val_accuracy", "best_val_accuracy", "test_accuracy"]
+    numbers = ["trial_id", "loss_auc", "final_val_score", "best_val_score", "test_score"]
     a, b = (launch(sweep("protocol=smoke", results=name))[numbers] for name in ("a", "b"))
     pd.testing.assert_frame_equal(
         a.sort_values("trial_id", ignore_index=True), b.sort_values("trial_id", ignore_index=True), check_exact=True
@@ -106,7 +106,7 @@ def test_a_fixed_protocol_trains_one_lr(sweep) -> None:
 
 def test_zero_stays_at_chance(sweep) -> None:
     trials = launch(sweep("protocol=fixed", "optimizer.lr=0.1", "seeds=3", inits=("zero",)))
-    assert (trials.best_val_accuracy < 0.13).all()
+    assert (trials.best_val_score < 0.13).all()
 
 
 @dataclass(frozen=True)

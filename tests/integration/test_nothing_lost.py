@@ -17,7 +17,7 @@ import pytest
 
 import initsuite
 
-MEASURES = ["loss_auc", "final_val_accuracy", "best_val_accuracy", "test_accuracy", "steps_to_easy", "diverged_at"]
+MEASURES = ["loss_auc", "final_val_score", "best_val_score", "test_score", "steps_to_easy", "diverged_at"]
 SWEEP = [
     "-m",
     "init=he,orthogonal,zero",

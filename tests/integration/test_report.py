@@ -46,7 +46,13 @@ class Planter:
         self.axes = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "optimizer": "sgd"}
         self.axes |= {name: value for name, value in changes.items() if name in self.axes}
         self.config: dict[str, Any] = {
-            "dataset": {"name": "digits", "chance": CHANCE, "levels": LEVELS},
+            "dataset": {
+                "name": "digits",
+                "metric": "accuracy",
+                "loss": "cross_entropy",
+                "chance": CHANCE,
+                "levels": LEVELS,
+            },
             "model": {"name": "mlp", "depth": 2, "width": 64},
             "activation": {"name": self.axes["activation"]},
             "optimizer": {"name": "sgd", "lr_grid": GRID},
@@ -89,7 +95,7 @@ class Planter:
                 "stage": "tune",
                 **self._result(600 * (accuracy < 0.84), True),
             }
-            rows.append({**row, "final_val_accuracy": accuracy})
+            rows.append({**row, "final_val_score": accuracy})
         for seed, fate in enumerate(fates):
             rows.append({**shared, "lr": lr, "seed": seed, "stage": "score", **self._result(fate, easy)})
         for row in rows:
@@ -109,13 +115,13 @@ class Planter:
         else:
             score = 0.86 - fate / 1e5
             found = {"steps_to_easy": fate / 2, "steps_to_target": fate, "loss_auc": 0.3 + fate / 1e3}
-        return {**nothing, **found, "status": "done", "final_val_accuracy": score, "test_accuracy": score - 0.01}
+        return {**nothing, **found, "status": "done", "final_val_score": score, "test_score": score - 0.01}
 
     def _curve(self, row: Mapping[str, Any]) -> Curve:
         step = np.arange(20, 601, 20)
         if row["status"] == "failed":
             return Curve(step[:0], *(np.empty(0),) * 3)
-        goal = row.get("final_val_accuracy") or 0.5
+        goal = row.get("final_val_score") or 0.5
         corners = [(0.0, CHANCE), (601.0, goal)]  # beyond the last evaluation, so that a step of 600 may be planted
         if row["stage"] == "score":
             planted = ((row.get("steps_to_easy"), LEVELS["easy"]), (row.get("steps_to_target"), LEVELS["primary"]))
@@ -205,7 +211,7 @@ def test_a_diverged_trial_counts_as_chance(store: Store) -> None:
     planter.arm("he", [100, 100, DIVERGED, DIVERGED])
     row = arm_row(store, "he")
     assert row.num_diverged == 2
-    assert row.test_accuracy == pytest.approx((2 * (0.86 - 0.001 - 0.01) + 2 * CHANCE) / 4)
+    assert row.test_score == pytest.approx((2 * (0.86 - 0.001 - 0.01) + 2 * CHANCE) / 4)
     assert "he reaches the target 0.84 in 2 of 4 seeds, diverging in 2." in only_row(store).in_words
     assert only_row(store).confidence == "none: nothing to compare with"
 

@@ -32,7 +32,7 @@ START_S = 30.0
 """What a process that imports W&B, its service included, may take to start and end on a busy machine."""
 
 AXES = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
-CONFIG = {"max_steps": 40, "model": {"depth": 2, "widths": [64, 64]}}
+CONFIG = {"max_steps": 40, "dataset": {"metric": "accuracy"}, "model": {"depth": 2, "widths": [64, 64]}}
 STEPS = (0, 20, 40)
 
 
@@ -51,7 +51,13 @@ def row(trial: Trial, status: Status) -> dict[str, Any]:
     known = {
         **{"trial_id": trial.trial_id, "cell_id": trial.cell_id, **AXES, "lr": trial.lr, "seed": trial.seed},
         **{"stage": str(trial.stage), "status": str(status), "error": error, "protocol": "standard"},
-        **{"steps_to_target": 20.0, "test_accuracy": 0.875, "experiment": "demo", "config": json.dumps(CONFIG)},
+        **{
+            "steps_to_target": 20.0,
+            "metric": "accuracy",
+            "test_score": 0.875,
+            "experiment": "demo",
+            "config": json.dumps(CONFIG),
+        },
     }
     return {**dict.fromkeys(TRIALS.names), **known}
 

@@ -34,22 +34,30 @@ SLACK_S = 8.0
 ROWS = (
     {
         "status": "done",
+        "metric": "accuracy",
         "error": "",
         "steps_to_target": 40.0,
         "epochs_to_target": 2.5,
         "loss_auc": 1.75,
-        "final_val_accuracy": 0.9,
-        "best_val_accuracy": 0.95,
-        "test_accuracy": 0.925,
+        "final_val_score": 0.9,
+        "best_val_score": 0.95,
+        "test_score": 0.925,
     },
-    {"status": "diverged", "error": "", "steps_to_target": None, "loss_auc": 2.25, "test_accuracy": float("nan")},
-    {"status": "failed", "error": "Traceback\nValueError: planted"},
+    {
+        "status": "diverged",
+        "metric": "accuracy",
+        "error": "",
+        "steps_to_target": None,
+        "loss_auc": 2.25,
+        "test_score": float("nan"),
+    },
+    {"status": "failed", "metric": "accuracy", "error": "Traceback\nValueError: planted"},
 )
 
 
 def infos() -> list[TrialInfo]:
     axes = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "optimizer": "sgd"}
-    config = {"model": {"widths": [64, 64], "batch_norm": False}, "max_steps": 600}
+    config = {"model": {"widths": [64, 64], "batch_norm": False}, "max_steps": 600, "dataset": {"metric": "accuracy"}}
     return [
         TrialInfo(Trial("c0ffee", 0.1, seed, Stage.SCORE), {**axes, "init": init}, config, "standard", ("demo", "x"))
         for seed, init in enumerate(("he", "normal", "zero"))
@@ -61,7 +69,7 @@ def evaluations() -> list[Evaluation]:
     rng = np.random.default_rng(0)
     result = []
     for step in STEPS:
-        fields = {name: rng.random(3).astype(np.float32) for name in ("train_loss", "val_loss", "val_accuracy")}
+        fields = {name: rng.random(3).astype(np.float32) for name in ("train_loss", "val_loss", "val_score")}
         if step > 20:
             for values in fields.values():
                 values[1] = np.nan
@@ -72,7 +80,7 @@ def evaluations() -> list[Evaluation]:
 def expected_history(place: int) -> list[dict[str, Any]]:
     history = []
     for one in evaluations():
-        values = {"val/accuracy": one.val_accuracy, "val/loss": one.val_loss, "train/loss": one.train_loss}
+        values = {"val/accuracy": one.val_score, "val/loss": one.val_loss, "train/loss": one.train_loss}
         numbers = {key: float(value[place]) for key, value in values.items() if np.isfinite(value[place])}
         history.append({"step": one.step, **numbers})
     return history
@@ -113,7 +121,11 @@ def test_offline_runs_hold_what_was_logged(
         if row["status"] == "failed":
             assert results == {"result/error": "ValueError: planted"}
         else:
-            measures = {f"result/{key}": value for key, value in row.items() if key not in ("status", "error")}
+            measures = {
+                f"result/{key.replace('score', 'accuracy')}": value
+                for key, value in row.items()
+                if key not in ("status", "metric", "error")
+            }
             finite = {key: value for key, value in measures.items() if value is not None and np.isfinite(value)}
             assert results == {**finite, "result/diverged": row["status"] == "diverged"}
         assert run["exit_code"] == (1 if row["status"] == "failed" else 0)

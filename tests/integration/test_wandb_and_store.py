@@ -11,11 +11,11 @@ SUMMARY = {
     "result/steps_to_target": "steps_to_target",
     "result/epochs_to_target": "epochs_to_target",
     "result/loss_auc": "loss_auc",
-    "result/final_val_accuracy": "final_val_accuracy",
-    "result/best_val_accuracy": "best_val_accuracy",
-    "result/test_accuracy": "test_accuracy",
+    "result/final_val_accuracy": "final_val_score",
+    "result/best_val_accuracy": "best_val_score",
+    "result/test_accuracy": "test_score",
 }
-HISTORY = {"val/accuracy": "val_accuracy", "val/loss": "val_loss", "train/loss": "train_loss"}
+HISTORY = {"val/accuracy": "val_score", "val/loss": "val_loss", "train/loss": "train_loss"}
 SMALL = ("max_steps=40", "eval_every=10", "optimizer.lr_grid=[0.1,0.316]", "protocol=smoke", "seeds=2")
 
 

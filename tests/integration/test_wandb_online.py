@@ -27,7 +27,7 @@ START_S = 60.0
 SLACK_S = 10.0
 """Added to the sink's limit on finishing, for a busy machine; W&B itself would wait for ever."""
 
-ROW = {"status": "done", "error": "", "steps_to_target": 20.0, "test_accuracy": 0.875}
+ROW = {"status": "done", "metric": "accuracy", "error": "", "steps_to_target": 20.0, "test_score": 0.875}
 
 
 class StandIn(http.server.ThreadingHTTPServer):
@@ -107,7 +107,13 @@ def server(isolated_wandb: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[St
 def infos(number: int) -> list[TrialInfo]:
     axes = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
     return [
-        TrialInfo(Trial("c0ffee", 0.1, seed, Stage.SCORE), axes, {"max_steps": 40}, "standard", ("demo",))
+        TrialInfo(
+            Trial("c0ffee", 0.1, seed, Stage.SCORE),
+            axes,
+            {"max_steps": 40, "dataset": {"metric": "accuracy"}},
+            "standard",
+            ("demo",),
+        )
         for seed in range(number)
     ]
 

@@ -30,7 +30,7 @@ LIMIT_S = 30.0
 """A limit of the sink that must not be reached."""
 
 AXES = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
-ROW = {"status": "done", "error": "", "steps_to_target": 20.0, "test_accuracy": 0.875}
+ROW = {"status": "done", "metric": "accuracy", "error": "", "steps_to_target": 20.0, "test_score": 0.875}
 PROC = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through Linux's /proc")
 
 PARENT = """
@@ -50,7 +50,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def infos(number: int, first: int = 0) -> list[TrialInfo]:
     seeds = range(first, first + number)
-    return [TrialInfo(Trial("c0ffee", 0.1, seed, Stage.SCORE), AXES, {}, "standard") for seed in seeds]
+    return [
+        TrialInfo(Trial("c0ffee", 0.1, seed, Stage.SCORE), AXES, {"dataset": {"metric": "accuracy"}}, "standard")
+        for seed in seeds
+    ]
 
 
 def evaluation(step: int, number: int) -> Evaluation:

@@ -56,6 +56,6 @@ def test_it_does_the_main_job_from_an_empty_folder(wheel, tmp_path) -> None:
     python("-m", "initsuite.train", "-m", "init=zero,normal,xavier,he,orthogonal", "protocol=smoke")
     python("-m", "initsuite.report", "results")
     score = initsuite.load_results(work / "results").trials.query("stage == 'score'").set_index("init")
-    assert (score.test_accuracy[["xavier", "he", "orthogonal"]] > 0.93).all()
-    assert score.test_accuracy["zero"] < 0.13
+    assert (score.test_score[["xavier", "he", "orthogonal"]] > 0.93).all()
+    assert score.test_score["zero"] < 0.13
     assert score.commit.str.startswith("version ").all()

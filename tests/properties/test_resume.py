@@ -36,8 +36,8 @@ def stack(job: Job) -> list[Member]:
 
 def numbers(results: Sequence[TrialResult]) -> list[np.ndarray]:
     """All that a trial says but times."""
-    curves = [np.stack([r.curve.step, r.curve.train_loss, r.curve.val_loss, r.curve.val_accuracy]) for r in results]
-    return [*curves, np.array([[r.test_accuracy, r.diverged_at or 0] for r in results])]
+    curves = [np.stack([r.curve.step, r.curve.train_loss, r.curve.val_loss, r.curve.val_score]) for r in results]
+    return [*curves, np.array([[r.test_score, r.diverged_at or 0] for r in results])]
 
 
 def interrupt_after(count: int, seen: list[Evaluation]) -> Callable[[Evaluation], None]:

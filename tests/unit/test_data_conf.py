@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from initsuite.losses import chance_loss
+from initsuite.losses import LOSSES, SCORES
+from initsuite.yardstick import METRICS, yardstick_of
 
 CONF = Path(__file__).parents[2] / "conf"
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "custom")
@@ -43,14 +44,15 @@ def test_a_data_set_names_its_loader_and_the_options_it_takes(name: str) -> None
     options = set(inspect.signature(target(content)).parameters)
     assert content.keys() - METADATA - {"name", "_target_"} == options
     assert content["name"] == name
-    assert chance_loss(content["loss"], 10) > 0
+    assert content["loss"] in LOSSES
 
 
 @pytest.mark.parametrize("name", [*DATASETS, "custom"])
 def test_a_data_set_has_all_metadata(name: str) -> None:
     content = load("dataset", name)
     assert content.keys() >= METADATA
-    assert set(content["levels"]) == {"easy", "primary", "hard"}
+    assert content["chance"] is None or yardstick_of(content).levels == content["levels"]
+    assert METRICS[content["metric"]].direction == content["direction"]
     assert content["max_steps"] % content["eval_every"] == 0
 
 
@@ -79,3 +81,7 @@ def test_an_optimizer_is_built_from_its_file(name: str) -> None:
 
 def test_custom_waits_for_a_function() -> None:
     assert load("dataset", "custom")["_target_"] == "???"
+
+
+def test_every_metric_has_a_scale_and_a_function() -> None:
+    assert METRICS.keys() == SCORES.keys()

@@ -11,6 +11,7 @@ from initsuite.data.base import Split
 from initsuite.engine import evaluate
 from initsuite.engine.evaluate import make_evaluate
 from initsuite.engine.workload import Workload
+from initsuite.losses import accuracy
 
 NUM_TRIALS = 3
 FLOAT64 = 1e-12
@@ -39,13 +40,13 @@ def test_it_is_the_mean_of_each_trial(monkeypatch, norm: nn.Module, max_evaluate
     split = Split(torch.randn(40, 6).double(), torch.randint(0, 3, (40,)))
     params = {name: torch.randn(NUM_TRIALS, *value.shape).double() for name, value in model.named_parameters()}
     buffers = {name: torch.rand(NUM_TRIALS, *value.shape).to(value.dtype) + 1 for name, value in model.named_buffers()}
-    loss, accuracy = make_evaluate(workload(model))(params, buffers, split)
+    loss, score = make_evaluate(workload(model))(params, buffers, split)
     model.eval()
     for trial in range(NUM_TRIALS):
         mine = {name: value[trial] for name, value in {**params, **buffers}.items()}
         outputs = functional_call(model, mine, (split.inputs,))
         assert float(loss[trial]) == pytest.approx(float(nn.functional.cross_entropy(outputs, split.targets)), FLOAT64)
-        assert float(accuracy[trial]) == pytest.approx(float((outputs.argmax(1) == split.targets).double().mean()))
+        assert float(score[trial]) == pytest.approx(float((outputs.argmax(1) == split.targets).double().mean()))
 
 
 def workload(model: nn.Module) -> Workload:
@@ -54,4 +55,5 @@ def workload(model: nn.Module) -> Workload:
     def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
-    return Workload("w", dataset, model, (), loss, batch_size=1, max_steps=1, eval_every=1)  # pyright: ignore[reportArgumentType]
+    budget = {"batch_size": 1, "max_steps": 1, "eval_every": 1}
+    return Workload("w", dataset, model, (), loss, accuracy, chance_loss=1.0, **budget)  # pyright: ignore[reportArgumentType]

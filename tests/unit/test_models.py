@@ -305,5 +305,5 @@ def test_a_stack_of_recurrent_trials_equals_them_one_by_one(make_job) -> None:
     for result, member in zip(together, members, strict=True):
         (alone,) = train_stack([member], dtype=torch.float64)
         assert result.curve.val_loss == pytest.approx(alone.curve.val_loss, abs=STACKED_RUN)
-        assert result.test_accuracy == alone.test_accuracy
-        assert result.curve.val_accuracy[-1] > 0.5  # it trains
+        assert result.test_score == alone.test_score
+        assert result.curve.val_score[-1] > 0.5  # it trains

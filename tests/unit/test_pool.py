@@ -59,7 +59,7 @@ def test_workers_give_the_numbers_of_this_process(cell, workers) -> None:
     assert sorted(there.results) == list(range(6))
     for seed, result in there.results.items():
         assert (result.curve.val_loss == here.results[seed].curve.val_loss).all()
-        assert result.test_accuracy == here.results[seed].test_accuracy
+        assert result.test_score == here.results[seed].test_score
     assert set(there.done) == set(tasks)
     assert workers.step_s(cell, 2, 3, 1) > 0
 

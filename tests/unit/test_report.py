@@ -19,6 +19,7 @@ from initsuite.report.labels import distinct_labels
 from initsuite.report.recommendations import lr_window
 from initsuite.report.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
+from initsuite.yardstick import Yardstick
 
 LEVELS = {"easy": 0.7, "primary": 0.84, "hard": 0.9}
 MISS = math.nan
@@ -39,8 +40,8 @@ def arm(
             "steps_to_target": list(steps),
             "steps_to_easy": list(steps),
             "loss_auc": loss_auc,
-            "final_val_accuracy": accuracy,
-            "test_accuracy": accuracy,
+            "final_val_score": accuracy,
+            "test_score": accuracy,
         }
     )
     return Arm(name, cell_id=name, lr=0.1, lr_scores=scores or {}, trials=trials, num_failed=0)
@@ -53,8 +54,8 @@ def context(*arms: Arm, **changes: Any) -> Context:
         "title": "digits / mlp-2x64 / relu / sgd",
         "lr_rule": TUNED,
         "lr_grid": (0.01, 0.1, 1.0),
-        "chance": 0.1,
-        "levels": LEVELS,
+        "yardstick": Yardstick("accuracy", 0.1, LEVELS),
+        "loss_unit": "nats",
         "max_steps": 600,
         "eval_every": 20,
         "config": {"model": {"name": "mlp", "depth": 2}},

@@ -162,7 +162,7 @@ def stack(job: Job) -> list[Member]:
 
 
 def numbers(results: Sequence[TrialResult]) -> list[np.ndarray]:
-    return [np.stack([r.curve.step, r.curve.train_loss, r.curve.val_loss, r.curve.val_accuracy]) for r in results]
+    return [np.stack([r.curve.step, r.curve.train_loss, r.curve.val_loss, r.curve.val_score]) for r in results]
 
 
 def torch_losses(job: Job, member: Member, factors: Sequence[float]) -> list[float]:

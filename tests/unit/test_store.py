@@ -32,7 +32,7 @@ def test_what_is_stored_is_read_back(tmp_path) -> None:
     a = results.curves[results.curves.trial_id == "a"]
     assert a.step.tolist() == [1, 2, 3]
     assert a.train_loss.tolist() == [0.0, 0.5, 1.0]
-    assert math.isnan(a.val_accuracy.iloc[-1])
+    assert math.isnan(a.val_score.iloc[-1])
 
 
 def test_parts_are_only_added(tmp_path) -> None:

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.tuning import Protocol, best_lr, centre, extended_grid, lr_scores, normalised
+from initsuite.tuning import Protocol, best_lr, centre, extended_grid, lr_scores
+from initsuite.yardstick import Yardstick
 
+ACCURACY = Yardstick("accuracy", 0.1)
 GRID = [0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1.0]
 
 
@@ -18,46 +20,49 @@ def test_scores_count_divergence_as_chance_and_leave_failures_out() -> None:
         {
             "lr": [0.1, 0.1, 0.2, 0.2, 0.3],
             "status": ["done", "diverged", "done", "failed", "failed"],
-            "final_val_accuracy": [0.9, math.nan, 0.8, math.nan, math.nan],
+            "final_val_score": [0.9, math.nan, 0.8, math.nan, math.nan],
         }
     )
     assert lr_scores(tune, chance=0.1) == {0.1: pytest.approx(0.5), 0.2: 0.8}
 
 
 def test_best_lr_is_the_highest_score_and_ties_go_to_the_centre() -> None:
-    assert best_lr(rising(), GRID, 0.1, None) == 1.0
-    assert best_lr(dict.fromkeys(GRID, 0.9), GRID, 0.1, None) == centre(GRID) == 0.0316
-    assert best_lr({0.001: 0.9, 0.316: 0.9, 1.0: 0.9}, GRID, 0.1, None) == 0.316
+    assert best_lr(rising(), GRID, ACCURACY) == 1.0
+    assert best_lr(dict.fromkeys(GRID, 0.9), GRID, ACCURACY) == centre(GRID) == 0.0316
+    assert best_lr({0.001: 0.9, 0.316: 0.9, 1.0: 0.9}, GRID, ACCURACY) == 0.316
 
 
 def test_an_arm_that_trains_at_no_lr_keeps_the_centre() -> None:
-    assert best_lr({0.001: 0.1, 1.0: 0.12}, GRID, 0.1, None) == 0.0316
-    assert best_lr({}, GRID, 0.1, None) == 0.0316
+    assert best_lr({0.001: 0.1, 1.0: 0.12}, GRID, ACCURACY) == 0.0316
+    assert best_lr({}, GRID, ACCURACY) == 0.0316
 
 
-def test_normalised_uses_the_hard_level() -> None:
-    assert normalised(0.5, 0.1, 0.9) == pytest.approx(0.5)
-    assert normalised(0.55, 0.1, None) == pytest.approx(0.5)
+def test_where_lower_is_better_the_lowest_score_is_the_best() -> None:
+    mse = Yardstick("mse", 1.0)
+    falling = {lr: 0.95 - 0.1 * index for index, lr in enumerate(GRID)}
+    assert best_lr(falling, GRID, mse) == 1.0
+    assert best_lr(dict.fromkeys(GRID, 0.95), GRID, mse) == centre(GRID)  # nothing trains
+    assert extended_grid(GRID, [falling], mse) == [*GRID, 3.16]
 
 
 def test_the_grid_grows_at_the_edge_where_an_arm_is_best_at_most_twice() -> None:
     scores = rising()
-    assert extended_grid(GRID, [scores], 0.1, None) == [*GRID, 3.16]
+    assert extended_grid(GRID, [scores], ACCURACY) == [*GRID, 3.16]
     scores[3.16] = 0.95
-    assert extended_grid(GRID, [scores], 0.1, None) == [*GRID, 3.16, 10.0]
+    assert extended_grid(GRID, [scores], ACCURACY) == [*GRID, 3.16, 10.0]
     scores[10.0] = 0.99
-    assert extended_grid(GRID, [scores], 0.1, None) == [*GRID, 3.16, 10.0]
+    assert extended_grid(GRID, [scores], ACCURACY) == [*GRID, 3.16, 10.0]
 
 
 def test_the_grid_grows_for_all_arms_of_the_context_and_at_both_edges() -> None:
     falling = {lr: 0.9 - 0.1 * index for index, lr in enumerate(GRID)}
-    assert extended_grid(GRID, [rising(), falling], 0.1, None) == [0.000316, *GRID, 3.16]
+    assert extended_grid(GRID, [rising(), falling], ACCURACY) == [0.000316, *GRID, 3.16]
 
 
 def test_the_grid_stays_where_the_edge_does_not_train_or_is_not_best() -> None:
-    assert extended_grid(GRID, [dict.fromkeys(GRID, 0.1)], 0.1, None) == GRID
-    assert extended_grid(GRID, [{**rising(), 0.1: 0.99}], 0.1, None) == GRID
-    assert extended_grid([0.1], [{0.1: 0.9}], 0.1, None) == [0.1]
+    assert extended_grid(GRID, [dict.fromkeys(GRID, 0.1)], ACCURACY) == GRID
+    assert extended_grid(GRID, [{**rising(), 0.1: 0.99}], ACCURACY) == GRID
+    assert extended_grid([0.1], [{0.1: 0.9}], ACCURACY) == [0.1]
 
 
 @pytest.mark.parametrize(

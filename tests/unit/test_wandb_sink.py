@@ -36,11 +36,17 @@ AXES = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": 
 
 
 def info(seed: int = 2, stage: Stage = Stage.SCORE) -> TrialInfo:
-    return TrialInfo(Trial("c0ffee", 0.1, seed, stage), AXES, {"model": {"depth": 2}}, "standard", ("demo",))
+    return TrialInfo(
+        Trial("c0ffee", 0.1, seed, stage),
+        AXES,
+        {"model": {"depth": 2}, "dataset": {"metric": "accuracy"}},
+        "standard",
+        ("demo",),
+    )
 
 
 def evaluation(step: int, size: int, **fields: Any) -> Evaluation:
-    values = {name: np.arange(size) + step + 0.25 for name in ("train_loss", "val_loss", "val_accuracy")}
+    values = {name: np.arange(size) + step + 0.25 for name in ("train_loss", "val_loss", "val_score")}
     return Evaluation(step, **{**values, **fields})
 
 
@@ -138,7 +144,8 @@ def run_stack(sink: WandbSink, trials: list[TrialInfo], status: str = "done", ev
     for step in range(evaluations):
         sink.evaluated("stack", evaluation(20 * step, len(trials)))
     sink.stack_finished(
-        "stack", [{"status": status, "error": "a\nValueError: b", "test_accuracy": 0.5} for _ in trials]
+        "stack",
+        [{"status": status, "metric": "accuracy", "error": "a\nValueError: b", "test_score": 0.5} for _ in trials],
     )
     return sink.close()
 
@@ -181,19 +188,33 @@ def test_labels() -> None:
     assert run_name(info(10_000, Stage.TUNE)) == "he-lr0.1-s10000"
     assert run_group(info()) == "digits/mlp-2x64/relu/sgd/he"
     flat = {"lr": 0.1, "seed": 2, "stage": "score", "cell_id": "c0ffee", "protocol": "standard"}
-    assert run_config(info()) == {**AXES, **flat, "config": {"model": {"depth": 2}}}
+    assert run_config(info()) == {**AXES, **flat, "config": {"model": {"depth": 2}, "dataset": {"metric": "accuracy"}}}
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
         (
-            {"status": "done", "steps_to_target": 40.0, "loss_auc": math.nan, "test_accuracy": None, "lr": 0.1},
+            {
+                "status": "done",
+                "metric": "accuracy",
+                "steps_to_target": 40.0,
+                "loss_auc": math.nan,
+                "test_score": None,
+                "lr": 0.1,
+            },
             {"result/steps_to_target": 40.0, "result/diverged": False},
         ),
-        ({"status": "diverged", "loss_auc": 2.5}, {"result/loss_auc": 2.5, "result/diverged": True}),
-        ({"status": "failed", "error": "Traceback\nValueError: b\n"}, {"result/error": "ValueError: b"}),
-        ({"status": "failed", "error": None}, {"result/error": ""}),
+        ({"status": "diverged", "metric": "mse", "loss_auc": 2.5}, {"result/loss_auc": 2.5, "result/diverged": True}),
+        (
+            {"status": "failed", "metric": "mse", "error": "Traceback\nValueError: b\n"},
+            {"result/error": "ValueError: b"},
+        ),
+        ({"status": "failed", "metric": "mse", "error": None}, {"result/error": ""}),
+        (
+            {"status": "done", "metric": "mse", "final_val_score": 0.5, "test_score": 0.25},
+            {"result/final_val_mse": 0.5, "result/test_mse": 0.25, "result/diverged": False},
+        ),
     ],
 )
 def test_summary(row: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -409,7 +430,7 @@ def test_runs_that_meet_a_dead_server_together_all_go_offline(fake: Callable[...
         package.meeting = threading.Barrier(4)
         sink.stack_started("stack", [info(seed) for seed in range(4)])
     assert package.num_replaced == 1
-    sink.stack_finished("stack", [{"status": "done"}] * 4)
+    sink.stack_finished("stack", [{"status": "done", "metric": "accuracy"}] * 4)
     lines = sink.close()
     assert lines[0].startswith("W&B: 4 runs written offline")
     assert not [line for line in lines if "warning" in line]
@@ -426,7 +447,7 @@ def test_one_run_waits_for_a_dead_server_and_all_are_written_offline(
     for seed in range(3):
         sink.evaluated(str(seed), evaluation(20, 1))
     for seed in range(3):
-        sink.stack_finished(str(seed), [{"status": "done"}])
+        sink.stack_finished(str(seed), [{"status": "done", "metric": "accuracy"}])
     assert package.finishing == [info(seed).trial.trial_id for seed in (0, 0, 1, 2)], "the others do not wait"
     assert package.num_replaced == 1
     offline = [run for run in package.runs if run.offline]
@@ -446,7 +467,7 @@ def test_runs_of_one_stack_do_not_wait_one_after_the_other(
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path)))
         sink.stack_started("stack", [info(seed) for seed in range(3)])
-    sink.stack_finished("stack", [{"status": "done"}] * 3)
+    sink.stack_finished("stack", [{"status": "done", "metric": "accuracy"}] * 3)
     assert package.finishing == [info(seed).trial.trial_id for seed in (0, 0, 1, 2)], "one online, then all offline"
 
 
@@ -459,8 +480,8 @@ def test_a_refused_run_is_not_remembered_as_uploaded(fake: Callable[..., FakeWan
         sink.stack_started("stack", [info(0)])
         package.log = "all is well\n"
         sink.stack_started("other", [info(1)])
-        sink.stack_finished("stack", [{"status": "done"}])
-        sink.stack_finished("other", [{"status": "done"}])
+        sink.stack_finished("stack", [{"status": "done", "metric": "accuracy"}])
+        sink.stack_finished("other", [{"status": "done", "metric": "accuracy"}])
     assert Uploads(tmp_path).ids() == {info(1).trial.trial_id}
     lines = sink.close()
     assert "1 run incomplete" in lines[-1]
@@ -474,9 +495,9 @@ def test_late_runs_stay_within_the_cap_online(fake: Callable[..., FakeWandb], tm
         sink.stack_started("live", [info(seed) for seed in range(3)])
         sink.stack_started("late", [info(seed) for seed in range(3, 20)])
         assert package.open == 4
-        sink.stack_finished("late", [{"status": "done"}] * 17)
+        sink.stack_finished("late", [{"status": "done", "metric": "accuracy"}] * 17)
         assert package.most_open <= 4
-        sink.stack_finished("live", [{"status": "done"}] * 3)
+        sink.stack_finished("live", [{"status": "done", "metric": "accuracy"}] * 3)
     assert sink.close() == ["W&B: 20 runs at https://wandb.example/initsuite"]
 
 
@@ -504,7 +525,7 @@ def test_the_runs_of_an_abandoned_stack_go_on_with_its_halves(fake: Callable[...
     sink.stack_abandoned("whole")
     sink.stack_started("half", [info(1)])
     sink.evaluated("half", evaluation(40, 1))
-    sink.stack_finished("half", [{"status": "done"}])
+    sink.stack_finished("half", [{"status": "done", "metric": "accuracy"}])
     assert [run.exit_code for run in package.runs] == [None, 0]
     assert [step for step, _ in package.runs[1].history] == [20, 40]
     assert package.runs[1].history[1][1]["val/loss"] == 40.25
@@ -522,7 +543,7 @@ def test_several_stacks_share_the_cap_and_keep_their_own_values(fake: Callable[.
     sink.evaluated("b", evaluation(20, 2))
     sink.evaluated("a", evaluation(40, 2))
     for name in ("b", "a"):
-        sink.stack_finished(name, [{"status": "done"}] * 2)
+        sink.stack_finished(name, [{"status": "done", "metric": "accuracy"}] * 2)
     steps = {run.config["seed"]: [step for step, _ in run.history] for run in package.runs}
     assert steps == {0: [40], 1: [40], 2: [20], 3: [20]}
     assert package.most_open <= 3

@@ -15,8 +15,10 @@ class Split:
     """Examples in memory.
 
     Attributes:
-        inputs: [example, channel, height, width], float32, standardised by the mean and std of the training split.
-        targets: [example], int64 class indices.
+        inputs: [example, ...], float32, standardised by the training split where the data set does not say otherwise;
+            or [example, time], int64 token indices.
+        targets: [example], int64 class indices; [example, time], int64, one at each time; or [example, output],
+            float32 values.
     """
 
     inputs: Tensor
@@ -28,12 +30,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split. Validation chooses; test is read once, by scoring trials."""
+    """Training, validation and test split. Validation chooses; test is read once, by scoring trials.
+
+    Attributes:
+        num_outputs: classes, tokens or values that a model gives for an example.
+        fingerprint: hash of the examples where the options of the data set do not fix them, such as the content of a
+            user's file; else "".
+    """
 
     train: Split
     validation: Split
     test: Split
     num_outputs: int
+    fingerprint: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -55,45 +64,75 @@ def check_dataset(dataset: object, where: str) -> Dataset:
         fix = "Return initsuite.data.base.Dataset(train=Split(inputs, targets), ..., num_outputs=10)."
         raise bad_value(where, "return value", type(dataset).__name__, "a Dataset", fix)
     num_outputs = dataset.num_outputs
-    if isinstance(num_outputs, bool) or not isinstance(num_outputs, int) or num_outputs < 2:
-        raise bad_value(where, "num_outputs", num_outputs, "a number of classes from 2")
+    if isinstance(num_outputs, bool) or not isinstance(num_outputs, int) or num_outputs < 1:
+        raise bad_value(where, "num_outputs", num_outputs, "a number of classes from 2, or of values from 1")
     for name in ("train", "validation", "test"):
         split = getattr(dataset, name)
         if not isinstance(split, Split):
             raise bad_value(where, name, type(split).__name__, "a Split(inputs, targets)")
-        _check_inputs(split, where, name)
+        _check_inputs(split, where, name, num_outputs)
         _check_targets(split, where, name, num_outputs)
-        if tuple(split.inputs.shape[1:]) != dataset.input_shape:
-            expected = f"{list(dataset.input_shape)}, the shape of one training example"
-            raise bad_value(where, f"{name}.inputs.shape[1:]", list(split.inputs.shape[1:]), expected)
+        for kind in ("inputs", "targets"):
+            _check_alike(getattr(split, kind), getattr(dataset.train, kind), where, f"{name}.{kind}")
     return dataset
 
 
-def _check_inputs(split: Split, where: str, name: str) -> None:
+def _check_alike(tensor: Tensor, training: Tensor, where: str, name: str) -> None:
+    """Refuse a split whose examples are of another kind than those of the training split, which was checked before."""
+    if tensor.shape[1:] != training.shape[1:]:
+        expected = f"{list(training.shape[1:])}, the shape of one training example"
+        raise bad_value(where, f"{name}.shape[1:]", list(tensor.shape[1:]), expected)
+    if tensor.dtype != training.dtype:
+        raise bad_value(where, name, str(tensor.dtype), f"{training.dtype}, as in the training split")
+
+
+def _dtype(tensor: object) -> str:
+    return str(getattr(tensor, "dtype", type(tensor).__name__))
+
+
+def _check_inputs(split: Split, where: str, name: str, num_outputs: int) -> None:
     inputs = split.inputs
-    if not isinstance(inputs, Tensor) or inputs.dtype != torch.float32:
-        got = str(getattr(inputs, "dtype", type(inputs).__name__))
+    if not isinstance(inputs, Tensor) or inputs.dtype not in (torch.float32, torch.int64):
         fix = "initsuite.data.splits.standardise makes float32 inputs of mean 0 and std 1."
-        raise bad_value(where, f"{name}.inputs", got, "a torch.float32 tensor", fix)
+        expected = "a torch.float32 tensor, or one of torch.int64 tokens"
+        raise bad_value(where, f"{name}.inputs", _dtype(inputs), expected, fix)
     if inputs.ndim < 2 or len(inputs) == 0:
-        expected = "[example, channel, height, width] or [example, feature], at least one example"
+        expected = "[example, channel, height, width], [example, feature] or [example, time], at least one example"
         raise bad_value(where, f"{name}.inputs.shape", list(inputs.shape), expected)
-    if not inputs.isfinite().all():
+    if inputs.dtype == torch.int64:
+        _check_indices(inputs, where, f"{name}.inputs", num_outputs, "token")
+    elif not inputs.isfinite().all():
         fix = "A constant feature divided by its std does this; initsuite.data.splits.standardise guards against it."
         raise bad_value(where, f"{name}.inputs", "NaN or infinity", "finite values", fix)
 
 
 def _check_targets(split: Split, where: str, name: str, num_outputs: int) -> None:
-    targets = split.targets
-    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
-        got = str(getattr(targets, "dtype", type(targets).__name__))
-        raise bad_value(where, f"{name}.targets", got, "a torch.int64 tensor of class indices", "Use `.long()`.")
-    if targets.shape != split.inputs.shape[:1]:
-        expected = f"{[len(split.inputs)]}, one class index for each example"
+    targets, num_examples = split.targets, len(split.inputs)
+    if not isinstance(targets, Tensor) or targets.dtype not in (torch.float32, torch.int64):
+        expected = "a torch.int64 tensor of class indices, or a torch.float32 one of values"
+        raise bad_value(where, f"{name}.targets", _dtype(targets), expected, "Use `.long()` or `.float()`.")
+    if targets.dtype == torch.float32:
+        if targets.shape != (num_examples, num_outputs):
+            expected = f"{[num_examples, num_outputs]}, num_outputs values for each example"
+            raise bad_value(
+                where, f"{name}.targets.shape", list(targets.shape), expected, "Class indices are int64: use `.long()`."
+            )
+        if not targets.isfinite().all():
+            raise bad_value(where, f"{name}.targets", "NaN or infinity", "finite values")
+        return
+    if num_outputs < 2:
+        raise bad_value(where, "num_outputs", num_outputs, "a number of classes from 2")
+    is_sequence = split.inputs.dtype == torch.int64
+    shape = split.inputs.shape[:2] if is_sequence and targets.ndim == 2 else split.inputs.shape[:1]
+    if targets.shape != shape:
+        expected = f"{[num_examples]}, one class index for each example"
         raise bad_value(where, f"{name}.targets.shape", list(targets.shape), expected)
-    low, high = int(targets.min()), int(targets.max())
+    _check_indices(targets, where, f"{name}.targets", num_outputs, "class")
+
+
+def _check_indices(indices: Tensor, where: str, name: str, num_outputs: int, kind: str) -> None:
+    low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= num_outputs:
-        expected = f"class indices 0 to {num_outputs - 1}"
-        raise bad_value(
-            where, f"{name}.targets", f"{low} to {high}", expected, "Count classes from 0, or raise num_outputs."
-        )
+        plural = "classes" if kind == "class" else "tokens"
+        fix = f"Count {plural} from 0, or raise num_outputs."
+        raise bad_value(where, name, f"{low} to {high}", f"{kind} indices 0 to {num_outputs - 1}", fix)

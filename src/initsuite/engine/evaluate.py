@@ -16,20 +16,20 @@ from initsuite.engine.workload import Workload
 from initsuite.spec import Params
 
 MAX_EVALUATED = 32768
-"""Examples x trials in one evaluation call: bounds its memory, wide enough that overhead does not show."""
+"""Targets x trials in one evaluation call: bounds its memory, wide enough that overhead does not show."""
 
 
 def make_evaluate(workload: Workload) -> Callable[[Params, Params, Split], tuple[Tensor, Tensor]]:
     """A function that measures a stack on a whole split.
 
     Returns:
-        (params, buffers, split) -> (mean loss [trial], accuracy [trial]), both float64; NaN outputs give a NaN loss.
+        (params, buffers, split) -> (mean loss [trial], mean score [trial]), both float64; NaN outputs give a NaN loss.
     """
 
     def trial_sums(params: Params, buffers: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         outputs = functional_call(workload.model, (params, buffers), (inputs,))
-        hits = outputs.argmax(-1) == targets
-        return workload.loss(outputs, targets).double().sum(), hits.double().sum()
+        loss, score = workload.loss(outputs, targets), workload.score(outputs, targets)
+        return loss.double().sum(), score.double().sum()
 
     mapped = vmap(trial_sums, in_dims=(0, 0, None, None))
 
@@ -37,14 +37,14 @@ def make_evaluate(workload: Workload) -> Callable[[Params, Params, Split], tuple
     def evaluate(params: Params, buffers: Params, split: Split) -> tuple[Tensor, Tensor]:
         workload.model.eval()
         num_trials = next(iter(params.values())).shape[0]
-        chunk = max(1, MAX_EVALUATED // num_trials)
+        chunk = max(1, MAX_EVALUATED // (num_trials * split.targets[0].numel()))
         with _AffineBatchNorm():
             parts = [
                 torch.stack(mapped(params, buffers, inputs, targets))
                 for inputs, targets in zip(split.inputs.split(chunk), split.targets.split(chunk), strict=True)
             ]
-        loss, accuracy = torch.stack(parts).sum(0) / len(split)
-        return loss, accuracy
+        loss, score = torch.stack(parts).sum(0) / len(split)
+        return loss, score
 
     return evaluate
 

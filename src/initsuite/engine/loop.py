@@ -61,9 +61,9 @@ def train_stack(
         if checkpoint:
             checkpoint.save(training.layout, lambda: training.snapshot(time.perf_counter() - begin))
         on_evaluation(evaluation)
-    test_accuracy, diverged_at = training.test(), training.monitor.diverged_at.tolist()
+    test_score, diverged_at = training.test(), training.monitor.diverged_at.tolist()
     wall_s = (time.perf_counter() - begin) / len(members)
-    return [_result(training, index, test_accuracy[index], diverged_at[index], wall_s) for index in range(len(members))]
+    return [_result(training, index, test_score[index], diverged_at[index], wall_s) for index in range(len(members))]
 
 
 @for_training()
@@ -148,17 +148,17 @@ class Training:
         last = min(self.workload.max_steps, (self.step // every + 1) * every)
         while self.step < last:
             self.take_step()
-        loss, accuracy = self.evaluate(self.state.params, self.state.buffers, self.data.validation)
-        return self.monitor.evaluated(self.step, loss, accuracy)
+        loss, score = self.evaluate(self.state.params, self.state.buffers, self.data.validation)
+        return self.monitor.evaluated(self.step, loss, score)
 
     def test(self) -> np.ndarray:
-        """Test accuracy [trial]; NaN for tuning trials, whose test score is never computed."""
-        accuracy = np.full(len(self.members), np.nan)
+        """Test score [trial]; NaN for tuning trials, whose test score is never computed."""
+        score = np.full(len(self.members), np.nan)
         scoring = [index for index, member in enumerate(self.members) if member.trial.stage == Stage.SCORE]
         if scoring:
             params, buffers = self.state.of_trials(scoring)
-            accuracy[scoring] = self.evaluate(params, buffers, self.data.test)[1].cpu().numpy()
-        return accuracy
+            score[scoring] = self.evaluate(params, buffers, self.data.test)[1].cpu().numpy()
+        return score
 
     def snapshot(self, wall_s: float) -> dict[str, Any]:
         """All that the rest of the training depends on, right after an evaluation."""
@@ -185,13 +185,13 @@ def _orders(members: Sequence[Member], num_steps: int) -> tuple[Tensor, Tensor]:
     return torch.stack(orders), torch.tensor([seeds.index(member.trial.seed) for member in members])
 
 
-def _result(training: Training, index: int, test_accuracy: float, diverged_at: int, wall_s: float) -> TrialResult:
+def _result(training: Training, index: int, test_score: float, diverged_at: int, wall_s: float) -> TrialResult:
     member = training.members[index]
     return TrialResult(
         trial=member.trial,
         status=Status.DIVERGED if diverged_at else Status.DONE,
         curve=training.monitor.curve(index),
-        test_accuracy=float("nan") if diverged_at else float(test_accuracy),
+        test_score=float("nan") if diverged_at else float(test_score),
         diverged_at=diverged_at or None,
         setup_s=member.setup_s,
         wall_s=wall_s,

@@ -1,4 +1,4 @@
-"""What is read off a curve: speed, area, accuracy. Pure functions, so that no id depends on a target."""
+"""What is read off a curve: speed, area, score. Pure functions, so that no id depends on a target."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from initsuite.engine.workload import Yardstick
-from initsuite.spec import LEVEL_TOLERANCE, Curve, TrialResult
+from initsuite.spec import Curve, TrialResult
+from initsuite.yardstick import Yardstick
 
 
-def steps_to(curve: Curve, level: float | None) -> float:
-    """First evaluated step at which the validation accuracy is at the level; NaN if it never is (censored)."""
-    if level is None:
-        return math.nan
-    reached = np.flatnonzero(curve.val_accuracy >= level - LEVEL_TOLERANCE)
+def steps_to(curve: Curve, yardstick: Yardstick, level: str) -> float:
+    """First evaluated step at which the validation score is at the level; NaN if it never is (censored), or if the
+    level is not frozen."""
+    reached = np.flatnonzero(yardstick.is_at(curve.val_score, yardstick.levels.get(level)))
     return float(curve.step[reached[0]]) if len(reached) else math.nan
 
 
 def loss_auc(curve: Curve, chance_loss: float) -> float:
-    """Mean validation loss over log step, from the first evaluation to the last, nats. Lower is better.
+    """Mean validation loss over log step, from the first evaluation to the last, in its unit. Lower is better.
 
     The trapezoid rule on log step, divided by the width; a diverged trial counts `chance_loss` from there on. With one
     evaluation it is that loss.
@@ -32,24 +31,26 @@ def loss_auc(curve: Curve, chance_loss: float) -> float:
     return float(np.trapezoid(loss, log_step) / (log_step[-1] - log_step[0]))
 
 
-def measure(result: TrialResult, yardstick: Yardstick, steps_per_epoch: float) -> Mapping[str, float]:
+def measure(
+    result: TrialResult, yardstick: Yardstick, *, chance_loss: float, steps_per_epoch: float
+) -> Mapping[str, float]:
     """All measures of a trial, by their column in the store; NaN = missing.
 
-    A diverged trial has no final accuracy; its best one is from before the divergence.
+    A diverged trial has no final score; its best one is from before the divergence.
     """
     curve = result.curve
     if len(curve.step) == 0:
         return {}
     steps = {
-        "easy": steps_to(curve, yardstick.levels.get("easy")),
-        "target": steps_to(curve, yardstick.levels.get("primary")),
-        "hard": steps_to(curve, yardstick.levels.get("hard")),
+        "easy": steps_to(curve, yardstick, "easy"),
+        "target": steps_to(curve, yardstick, "primary"),
+        "hard": steps_to(curve, yardstick, "hard"),
     }
-    accuracy = curve.val_accuracy
+    score = yardstick.oriented(curve.val_score)
     return {
         **{f"steps_to_{name}": step for name, step in steps.items()},
         **{f"epochs_to_{name}": step / steps_per_epoch for name, step in steps.items()},
-        "loss_auc": loss_auc(curve, yardstick.chance_loss),
-        "final_val_accuracy": float(accuracy[-1]),
-        "best_val_accuracy": float(np.nanmax(accuracy)) if np.isfinite(accuracy).any() else math.nan,
+        "loss_auc": loss_auc(curve, chance_loss),
+        "final_val_score": float(curve.val_score[-1]),
+        "best_val_score": yardstick.oriented(float(np.nanmax(score))) if np.isfinite(score).any() else math.nan,
     }

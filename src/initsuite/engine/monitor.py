@@ -35,10 +35,10 @@ class Monitor:
         """Note the trials whose loss at `step` is not finite; the first such step stays."""
         self.diverged_at.masked_fill_(~loss.isfinite() & (self.diverged_at == 0), step)
 
-    def evaluated(self, step: int, loss: Tensor, accuracy: Tensor) -> Evaluation:
+    def evaluated(self, step: int, loss: Tensor, score: Tensor) -> Evaluation:
         """Note an evaluation, [trial] each; the one place of a training where the host waits for the device."""
         self.mark(loss, step)
-        values = torch.stack([self.loss_sum / self.num_steps, loss, accuracy])
+        values = torch.stack([self.loss_sum / self.num_steps, loss, score])
         self.loss_sum.zero_()
         self.num_steps = 0
         self.evaluations.append(Evaluation(step, *values.masked_fill(self.diverged_at > 0, torch.nan).cpu().numpy()))
@@ -50,12 +50,12 @@ class Monitor:
             step=np.array([evaluation.step for evaluation in self.evaluations]),
             train_loss=np.array([evaluation.train_loss[index] for evaluation in self.evaluations]),
             val_loss=np.array([evaluation.val_loss[index] for evaluation in self.evaluations]),
-            val_accuracy=np.array([evaluation.val_accuracy[index] for evaluation in self.evaluations]),
+            val_score=np.array([evaluation.val_score[index] for evaluation in self.evaluations]),
         )
 
     def snapshot(self) -> dict[str, Any]:
         """All of it right after an evaluation, when no training loss is waiting, as tensors on the CPU."""
-        values = [[e.train_loss, e.val_loss, e.val_accuracy] for e in self.evaluations]
+        values = [[e.train_loss, e.val_loss, e.val_score] for e in self.evaluations]
         return {
             "diverged_at": self.diverged_at.cpu(),
             "steps": torch.tensor([evaluation.step for evaluation in self.evaluations]),

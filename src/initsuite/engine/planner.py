@@ -198,7 +198,7 @@ def _outputs_of_one_example(workload: Workload) -> Iterator[int]:
     was_training = workload.model.training
     try:
         workload.model.eval()  # BatchNorm takes one example then
-        inputs = torch.empty((1, *workload.dataset.input_shape), device="meta")
+        inputs = torch.empty_like(workload.dataset.train.inputs[:1], device="meta")
         torch.func.functional_call(workload.model, shells, (inputs,))
     except Exception:  # a model that looks at values; its parameters alone are counted
         sizes.clear()

@@ -101,9 +101,13 @@ def _stacked_factors(members: Sequence[Member], device: torch.device, dtype: tor
 
 @functools.lru_cache(maxsize=2)
 def to_device(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> Dataset:
-    """The data set with its inputs in `dtype`, all of it resident on `device`; the last ones are kept."""
+    """The data set with its numbers in `dtype`, indices as they are, resident on `device`; the last ones are kept."""
 
     def move(split: Split) -> Split:
-        return Split(split.inputs.to(device, dtype), split.targets.to(device))
+        inputs, targets = (
+            tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+            for tensor in (split.inputs, split.targets)
+        )
+        return Split(inputs, targets)
 
     return replace(dataset, train=move(dataset.train), validation=move(dataset.validation), test=move(dataset.test))

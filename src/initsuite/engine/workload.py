@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from initsuite.data.base import Dataset
 from initsuite.spec import Initializer, Optimizer, ParamSpec, Trial
+from initsuite.yardstick import Yardstick
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,9 @@ class Workload:
         workload_id: hash of all of it; trials of one id and one optimizer kind may share a stack.
         model: parameters on the meta device, buffers with their values.
         specs: of every parameter of the model.
-        loss: (outputs [example, output], targets [example]) -> [example].
+        loss: (outputs, targets) of a batch -> [example].
+        score: the metric of the data set, likewise.
+        chance_loss: of a model that knows nothing; what a diverged trial counts as.
         batch_size: examples a step.
         max_steps: the budget in optimizer updates.
         eval_every: steps between two evaluations; the last step is always evaluated.
@@ -31,6 +34,8 @@ class Workload:
     model: nn.Module
     specs: tuple[ParamSpec, ...]
     loss: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], Tensor]
+    chance_loss: float
     batch_size: int
     max_steps: int
     eval_every: int
@@ -39,21 +44,6 @@ class Workload:
     def steps_per_epoch(self) -> float:
         """Not rounded: batches are cut from one stream of permutations and may span two epochs."""
         return len(self.dataset.train) / self.batch_size
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """The frozen scale of a data set, on which curves are read.
-
-    Attributes:
-        chance: accuracy of a constant guess.
-        chance_loss: loss of the uniform guess, nats; what a diverged trial counts as.
-        levels: accuracy of easy, primary and hard; None where not frozen yet.
-    """
-
-    chance: float
-    chance_loss: float
-    levels: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, eq=False)

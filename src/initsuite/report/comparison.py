@@ -16,7 +16,7 @@ from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.spec import Status
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
 from initsuite.stats.pairwise import holm, pairs_to_decide, probability_of_improvement, sign_flip_test, smallest_p
-from initsuite.tuning import TRAINS_ABOVE, normalised
+from initsuite.tuning import trains
 
 ALPHA = 1 - CONFIDENCE
 BASELINE = "torch_default"
@@ -41,8 +41,8 @@ class Standing:
     Attributes:
         reached: share of scoring seeds that reached the context's level; estimate NaN where there is no level.
         steps: median steps to that level, misses infinite.
-        accuracy: mean test accuracy, a diverged trial counting as chance.
-        loss_auc: median area under the validation-loss curve, nats.
+        score: mean test score, a diverged trial counting as chance.
+        loss_auc: median area under the validation-loss curve, in the unit of the loss.
         num_reached: scoring seeds that reached the level.
         num_diverged: scoring seeds with a non-finite loss.
         near_chance: no lr of the arm trains, nor any scoring seed.
@@ -53,7 +53,7 @@ class Standing:
     arm: Arm
     reached: Interval
     steps: Interval
-    accuracy: Interval
+    score: Interval
     loss_auc: Interval
     num_reached: int
     num_diverged: int
@@ -73,7 +73,7 @@ class Comparison:
 
     Attributes:
         level: `primary`, `easy`, or None where the loss area ranks.
-        target: accuracy of that level.
+        target: score of that level.
         standings: [arm], best first; arms without scoring trials last.
         seeds_to_decide: fewest shared seeds with which every comparison of this family could be claimed.
     """
@@ -109,14 +109,15 @@ def compare(context: Context) -> Comparison:
     judged = _judge(scored, level)
     judged += [standing for standing in standings if not standing.num_seeds]
     judged = [_with_improvement(context, standing, level) for standing in judged]
-    target = context.levels.get(level) if level else None
+    target = context.yardstick.levels.get(level) if level else None
     return Comparison(context, level, target, tuple(judged), pairs_to_decide(max(1, len(scored) - 1), ALPHA))
 
 
 def _level(context: Context) -> str | None:
     """The highest of primary and easy that anyone reached; None where nobody did or none is frozen."""
     for level, column in COLUMN_OF_LEVEL.items():
-        if context.levels.get(level) is not None and any(arm.trials[column].notna().any() for arm in context.arms):
+        is_frozen = context.yardstick.levels.get(level) is not None
+        if is_frozen and any(arm.trials[column].notna().any() for arm in context.arms):
             return level
     return None
 
@@ -124,12 +125,12 @@ def _level(context: Context) -> str | None:
 def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
     diverged = arm.trials.status == Status.DIVERGED
     steps = arm.trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(dtype=float)
-    accuracy = arm.trials.test_accuracy.where(~diverged, context.chance).dropna()
+    score = arm.trials.test_score.where(~diverged, context.yardstick.chance).dropna()
     return Standing(
         arm,
         reached=success_rate(steps.notna()),
         steps=median_interval(steps.fillna(math.inf)),
-        accuracy=mean_interval(accuracy, clip=(0.0, 1.0)),
+        score=mean_interval(score, clip=context.yardstick.bounds),
         loss_auc=median_interval(arm.trials.loss_auc.fillna(math.inf)),
         num_reached=int(np.count_nonzero(steps.notna())),
         num_diverged=int(np.count_nonzero(diverged)),
@@ -138,10 +139,9 @@ def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
 
 
 def _is_near_chance(context: Context, arm: Arm) -> bool:
-    final = arm.trials.final_val_accuracy.where(arm.trials.status == Status.DONE, context.chance)
+    final = arm.trials.final_val_score.where(arm.trials.status == Status.DONE, context.yardstick.chance)
     scores = [*arm.lr_scores.values(), *final.dropna()]
-    hard = context.levels.get("hard")
-    return bool(scores) and all(normalised(score, context.chance, hard) <= TRAINS_ABOVE for score in scores)
+    return bool(scores) and not any(trains(score, context.yardstick) for score in scores)
 
 
 def _rank(standing: Standing) -> tuple[object, ...]:
@@ -185,7 +185,7 @@ def _verdict(differences: np.ndarray, p_value: float, best_case: float) -> Verdi
 
 
 def _paired_differences(leader: Arm, other: Arm, level: str | None) -> np.ndarray:
-    """[seed that both have], positive where the leader is better: ranks, or nats where the loss area ranks."""
+    """[seed that both have], positive where the leader is better: ranks, or units of the loss where its area ranks."""
     seeds = leader.trials.index.intersection(other.trials.index)
     ours, theirs = (arm.trials.loc[seeds] for arm in (leader, other))
     if level is None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.yardstick import Yardstick
+
 TUNED = "tuned"
 
 
@@ -19,7 +21,7 @@ class Arm:
         name: the initializer, with the options that tell it apart where two cells share a name.
         cell_id: of its cell.
         lr: learning rate that it is scored at.
-        lr_scores: mean final validation accuracy over the tuning seeds, by lr; empty under one lr for all.
+        lr_scores: mean final validation score over the tuning seeds, by lr; empty under one lr for all.
         trials: scoring trials at `lr` that are done or diverged, indexed by seed; columns of the store, the steps to
             the target and the easier level read off the curves at the levels of the context.
         num_failed: trials of the cell without a result.
@@ -46,8 +48,8 @@ class Context:
         title: the axes and, where two contexts share them, the options that tell them apart.
         lr_rule: `tuned`, or `one lr for all: 0.1`.
         lr_grid: the grid that its newest tuned trial was configured with; empty under one lr for all.
-        chance: accuracy of a constant guess, of its newest trial.
-        levels: easy, primary and hard accuracy, of its newest trial; None where none is frozen.
+        yardstick: metric, chance and levels of its newest trial.
+        loss_unit: of the loss and its area.
         max_steps: budget, steps.
         eval_every: steps between evaluations.
         config: of its newest trial, resolved.
@@ -59,8 +61,8 @@ class Context:
     title: str
     lr_rule: str
     lr_grid: tuple[float, ...]
-    chance: float
-    levels: Mapping[str, float | None]
+    yardstick: Yardstick
+    loss_unit: str
     max_steps: int
     eval_every: int
     config: Mapping[str, Any]

@@ -9,9 +9,18 @@ from typing import Any, cast
 import pandas as pd
 
 from initsuite.report.comparison import Verdict
-from initsuite.report.formatting import BLANK, format_lr, format_nats, format_p, format_share, format_steps
+from initsuite.report.formatting import (
+    BLANK,
+    format_area,
+    format_lr,
+    format_p,
+    format_score,
+    format_share,
+    format_steps,
+)
 from initsuite.report.recommendations import Report
 from initsuite.stats.intervals import Interval
+from initsuite.yardstick import METRICS
 
 Row = Mapping[str, Any]
 """A row of one of the tables of `recommendations`, by column."""
@@ -37,6 +46,8 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
     Args:
         recommendations: as `recommend_table` makes it.
     """
+    score = score_heading(recommendations)
+    is_mixed = recommendations.metric.nunique() > 1
     rows = [
         {
             "dataset": row["dataset"],
@@ -48,8 +59,9 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
             "tied with": row["tied_with"],
             "success rate (seeds)": _success(row),
             "median steps to target [95 %]": _steps(row),
-            "target accuracy": _target(row),
-            "test accuracy [95 %]": format_share(_interval(row, "test_accuracy")),
+            **({"metric": METRICS[row["metric"]].label} if is_mixed else {}),
+            "target": _target(row),
+            score: _score(row),
             "P(better than torch_default) [95 %]": format_share(_interval(row, "improvement_over_torch_default")),
             "best lr": BLANK if math.isnan(row["best_lr"]) else format_lr(row["best_lr"]),
             "lr window": lr_window_text(row),
@@ -73,8 +85,8 @@ def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
             "initializer": row["init"],
             "success rate (seeds)": _success(row),
             "median steps to target [95 %]": _steps(row),
-            "loss area, nats [95 %]": format_nats(_interval(row, "loss_auc")),
-            "test accuracy [95 %]": format_share(_interval(row, "test_accuracy")),
+            area_heading(arms): format_area(_interval(row, "loss_auc")),
+            score_heading(arms): _score(row),
             "best lr": format_lr(row["best_lr"]),
             "lr window": lr_window_text(row),
             "diverged": f"{row['num_diverged']} of {row['num_seeds']}",
@@ -84,6 +96,17 @@ def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
         for row in records(arms)
     ]
     return pd.DataFrame(rows)
+
+
+def score_heading(table: pd.DataFrame) -> str:
+    """Of the test scores of one of the tables: it names the metric where all rows have one."""
+    labels = {METRICS[metric].label for metric in table.metric}
+    return f"test {labels.pop() if len(labels) == 1 else 'score'} [95 %]"
+
+
+def area_heading(arms: pd.DataFrame) -> str:
+    """Of the loss areas of the arms of a context, with their unit."""
+    return f"loss area, {arms.loss_unit.iloc[0]} [95 %]"
 
 
 def arms_by_context(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -130,6 +153,10 @@ def _success(row: Row) -> str:
 
 def _steps(row: Row) -> str:
     return format_steps(_interval(row, "median_steps"))
+
+
+def _score(row: Row) -> str:
+    return format_score(_interval(row, "test_score"), row["metric"])
 
 
 def _target(row: Row) -> str:

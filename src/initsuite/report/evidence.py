@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initsuite.errors import StoreError
+from initsuite.errors import ConfigError, StoreError
 from initsuite.report.balance import balance_notes, unused_notes
 from initsuite.report.context import TUNED, Arm, Context
 from initsuite.report.labels import distinct_labels
-from initsuite.report.levels import LEVELS, level_notes, newest, with_steps
+from initsuite.report.levels import level_notes, newest, with_steps
 from initsuite.report.provenance import failure_notes, origin_notes, version_notes
 from initsuite.spec import Stage, Status
 from initsuite.store import Results
 from initsuite.tuning import best_lr, lr_scores
+from initsuite.yardstick import LEVELS, LOSS_UNITS, Yardstick
 
 FIXED_PROTOCOL = "fixed"
 _AXES = ("dataset", "model", "activation", "optimizer")
@@ -52,7 +53,7 @@ def gather_evidence(results: Results) -> Evidence:
     latest = {str(context_id): newest(group) for context_id, group in trials.groupby("context_id", sort=False)}
     titles = _titles(list(latest.values()))
     facts = {name: {"context_id": name, "title": titles[name], **_facts(row)} for name, row in latest.items()}
-    trials = with_steps(trials, results.curves, {name: found["levels"] for name, found in facts.items()})
+    trials = with_steps(trials, results.curves, {name: found["yardstick"] for name, found in facts.items()})
     groups = {str(context_id): group for context_id, group in trials.groupby("context_id", sort=False)}
     contexts = [context for name, group in groups.items() for context in _contexts_of(group, facts[name])]
     contexts.sort(
@@ -65,7 +66,7 @@ def gather_evidence(results: Results) -> Evidence:
         *(
             note
             for name, group in groups.items()
-            for note in level_notes(titles[name], group, facts[name]["levels"], facts[name]["chance"])
+            for note in level_notes(titles[name], group, facts[name]["yardstick"])
         ),
         *unused_notes(trials, contexts),
         *(note for context in contexts for note in balance_notes(context)),
@@ -91,19 +92,22 @@ def _facts(row: pd.Series) -> dict[str, Any]:
     """What the configuration of a trial says of its context, by field of `Context`."""
     config = _config(row.config)
     try:
-        levels = config["dataset"].get("levels") or {}
+        dataset = config["dataset"]
+        levels = dataset.get("levels") or {}
+        levels = {name: levels.get(name) for name in LEVELS}
         return {
             "axes": {axis: str(row[axis]) for axis in _AXES},
-            "chance": float(config["dataset"]["chance"]),
-            "levels": {name: levels.get(name) for name in LEVELS},
+            "yardstick": Yardstick(dataset["metric"], dataset["chance"], levels),
+            "loss_unit": LOSS_UNITS[dataset["loss"]],
             "max_steps": int(config["max_steps"]),
             "eval_every": int(config["eval_every"]),
             "config": config,
         }
-    except (KeyError, TypeError) as error:
+    except (ConfigError, KeyError, TypeError) as error:
         raise StoreError(
             f"report: trial `{row.trial_id}` of cell `{row.cell_id}` has no usable entry {error} in its column "
-            "`config`. Expected dataset.chance, max_steps and eval_every. Its part was not written by this "
+            "`config`. Expected dataset.metric, dataset.loss, "
+            "dataset.chance, max_steps and eval_every. Its part was not written by this "
             "version: train into another results_dir."
         ) from error
 
@@ -143,8 +147,8 @@ def _tuned_context(
     arms = []
     for cell, group in _by_cell(trials):
         tune = group.loc[group.stage == Stage.TUNE]
-        scores = lr_scores(tune, facts["chance"])
-        lr = best_lr(scores, grid, facts["chance"], facts["levels"]["hard"])
+        scores = lr_scores(tune, facts["yardstick"].chance)
+        lr = best_lr(scores, grid, facts["yardstick"])
         seeds = tune.loc[tune.status != Status.FAILED].groupby("lr").seed.nunique()
         arms.append(_arm(identities[cell], group, lr, lr_scores=scores, tuning_seeds=seeds.to_dict()))
     return Context(lr_rule=TUNED, lr_grid=grid, arms=_by_name(arms), **facts)

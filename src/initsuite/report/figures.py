@@ -41,18 +41,19 @@ Panel = Callable[[Axes, Comparison], None]
 
 
 def curves_figure(report: Report) -> Figure:
-    """Validation accuracy over step, small multiples by context: the median over seeds, with a band.
+    """Validation score over step, small multiples by context: the median over seeds, with a band.
 
     The band is the 95 % interval of the median; with fewer than five seeds, their range. A diverged trial counts as
     chance from there on. Dashed: the target.
     """
     curves = {str(trial_id): curve for trial_id, curve in report.curves.groupby("trial_id")}
+    label = _score_label(report.comparisons)
 
     def panel(axes: Axes, comparison: Comparison) -> None:
-        _draw_curves(axes, comparison, curves)
+        _draw_curves(axes, comparison, curves, label)
 
     note = "Line: median over scoring seeds. Band: its 95 % interval; below 5 seeds, the range. Dashed: the target."
-    figure = _small_multiples(report.comparisons, panel, "step", "validation accuracy", 2.7)
+    figure = _small_multiples(report.comparisons, panel, "step", label, 2.7)
     _legend(figure, report.comparisons, note)
     return _laid_out(figure)
 
@@ -97,7 +98,7 @@ def _small_multiples(
             axes.set_title(_title(comparison), fontsize=8.5, loc="left")
             axes.set_xlabel(axes.get_xlabel() or x_label)
         for row in grid:
-            row[0].set_ylabel(y_label)
+            row[0].set_ylabel(row[0].get_ylabel() or y_label)
         for axes in grid.flat[len(comparisons) :]:
             axes.set_visible(False)
         if not comparisons:
@@ -125,11 +126,17 @@ def _legend(figure: Figure, comparisons: Sequence[Comparison], note: str) -> Non
         )
 
 
-def _draw_curves(axes: Axes, comparison: Comparison, curves: dict[str, pd.DataFrame]) -> None:
+def _score_label(comparisons: Sequence[Comparison]) -> str:
+    """For all panels; empty where their metrics differ."""
+    labels = {comparison.context.yardstick.label for comparison in comparisons}
+    return f"validation {labels.pop()}" if len(labels) == 1 else ""
+
+
+def _draw_curves(axes: Axes, comparison: Comparison, curves: dict[str, pd.DataFrame], label: str) -> None:
     context = comparison.context
     # Worst first, so that the leader lies on top.
     for standing in reversed(comparison.standings):
-        table = _curve_table(standing, curves, context.chance)
+        table = _curve_table(standing, curves, context.yardstick.chance)
         if table.empty:
             continue
         bands = [median_interval(row) for row in table.to_numpy()]
@@ -139,29 +146,34 @@ def _draw_curves(axes: Axes, comparison: Comparison, curves: dict[str, pd.DataFr
         axes.fill_between(table.index, low, high, color=shade, alpha=0.18, linewidth=0)
         middle = [band.estimate for band in bands]
         axes.plot(table.index, middle, color=shade, linestyle=line_style(standing.arm.name), linewidth=1.7)
-    goal = comparison.target if comparison.target is not None else context.levels.get("primary")
+    goal = comparison.target if comparison.target is not None else context.yardstick.levels.get("primary")
     if goal is not None:
         axes.axhline(goal, color="#444444", linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set_xlim(0, context.max_steps)
-    axes.set_ylim(0, 1.02)
+    low, high = context.yardstick.bounds
+    axes.set_ylim(low, high * 1.02 if math.isfinite(high) else context.yardstick.chance * 1.15)
+    if not label:
+        axes.set_ylabel(f"validation {context.yardstick.label}")
 
 
 def _curve_table(standing: Standing, curves: dict[str, pd.DataFrame], chance: float) -> pd.DataFrame:
-    """Validation accuracy, [step, seed]; only the steps that every seed has."""
+    """Validation score, [step, seed]; only the steps that every seed has."""
     columns = {}
     for seed, row in standing.arm.trials.iterrows():
         curve = curves.get(row.trial_id)
         if curve is not None:
-            accuracy = curve.set_index("step").val_accuracy
-            columns[seed] = accuracy.fillna(chance) if row.status == Status.DIVERGED else accuracy
+            score = curve.set_index("step").val_score
+            columns[seed] = score.fillna(chance) if row.status == Status.DIVERGED else score
     return pd.DataFrame(columns).dropna()
 
 
 def _draw_steps(axes: Axes, comparison: Comparison) -> None:
     budget = comparison.context.max_steps
-    goal = comparison.target or comparison.context.levels.get("primary")
+    goal = comparison.target if comparison.target is not None else comparison.context.yardstick.levels.get("primary")
     axes.set_xlabel(
-        "steps to the target: none is frozen yet" if goal is None else f"steps to validation accuracy {goal:g}"
+        "steps to the target: none is frozen yet"
+        if goal is None
+        else f"steps to validation {comparison.context.yardstick.label} {goal:g}"
     )
     edge = budget * 1.12
     axes.axvspan(budget * 1.04, budget * 1.2, color="#f3f3f3", linewidth=0)
@@ -178,7 +190,7 @@ def _draw_steps(axes: Axes, comparison: Comparison) -> None:
 def _draw_arm(axes: Axes, comparison: Comparison, standing: Standing, place: int, edge: float) -> None:
     shade = colour(standing.arm.name)
     trials = standing.arm.trials
-    if comparison.level is None and comparison.context.levels.get("primary") is None:
+    if comparison.level is None and comparison.context.yardstick.levels.get("primary") is None:
         return
     if not len(trials):
         axes.text(0.5, place, "no scoring trials", transform=axes.get_yaxis_transform(), va="center", ha="center")

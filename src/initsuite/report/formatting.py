@@ -26,7 +26,7 @@ def format_steps(interval: Interval) -> str:
 
 
 def format_share(interval: Interval) -> str:
-    """An accuracy or a probability, 0 to 1, with its interval.
+    """A probability or another share, 0 to 1, with its interval.
 
     Example:
         >>> format_share(Interval(0.8461, 0.84, 0.852, 0.95, 6))
@@ -35,8 +35,18 @@ def format_share(interval: Interval) -> str:
     return _format(interval, lambda value: f"{value:.3f}")
 
 
-def format_nats(interval: Interval) -> str:
-    """A loss area with its interval, nats."""
+def format_score(interval: Interval, metric: str) -> str:
+    """A score with its interval: an accuracy as a share, any other metric to three digits.
+
+    Example:
+        >>> format_score(Interval(0.01234, 0.011, 0.0139, 0.95, 6), "mse")
+        '0.0123 [0.011, 0.0139]'
+    """
+    return format_share(interval) if metric == "accuracy" else format_area(interval)
+
+
+def format_area(interval: Interval) -> str:
+    """A loss area with its interval, in the unit of the loss."""
     return _format(interval, lambda value: f"{value:.3g}")
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from initsuite.spec import LEVEL_TOLERANCE
+from initsuite.yardstick import LEVELS, Yardstick
 
 COLUMN_OF_LEVEL = {"primary": "steps_to_target", "easy": "steps_to_easy"}
 """The levels that rank arms, the harder one first, with their column in the store."""
-LEVELS = ("easy", "primary", "hard")
 
 
 def newest(trials: pd.DataFrame) -> pd.Series:
@@ -21,9 +19,7 @@ def newest(trials: pd.DataFrame) -> pd.Series:
     return trials.sort_values("written_at", kind="stable").iloc[-1]
 
 
-def with_steps(
-    trials: pd.DataFrame, curves: pd.DataFrame, levels: Mapping[str, Mapping[str, float | None]]
-) -> pd.DataFrame:
+def with_steps(trials: pd.DataFrame, curves: pd.DataFrame, yardsticks: Mapping[str, Yardstick]) -> pd.DataFrame:
     """Trials whose steps to the target and the easier level are the first evaluation at the level of their context.
 
     The stored steps belong to the levels at the time of training, which may have moved since.
@@ -31,27 +27,31 @@ def with_steps(
     Args:
         trials: columns of the store.
         curves: columns of the store.
-        levels: by context_id.
+        yardsticks: by context_id.
     """
+    context_of = trials.set_index("trial_id").context_id
+    contexts = curves.trial_id.map(context_of)
     columns = {}
     for level, column in COLUMN_OF_LEVEL.items():
-        of_context = {name: math.nan if (goal := found[level]) is None else goal for name, found in levels.items()}
-        of_trial = pd.Series(trials.context_id.map(of_context).to_numpy(dtype=float), index=trials.trial_id)
-        reached = curves.val_accuracy >= curves.trial_id.map(of_trial) - LEVEL_TOLERANCE
-        first = curves.loc[reached].groupby("trial_id").step.min()
+        firsts = [
+            found.loc[yardsticks[str(name)].is_at(found.val_score, yardsticks[str(name)].levels[level])]
+            for name, found in curves.groupby(contexts, sort=False)
+        ]
+        first = pd.concat([curves.iloc[:0], *firsts]).groupby("trial_id").step.min()
         columns[column] = trials.trial_id.map(first).astype(float)
     return trials.assign(**columns)
 
 
-def level_notes(title: str, trials: pd.DataFrame, levels: Mapping[str, float | None], chance: float) -> list[str]:
+def level_notes(title: str, trials: pd.DataFrame, yardstick: Yardstick) -> list[str]:
     """Where the trials of a context were made under different levels or chance."""
+    levels = yardstick.levels
     yardsticks = {_yardstick(json.loads(text or "{}")) for text in trials.config.unique()}
     if len(yardsticks) < 2:
         return []
     named = ", ".join(f"{name} {'none' if (goal := levels[name]) is None else f'{goal:g}'}" for name in LEVELS)
     return [
         f"{title}: trials come from {len(yardsticks)} different sets of levels and chance. All are held to the newest "
-        f"one ({named}, chance {chance:g}), their steps read off the stored curves."
+        f"one ({named}, chance {yardstick.chance:g}), their steps read off the stored curves."
     ]
 
 

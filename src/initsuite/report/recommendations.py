@@ -16,17 +16,20 @@ from initsuite.report.guideline import guideline_agreement
 from initsuite.report.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
 from initsuite.store import Results
-from initsuite.tuning import TRAINS_ABOVE, normalised
+from initsuite.tuning import trains
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""
 _OF_INTERVAL = ("", "_low", "_high", "_coverage")
-_PLACE = ("dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "level", "target")
+_PLACE = (
+    *("dataset", "model", "activation", "optimizer", "context", "context_id"),
+    *("lr_rule", "level", "target", "metric", "loss_unit"),
+)
 _MEASURES = (
     *(f"success_rate{end}" for end in _OF_INTERVAL),
     *("num_reached", "num_seeds"),
     *(f"median_steps{end}" for end in _OF_INTERVAL),
-    *(f"test_accuracy{end}" for end in _OF_INTERVAL),
+    *(f"test_score{end}" for end in _OF_INTERVAL),
     *(f"improvement_over_torch_default{end}" for end in _OF_INTERVAL),
     *("best_lr", "lr_window_low", "lr_window_high", "lr_window_decades"),
 )
@@ -55,7 +58,7 @@ class Report:
         notes: sentences on what was left out or deserves suspicion.
         recommendations: one row a comparison, columns of `recommend_table`.
         arms: one row an arm of a comparison, columns of `arms_table`.
-        curves: of the store, columns trial_id, step, train_loss, val_loss, val_accuracy.
+        curves: of the store, columns trial_id, step, train_loss, val_loss, val_score.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -87,8 +90,9 @@ def build_report(results: Results) -> Report:
 def recommend_table(results: Results) -> pd.DataFrame:
     """Which initializer to use: one row a context and lr rule.
 
-    Accuracies, rates and probabilities are shares, 0 to 1; steps are optimizer updates, infinite where the median seed
-    misses the level; `_low` and `_high` bound the 95 % interval, missing where the seeds are too few for one.
+    Scores are in the `metric` of the data set, loss areas in `loss_unit`; accuracies, rates and probabilities are
+    shares, 0 to 1; steps are optimizer updates, infinite where the median seed misses the level; `_low` and `_high`
+    bound the 95 % interval, missing where the seeds are too few for one.
 
     Example:
         recommend_table(initsuite.load_results("results"))[["dataset", "recommended", "in_words"]]
@@ -110,15 +114,14 @@ def arms_table(results: Results) -> pd.DataFrame:
 
 def lr_window(context: Context, arm: Arm) -> tuple[float, float] | None:
     """The ends of the unbroken run of tuned lrs that train, around the arm's best one; None where that one does not."""
-    hard = context.levels.get("hard")
     lrs = sorted(arm.lr_scores)
-    trains = [normalised(arm.lr_scores[lr], context.chance, hard) > TRAINS_ABOVE for lr in lrs]
-    if arm.lr not in lrs or not trains[lrs.index(arm.lr)]:
+    is_training = [trains(arm.lr_scores[lr], context.yardstick) for lr in lrs]
+    if arm.lr not in lrs or not is_training[lrs.index(arm.lr)]:
         return None
     first = last = lrs.index(arm.lr)
-    while first > 0 and trains[first - 1]:
+    while first > 0 and is_training[first - 1]:
         first -= 1
-    while last + 1 < len(lrs) and trains[last + 1]:
+    while last + 1 < len(lrs) and is_training[last + 1]:
         last += 1
     return lrs[first], lrs[last]
 
@@ -169,6 +172,8 @@ def _place(comparison: Comparison) -> dict[str, Any]:
         "lr_rule": context.lr_rule,
         "level": comparison.level or "loss area",
         "target": math.nan if comparison.target is None else comparison.target,
+        "metric": context.yardstick.metric,
+        "loss_unit": context.loss_unit,
     }
 
 
@@ -182,7 +187,7 @@ def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, An
         "num_reached": standing.num_reached if standing else 0,
         "num_seeds": standing.num_seeds if standing else 0,
         **_interval("median_steps", standing.steps if standing else missing),
-        **_interval("test_accuracy", standing.accuracy if standing else missing),
+        **_interval("test_score", standing.score if standing else missing),
         **_interval("improvement_over_torch_default", (standing.improvement if standing else None) or missing),
         "best_lr": standing.arm.lr if standing else math.nan,
         "lr_window_low": low,

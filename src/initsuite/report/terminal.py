@@ -8,22 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.report.display import Row, arms_for_people, records, summary_line
+from initsuite.report.display import Row, area_heading, arms_for_people, records, score_heading, summary_line
 from initsuite.report.recommendations import Report
 
-# Short headings and widths: they and the padding add up to less than 80. A longer name of an initializer is folded.
-_COLUMNS = {
-    "initializer": ("initializer", 22),
-    "success rate (seeds)": ("reached\n[95 %]", 12),
-    "median steps to target [95 %]": ("median steps\n[95 %]", 15),
-    "test accuracy [95 %]": ("test accuracy\n[95 %]", 15),
-    "loss area, nats [95 %]": ("loss area, nats\n[95 %]", 15),
-    "best lr": ("lr", 8),
-    "verdict": ("verdict", 13),
-}
-_BY_STEPS = ("success rate (seeds)", "median steps to target [95 %]")
-_BY_AREA = ("loss area, nats [95 %]",)
-"""Columns of a context whose arms are ranked by a level, and by the loss area."""
 _NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
 
 
@@ -45,8 +32,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
-    other = _BY_AREA if arms.success_rate.notna().any() else _BY_STEPS
-    columns = {name: column for name, column in _COLUMNS.items() if name not in other}
+    columns = _columns(arms)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading, width in columns.values():
         table.add_column(heading, max_width=width, overflow="fold")
@@ -54,6 +40,28 @@ def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
         style = "bold green" if row["initializer"] == recommended else ""
         table.add_row(*(Text(_narrow(row[name]), style=style) for name in columns))
     return table
+
+
+def _columns(arms: pd.DataFrame) -> dict[str, tuple[str, int]]:
+    """By column of the table for people, a short heading and a width: with the padding less than 80 in all.
+
+    Steps are shown where a level ranks the arms, the loss area where that does. A longer name of an initializer is
+    folded.
+    """
+    if arms.success_rate.notna().any():
+        ranking = {
+            "success rate (seeds)": ("reached\n[95 %]", 12),
+            "median steps to target [95 %]": ("median steps\n[95 %]", 15),
+        }
+    else:
+        ranking = {area_heading(arms): (_narrow(area_heading(arms)), 15)}
+    return {
+        "initializer": ("initializer", 22),
+        **ranking,
+        score_heading(arms): (_narrow(score_heading(arms)), 15),
+        "best lr": ("lr", 8),
+        "verdict": ("verdict", 13),
+    }
 
 
 def _narrow(cell: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initsuite.report.comparison import Comparison, Standing, Verdict
-from initsuite.report.formatting import format_lr, format_names, format_nats, format_p, format_share, format_steps
+from initsuite.report.formatting import format_area, format_lr, format_names, format_p, format_score, format_steps
 
 
 def in_words(comparison: Comparison) -> str:
@@ -54,7 +54,7 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
 
 
 def _about_the_level(comparison: Comparison) -> Iterator[str]:
-    primary = comparison.context.levels.get("primary")
+    primary = comparison.context.yardstick.levels.get("primary")
     if primary is None:
         yield "This data set has no frozen target yet: the area under the validation loss ranks the arms."
     elif comparison.level == "easy":
@@ -66,7 +66,7 @@ def _about_the_level(comparison: Comparison) -> Iterator[str]:
 def _leader_sentence(comparison: Comparison, leader: Standing) -> str:
     if comparison.level is None:
         return (
-            f"{leader.arm.name} has the smallest loss area, median {format_nats(leader.loss_auc)} nats "
+            f"{leader.arm.name} has the smallest loss area, median {_area(comparison, leader)} "
             f"({_seeds(leader.num_seeds)})"
         )
     diverged = f", diverging in {leader.num_diverged}" if leader.num_diverged else ""
@@ -121,9 +121,14 @@ def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]
 
 def _worse(comparison: Comparison, standing: Standing) -> str:
     if comparison.level is None:
-        return f"{standing.arm.name} {format_nats(standing.loss_auc)} nats"
-    accuracy = "" if standing.num_reached else f", test accuracy {format_share(standing.accuracy)}"
-    return f"{standing.arm.name} {_success(standing)}{accuracy}"
+        return f"{standing.arm.name} {_area(comparison, standing)}"
+    yardstick = comparison.context.yardstick
+    score = f", test {yardstick.label} {format_score(standing.score, yardstick.metric)}"
+    return f"{standing.arm.name} {_success(standing)}{'' if standing.num_reached else score}"
+
+
+def _area(comparison: Comparison, standing: Standing) -> str:
+    return f"{format_area(standing.loss_auc)} {comparison.context.loss_unit}"
 
 
 def _too_few(comparison: Comparison, leader: Standing, short: Sequence[Standing]) -> str:

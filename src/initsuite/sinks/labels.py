@@ -8,15 +8,10 @@ from typing import Any
 
 from initsuite.spec import Stage, Status, TrialInfo
 
-MEASURES = (
-    "steps_to_target",
-    "epochs_to_target",
-    "loss_auc",
-    "final_val_accuracy",
-    "best_val_accuracy",
-    "test_accuracy",
-)
-"""Columns of a stored row that become `result/...` in the summary where they have a value."""
+MEASURES = ("steps_to_target", "epochs_to_target", "loss_auc")
+SCORES = ("final_val_score", "best_val_score", "test_score")
+"""Columns of a stored row that become `result/...` in the summary where they have a value; the key of a score says its
+metric, as in `result/test_accuracy`."""
 
 GROUP_AXES = ("dataset", "model", "activation", "optimizer", "init")
 
@@ -52,9 +47,16 @@ def run_config(info: TrialInfo) -> dict[str, Any]:
     }
 
 
+def curve_keys(info: TrialInfo) -> dict[str, str]:
+    """By key in W&B, the field of an `Evaluation`: `val/accuracy`, `val/loss`, `train/loss`."""
+    metric = info.config["dataset"]["metric"]
+    return {f"val/{metric}": "val_score", "val/loss": "val_loss", "train/loss": "train_loss"}
+
+
 def run_summary(row: Mapping[str, Any]) -> dict[str, Any]:
     """The measures of a stored row that have a value; for a failed trial its error instead of a verdict."""
     values = {f"result/{name}": row.get(name) for name in MEASURES}
+    values |= {f"result/{name.removesuffix('score')}{row['metric']}": row.get(name) for name in SCORES}
     summary: dict[str, Any] = {
         key: value for key, value in values.items() if value is not None and math.isfinite(value)
     }

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
+from initsuite.sinks.labels import curve_keys, run_config, run_group, run_name, run_summary
 from initsuite.sinks.service import replace_service, within
 from initsuite.sinks.tracking import Choice, Tracking
 from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Evaluation, Stage, Status, TrialInfo
-
-CURVES = {"val/accuracy": "val_accuracy", "val/loss": "val_loss", "train/loss": "train_loss"}
-"""Key in W&B -> field of an `Evaluation`."""
 
 TRANSMIT_INTERVAL_S = 5.0
 """Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
@@ -91,7 +88,7 @@ class Runs:
 
     def log(self, track: Track, evaluation: Evaluation) -> None:
         """One point of each curve; a value that is not finite is left out, for W&B would draw it as a word."""
-        values = {key: float(getattr(evaluation, name)[track.place]) for key, name in CURVES.items()}
+        values = {key: float(getattr(evaluation, name)[track.place]) for key, name in curve_keys(track.info).items()}
         finite = {key: value for key, value in values.items() if math.isfinite(value)}
         # `commit`: an explicit step otherwise holds each evaluation back until the next one.
         track.run.log({"step": evaluation.step, **finite}, step=evaluation.step, commit=True)

@@ -42,7 +42,7 @@ class StoredTrial:
     @property
     def evaluations(self) -> Iterator[Evaluation]:
         """The curve as evaluations of a stack of one."""
-        columns = ["step", "train_loss", "val_loss", "val_accuracy"]
+        columns = ["step", "train_loss", "val_loss", "val_score"]
         for step, *values in self.curve[columns].itertuples(index=False):
             yield Evaluation(int(step), *(np.array([value]) for value in values))
 

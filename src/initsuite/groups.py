@@ -111,16 +111,20 @@ def _source(module: str) -> str | None:
 
 
 @functools.cache
-def _defaults(group: str, name: str) -> dict[str, Any]:
-    """The options of a shipped choice; empty for a user's own file."""
+def _defaults(group: str, name: str, target: str) -> dict[str, Any]:
+    """The options of a shipped choice; of a user's own file those of its class."""
     path = conf_dir() / group / f"{name}.yaml"
-    return OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}  # type: ignore[return-value]
+    if path.is_file():
+        return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
+    parameters = inspect.signature(pkgutil.resolve_name(target)).parameters if target else {}
+    return {name: parameter.default for name, parameter in parameters.items()}
 
 
 def label(group: str, tree: Mapping[str, Any]) -> str:
-    """The name of a choice, with the options that differ from its file: `normal(std=0.1)`."""
+    """The name of a choice, with the options that differ from its file, or from its class where we have no such file:
+    `normal(std=0.1)`."""
     name = tree["name"]
-    defaults = _defaults(group, name)
+    defaults = _defaults(group, name, str(tree.get("_target_", "")))
     if name == "custom":
         name = tree["_target_"].rpartition(".")[2]
     skip = GROUP_KEYS.get(group, {"name"}) | PLACES

@@ -29,7 +29,11 @@ def test_the_commands_run(tmp_path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
     environment |= {"HOME": str(tmp_path / "home"), "RESULTS": str(tmp_path / "quickstart")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    (tmp_path / "mine.py").write_text(next(text for text in blocks("python") if "class Triangular" in text))
+    for text in [*blocks("python"), *blocks("yaml")]:
+        if named := re.match(r"# (mypkg/\S+)\n", text):
+            path = tmp_path / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
     for command in "".join(blocks("bash")).splitlines():
         if command == "bash scripts/test.sh":  # it is what runs this test
             continue
@@ -43,6 +47,7 @@ def test_the_commands_run(tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert "orthogonal" in done.stdout
     assert "Triangular" in done.stdout
+    assert "triangular" in done.stdout
 
 
 @pytest.mark.parametrize("command", re.findall(r"python -m initsuite\.train (.*)", "".join(blocks("text"))))

@@ -42,8 +42,20 @@ TANH = activation("tanh")
         lambda: nn.MultiheadAttention(96, 4),
         lambda: nn.MultiheadAttention(120, 4, kdim=90, vdim=100),
         lambda: nn.MultiheadAttention(96, 4, add_bias_kv=True),
+        lambda: nn.Bilinear(7, 20, 30),
     ],
-    ids=["transposed", "rnn", "lstm", "lstm-projected", "gru", "lstm-cell", "packed", "separate", "extra-token"],
+    ids=[
+        "transposed",
+        "rnn",
+        "lstm",
+        "lstm-projected",
+        "gru",
+        "lstm-cell",
+        "packed",
+        "separate",
+        "extra-token",
+        "bilinear",
+    ],
 )
 def test_torch_default_is_what_torch_draws(build: Callable[[], nn.Module]) -> None:
     with torch.random.fork_rng(devices=[]):

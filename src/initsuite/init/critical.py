@@ -31,7 +31,9 @@ class Critical:
 
     The pair of a layer is that of the nonlinearity that follows it, (1, 0) where none does; the head is drawn like any
     other layer, with the pair of the last hidden one. Biases are drawn. For ReLU the pair is (sqrt(2), 0) whatever
-    q: `he`. Departure: in the papers all layers have one pair; a network of one nonlinearity has that here too.
+    q: `he`. Departure: in the papers all layers have one pair; a network of one nonlinearity has that here too. The
+    theory is of feed-forward layers: a recurrent one gets the pair for its input and for its recurrent matrix each, and
+    torch's two bias vectors add up.
 
     Args:
         q: the fixed point q* asked for, above 0; or

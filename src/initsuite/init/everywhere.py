@@ -18,6 +18,10 @@ def _everywhere(law: TensorInit) -> PerTensor:
     return PerTensor(weight=law, bias=law, embedding=law)
 
 
+DRAWN = (Role.WEIGHT, Role.RECURRENT, Role.BIAS, Role.EMBEDDING)
+"""What the laws here treat; scales, shifts and multipliers stay 1, 0 and 1."""
+
+
 @dataclass(frozen=True)
 class Zero:
     """Every weight, bias and embedding 0: the negative control.
@@ -70,4 +74,4 @@ class NormalEverywhere:
 
     def declared_std(self, spec: ParamSpec) -> float:
         """sqrt(Var[w])."""
-        return 0.0 if spec.role in (Role.NORM_SCALE, Role.NORM_SHIFT) else self.std
+        return self.std if spec.role in DRAWN else 0.0

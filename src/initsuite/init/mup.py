@@ -38,16 +38,17 @@ class Mup:
         | bias, norm               | 1    | s   |
         | bias of the head, scalar | 1    | 1   |
 
-    At width base_width all factors are 1: base_width fixes the unit, no ratio between widths. Which column fits is the
-    user's to say: adam for adam, adamw and rmsprop, whose updates do not feel the size of the gradient, sgd for sgd and
-    nesterov. adamw's decay is slowed with the rest of the update. Hidden are all layers but the first and the head; a
-    layer whose units see one input each (depthwise) has no fan that grows, and is none. Departures: gain stands for
-    constants that the paper leaves open. Attention keeps 1/sqrt(head width), so vary the number of heads rather
-    than their width, where the paper has 1/width; it also recommends zero queries, not done here.
+    A layer with base_width inputs and outputs has factor 1: base_width fixes the unit, no ratio between widths.
+    Which column fits is the user's to say: adam for adam, adamw and rmsprop, whose updates do not feel the size of
+    the gradient, sgd for sgd and nesterov. adamw's decay is slowed with the rest of the update. Hidden are all
+    layers but the first and the head; a layer whose units see one input each (depthwise) has no fan that grows, and
+    is none. Departures: gain stands for constants that the paper leaves open. Attention keeps 1/sqrt(head width),
+    so vary the number of heads rather than their width, where the paper has 1/width; it also recommends zero
+    queries, not done here.
 
     Args:
         optimizer: adam or sgd: the column of the table.
-        base_width: units at which all lr factors are 1, from 1.
+        base_width: inputs and outputs of a layer whose lr factors are 1, from 1.
         gain: of input and hidden layers: a number above 0, whatever follows; `auto`, the forward gain of the
             nonlinearity that follows (1 where nothing does); `backward`, its backward gain; or `torch`, torch's table.
         output: law of the head: normal or zero.

@@ -23,7 +23,8 @@ class Sinusoidal:
     included), both from 0. Frequencies f_i = 1, 2, ... below n/2, then again from 1; phases p_i = pi (i + 1/2) / m, in
     (0, pi). Over whole periods each row sums to 0 and has the mean square a^2/2 exactly: Var[w] = gain^2 / fan for
     every unit, with a = gain sqrt(2 / fan). Rows are orthogonal or, at one frequency, shifted in phase, so that no two
-    are parallel and the rank is the largest that whole periods allow. Biases are 0; the head is like any other layer.
+    of one block are parallel and the rank is the largest that whole periods allow; groups, gates and other blocks of
+    one shape are equal. Biases are 0; the head is like any other layer.
 
     Departure: the paper has f_i = i for all rows and phases over 2 pi. From n/2 on such frequencies alias: row n is a
     constant, and rows i and n - i are of one shape. Here they stop below the Nyquist frequency. One or two inputs have

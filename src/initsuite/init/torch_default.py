@@ -39,6 +39,7 @@ class TorchDefault:
 
     - Transposed convolutions have our fan_out in the place of fan_in: torch reads the fan off the second axis, which
       holds their outputs.
+    - Bilinear layers: U(-1/sqrt(n), 1/sqrt(n)) with n the features of the first input, where our fan_in counts pairs.
     - Recurrent layers (RNN, LSTM, GRU): all weights and biases U(-1/sqrt(hidden), 1/sqrt(hidden)), the input matrix
       too, whatever its fan. The suite's own recurrent models, which are made of linear layers, follow this rule.
     - Attention, torch's and the suite's: query, key and value Xavier uniform, with a packed tensor drawn as one matrix,
@@ -57,18 +58,28 @@ class TorchDefault:
     ) -> Initialization:
         hidden = _hidden_sizes(specs)
         # torch's attention and the suite's have layers of their own; a Linear that only is called qkv is a Linear
-        linears = {f"{name}." if name else "" for name, module in model.named_modules() if type(module) is nn.Linear}
+        modules = {f"{name}." if name else "": module for name, module in model.named_modules()}
+        linears = {owner for owner, module in modules.items() if type(module) is nn.Linear}
+        bilinear = {owner: module.in1_features for owner, module in modules.items() if isinstance(module, nn.Bilinear)}
         weights = {spec.name: spec for spec in specs if spec.role is Role.WEIGHT}
         params = {}
         for spec in specs:
             weight = weights.get(weight_name(spec.name), spec)
             parts = () if _owner(spec.name) in linears else spec.parts or weight.parts
-            law = _law(spec, parts, hidden, is_transposed=weight.is_transposed)
+            law = _law(
+                spec, parts, hidden, is_transposed=weight.is_transposed, bilinear_inputs=bilinear.get(_owner(spec.name))
+            )
             params[spec.name] = draw(law, as_one_matrix(spec) if law is PACKED_XAVIER else spec, seed)
         return Initialization(params)
 
 
-def _law(spec: ParamSpec, parts: tuple[str, ...], hidden: Mapping[str, int], is_transposed: bool) -> TensorInit:
+def _law(
+    spec: ParamSpec,
+    parts: tuple[str, ...],
+    hidden: Mapping[str, int],
+    is_transposed: bool,
+    bilinear_inputs: int | None,
+) -> TensorInit:
     if spec.role in FIXED:
         return FIXED[spec.role]
     if _cell(spec.name) in hidden and not spec.is_head:
@@ -78,6 +89,8 @@ def _law(spec: ParamSpec, parts: tuple[str, ...], hidden: Mapping[str, int], is_
         return Normal(0.0, spec.shape[-1] ** -0.5) if len(spec.shape) > 1 else ZERO
     if PACKED.intersection(parts):
         return PACKED_XAVIER
+    if bilinear_inputs:
+        return Uniform(1 / math.sqrt(bilinear_inputs))
     return INVERSE_FAN_OUT if is_transposed else INVERSE_FAN_IN
 
 

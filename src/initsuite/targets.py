@@ -1,10 +1,12 @@
 """The script that freezes the target levels of a data set. Run once a data set, by a maintainer.
 
     python -m initsuite.targets digits
+    python -m initsuite.targets adding model=rnn activation=tanh
 
-It trains {he, xavier, torch_default} on the default model, each at its own learning rate, takes the best arm by
-its median best validation score, and writes easy, primary and hard = 80, 95, 100 % of the way from chance to it
-into conf/dataset/<name>.yaml, with the evidence beside the data code as a record. Test data is not read for it.
+It trains {he, xavier, torch_default} on the default model, or on that of the overrides, each at its own learning
+rate, takes the best arm by its median best validation score, and writes easy, primary and hard = 80, 95, 100 % of the
+way from chance to it into conf/dataset/<name>.yaml, with the evidence beside the data code as a record. Test data is
+not read for it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +38,16 @@ RECORDS = Path(__file__).parent / "data" / "targets"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m initsuite.targets", description="Freeze the target levels.")
     parser.add_argument("dataset", help="a name of conf/dataset")
+    parser.add_argument("overrides", nargs="*", help="what differs from the defaults: model=rnn activation=tanh")
     parser.add_argument("--results-dir", help="store of the deriving trials (default: results/targets-DATASET)")
     arguments = parser.parse_args()
-    record = derive(arguments.dataset, arguments.results_dir or f"results/targets-{arguments.dataset}")
+    results_dir = arguments.results_dir or f"results/targets-{arguments.dataset}"
+    record = derive(arguments.dataset, results_dir, arguments.overrides)
     write(arguments.dataset, record)
     print(json.dumps(record, indent=2))
 
 
-def derive(dataset: str, results_dir: str) -> dict[str, Any]:
+def derive(dataset: str, results_dir: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Train the arms, or read them from the store, and compute the levels.
 
     Returns:
@@ -50,7 +55,7 @@ def derive(dataset: str, results_dir: str) -> dict[str, Any]:
     """
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         shared = [f"dataset={dataset}", f"results_dir={results_dir}", "experiment_name=targets", "tracking=disabled"]
-        built = [build(hydra.compose("config", overrides=[f"init={arm}", *shared])) for arm in ARMS]
+        built = [build(hydra.compose("config", overrides=[f"init={arm}", *shared, *overrides])) for arm in ARMS]
     jobs, settings = [job for job, _ in built], built[0][1]
     outcome = run_cells(jobs, settings)
     raise_if_failed(outcome, settings)
@@ -61,6 +66,7 @@ def derive(dataset: str, results_dir: str) -> dict[str, Any]:
         **levels_from({cells[str(key)]: arm for key, arm in score.groupby("cell_id")}, jobs[0].cell.yardstick),
         "dataset": dataset,
         "model": jobs[0].cell.axes["model"],
+        "overrides": list(overrides),
         "optimizer": jobs[0].cell.axes["optimizer"],
         "max_steps": jobs[0].cell.workload.max_steps,
         "batch_size": jobs[0].cell.workload.batch_size,
@@ -70,7 +76,9 @@ def derive(dataset: str, results_dir: str) -> dict[str, Any]:
 
 
 def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str, Any]:
-    """Levels from the scoring trials of each arm, rounded to 4 digits, to the side that is easier to reach.
+    """Levels from the scoring trials of each arm, rounded to the side that is easier to reach.
+
+    An accuracy is rounded to 4 decimals, any other score to 4 significant digits.
 
     Args:
         arms: by name, with the columns lr, seed and best_val_score.
@@ -79,8 +87,8 @@ def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str
     medians = {name: float(arm.best_val_score.median()) for name, arm in arms.items()}
     best = max(medians, key=lambda name: yardstick.oriented(medians[name]))
     chance = yardstick.chance
-    goals = {name: yardstick.oriented(chance + share * (medians[best] - chance)) for name, share in SHARES.items()}
-    levels = {name: yardstick.oriented(math.floor(goal * 1e4 + 1e-6) / 1e4) for name, goal in goals.items()}
+    goals = {name: chance + share * (medians[best] - chance) for name, share in SHARES.items()}
+    levels = {name: _rounded(goal, yardstick) for name, goal in goals.items()}
     return {
         "levels": levels,
         "chance": chance,
@@ -89,6 +97,12 @@ def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str
         "lr": {name: sorted(set(arm.lr)) for name, arm in arms.items()},
         "best_val_score": {name: arm.sort_values("seed").best_val_score.tolist() for name, arm in arms.items()},
     }
+
+
+def _rounded(goal: float, yardstick: Yardstick) -> float:
+    decimals = 4 if yardstick.metric == "accuracy" else 3 - math.floor(math.log10(goal))
+    scale = 10.0**decimals
+    return yardstick.oriented(round(math.floor(yardstick.oriented(goal) * scale + 1e-6) / scale, decimals))
 
 
 def write(dataset: str, record: dict[str, Any]) -> None:

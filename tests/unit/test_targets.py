@@ -1,0 +1,30 @@
+"""Levels from scoring trials: the way from chance to the best arm, and to which side they are rounded."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from initsuite.targets import levels_from
+from initsuite.yardstick import Yardstick
+
+
+def arm(*scores: float) -> pd.DataFrame:
+    return pd.DataFrame({"lr": 0.1, "seed": range(len(scores)), "best_val_score": scores})
+
+
+def test_levels_lie_on_the_way_from_chance_to_the_best_median() -> None:
+    record = levels_from({"he": arm(0.8, 0.9, 0.95), "xavier": arm(0.99, 0.7, 0.7)}, Yardstick("accuracy", 0.1))
+    assert (record["best_arm"], record["median_best_val_score"]) == ("he", {"he": 0.9, "xavier": 0.7})
+    assert record["levels"] == {"easy": 0.74, "primary": 0.86, "hard": 0.9}
+
+
+def test_an_accuracy_is_rounded_down() -> None:
+    levels = levels_from({"he": arm(0.98767)}, Yardstick("accuracy", 0.1))["levels"]
+    assert levels == {"easy": 0.8101, "primary": 0.9432, "hard": 0.9876}
+
+
+def test_where_lower_is_better_the_lowest_median_wins_and_rounding_goes_up() -> None:
+    record = levels_from({"he": arm(3.00001e-5), "xavier": arm(4e-5)}, Yardstick("mse", 1.0))
+    assert record["best_arm"] == "he"
+    assert record["levels"] == {"easy": 0.2001, "primary": 0.05003, "hard": 3.001e-5}
+    assert Yardstick("mse", 1.0, record["levels"])  # a scale that holds

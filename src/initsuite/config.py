@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import torch
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import MISSING, DictConfig, OmegaConf
+from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from initsuite import losses
@@ -30,9 +32,12 @@ from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.schedules import Scheduled, schedule, with_schedule
 from initsuite.settings import Settings, settings_of
-from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, short_hash
+from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, Role, short_hash
 from initsuite.tuning import Protocol
 from initsuite.yardstick import yardstick_of
+
+DEFAULT_METRIC = "accuracy"
+"""Leaves no trace in ids: those of trials from before there were others stay as they are."""
 
 
 @dataclass
@@ -150,8 +155,21 @@ def _cell(tree: dict[str, Any]) -> Cell:
         initializer=initializer,
         optimizer=optimizer,
         lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
-        config={**frame, "dataset": dataset, **{group: tree[group] for group in ("init", "optimizer", "schedule")}},
+        config={
+            **frame,
+            "dataset": dataset,
+            **{group: tree[group] for group in ("init", "optimizer", "schedule")},
+            "network": _network(workload.specs),
+        },
     )
+
+
+def _network(specs: Sequence[ParamSpec]) -> dict[str, Any]:
+    """What a rule about networks asks of a model, and its options do not say alike for all."""
+    return {
+        "hidden_layers": max((spec.num_layers for spec in specs), default=1) - 1,
+        "is_recurrent": any(spec.role is Role.RECURRENT for spec in specs),
+    }
 
 
 def _chance(tree: Mapping[str, Any], dataset: Dataset) -> Any:
@@ -243,12 +261,14 @@ def _workload(frame_json: str) -> tuple[Workload, str]:
     if any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules()):
         expected = "a model without active dropout: a step draws no random numbers"
         raise bad_value(f"model={frame['model']['name']}", "p", "a Dropout layer", expected, "Set its p to 0.")
+    specs = tuple(describe(model))
+    _check_tokens(frame, dataset, model, specs)
     loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
     workload = Workload(
         workload_id=_workload_id(frame),
         dataset=dataset,
         model=model,
-        specs=tuple(describe(model)),
+        specs=specs,
         loss=loss,
         score=losses.score_of(frame["dataset"]["metric"], dataset)[0],
         chance_loss=chance_loss,
@@ -257,6 +277,14 @@ def _workload(frame_json: str) -> tuple[Workload, str]:
         eval_every=frame["eval_every"],
     )
     return workload, str(getattr(model, "label", None) or label("model", frame["model"]))
+
+
+def _check_tokens(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module, specs: Sequence[ParamSpec]) -> None:
+    """Refuse tokens for a model of ours that takes numbers; a user's own may know what to do with them."""
+    is_ours = type(model).__module__.startswith("initsuite.")
+    if is_ours and dataset.train.inputs.dtype == torch.int64 and not any(s.role is Role.EMBEDDING for s in specs):
+        where, got = f"model={frame['model']['name']}", frame["dataset"]["name"]
+        raise bad_value(where, "dataset", got, "a data set of numbers", "Tokens need model=transformer.")
 
 
 @functools.cache
@@ -269,7 +297,9 @@ def _workload_id(frame: Mapping[str, Any]) -> str:
     budget = [frame[name] for name in ("batch_size", "max_steps", "eval_every")]
     dataset = {**identity("dataset", frame["dataset"]), **_contents(frame["dataset"])}
     parts = [dataset, identity("model", frame["model"]), frame["activation"]]
-    return short_hash([*parts, frame["dataset"]["loss"], *budget])
+    metric = frame["dataset"]["metric"]
+    measures = [frame["dataset"]["loss"], *([] if metric == DEFAULT_METRIC else [metric])]
+    return short_hash([*parts, *measures, *budget])
 
 
 def _contents(tree: Mapping[str, Any]) -> dict[str, str]:

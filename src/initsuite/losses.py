@@ -1,6 +1,7 @@
-"""The losses and scores a data set can name: functions of one batch that return a value per example, safe under `vmap`.
+"""The losses and scores a data set can name: functions of a batch that return a value per example, safe under `vmap`.
 
-Beside each stands what a model that knows nothing gets, which a diverged trial counts as.
+Beside each stands what a model that knows nothing gets, which a diverged trial counts as: the loss of the uniform
+guess, the score of the best constant one.
 """
 
 from __future__ import annotations
@@ -63,9 +64,25 @@ def _mean_of_each(values: Tensor) -> Tensor:
     return values if values.ndim == 1 else values.flatten(1).mean(1)
 
 
-def _guess_nats(dataset: Dataset) -> float:
+def _uniform_nats(dataset: Dataset) -> float:
     """The cross-entropy of the uniform guess."""
     return math.log(dataset.num_outputs)
+
+
+def _shares(dataset: Dataset) -> Tensor:
+    """Of the training targets, [output], float64."""
+    counts = dataset.train.targets.flatten().bincount(minlength=dataset.num_outputs).double()
+    return counts / counts.sum()
+
+
+def _guess_accuracy(dataset: Dataset) -> float:
+    """Of always giving the most frequent target."""
+    return float(_shares(dataset).max())
+
+
+def _guess_bits(dataset: Dataset) -> float:
+    """Of always giving the frequencies of the targets: their entropy."""
+    return float(torch.special.entr(_shares(dataset)).sum()) / math.log(2)
 
 
 def _guess_mse(dataset: Dataset) -> float:
@@ -83,13 +100,13 @@ class _Kind:
 
 
 LOSSES = {
-    "cross_entropy": _Kind(cross_entropy, torch.int64, _guess_nats),
+    "cross_entropy": _Kind(cross_entropy, torch.int64, _uniform_nats),
     "mse": _Kind(mean_squared_error, torch.float32, _guess_mse),
 }
 SCORES = {
-    "accuracy": _Kind(accuracy, torch.int64, lambda dataset: 1 / dataset.num_outputs),
+    "accuracy": _Kind(accuracy, torch.int64, _guess_accuracy),
     "mse": _Kind(mean_squared_error, torch.float32, _guess_mse),
-    "bits_per_char": _Kind(bits_per_char, torch.int64, lambda dataset: _guess_nats(dataset) / math.log(2)),
+    "bits_per_char": _Kind(bits_per_char, torch.int64, _guess_bits),
 }
 
 
@@ -103,7 +120,7 @@ def loss_of(name: str, dataset: Dataset) -> tuple[Measure, float]:
 
 
 def score_of(name: str, dataset: Dataset) -> tuple[Measure, float]:
-    """The metric of this name, and the score of a model that knows nothing.
+    """The metric of this name, and the score of the best constant guess.
 
     Raises:
         ConfigError: an unknown name, or targets that the metric cannot compare with.

@@ -167,10 +167,11 @@ class Progress:
                 by_lr.setdefault(lr, []).append(score)
             means = {lr: fmean(scores) for lr, scores in by_lr.items()}
             lr = max(means, key=lambda lr: self.yardsticks[arm].oriented(means[lr]))
-            rows.append((self.yardsticks[arm].normalised(means[lr]), name, stage, lr, by_lr[lr]))
-        for _, name, stage, lr, values in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
-            spread = f"{fmean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-            table.add_row(Text(name), str(stage), f"{lr:g}", str(len(values)), spread)
+            how = self.yardsticks[arm].written
+            spread = f"{means[lr]:{how}} ({min(by_lr[lr]):{how}} to {max(by_lr[lr]):{how}})"
+            rows.append((self.yardsticks[arm].normalised(means[lr]), name, stage, lr, len(by_lr[lr]), spread))
+        for _, name, stage, lr, count, spread in sorted(rows, key=lambda row: -row[0])[:MAX_STANDINGS]:
+            table.add_row(Text(name), str(stage), f"{lr:g}", str(count), spread)
         if len(rows) > MAX_STANDINGS:
             table.add_row(f"... and {len(rows) - MAX_STANDINGS} more arms", "", "", "", "")
         return table

@@ -65,11 +65,11 @@ def scoring_pairs(job: Job, tuned: Tuned) -> list[Pair]:
     """The scoring trials of a job, at its best lr by the stored tuning trials."""
     cell, lr = job.cell, job.protocol.lr
     if lr is None:
-        scores = tuning.lr_scores(tuned.of_cell(cell.cell_id), cell.yardstick.chance)
+        scores = tuning.lr_scores(tuned.of_cell(cell.cell_id), cell.yardstick)
         lr = tuning.best_lr(scores, cell.lr_grid, cell.yardstick)
     return [(cell, cell.trial(lr, seed, Stage.SCORE)) for seed in range(job.protocol.scoring_seeds)]
 
 
 def _extended(cell: Cell, tuned: Tuned) -> list[float]:
-    scores = [tuning.lr_scores(arm, cell.yardstick.chance) for arm in tuned.of_context(cell.context_id)]
+    scores = [tuning.lr_scores(arm, cell.yardstick) for arm in tuned.of_context(cell.context_id)]
     return tuning.extended_grid(cell.lr_grid, scores, cell.yardstick)

@@ -73,17 +73,19 @@ def trains(score: float, yardstick: Yardstick) -> bool:
     return yardstick.normalised(score) > TRAINS_ABOVE
 
 
-def lr_scores(tune: pd.DataFrame, chance: float) -> dict[float, float]:
+def lr_scores(tune: pd.DataFrame, yardstick: Yardstick) -> dict[float, float]:
     """Mean final validation score of each lr over its tuning seeds, a diverged trial counting as chance.
+
+    So does, on an unbounded scale, a score that is worse than chance (`Yardstick.counted`).
 
     Args:
         tune: tuning trials of one cell, with columns lr, status, final_val_score; failed ones are left out.
-        chance: score of a constant guess.
+        yardstick: of the data set.
     """
     if tune.empty:  # of each of thousands of cells at the start of a sweep
         return {}
     done = tune[tune.status != Status.FAILED]
-    score = done.final_val_score.where(done.status == Status.DONE, chance)
+    score = done.final_val_score.where(done.status == Status.DONE, yardstick.chance).map(yardstick.counted)
     means = score.groupby(done.lr).mean()
     return dict(zip(means.index.tolist(), means.tolist(), strict=True))
 

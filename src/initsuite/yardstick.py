@@ -30,6 +30,7 @@ class Metric:
         label: as headings say it.
         direction: max where higher is better, min where lower is.
         unit: of a score.
+        written: format of a score.
         best: the score of a model without error.
         worst: the bound on the other side.
     """
@@ -37,6 +38,7 @@ class Metric:
     label: str
     direction: str
     unit: str
+    written: str
     best: float
     worst: float
 
@@ -48,9 +50,9 @@ class Metric:
 
 
 METRICS = {
-    "accuracy": Metric("accuracy", "max", "share of right answers, 0 to 1", best=1.0, worst=0.0),
-    "mse": Metric("mean squared error", "min", "squared units of the targets", best=0.0, worst=math.inf),
-    "bits_per_char": Metric("bits per character", "min", "bits", best=0.0, worst=math.inf),
+    "accuracy": Metric("accuracy", "max", "share of right answers, 0 to 1", ".3f", best=1.0, worst=0.0),
+    "mse": Metric("mean squared error", "min", "squared units of the targets", ".3g", best=0.0, worst=math.inf),
+    "bits_per_char": Metric("bits per character", "min", "bits", ".3g", best=0.0, worst=math.inf),
 }
 
 LOSS_UNITS = {"cross_entropy": "nats", "mse": "squared units"}
@@ -85,8 +87,9 @@ class Yardstick:
     def __post_init__(self) -> None:
         low, high = self._known().bounds
         check_number("dataset", "chance", self.chance)
-        if not low <= self.chance <= high:
-            raise bad_value("dataset", "chance", self.chance, f"{self.metric} from {low:g} to {high:g}")
+        if not low <= self.chance <= high or self.chance == METRICS[self.metric].best:
+            expected = f"{self.metric} from {low:g} to {high:g}, and not the best there is"
+            raise bad_value("dataset", "chance", self.chance, expected)
         self._check_levels()
 
     @property
@@ -96,6 +99,10 @@ class Yardstick:
     @property
     def label(self) -> str:
         return METRICS[self.metric].label
+
+    @property
+    def written(self) -> str:
+        return METRICS[self.metric].written
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -115,6 +122,12 @@ class Yardstick:
         hard = self.levels.get("hard")
         goal = METRICS[self.metric].best if hard is None else hard
         return (score - self.chance) / (goal - self.chance)
+
+    def counted(self, score: float) -> float:
+        """A score as it enters a mean: on an unbounded scale nothing counts worse than chance, as a diverged trial does
+        not, or one number would decide."""
+        is_bounded = all(math.isfinite(bound) for bound in self.bounds)
+        return score if is_bounded or self.oriented(score) > self.oriented(self.chance) else self.chance
 
     def _known(self) -> Metric:
         if self.metric not in METRICS:

@@ -21,10 +21,11 @@ import pytest
 from initsuite.errors import StoreError
 from initsuite.report import arms_table, recommend_table
 from initsuite.report.__main__ import main
-from initsuite.report.display import summary_line
+from initsuite.report.display import arms_by_context, recommendations_for_people, summary_line
+from initsuite.report.figures import curves_figure
 from initsuite.report.recommendations import build_report
 from initsuite.spec import PROTOCOL_VERSION, Curve, short_hash
-from initsuite.store import Store
+from initsuite.store import Store, load_results
 
 GRID = [0.01, 0.0316, 0.1, 0.316, 1.0]
 LEVELS = {"easy": 0.7, "primary": 0.84, "hard": 0.88}
@@ -321,6 +322,26 @@ def test_scores_whose_seed_is_missing_at_the_best_lr_are_told(store: Store) -> N
         and note.endswith("The same command, run again, scores the missing ones.")
         for note in notes
     )
+
+
+def test_contexts_of_other_metrics_stand_in_one_table(store: Store) -> None:
+    clear_winner(store)
+    regression = Planter(store, dataset="teacher", levels=None)
+    regression.config["dataset"] |= {"metric": "mse", "loss": "mse", "chance": 1.0}
+    regression.arm("he", [MISS] * 6, {0.01: 0.5, 0.1: 0.2, 1.0: 0.9}, easy=False)
+    report = build_report(load_results(store.directory))
+    (row,) = report.recommendations.query("dataset == 'teacher'").itertuples()
+    assert (row.metric, row.loss_unit, row.best_lr) == ("mse", "squared units", 0.1), "the lowest error is the best"
+    assert (row.lr_window_low, row.lr_window_high) == (0.01, 0.1), "an error of 0.9 is near the chance of 1"
+    assert "squared units" in row.in_words
+    table = recommendations_for_people(report.recommendations)
+    assert list(table.metric) == ["accuracy", "mean squared error"]
+    assert "test score [95 %]" in table
+    titles = dict(arms_by_context(report))
+    assert any("test mean squared error [95 %]" in table for table in titles.values())
+    assert any("loss area, squared units [95 %]" in table for table in titles.values())
+    labels = [axes.get_ylabel() for axes in curves_figure(report).axes]
+    assert labels == ["validation accuracy", "validation mean squared error"]
 
 
 def test_levels_that_moved_hold_for_all_trials(store: Store) -> None:

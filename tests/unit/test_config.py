@@ -228,6 +228,7 @@ def test_frozen_parameters_stay(make_job, user_module) -> None:
         ),
         (["dataset.metric=f1"], "unknown `metric`='f1'"),
         (["dataset.direction=min"], "`direction`='min'. Expected max, of accuracy"),
+        (["dataset=text"], "model=mlp: bad value `dataset`='text'.*Tokens need model=transformer"),
         (["dataset.levels=3"], "easy, primary and hard"),
         (["~dataset.levels.hard"], "easy, primary and hard"),
         (["dataset.levels.hard=0.1"], r"on the way from chance \(0.1\) to 1"),

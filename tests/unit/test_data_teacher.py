@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -54,6 +56,13 @@ def test_the_size_of_a_split_leaves_the_others_and_the_seed_moves_all() -> None:
     assert torch.equal(data.test.inputs, longer.test.inputs[:500])
     assert not torch.equal(data.train.inputs, other.train.inputs)
     assert not torch.equal(data.train.inputs[:500], data.validation.inputs)
+
+
+def test_a_dead_teacher_is_refused() -> None:
+    """A deep ReLU teacher of width 1 is dead unless all of its weights behind the first are positive."""
+    options: dict[str, Any] = {"width": 1, "depth": 3, "nonlinearity": "relu", "num_train": 50}
+    with pytest.raises(ConfigError, match="Raise width, or change data_seed"):
+        [teacher(**options, data_seed=data_seed) for data_seed in range(20)]
 
 
 @pytest.mark.parametrize(

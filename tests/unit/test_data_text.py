@@ -43,7 +43,7 @@ def test_the_text_of_python_is_english_of_a_useful_size() -> None:
     data = text()
     assert len(data.train) * 64 > 300_000
     assert 60 < data.num_outputs < 300
-    assert score_of("bits_per_char", data)[1] == pytest.approx(math.log2(data.num_outputs))
+    assert 4 < score_of("bits_per_char", data)[1] < math.log2(data.num_outputs)
     assert data.fingerprint
 
 

@@ -66,7 +66,7 @@ def sequence(optimizer: torch.optim.Optimizer) -> lr_scheduler.SequentialLR:
         (Warmup(warmup=0.2), linear),
         (WarmupCosine(warmup=0.2, final=0.1), sequence),
     ],
-    ids=str,
+    ids=["constant", "cosine", "cosine-0.1", "warmup", "warmup_cosine"],
 )
 def test_the_factors_are_those_of_torch(ours, theirs) -> None:
     factors = [ours.factor(step, NUM_STEPS) for step in range(1, NUM_STEPS + 1)]

@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import initsuite
@@ -33,6 +34,20 @@ def test_what_is_stored_is_read_back(tmp_path) -> None:
     assert a.step.tolist() == [1, 2, 3]
     assert a.train_loss.tolist() == [0.0, 0.5, 1.0]
     assert math.isnan(a.val_score.iloc[-1])
+
+
+def test_parts_from_before_there_were_other_metrics_are_read(tmp_path) -> None:
+    Store(tmp_path).append([row("a", test_score=0.5, final_val_score=0.25)], {"a": curve()})
+    for kind in ("trials", "curves"):
+        (part,) = (tmp_path / kind).glob("*.parquet")
+        table = pq.read_table(part)
+        table = table.rename_columns([name.replace("_score", "_accuracy") for name in table.column_names])
+        pq.write_table(table.drop_columns(["metric"]) if kind == "trials" else table, part)
+    results = initsuite.load_results(tmp_path)
+    (trial,) = results.trials.itertuples()
+    assert (trial.test_score, trial.final_val_score, trial.metric) == (0.5, 0.25, "accuracy")
+    assert results.curves.val_score.tolist()[:2] == [0.0, 0.5]
+    assert Store(tmp_path).stored() == {"a"}
 
 
 def test_parts_are_only_added(tmp_path) -> None:

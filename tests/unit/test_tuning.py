@@ -23,7 +23,13 @@ def test_scores_count_divergence_as_chance_and_leave_failures_out() -> None:
             "final_val_score": [0.9, math.nan, 0.8, math.nan, math.nan],
         }
     )
-    assert lr_scores(tune, chance=0.1) == {0.1: pytest.approx(0.5), 0.2: 0.8}
+    assert lr_scores(tune, ACCURACY) == {0.1: pytest.approx(0.5), 0.2: 0.8}
+
+
+def test_one_wild_score_counts_as_chance_where_the_scale_has_no_end() -> None:
+    tune = pd.DataFrame({"lr": 0.1, "status": "done", "final_val_score": [0.1, 0.1, 1e6]})
+    assert lr_scores(tune, Yardstick("mse", 1.0)) == {0.1: pytest.approx(0.4)}
+    assert lr_scores(tune.assign(final_val_score=[0.5, 0.0, 0.0]), ACCURACY) == {0.1: pytest.approx(0.5 / 3)}
 
 
 def test_best_lr_is_the_highest_score_and_ties_go_to_the_centre() -> None:

@@ -48,6 +48,7 @@ def test_turned_scores_are_better_where_they_are_higher() -> None:
         ({"direction": "max"}, "`direction`='max'. Expected min, of mse"),
         ({"chance": -1.0}, "`chance`=-1.0. Expected mse from 0 to inf"),
         ({"chance": None}, "`chance`=None"),
+        ({"chance": 0.0}, "`chance`=0.0. Expected mse from 0 to inf, and not the best there is"),
         ({"levels": {"easy": 0.2, "primary": 0.5, "hard": 0.1}}, r"on the way from chance \(1\) to 0"),
         ({"levels": {"easy": 1.0, "primary": None, "hard": None}}, r"on the way from chance \(1\) to 0"),
         ({"levels": {"easy": None, "primary": None, "hard": -0.1}}, r"on the way from chance \(1\) to 0"),

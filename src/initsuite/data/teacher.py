@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset, Split
-from initsuite.errors import check_number, check_whole_number, unknown_choice
+from initsuite.errors import bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.rng import generator
 
 NAME = "teacher"
@@ -34,8 +34,9 @@ def teacher(
 
     Its weights are N(0, gain^2 / fan_in), gain sqrt 2 for relu and else 1, without biases. Each output is standardised
     by its mean and std over the training split, before the noise: a constant guess has a mean squared error of
-    1 + noise^2, and nothing can have a smaller one than noise^2. One hidden layer of erf is the soft committee machine
-    of the theory of online learning. Each split has a random stream of its own: its size leaves the others as they are.
+    1 + noise^2, and nothing can have a smaller one than noise^2. One hidden layer of erf is close to the soft committee
+    machine of the theory of online learning, whose output weights are all 1. Each split has a random stream of its own:
+    its size leaves the others as they are.
 
     Args:
         num_features: of an input, from 1.
@@ -51,7 +52,7 @@ def teacher(
         Inputs [example, feature], targets [example, output].
 
     Raises:
-        ConfigError: an option out of its range.
+        ConfigError: an option out of its range, or a teacher with a constant output.
 
     References:
         Saad and Solla 1995, On-line learning in soft committee machines.
@@ -69,6 +70,9 @@ def teacher(
     weights = _weights([num_features, *[width] * depth, num_outputs], GAINS[nonlinearity], data_seed)
     pairs = {name: _draw(weights, nonlinearity, count, data_seed, name) for name, count in counts.items()}
     std, mean = torch.std_mean(pairs["train"][1], 0, correction=0, keepdim=True)
+    if not std.all():
+        fix = "Raise width, or change data_seed."
+        raise bad_value(NAME, "width", width, "a teacher whose every output varies, which this one does not", fix)
     splits = []
     for name, (inputs, outputs) in pairs.items():
         stream = generator(data_seed, "data", f"{NAME}/{name}/noise")

@@ -41,7 +41,7 @@ class Standing:
     Attributes:
         reached: share of scoring seeds that reached the context's level; estimate NaN where there is no level.
         steps: median steps to that level, misses infinite.
-        score: mean test score, a diverged trial counting as chance.
+        score: mean test score, a diverged trial counting as chance, as does one worse than it on an unbounded scale.
         loss_auc: median area under the validation-loss curve, in the unit of the loss.
         num_reached: scoring seeds that reached the level.
         num_diverged: scoring seeds with a non-finite loss.
@@ -125,12 +125,13 @@ def _level(context: Context) -> str | None:
 def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
     diverged = arm.trials.status == Status.DIVERGED
     steps = arm.trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(dtype=float)
-    score = arm.trials.test_score.where(~diverged, context.yardstick.chance).dropna()
+    yardstick = context.yardstick
+    score = arm.trials.test_score.where(~diverged, yardstick.chance).dropna().map(yardstick.counted)
     return Standing(
         arm,
         reached=success_rate(steps.notna()),
         steps=median_interval(steps.fillna(math.inf)),
-        score=mean_interval(score, clip=context.yardstick.bounds),
+        score=mean_interval(score, clip=yardstick.bounds),
         loss_auc=median_interval(arm.trials.loss_auc.fillna(math.inf)),
         num_reached=int(np.count_nonzero(steps.notna())),
         num_diverged=int(np.count_nonzero(diverged)),

@@ -147,7 +147,7 @@ def _tuned_context(
     arms = []
     for cell, group in _by_cell(trials):
         tune = group.loc[group.stage == Stage.TUNE]
-        scores = lr_scores(tune, facts["yardstick"].chance)
+        scores = lr_scores(tune, facts["yardstick"])
         lr = best_lr(scores, grid, facts["yardstick"])
         seeds = tune.loc[tune.status != Status.FAILED].groupby("lr").seed.nunique()
         arms.append(_arm(identities[cell], group, lr, lr_scores=scores, tuning_seeds=seeds.to_dict()))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from initsuite.stats.intervals import CONFIDENCE, Interval
+from initsuite.yardstick import METRICS
 
 NEVER = "never"
 BLANK = ""
@@ -36,13 +37,13 @@ def format_share(interval: Interval) -> str:
 
 
 def format_score(interval: Interval, metric: str) -> str:
-    """A score with its interval: an accuracy as a share, any other metric to three digits.
+    """A score with its interval, in the digits of its metric.
 
     Example:
         >>> format_score(Interval(0.01234, 0.011, 0.0139, 0.95, 6), "mse")
         '0.0123 [0.011, 0.0139]'
     """
-    return format_share(interval) if metric == "accuracy" else format_area(interval)
+    return _format(interval, lambda value: format(value, METRICS[metric].written))
 
 
 def format_area(interval: Interval) -> str:

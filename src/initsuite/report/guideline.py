@@ -39,12 +39,15 @@ def rule_choice(context: Context) -> str:
     model = context.config.get("model") or {}
     activation = (context.config.get("activation") or {}).get("name") or context.axes["activation"]
     deep_from = next((arm.options.get("deep_from") for arm in context.arms if arm.name == GUIDELINE), None)
-    is_recurrent = str(model.get("name", "")).lower() in RECURRENT
-    return guideline_choice(_hidden_layers(model), activation, deep_from or DEEP_FROM, is_recurrent=is_recurrent)
+    network = context.config.get("network") or {
+        "hidden_layers": _hidden_layers(model),
+        "is_recurrent": str(model.get("name", "")).lower() in RECURRENT,
+    }
+    return guideline_choice(activation=activation, deep_from=deep_from or DEEP_FROM, **network)
 
 
 def _hidden_layers(model: Mapping[str, Any]) -> int:
-    """Of a resolved configuration: layers listed one by one, else `depth`, else unknown and so not deep."""
+    """Of a configuration that does not say it: layers listed one by one, else `depth`, else unknown and so not deep."""
     for option in ("widths", "channels"):
         if model.get(option):
             return len(model[option])

@@ -58,4 +58,4 @@ def level_notes(title: str, trials: pd.DataFrame, yardstick: Yardstick) -> list[
 def _yardstick(config: Mapping[str, Any]) -> tuple[Any, ...]:
     dataset = config.get("dataset") or {}
     levels = dataset.get("levels") or {}
-    return (dataset.get("chance"), *(levels.get(name) for name in LEVELS))
+    return (dataset.get("metric"), dataset.get("chance"), *(levels.get(name) for name in LEVELS))

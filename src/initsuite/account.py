@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,21 +13,25 @@ from torch import nn
 
 from initsuite.errors import ConfigError
 from initsuite.gains import resolve_gain
-from initsuite.init import PerTensor
+from initsuite.init.compose import ByLaws
 from initsuite.init.layout import each_block
-from initsuite.spec import Initializer, ParamSpec
+from initsuite.spec import Initializer, ParamSpec, TensorInit
 
 DRAWN, KEPT, MISSING = "drawn", "kept", "missing"
+Drawn = tuple[TensorInit | Initializer, ParamSpec]
+"""What draws a tensor, and the facts that it is drawn with."""
 
 
 def account(model: nn.Module, specs: Sequence[ParamSpec], initializer: Initializer) -> pd.DataFrame:
     """The table that `initialize_` returns; its docstring explains the columns."""
     known = {spec.name: spec for spec in specs}
-    rows = [_row(name, parameter, known.get(name), initializer) for name, parameter in model.named_parameters()]
+    laws = initializer.laws(model, specs) if isinstance(initializer, ByLaws) else {}
+    drawn = {name: laws.get(name, (initializer, spec)) for name, spec in known.items()}
+    rows = [_row(name, parameter, known.get(name), drawn.get(name)) for name, parameter in model.named_parameters()]
     return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
 
 
-def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, initializer: Initializer) -> dict[str, Any]:
+def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, drawn: Drawn | None) -> dict[str, Any]:
     mean, std = _realised(parameter)
     return {
         "tensor": name,
@@ -36,8 +41,8 @@ def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, initializer
         "fan_in": spec.fan_in if spec else None,
         "fan_out": spec.fan_out if spec else None,
         "nonlinearity": spec.nonlinearity.name if spec and spec.nonlinearity else "",
-        "gain": declared_gain(initializer, spec) if spec else math.nan,
-        "expected_std": declared_std(initializer, spec) if spec else math.nan,
+        "gain": declared_gain(*drawn) if drawn else math.nan,
+        "expected_std": declared_std(*drawn) if drawn else math.nan,
         "realised_mean": mean,
         "realised_std": std,
         "how": DRAWN if spec else MISSING if parameter.is_meta else KEPT,
@@ -52,10 +57,10 @@ def _realised(parameter: nn.Parameter) -> tuple[float, float]:
     return mean.item(), std.item()
 
 
-def declared_gain(initializer: Initializer, spec: ParamSpec) -> float:
-    """The gain of the law for one tensor as a number; NaN where it has none."""
-    gain = getattr(_law(initializer, spec), "gain", None)
-    if not isinstance(initializer, PerTensor) or not isinstance(gain, float | int | str):
+def declared_gain(law: TensorInit | Initializer, spec: ParamSpec) -> float:
+    """The gain of the law for one tensor as a number; NaN where it has none, or is an initializer of a whole model."""
+    gain = getattr(law, "gain", None)
+    if "seed" in inspect.signature(law).parameters or not isinstance(gain, float | int | str):
         return math.nan
     try:
         return resolve_gain(gain, spec.nonlinearity)
@@ -63,20 +68,16 @@ def declared_gain(initializer: Initializer, spec: ParamSpec) -> float:
         return math.nan
 
 
-def declared_std(initializer: Initializer, spec: ParamSpec) -> float:
+def declared_std(law: TensorInit | Initializer, spec: ParamSpec) -> float:
     """The std that the law for one tensor declares; NaN where it says none.
 
     A law, or an initializer of a whole model, says it with `declared_std(spec) -> float`. Of matrices fused into one
     tensor each is asked for, as it is drawn, and the std of the whole is the root of their mean square.
     """
-    declare = getattr(_law(initializer, spec), "declared_std", None)
+    declare = getattr(law, "declared_std", None)
     if declare is None:
         return math.nan
     if not spec.blocks:
         return float(declare(spec))
     squares = sum(block.shape[0] * declare(block) ** 2 for block in each_block(spec))
     return math.sqrt(squares / sum(spec.blocks))
-
-
-def _law(initializer: Initializer, spec: ParamSpec) -> object:
-    return initializer.law(spec.role) if isinstance(initializer, PerTensor) else initializer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from initsuite.errors import unknown_choice
-from initsuite.groups import GROUP_KEYS, conf_dir, instantiate, options_of, target_of
+from initsuite.groups import GROUP_KEYS, conf_dir, instantiate, is_interpolation, options_of, target_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,8 @@ def names() -> list[str]:
 def choice(name: str) -> dict[str, Any]:
     """What the file of an initializer says: its name, class, options and requirements.
 
+    An option that refers to the rest of a configuration has the default of the class.
+
     Raises:
         ConfigError: no such initializer.
 
@@ -39,7 +41,9 @@ def choice(name: str) -> dict[str, Any]:
     if name not in names():
         fix = "Pass an instance of your own class instead." if name == OWN else ""
         raise unknown_choice("initialize_", "initializer", name, names(), fix)
-    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "init" / f"{name}.yaml"))  # type: ignore[return-value]
+    tree: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(conf_dir() / "init" / f"{name}.yaml"))  # type: ignore[assignment]
+    defaults = inspect.signature(target_of("init", tree)).parameters
+    return {key: defaults[key].default if is_interpolation(value) else value for key, value in tree.items()}
 
 
 def build(name: str, options: Mapping[str, Any]) -> Any:

@@ -25,8 +25,8 @@ from initsuite.activations import activation
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload
-from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
-from initsuite.groups import GROUP_KEYS, call, identity, instantiate, label
+from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
+from initsuite.groups import GROUP_KEYS, call, choices_with, identity, instantiate, label
 from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
@@ -132,8 +132,16 @@ def _cell(tree: dict[str, Any]) -> Cell:
         raise bad_value(f"init={tree['init']['name']}", "requires", requires, "a mapping such as {model.norm: batch}")
     for key, value in requires.items():
         _require(required, key, value)
-    workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
-    context_label = model_label if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
+    context_label = None if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
+    try:
+        workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
+    except ConfigError as error:
+        if required == tree:
+            raise
+        listed = ", ".join(f"{key}={_plain(value)}" for key, value in requires.items())
+        raise ConfigError(
+            f"init={tree['init']['name']} requires {listed}, and this model refuses that. {error}"
+        ) from error
     optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
     init = tree["init"]
     init_identity = identity("init", init)
@@ -145,7 +153,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
         context_id=context_id,
         axes={
             "dataset": label("dataset", dataset),
-            "model": context_label,
+            "model": context_label or model_label,
             "activation": label("activation", tree["activation"]),
             "init": label("init", tree["init"]),
             "optimizer": optimizer_label,
@@ -234,16 +242,22 @@ def _frame(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require(tree: dict[str, Any], key: str, value: Any) -> None:
-    known = [f"model.{name}" for name in tree["model"] if name not in GROUP_KEYS["model"]]
+    """Set a model option that an initializer is bound to."""
+    init, model = tree["init"]["name"], tree["model"]
+    known = [f"model.{name}" for name in model if name not in GROUP_KEYS["model"]]
     if key not in known:
-        raise unknown_choice(
-            f"init={tree['init']['name']}",
-            "requires",
-            key,
-            known,
-            f"It cannot be used with model={tree['model']['name']}.",
+        having = choices_with("model", [each.removeprefix("model.") for each in tree["init"]["requires"]])
+        fix = f"Use {' or '.join(f'model={name}' for name in having)}, or another init." if having else ""
+        raise ConfigError(
+            f"init={init}: cannot be used with model={model['name']}: it requires {key}={_plain(value)}, an option "
+            f"that this model does not have. Expected a model with it; the options here are {', '.join(known)}. {fix}"
         )
-    tree["model"][key.removeprefix("model.")] = value
+    model[key.removeprefix("model.")] = value
+
+
+def _plain(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @functools.cache

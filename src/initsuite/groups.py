@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ def conf_dir() -> Path:
     """The configuration folder: inside an installed package, at the top of a checkout."""
     shipped = Path(__file__).parent / "conf"
     return shipped if shipped.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def choices_with(group: str, options: Iterable[str]) -> list[str]:
+    """The shipped choices of a group that have all of these options."""
+    wanted = set(options)
+    paths = sorted((conf_dir() / group).glob("*.yaml"))
+    return [path.stem for path in paths if wanted <= OmegaConf.load(path).keys()]  # pyright: ignore[reportOperatorIssue]
+
+
+def is_interpolation(value: object) -> bool:
+    """Whether a value of a file refers to another key of the configuration."""
+    return isinstance(value, str) and value.startswith("${")
 
 
 def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +74,23 @@ def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:
 
 
 def instantiate(group: str, tree: Mapping[str, Any], **context: Any) -> Any:
-    return call(f"{group}={tree['name']}", target_of(group, tree), {**context, **options_of(group, tree)})
+    """Build what a choice names.
+
+    Args:
+        context: arguments that every class of the group is given, beside its options.
+    """
+    where, target = f"{group}={tree['name']}", target_of(group, tree)
+    lacking = [name for name in context if not _takes(target, name)]
+    if lacking:
+        got = f"a class that takes ({', '.join(inspect.signature(target).parameters)})"
+        expected = f"one that takes {', '.join(context)} by name, besides its options"
+        raise bad_value(where, "_target_", tree["_target_"], expected, f"It is {got}. See conf/{group}/custom.yaml.")
+    return call(where, target, {**context, **options_of(group, tree)})
+
+
+def _takes(target: Callable[..., Any], name: str) -> bool:
+    parameters = inspect.signature(target).parameters
+    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> Any:
@@ -128,5 +156,9 @@ def label(group: str, tree: Mapping[str, Any]) -> str:
     if name == "custom":
         name = tree["_target_"].rpartition(".")[2]
     skip = GROUP_KEYS.get(group, {"name"}) | PLACES
-    changed = [f"{key}={value}" for key, value in tree.items() if key not in skip and value != defaults.get(key)]
+    changed = [
+        f"{key}={value}"
+        for key, value in tree.items()
+        if key not in skip and value != defaults.get(key) and not is_interpolation(defaults.get(key))
+    ]
     return f"{name}({', '.join(changed)})" if changed else name

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from hydra.utils import get_object
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
-from initsuite import init
+from initsuite import catalogue, init
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
@@ -89,7 +88,7 @@ INPUT_SHAPES = {Mlp: (64,), Cnn: (3, 8, 8), Rnn: (3, 8, 16), ResNet: (3, 8, 8), 
 
 
 def options_of(path: Path) -> dict[str, Any]:
-    tree = yaml.safe_load(path.read_text())
+    tree = catalogue.choice(path.stem)
     assert tree.pop("name") == path.stem
     tree.pop("requires", None)  # read by config, and met by the models here
     return tree | QUICK.get(path.stem, {})

@@ -95,7 +95,7 @@ def test_a_whole_run_in_float64_is_equal(make_job, setup) -> None:
 
 @pytest.mark.slow
 def test_a_stack_of_torchvisions_models_is_equal(make_job) -> None:
-    arch = ("model=torchvision", "model.arch=squeezenet1_1", "model.image_size=32", "batch_size=16")
+    arch = ("model=torchvision", "model.name=squeezenet1_1", "model.image_size=32", "batch_size=16")
     jobs = [make_job(f"init={init}", *arch, "max_steps=4", "eval_every=2") for init in ("he", "torch_default")]
     stack = members(jobs, [0.01, 0.002], seeds=[0, 1])
     together, alone = train_stack(stack, dtype=torch.float64), one_by_one(stack, dtype=torch.float64)

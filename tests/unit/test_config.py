@@ -70,8 +70,42 @@ def test_what_an_initializer_requires_is_applied_to_its_cell_alone(make_job) -> 
 
 @pytest.mark.parametrize("requires", ["{model.nrom: batch}", "{optimizer.lr: 1}", "{model.name: cnn}"])
 def test_a_requirement_that_the_model_cannot_meet_is_refused(make_job, requires) -> None:
-    with pytest.raises(ConfigError, match="It cannot be used with model=mlp"):
+    with pytest.raises(ConfigError, match="cannot be used with model=mlp"):
         make_job(f"+init.requires={requires}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["init=fixup"], "init=fixup: cannot be used with model=mlp: it requires model.fixup=true.*Use model=resnet"),
+        (["init=rezero", "model=cnn"], "it requires model.branch_scale=true.*Use model=resnet or model=transformer or"),
+        (
+            ["init=zero_gamma", "model=vit"],
+            "init=zero_gamma requires model.norm=batch, and this model refuses that. Vit",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_what_an_initializer_requires_is_named_with_it(make_job, overrides, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_job(*overrides)
+
+
+def test_a_users_model_of_another_signature_is_told_the_contract(make_job, user_module) -> None:
+    user_module("import torch\nclass Net(torch.nn.Module):\n    def __init__(self, n):\n        super().__init__()\n")
+    with pytest.raises(ConfigError, match=r"one that takes input_shape, num_outputs, activation by name.*takes \(n\)"):
+        make_job("model=custom", "model._target_=mine.Net", "+model.n=3")
+
+
+def test_mup_takes_the_column_of_the_optimizer_of_the_sweep(make_job) -> None:
+    sgd, adamw = (make_job("init=mup", f"optimizer={name}").cell for name in ("sgd", "adamw"))
+    assert (sgd.initializer.optimizer, adamw.initializer.optimizer) == ("sgd", "adamw")
+    assert sgd.axes["init"] == "mup"
+    assert make_job("init=mup", "init.optimizer=adam").cell.initializer.optimizer == "adam"
+
+
+def test_a_model_of_torchvision_is_named(make_job) -> None:
+    cell = make_job("model=torchvision", "model.name=squeezenet1_1", "model.image_size=32").cell
+    assert cell.axes["model"] == "squeezenet1_1-32px"
 
 
 LAW = """

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 from torch import nn
 from torch.nn import functional
 
@@ -191,8 +191,9 @@ def test_every_model_has_a_file() -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_files_hold_the_defaults(name: str) -> None:
-    tree = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    assert tree.pop("name") == name
+    tree = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=True)
+    assert isinstance(tree, dict)
+    assert tree.pop("name") == ("resnet18" if name == "torchvision" else name)  # of the zoo it says which
     tree.pop("defaults", None)  # what the model chooses in other groups
     kind, shape, phi = KINDS[name]
     assert get_object(tree.pop("_target_")) is kind

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
@@ -22,8 +24,29 @@ MODEL_SIGNATURE = "__call__(self, model, specs, *, seed, probe=None) for a model
 ZERO, ONE, UNIT_NORMAL = Constant(0.0), Constant(1.0), Normal(0.0, 1.0)
 
 
+Laws = dict[str, tuple[TensorInit, ParamSpec]]
+"""For each tensor by its name, its law and the facts that it is drawn with."""
+
+
+class ByLaws(ABC):
+    """An initializer that draws every tensor by a law of its own, and can say which."""
+
+    @abstractmethod
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        """The law of every tensor.
+
+        Raises:
+            ConfigError: the initializer is not for this model.
+        """
+
+    def __call__(
+        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
+    ) -> Initialization:
+        return Initialization({name: draw(law, spec, seed) for name, (law, spec) in self.laws(model, specs).items()})
+
+
 @dataclass(frozen=True)
-class PerTensor:
+class PerTensor(ByLaws):
     """A law for each role, applied to every tensor of the model on its own.
 
     The stream of a tensor depends on (seed, name of the tensor) alone. Independent matrices fused into one tensor
@@ -53,16 +76,30 @@ class PerTensor:
                     f"{TENSOR_SIGNATURE}."
                 )
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
-        return Initialization({spec.name: draw(self.law(spec.role), spec, seed) for spec in specs})
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        return {spec.name: (self.law(spec.role), spec) for spec in specs}
 
     def law(self, role: Role) -> TensorInit:
         """The law for the tensors of a role."""
         if role is Role.RECURRENT and self.recurrent is None:
             return self.weight
         return getattr(self, role.value)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A law, times a factor."""
+
+    law: TensorInit
+    factor: float
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        return self.law(spec, generator) * self.factor
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        """sqrt(Var[w]); NaN where the law declares none."""
+        declare = getattr(self.law, "declared_std", None)
+        return self.factor * declare(spec) if declare else math.nan
 
 
 def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
@@ -84,7 +121,9 @@ def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> obj
         return law(spec, generator)
     except Exception as error:  # a user's law may raise anything
         kind = ConfigError if isinstance(error, ConfigError) else InitsuiteError
-        reason = error if isinstance(error, InitsuiteError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, InitsuiteError) else f"{type(error).__name__}: {error}"
+        if reason.startswith(f"{type(law).__name__}: "):
+            raise kind(f"{reason} (Met at `{spec.name}` of shape {spec.shape}.)") from error
         raise kind(f"{type(law).__name__}: failed on `{spec.name}` of shape {spec.shape}. {reason}") from error
 
 

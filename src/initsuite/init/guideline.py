@@ -10,11 +10,11 @@ from torch import nn
 
 from initsuite.errors import check_whole_number
 from initsuite.guideline import DEEP_FROM, guideline_choice
-from initsuite.init.compose import PerTensor
+from initsuite.init.compose import ByLaws, Laws, PerTensor
 from initsuite.init.layout import last_hidden_nonlinearity
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role
+from initsuite.spec import Activation, ParamSpec, Role
 
 XAVIER = VarianceScaling(gain=1.0, fan="fan_avg")
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
@@ -24,7 +24,7 @@ ORTHOGONAL_GAIN_AWARE = Orthogonal(gain="auto")
 
 
 @dataclass(frozen=True)
-class Guideline:
+class Guideline(ByLaws):
     """Orthogonal for recurrent and very deep networks, Xavier for tanh and sigmoid, He for everything else.
 
     A model with a recurrent weight: Haar orthogonal, gain 1, for all of its weights, each gate a matrix of its own.
@@ -46,20 +46,15 @@ class Guideline:
     def __post_init__(self) -> None:
         check_whole_number("Guideline", "deep_from", self.deep_from)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         hidden_layers = max((spec.num_layers for spec in specs), default=1) - 1
         is_recurrent = any(spec.role is Role.RECURRENT for spec in specs)
         if guideline_choice(hidden_layers, None, self.deep_from, is_recurrent=is_recurrent) == "orthogonal":
             law = ORTHOGONAL if is_recurrent else ORTHOGONAL_GAIN_AWARE
-            return PerTensor(weight=law)(model, specs, seed=seed, probe=probe)
+            return PerTensor(weight=law).laws(model, specs)
         before_head = last_hidden_nonlinearity(specs)
-        params = {}
-        for spec in specs:
-            seen = replace(spec, nonlinearity=before_head) if spec.is_head else spec
-            params |= PerTensor(weight=_law(seen.nonlinearity))(model, [seen], seed=seed).params
-        return Initialization(params)
+        seen = [replace(spec, nonlinearity=before_head) if spec.is_head else spec for spec in specs]
+        return {spec.name: (PerTensor(weight=_law(spec.nonlinearity)).law(spec.role), spec) for spec in seen}
 
 
 def _law(nonlinearity: Activation | None) -> VarianceScaling:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from initsuite.errors import ConfigError, check_number
 from initsuite.gains import check_gain, resolve_gain
-from initsuite.init.compose import PerTensor
+from initsuite.init.compose import ByLaws, Laws, PerTensor
 from initsuite.init.distributions import Normal
 from initsuite.init.layout import centre_tap, matrix_shape
-from initsuite.spec import Initialization, ParamSpec, Probe, Role
+from initsuite.spec import ParamSpec, Role
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Irnn:
+class Irnn(ByLaws):
     """Recurrent matrices gain x I, all other weights N(0, std^2): the IRNN.
 
     Var[w] = std^2 outside of the recurrent matrices, 0 in them. With ReLU and gain 1, a state that gets no input stays
@@ -75,13 +75,10 @@ class Irnn:
         check_number("Irnn", "std", self.std, minimum=0)
         check_number("Irnn", "gain", self.gain, above=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         if specs and not any(spec.role is Role.RECURRENT for spec in specs):
             raise ConfigError(
                 f"Irnn: no recurrent weight in the {type(model).__name__}. Expected a recurrent network: the law is an "
                 "identity from one state to the next. Use model=rnn, or init=identity for other models."
             )
-        laws = PerTensor(weight=Normal(0.0, self.std), recurrent=Identity(self.gain))
-        return laws(model, specs, seed=seed, probe=probe)
+        return PerTensor(weight=Normal(0.0, self.std), recurrent=Identity(self.gain)).laws(model, specs)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import check_number
-from initsuite.init.compose import PerTensor
+from initsuite.init.compose import ByLaws, Laws, PerTensor
 from initsuite.init.distributions import sample
 from initsuite.init.layout import centre_tap, matrix_shape
-from initsuite.spec import Initialization, ParamSpec, Probe
+from initsuite.spec import ParamSpec
 
 
 def channels(spec: ParamSpec) -> tuple[int, int]:
@@ -52,7 +52,7 @@ def hadamard(order: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ZeroHadamard:
+class ZeroHadamard(ByLaws):
     """ZerO: a start of identities, zeros and Hadamard matrices, without a single random number.
 
     With n_in and n_out channels: I for n_out = n_in; the first n_out rows of I for n_out < n_in; and
@@ -67,10 +67,8 @@ class ZeroHadamard:
         Zhao, Schaefer & Anandkumar 2022, ZerO Initialization: Initializing Neural Networks with only Zeros and Ones.
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
-        return PerTensor(weight=self.weight)(model, specs, seed=seed)
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         outputs, inputs = channels(spec)
@@ -83,7 +81,7 @@ class ZeroHadamard:
 
 
 @dataclass(frozen=True)
-class IdInit:
+class IdInit(ByLaws):
     """The identity, repeated to fill layers that are not square; nearly 0 at the end of each residual branch.
 
     w[i, j] = `identity` where i and j agree modulo min(n_out, n_in), else 0; `closing` in the place of `identity` for
@@ -113,10 +111,8 @@ class IdInit:
         check_number("IdInit", "closing", self.closing)
         check_number("IdInit", "looseness", self.looseness, minimum=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
-        return PerTensor(weight=self.weight)(model, specs, seed=seed)
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         outputs, inputs = channels(spec)

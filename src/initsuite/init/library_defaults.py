@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from initsuite.init.compose import ZERO, PerTensor, draw
+from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor
 from initsuite.init.distributions import Uniform
 from initsuite.init.layout import as_one_matrix, weight_name
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
+from initsuite.spec import ParamSpec, Role, TensorInit
 
 GLOROT_UNIFORM = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
 LECUN_TRUNCATED = VarianceScaling(gain=1.0, fan="fan_in", distribution="truncated_normal")
@@ -35,7 +35,7 @@ class _ForgetBias:
 
 
 @dataclass(frozen=True)
-class KerasDefault:
+class KerasDefault(ByLaws):
     """The law of Keras' own layers: Glorot uniform weights, orthogonal recurrent ones, forget bias 1.
 
     Var[w] = 2 / (fan_in + fan_out), uniform on +-sqrt(6 / (fan_in + fan_out)): a compromise between signal and gradient
@@ -55,18 +55,16 @@ class KerasDefault:
         Jozefowicz, Zaremba & Sutskever 2015, An Empirical Exploration of Recurrent Network Architectures (forget bias).
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
-        params = KERAS(model, specs, seed=seed, probe=probe).params
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        laws = KERAS.laws(model, specs)
         recurrent = {spec.name for spec in specs if spec.role is Role.RECURRENT}
         for spec in specs:
             if spec.role is Role.BIAS and "forget_gate" in spec.parts and weight_name(spec.name) not in recurrent:
-                params[spec.name] = draw(_ForgetBias(), spec, seed)
+                laws[spec.name] = (_ForgetBias(), spec)
             elif spec.role in (Role.WEIGHT, Role.RECURRENT) and spec.blocks and GATES.issuperset(spec.parts or ("",)):
                 law = GLOROT_UNIFORM if spec.role is Role.WEIGHT else ORTHOGONAL
-                params[spec.name] = draw(law, as_one_matrix(spec), seed)
-        return Initialization(params)
+                laws[spec.name] = (law, as_one_matrix(spec))
+        return laws
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from initsuite.errors import check_whole_number, unknown_choice
-from initsuite.gains import check_gain, resolve_gain
-from initsuite.init.compose import PerTensor
-from initsuite.init.distributions import sample
+from initsuite.gains import check_gain
+from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role
 
 OUTPUTS = ("normal", "zero")
-OPTIMIZERS = ("adam", "sgd")
+COLUMN_OF = {"adam": "adam", "adamw": "adam", "rmsprop": "adam", "sgd": "sgd", "nesterov": "sgd"}
+"""By optimizer, the column of the table: the updates of the first three do not feel the size of the gradient."""
 WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
 
 
 @dataclass(frozen=True)
-class Mup:
+class Mup(ByLaws):
     """Variances and learning rates with which features move by O(1) a step at any width.
 
     Var[w] = gain^2 / fan_in for input and hidden layers, and 1 / fan_in^2 for the head, or 0. Hidden pre-activations
@@ -38,16 +38,15 @@ class Mup:
         | bias, norm               | 1    | s   |
         | bias of the head, scalar | 1    | 1   |
 
-    A layer with base_width inputs and outputs has factor 1: base_width fixes the unit, no ratio between widths.
-    Which column fits is the user's to say: adam for adam, adamw and rmsprop, whose updates do not feel the size of
-    the gradient, sgd for sgd and nesterov. adamw's decay is slowed with the rest of the update. Hidden are all
-    layers but the first and the head; a layer whose units see one input each (depthwise) has no fan that grows, and
-    is none. Departures: gain stands for constants that the paper leaves open. Attention keeps 1/sqrt(head width),
-    so vary the number of heads rather than their width, where the paper has 1/width; it also recommends zero
-    queries, not done here.
+    A layer with base_width inputs and outputs has factor 1: base_width fixes the unit, no ratio between widths. The
+    adam column is also that of adamw and rmsprop, the sgd column that of nesterov. adamw's decay is slowed with the
+    rest of the update. Hidden are all layers but the first and the head; a layer whose units see one input each
+    (depthwise) has no fan that grows, and is none. Departures: gain stands for constants that the paper leaves
+    open. Attention keeps 1/sqrt(head width), so vary the number of heads rather than their width, where the paper
+    has 1/width; it also recommends zero queries, not done here.
 
     Args:
-        optimizer: adam or sgd: the column of the table.
+        optimizer: adam, adamw, rmsprop, sgd or nesterov, which says the column of the table.
         base_width: inputs and outputs of a layer whose lr factors are 1, from 1.
         gain: of input and hidden layers: a number above 0, whatever follows; `auto`, the forward gain of the
             nonlinearity that follows (1 where nothing does); `backward`, its backward gain; or `torch`, torch's table.
@@ -66,7 +65,7 @@ class Mup:
     def __post_init__(self) -> None:
         check_whole_number("Mup", "base_width", self.base_width)
         check_gain("Mup", self.gain)
-        for name, choices in (("optimizer", OPTIMIZERS), ("output", OUTPUTS)):
+        for name, choices in (("optimizer", COLUMN_OF), ("output", OUTPUTS)):
             if getattr(self, name) not in choices:
                 raise unknown_choice("Mup", name, getattr(self, name), choices)
 
@@ -75,14 +74,14 @@ class Mup:
     ) -> Initialization:
         factors = {spec.name: self.lr_factor(spec) for spec in specs}
         changed = {name: factor for name, factor in factors.items() if factor != 1}
-        return Initialization(PerTensor(weight=self.weight)(model, specs, seed=seed).params, changed)
+        return Initialization(super().__call__(model, specs, seed=seed, probe=probe).params, changed)
 
-    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        if spec.is_head:
-            std = 0.0 if self.output == "zero" else 1 / spec.fan_in
-        else:
-            std = resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(spec.fan_in)
-        return sample("normal", spec.shape, std, generator)
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        heads = [spec for spec in specs if spec.is_head and spec.role in WEIGHTS]
+        return PerTensor(weight=VarianceScaling(self.gain, "fan_in")).laws(model, specs) | {
+            spec.name: (ZERO if self.output == "zero" else VarianceScaling(spec.fan_in**-0.5, "fan_in"), spec)
+            for spec in heads
+        }
 
     def lr_factor(self, spec: ParamSpec) -> float:
         """What the learning rate of a tensor is multiplied by: a row of the table above."""
@@ -91,7 +90,7 @@ class Mup:
         if is_weight and spec.is_head:
             return self.base_width / inputs
         is_hidden = is_weight and inputs > 1 and (spec.layer > 0 or spec.role is Role.RECURRENT)
-        if self.optimizer == "adam":
+        if COLUMN_OF[self.optimizer] == "adam":
             return self.base_width / inputs if is_hidden else 1.0
         is_scalar = math.prod(spec.shape) == 1
         return 1.0 if is_hidden or is_scalar or spec.is_head else outputs / self.base_width

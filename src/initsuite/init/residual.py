@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.compose import PerTensor
+from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor, Scaled
+from initsuite.init.constant import Constant
 from initsuite.init.requirements import need_branches, need_role, refusal, refuse_norm
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
 
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
-INSIDE: dict[str, Initializer] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
+INSIDE: dict[str, ByLaws] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
 """Laws for everything but the branch scales, by name."""
 
 
 @dataclass(frozen=True)
-class Fixup:
+class Fixup(ByLaws):
     """He, scaled down in the branches with their number L, so that an update changes the network's output by O(lr).
 
     In a branch of m layers with weights: N(0, 2/fan_in) x L^(-1/(2m-2)) for the first m - 1, so
@@ -49,24 +49,27 @@ class Fixup:
     def __call__(
         self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
     ) -> Initialization:
-        need_branches("Fixup", specs)
-        refuse_norm("Fixup", specs)
-        need_role("Fixup", specs, Role.MULTIPLIER, "model.norm=none model.fixup=true")
-        start = PerTensor(weight=self.weight)(model, specs, seed=seed)
+        start = super().__call__(model, specs, seed=seed, probe=probe)
         slow = [spec.name for spec in specs if spec.role in (Role.BIAS, Role.MULTIPLIER)]
         return Initialization(start.params, dict.fromkeys(slow, self.bias_lr_factor))
 
-    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        need_branches("Fixup", specs)
+        refuse_norm("Fixup", specs)
+        need_role("Fixup", specs, Role.MULTIPLIER, "model.norm=none model.fixup=true")
+        return _with_weights(self.weight, specs)
+
+    def weight(self, spec: ParamSpec) -> TensorInit:
+        """The law of one weight."""
         if spec.is_head or spec.closes_residual:
-            return torch.zeros(spec.shape)
-        drawn = HE(spec, generator)
+            return ZERO
         if spec.branch_layers < 2:  # outside of branches
-            return drawn
-        return drawn * spec.branches ** (-1 / (2 * spec.branch_layers - 2))
+            return HE
+        return Scaled(HE, spec.branches ** (-1 / (2 * spec.branch_layers - 2)))
 
 
 @dataclass(frozen=True)
-class BranchScale:
+class BranchScale(ByLaws):
     """A usual initializer, with the learned scale of every residual branch at `value`: SkipInit and ReZero.
 
     y = x + alpha branch(x) with alpha = `value`. At 0 every block is the identity on its shortcut: signal and gradient
@@ -82,7 +85,8 @@ class BranchScale:
 
     References:
         De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks,
-        section 4. Bachlechner et al. 2021, ReZero is All You Need: Fast Convergence at Large Depth, section 3.
+        section 4.
+        Bachlechner et al. 2021, ReZero is All You Need: Fast Convergence at Large Depth, section 3.
     """
 
     inside: str = "he"
@@ -93,17 +97,14 @@ class BranchScale:
             raise unknown_choice("BranchScale", "inside", self.inside, INSIDE)
         check_number("BranchScale", "value", self.value, minimum=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         need_role("BranchScale", specs, Role.BRANCH_SCALE, "model.branch_scale=true")
-        params = INSIDE[self.inside](model, specs, seed=seed).params
         scales = [spec for spec in specs if spec.role is Role.BRANCH_SCALE]
-        return Initialization({**params, **{spec.name: torch.full(spec.shape, float(self.value)) for spec in scales}})
+        return INSIDE[self.inside].laws(model, specs) | {spec.name: (Constant(self.value), spec) for spec in scales}
 
 
 @dataclass(frozen=True)
-class ZeroGamma:
+class ZeroGamma(ByLaws):
     """He, with the scale of the norm layer that ends each residual branch at 0.
 
     Var[w] = 2/fan_in everywhere, the head included; biases and norm shifts are 0, all other norm scales 1. Every block
@@ -114,18 +115,14 @@ class ZeroGamma:
         Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, section 5.1.
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         need_branches("ZeroGamma", specs, Role.NORM_SCALE)
-        return PerTensor(weight=HE, norm_scale=self.norm_scale)(model, specs, seed=seed)
-
-    def norm_scale(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        return torch.zeros(spec.shape) if spec.closes_residual else torch.ones(spec.shape)
+        closing = [spec for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
+        return PerTensor(weight=HE).laws(model, specs) | {spec.name: (ZERO, spec) for spec in closing}
 
 
 @dataclass(frozen=True)
-class StableResnet:
+class StableResnet(ByLaws):
     """He, with what each of the L residual branches adds divided by sqrt(L).
 
     Var[w] = 2/fan_in, but 2/(L fan_in) for the last layer of each branch; biases are 0. The mean square of the signal
@@ -140,16 +137,15 @@ class StableResnet:
         Hayou et al. 2021, Stable ResNet, section 3 (uniform scaling).
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         need_branches("StableResnet", specs)
         undoing = [spec.name for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
         if undoing:
             lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
             raise refusal("StableResnet", lacks, "branches that end in a weight", "Use model.norm=none.")
-        return PerTensor(weight=self.weight)(model, specs, seed=seed)
+        return _with_weights(lambda spec: Scaled(HE, spec.branches**-0.5) if spec.closes_residual else HE, specs)
 
-    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        drawn = HE(spec, generator)
-        return drawn / math.sqrt(spec.branches) if spec.closes_residual else drawn
+
+def _with_weights(law: Callable[[ParamSpec], TensorInit], specs: Sequence[ParamSpec]) -> Laws:
+    """Weights by a law that depends on where they stand; the rest without a word."""
+    return {spec.name: (PerTensor(weight=law(spec)).law(spec.role), spec) for spec in specs}

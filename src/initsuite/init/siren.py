@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from initsuite.errors import bad_value, check_number
-from initsuite.init.compose import PerTensor
+from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.distributions import Uniform
 from initsuite.init.requirements import refusal
-from initsuite.spec import Initialization, ParamSpec, Probe, Role
+from initsuite.spec import ParamSpec, Role
 
 
 @dataclass(frozen=True)
-class Siren:
+class Siren(ByLaws):
     """Uniform weights that keep the distribution of activations the same through any number of sine layers.
 
     For layers sin(omega (W x + b)): the first U(-1/n, 1/n), all others U(-sqrt(6/n)/omega, sqrt(6/n)/omega) with
@@ -46,17 +46,14 @@ class Siren:
         if not isinstance(self.omega, str):
             check_number("Siren", "omega", self.omega, above=0, fix="Or use auto.")
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         omegas = [_omega(spec) for spec in specs if spec.role is Role.WEIGHT and not spec.is_head] or [1.0]
         omega = float(self.omega) if not isinstance(self.omega, str) else omegas[-1]
 
-        def weight(spec: ParamSpec, generator: torch.Generator) -> Tensor:
-            bound = 1 / spec.fan_in if spec.layer == 0 else math.sqrt(6 / spec.fan_in) / omega
-            return torch.empty(spec.shape).uniform_(-bound, bound, generator=generator)
-
-        return PerTensor(weight=weight)(model, specs, seed=seed)
+        bounds = {
+            spec.name: 1 / spec.fan_in if spec.layer == 0 else math.sqrt(6 / spec.fan_in) / omega for spec in specs
+        }
+        return {spec.name: (PerTensor(weight=Uniform(bounds[spec.name])).law(spec.role), spec) for spec in specs}
 
 
 def _omega(spec: ParamSpec) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from initsuite.init.compose import ONE, UNIT_NORMAL, ZERO, draw
+from initsuite.init.compose import ONE, UNIT_NORMAL, ZERO, ByLaws, Laws
 from initsuite.init.distributions import Normal, Uniform
 from initsuite.init.layout import as_one_matrix, weight_name
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
+from initsuite.spec import ParamSpec, Role, TensorInit
 
 INVERSE_FAN_IN = VarianceScaling(gain=3**-0.5, fan="fan_in", distribution="uniform")
 """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch writes it as He uniform for a leaky ReLU of slope sqrt(5)."""
@@ -30,7 +30,7 @@ FIXED = {
 
 
 @dataclass(frozen=True)
-class TorchDefault:
+class TorchDefault(ByLaws):
     """The law of torch's own modules, drawn from this suite's named streams.
 
     Linear and convolution weights, and their biases, are U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Var[w] = 1/(3 fan_in). It
@@ -53,24 +53,22 @@ class TorchDefault:
         `_reset_parameters` of nn.MultiheadAttention. The packed variance: pytorch issue 166378.
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         hidden = _hidden_sizes(specs)
         # torch's attention and the suite's have layers of their own; a Linear that only is called qkv is a Linear
         modules = {f"{name}." if name else "": module for name, module in model.named_modules()}
         linears = {owner for owner, module in modules.items() if type(module) is nn.Linear}
         bilinear = {owner: module.in1_features for owner, module in modules.items() if isinstance(module, nn.Bilinear)}
         weights = {spec.name: spec for spec in specs if spec.role is Role.WEIGHT}
-        params = {}
+        laws: Laws = {}
         for spec in specs:
             weight = weights.get(weight_name(spec.name), spec)
             parts = () if _owner(spec.name) in linears else spec.parts or weight.parts
             law = _law(
                 spec, parts, hidden, is_transposed=weight.is_transposed, bilinear_inputs=bilinear.get(_owner(spec.name))
             )
-            params[spec.name] = draw(law, as_one_matrix(spec) if law is PACKED_XAVIER else spec, seed)
-        return Initialization(params)
+            laws[spec.name] = (law, as_one_matrix(spec) if law is PACKED_XAVIER else spec)
+        return laws
 
 
 def _law(

@@ -10,33 +10,35 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.compose import PerTensor
+from initsuite.init.compose import ByLaws, Laws, PerTensor, Scaled
 from initsuite.init.distributions import Normal
 from initsuite.init.requirements import need_attention, need_branches, refusal, refuse_norm
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, ParamSpec, Probe, TensorInit
+from initsuite.spec import ParamSpec, Role
 
 VALUE_PATH = {"value", "attention_out", "mlp"}
 """Parts that the output of a block is linear in; queries and keys only steer the softmax."""
 
 
 @dataclass(frozen=True)
-class Scaled:
+class _OnValuePath(Scaled):
     """A law, times `factor` for the matrices on the value path of a transformer block.
 
     Var[w] is that of the law, times factor^2 for values, attention outputs and the linears of the MLP.
     """
 
-    law: TensorInit
-    factor: float
-
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        drawn = self.law(spec, generator)
-        return drawn * self.factor if VALUE_PATH.intersection(spec.parts) else drawn
+        return self._of(spec)(spec, generator)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        return self._of(spec).declared_std(spec)
+
+    def _of(self, spec: ParamSpec) -> Scaled:
+        return Scaled(self.law, self.factor if VALUE_PATH.intersection(spec.parts) else 1.0)
 
 
 @dataclass(frozen=True)
-class Gpt2:
+class Gpt2(ByLaws):
     """N(0, std^2), with the projections that close a residual branch divided by the root of the number of branches.
 
     Var[w] = std^2 for weights and embeddings, the head included, and std^2 / L for the last layer of each of the L
@@ -59,19 +61,17 @@ class Gpt2:
     def __post_init__(self) -> None:
         check_number("Gpt2", "std", self.std, above=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         need_branches("Gpt2", specs)
-        return PerTensor(weight=self.weight, embedding=Normal(0.0, self.std))(model, specs, seed=seed)
-
-    def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        std = self.std / math.sqrt(spec.branches) if spec.closes_residual else self.std
-        return Normal(0.0, std)(spec, generator)
+        law = Normal(0.0, self.std)
+        closing = [spec for spec in specs if spec.closes_residual and spec.role in (Role.WEIGHT, Role.RECURRENT)]
+        return PerTensor(weight=law, embedding=law).laws(model, specs) | {
+            spec.name: (Normal(0.0, self.std / math.sqrt(spec.branches)), spec) for spec in closing
+        }
 
 
 @dataclass(frozen=True)
-class TFixup:
+class TFixup(ByLaws):
     """Xavier, scaled down on the value path with the number N of blocks, so that no norm layer or warm-up is needed.
 
     Weights are Xavier uniform: Var[w] = 2/(fan_in + fan_out), each of queries, keys and values by its own fans. W_V,
@@ -97,9 +97,7 @@ class TFixup:
         if self.part not in ("encoder", "decoder"):
             raise unknown_choice("TFixup", "part", self.part, ("encoder", "decoder"))
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         attentions = need_attention("TFixup", specs)
         refuse_norm("TFixup", specs)
         blocks = attentions if self.part == "encoder" else attentions / 2
@@ -107,14 +105,14 @@ class TFixup:
         factor = 0.67 * blocks**-0.25 if self.part == "encoder" else embedding
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
 
-        def embed(spec: ParamSpec, generator: torch.Generator) -> Tensor:
-            return Normal(0.0, embedding / math.sqrt(spec.shape[-1]))(spec, generator)
-
-        return PerTensor(weight=Scaled(xavier, factor), embedding=embed)(model, specs, seed=seed)
+        embeddings = [spec for spec in specs if spec.role is Role.EMBEDDING]
+        return PerTensor(weight=_OnValuePath(xavier, factor)).laws(model, specs) | {
+            spec.name: (Normal(0.0, embedding / math.sqrt(spec.shape[-1])), spec) for spec in embeddings
+        }
 
 
 @dataclass(frozen=True)
-class DeepNorm:
+class DeepNorm(ByLaws):
     """Xavier, scaled down on the value path with the number N of blocks, for post-norm with a weighted shortcut.
 
     Weights are Xavier normal: Var[w] = 2/(fan_in + fan_out), each of queries, keys and values by its own fans; W_V, W_O
@@ -127,9 +125,7 @@ class DeepNorm:
         Wang et al. 2022, DeepNet: Scaling Transformers to 1,000 Layers, figure 2 and section 4.
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         blocks = need_attention("DeepNorm", specs)
         alpha, found = (2 * blocks) ** 0.25, _alphas(model)
         if not found or not all(math.isclose(value, alpha) for value in found):
@@ -137,7 +133,7 @@ class DeepNorm:
             expected = f"a post-norm transformer of Residual modules with alpha (2N)^(1/4) = {alpha:.4g}"
             raise refusal("DeepNorm", lacks, expected, "Use model.norm=post model.deepnorm=true, or init=xavier.")
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="normal")
-        return PerTensor(weight=Scaled(xavier, (8 * blocks) ** -0.25))(model, specs, seed=seed)
+        return PerTensor(weight=_OnValuePath(xavier, (8 * blocks) ** -0.25)).laws(model, specs)
 
 
 def _alphas(model: nn.Module) -> list[float]:

@@ -34,6 +34,8 @@ class VarianceScaling:
         distribution: normal, uniform, or truncated_normal (cut at 2 std, rescaled to the variance above).
 
     References:
+        LeCun et al. 1998, Efficient BackProp, section 4.6; for SELU: Klambauer et al. 2017, Self-Normalizing Neural
+        Networks, section 3.
         Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward neural networks (16).
         He et al. 2015, Delving Deep into Rectifiers (10), (14), (15).
     """

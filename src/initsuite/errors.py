@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import numbers
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InitsuiteError(Exception):
@@ -84,3 +86,13 @@ def check_whole_number(where: str, name: str, value: object, *, minimum: int = 1
     """
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
         raise bad_value(where, name, value, f"a whole number from {minimum}", fix)
+
+
+def callers_level() -> int:
+    """The `stacklevel` with which a warning of whoever asks points to the first line outside of this package."""
+    package = str(Path(__file__).parent)
+    level, frame = 1, inspect.currentframe()
+    frame = frame and frame.f_back  # of whoever warns
+    while frame and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,6 +1,7 @@
 """Which nonlinearity follows a layer, and which layer is the head: by tracing, by order, as told."""
 
 import operator
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -267,3 +268,27 @@ def test_the_longest_name_counts() -> None:
 def test_a_nonlinearity_that_is_not_there_is_refused(value: Any, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         given(value)
+
+
+class _Branching(nn.Module):
+    """What torch.fx cannot trace, with a nonlinearity that no module shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.sum() > 0:
+            inputs = -inputs
+        return self.second(functional.relu(self.first(inputs)))
+
+
+def test_a_model_that_cannot_be_traced_and_shows_nothing_is_named_at_the_users_line() -> None:
+    with pytest.warns(UserWarning, match="_Branching cannot be traced.*nonlinearity='relu'") as caught:
+        assert describe(_Branching())[0].nonlinearity is None
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = describe(_Branching(), nonlinearity="relu")[0].nonlinearity
+    assert found is not None
+    assert found.name == "relu"

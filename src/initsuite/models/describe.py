@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from initsuite.errors import InitsuiteError
+from initsuite.errors import InitsuiteError, callers_level
 from initsuite.models.following import activation_given, following_in_order, without_identity
 from initsuite.models.given import Given, chooser
 from initsuite.models.layers import EMBEDDINGS, LAYERS, NORMS
@@ -75,6 +75,9 @@ def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: boo
     places = find_places(model)
     _report(model, places, strict)
     context = _context(model, places.sites)
+    is_blind = not (context.is_traced or isinstance(model, LAYERS)) and len(context.sites) > 1
+    if is_blind and nonlinearity is None and not any(context.follows):
+        _warn_of_unseen(model)
     choose = chooser(nonlinearity, places)
     specs = []
     for name, parameter in model.named_parameters():
@@ -105,12 +108,14 @@ class _Context:
         follows: the nonlinearity after each of them.
         head: index of the one that makes the output.
         members: the modules in residual branches.
+        is_traced: it is known from a trace, and not from the order of the modules.
     """
 
     sites: Sequence[Site]
     follows: Sequence[Activation | None]
     head: int | None
     members: Mapping[str, Member]
+    is_traced: bool
 
 
 def _context(model: nn.Module, sites: Sequence[Site]) -> _Context:
@@ -123,7 +128,7 @@ def _context(model: nn.Module, sites: Sequence[Site]) -> _Context:
     follows = [site.layer.nonlinearity or _following(site.owner, modules, traced) for site in sites]
     if head is not None:
         follows[head] = None
-    return _Context(sites, follows, head, inside)
+    return _Context(sites, follows, head, inside, traced is not None)
 
 
 def _head(
@@ -185,6 +190,15 @@ def _is_in(site: Site, member: Member | None, context: _Context) -> bool:
     return member is not None and other is not None and other.branch == member.branch
 
 
+def _warn_of_unseen(model: nn.Module) -> None:
+    """A nonlinearity that is called as a function, in a forward pass that cannot be traced, is not seen."""
+    warnings.warn(
+        f"describe: the forward pass of {type(model).__name__} cannot be traced, and no module in it shows what "
+        "follows a layer: every layer counts as linear. Give what follows, such as nonlinearity='relu'.",
+        stacklevel=callers_level(),
+    )
+
+
 def _report(model: nn.Module, places: Places, strict: bool) -> None:
     """Say what cannot be placed.
 
@@ -206,4 +220,7 @@ def _report(model: nn.Module, places: Places, strict: bool) -> None:
             f"describe: cannot place {parameters}: {reason}. {expected} Build the model from these layers."
         )
     fix = "The model keeps its own values there; strict=True makes this an error."
-    warnings.warn(f"describe: cannot place {parameters}: role and fans are not known. {expected} {fix}", stacklevel=3)
+    warnings.warn(
+        f"describe: cannot place {parameters}: role and fans are not known. {expected} {fix}",
+        stacklevel=callers_level(),
+    )

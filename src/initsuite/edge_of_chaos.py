@@ -120,10 +120,18 @@ def _at_q(activation: Activation, q: float, low: float, high: float) -> Critical
 
 
 def _where_there_is_one(activation: Activation, low: float, high: float) -> str:
-    fits = [q for q in _grid(low, high) if bias_variance(activation, q) >= 0]
-    if not fits:
+    grid = _grid(low, high)
+    fits = [bias_variance(activation, q) >= 0 for q in grid]
+    if not any(fits):
         return f"No q from {low:g} to {high:g} has one: use another activation or initializer."
-    return f"From {low:g} to {high:g}, the smallest q that has one is near {fits[0]:.3g}."
+    first = fits.index(True)
+    smallest = grid[first]
+    if first:
+        smallest = _bisected(lambda q: math.copysign(1, bias_variance(activation, q)), grid[first - 1], smallest)
+    return (
+        f"From {low:g} to {high:g}, the smallest q that has one is {smallest:.3g}: use that or a larger one "
+        "(init=critical init.q=...), another activation, or another initializer."
+    )
 
 
 def _at_sigma_b(activation: Activation, sigma_b: float, low: float, high: float) -> CriticalPoint:

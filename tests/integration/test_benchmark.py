@@ -73,4 +73,4 @@ def test_the_plain_loop_trains_and_is_timed(place: Place, num_processes: int, re
     runs = read_wandb_runs(times.parent / "wandb")
     assert len(runs) == len(jobs)
     assert {run["config"]["init"] for run in runs.values()} == {"xavier", "he"}
-    assert all(run["history"][-1]["val_score"] > 0.5 for run in runs.values())
+    assert all(run["history"][-1]["val_accuracy"] > 0.5 for run in runs.values())

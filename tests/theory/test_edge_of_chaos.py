@@ -77,7 +77,9 @@ def test_without_biases_a_smooth_function_has_the_point_at_0(name: str, slope: f
 
 
 def test_where_there_is_none_it_says_so() -> None:
-    with pytest.raises(ConfigError, match=r"'sigmoid' at `q`=1: .*sigma_b\^2=-5\.5.*smallest q that has one is near 5"):
+    with pytest.raises(
+        ConfigError, match=r"'sigmoid' at `q`=1: .*sigma_b\^2=-5\.5.*smallest q that has one is 45\.6: use that"
+    ):
         edge_of_chaos(activation("sigmoid"), q=1.0)
     with pytest.raises(ConfigError, match=r"'softplus' at `q`=1: .*No q from 1e-06 to 1000 has one"):
         edge_of_chaos(activation("softplus"), q=1.0)

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from initsuite import catalogue
 from initsuite.account import account
 from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number
 from initsuite.init import as_initializer
 from initsuite.init.probing import on_cpu
+from initsuite.initialization import check_initialization
 from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
 from initsuite.models.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
@@ -78,6 +79,12 @@ def initialize_(
     _warn_of(without_values(model))
     table = account(model, specs, chosen)
     table.attrs["lr_factors"] = dict(start.lr_factors)
+    if start.lr_factors:
+        warnings.warn(
+            f"initialize_: {type(chosen).__name__} is half of a law: multiply the learning rate of each tensor by its "
+            'factor in table.attrs["lr_factors"], in parameter groups of your optimizer.',
+            stacklevel=2,
+        )
     return table
 
 
@@ -140,28 +147,11 @@ def _start(
         raise
     except Exception as error:  # an initializer runs the user's code, which may raise anything
         raise InitsuiteError(f"initialize_: {name} failed. {type(error).__name__}: {error}") from error
-    _check_start(start, specs, name)
-    return start
-
-
-def _check_start(start: object, specs: Sequence[ParamSpec], name: str) -> None:
-    if not isinstance(start, Initialization):
-        expected = "an initsuite.spec.Initialization"
-        raise ConfigError(f"{name}: bad result of type {type(start).__name__}. Expected {expected}.")
-    expected = {spec.name: spec.shape for spec in specs}
-    got = {
-        key: tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        for key, tensor in start.params.items()
-    }
-    if got != expected:
-        wrong = min(key for key in got.keys() | expected.keys() if got.get(key) != expected.get(key))
-        raise ConfigError(
-            f"{name}: bad parameters `{wrong}`={got.get(wrong)}. Expected shape {expected.get(wrong)}. An initializer "
-            "returns every parameter that it has a spec of and no other."
-        )
+    check_initialization(start, specs, name)
     for key, tensor in start.params.items():
         if not tensor.isfinite().all():
             raise ConfigError(f"{name}: bad values of `{key}`: not finite. Expected finite numbers.")
+    return start
 
 
 def _warn_of(lost: Sequence[str]) -> None:

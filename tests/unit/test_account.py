@@ -47,6 +47,7 @@ def test_the_law_declares_its_std() -> None:
     assert list(table["expected_std"]) == pytest.approx([0.3] * 4)
 
 
+@pytest.mark.filterwarnings("ignore:initialize_. Mup is half of a law")
 @pytest.mark.parametrize("name", ["torch_default", "keras_default", "flax_default", "gpt2", "mup", "guideline", "he"])
 def test_initializers_of_a_whole_model_declare_the_std_of_each_tensor(name: str) -> None:
     """50,000 entries and more: the realised std is within 2 % of the declared one."""

@@ -14,7 +14,7 @@ from initsuite import rng
 from initsuite.data.base import Dataset, Split
 from initsuite.engine.step import StackState
 from initsuite.engine.workload import Cell, Workload
-from initsuite.errors import ConfigError
+from initsuite.initialization import check_initialization
 from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
 
 PROBE_EXAMPLES = 256
@@ -52,15 +52,7 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
     begin = time.perf_counter()
     start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
-    expected = {spec.name: spec.shape for spec in workload.specs}
-    got = {name: tuple(tensor.shape) for name, tensor in start.params.items()}
-    if got != expected:
-        wrong = sorted(name for name in got.keys() | expected.keys() if got.get(name) != expected.get(name))
-        raise ConfigError(
-            f"{type(initializer).__name__}: bad parameters `{wrong[0]}`={got.get(wrong[0])}. Expected shape "
-            f"{expected.get(wrong[0])}. An initializer returns every parameter of the model and no other."
-        )
-    return start, seconds
+    return check_initialization(start, workload.specs, type(initializer).__name__), seconds
 
 
 def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> StackState:

@@ -88,7 +88,8 @@ def test_an_instance_of_either_kind_is_taken() -> None:
     table = initsuite.initialize_(model, Constant(3.0))
     assert (model[0].weight == 3).all()  # type: ignore[union-attr]
     assert table.attrs["lr_factors"] == {}
-    table = initsuite.initialize_(model, Whole())
+    with pytest.warns(UserWarning, match="half of a law: multiply the learning rate of each tensor"):
+        table = initsuite.initialize_(model, Whole())
     assert (model[2].bias == 2).all()  # type: ignore[union-attr]
     assert table.attrs["lr_factors"] == {"0.weight": 0.5}
     assert table["gain"].isna().all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Any
 import pytest
 import torch
 from hydra.utils import get_object
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from initsuite import catalogue, init
+from initsuite.account import declared_std
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
+from initsuite.init.compose import ByLaws
 from initsuite.models import Cnn, Mlp, ResNet, Rnn, Siren, Vit
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Probe, Role
+from support.laws import FALSE_ALARM, chi_square_p
 
 CONF = Path(__file__).parents[2] / "conf" / "init"
 FILES = sorted(path for path in CONF.glob("*.yaml") if path.stem != "custom")
@@ -41,6 +45,10 @@ ZEROED_BRANCHES = {"rezero", "skipinit"}
 """All others leave branch scales at 1."""
 QUICK = {"gradinit": {"steps": 3}, "metainit": {"steps": 3}}
 """Enough of an optimization to see what it promises."""
+UNDECLARED = {"asymmetric", "autoinit", "data_dependent", "gradinit", "lsuv", "metainit", "mimetic"}
+"""They compute the tensors of a model together, so that no variance of one is known before."""
+FEW_ENTRIES = {"sparse"}
+"""Most of their entries are 0: the chi-square test would count too many."""
 RELU = activation("relu")
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: Mlp((64,), 10, RELU, widths=[256, 64]),
@@ -212,6 +220,28 @@ def test_the_model_is_not_touched(initializer: Initializer, build: Callable[[], 
     initializer(model, describe(model), seed=0, probe=probe_for(model))
     assert all(parameter.is_meta for parameter in model.parameters())
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+@EVERY_CASE
+def test_the_variance_is_the_declared_one(path: Path, initializer: Initializer, build: Callable[[], nn.Module]) -> None:
+    """Over 10,000 entries and more of all tensors, each divided by its declared std; what declares 0 is constant."""
+    model = skeleton(build)
+    specs = describe(model)
+    laws = initializer.laws(model, specs) if isinstance(initializer, ByLaws) else {}
+    stds = {spec.name: declared_std(*laws.get(spec.name, (initializer, spec))) for spec in specs}
+    declared = {name: std for name, std in stds.items() if math.isfinite(std)}
+    assert bool(declared) != (path.stem in UNDECLARED)
+    entries: list[Tensor] = []
+    seed = 0
+    while sum(map(len, entries)) < 10_000 and any(declared.values()):
+        params = initializer(model, specs, seed=seed).params
+        entries += [params[name].flatten() / std for name, std in declared.items() if std]
+        assert all((params[name] == params[name].flatten()[0]).all() for name, std in declared.items() if not std)
+        seed += 1
+    if entries and path.stem not in FEW_ENTRIES:
+        assert chi_square_p(torch.cat(entries), 1.0) > FALSE_ALARM
+    elif entries:
+        assert float(torch.cat(entries).square().mean()) == pytest.approx(1, rel=0.1)
 
 
 @EVERY_CASE

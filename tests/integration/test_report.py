@@ -462,6 +462,15 @@ def test_partly_tuned_arms_are_named(store: Store) -> None:
     assert any("xavier was tuned at 2 of 5 learning rates." in note for note in notes)
 
 
+def test_what_an_arm_requires_of_the_model_is_told(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100] * 6)
+    planter.arm("fixup", [120] * 6, options={"requires": {"model.norm": "none", "model.fixup": True}})
+    notes = build_report(store.read()).notes
+    assert any("fixup trains the model that it requires (model.norm none, model.fixup true)" in note for note in notes)
+    assert not any("he trains" in note for note in notes)
+
+
 def test_arms_with_unequal_tuning_seeds_are_named(store: Store) -> None:
     planter = Planter(store)
     planter.arm("he", [100] * 2)

@@ -41,9 +41,13 @@ def unused_notes(trials: pd.DataFrame, contexts: Sequence[Context]) -> list[str]
 
 
 def balance_notes(context: Context) -> list[str]:
-    """Where the arms of a context do not have the same evidence."""
+    """Where the arms of a context do not have the same evidence, or not the same model."""
     notes = []
     where = f"{context.title} ({context.lr_rule})"
+    for arm in context.arms:
+        if requires := arm.options.get("requires"):
+            listed = ", ".join(f"{key} {_written(value)}" for key, value in requires.items())
+            notes.append(f"{where}: {arm.name} trains the model that it requires ({listed}), whatever the others have.")
     seeds = {arm.name: len(arm.trials) for arm in context.arms}
     if len(set(seeds.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in seeds.items())
@@ -62,6 +66,11 @@ def balance_notes(context: Context) -> list[str]:
             "one chosen with less noise. The same protocol for all arms makes them equal."
         )
     return notes
+
+
+def _written(value: object) -> str:
+    """As in a configuration file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _range(arm: Arm) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from initsuite.errors import unknown_choice
-from initsuite.groups import GROUP_KEYS, conf_dir, instantiate, is_interpolation, options_of, target_of
+from initsuite.groups import GROUP_KEYS, conf_dir, instantiate, options_of, target_of
+from initsuite.trees import is_reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,7 @@ def choice(name: str) -> dict[str, Any]:
         raise unknown_choice("initialize_", "initializer", name, names(), fix)
     tree: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(conf_dir() / "init" / f"{name}.yaml"))  # type: ignore[assignment]
     defaults = inspect.signature(target_of("init", tree)).parameters
-    return {key: defaults[key].default if is_interpolation(value) else value for key, value in tree.items()}
+    return {key: defaults[key].default if is_reference(value) else value for key, value in tree.items()}
 
 
 def build(name: str, options: Mapping[str, Any]) -> Any:

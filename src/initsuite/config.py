@@ -25,7 +25,7 @@ from initsuite.activations import activation
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload
-from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
+from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.groups import GROUP_KEYS, call, choices_with, identity, instantiate, label
 from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.models.describe import describe
@@ -138,10 +138,8 @@ def _cell(tree: dict[str, Any]) -> Cell:
     except ConfigError as error:
         if required == tree:
             raise
-        listed = ", ".join(f"{key}={_plain(value)}" for key, value in requires.items())
-        raise ConfigError(
-            f"init={tree['init']['name']} requires {listed}, and this model refuses that. {error}"
-        ) from error
+        refused = f"init={tree['init']['name']} requires {as_overrides(requires)}, and this model refuses that"
+        raise ConfigError(f"{refused}. {error}") from error
     optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
     init = tree["init"]
     init_identity = identity("init", init)
@@ -155,7 +153,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
             "dataset": label("dataset", dataset),
             "model": context_label or model_label,
             "activation": label("activation", tree["activation"]),
-            "init": label("init", tree["init"]),
+            "init": label("init", tree["init"], tree),
             "optimizer": optimizer_label,
         },
         workload=workload,
@@ -246,18 +244,16 @@ def _require(tree: dict[str, Any], key: str, value: Any) -> None:
     init, model = tree["init"]["name"], tree["model"]
     known = [f"model.{name}" for name in model if name not in GROUP_KEYS["model"]]
     if key not in known:
-        having = choices_with("model", [each.removeprefix("model.") for each in tree["init"]["requires"]])
-        fix = f"Use {' or '.join(f'model={name}' for name in having)}, or another init." if having else ""
+        requires = tree["init"]["requires"]
+        having = choices_with("model", [each.removeprefix("model.") for each in requires])
+        if not having:
+            raise unknown_choice(f"init={init}", "requires", key, known, "An initializer requires options of a model.")
         raise ConfigError(
-            f"init={init}: cannot be used with model={model['name']}: it requires {key}={_plain(value)}, an option "
-            f"that this model does not have. Expected a model with it; the options here are {', '.join(known)}. {fix}"
+            f"init={init}: cannot be used with model={model['name']}: it requires {as_overrides(requires)}, and this "
+            f"model has no `{key}`. Expected one that has. "
+            f"Use {' or '.join(f'model={name}' for name in having)}, or another init."
         )
     model[key.removeprefix("model.")] = value
-
-
-def _plain(value: Any) -> str:
-    """A value as it is written on the command line."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @functools.cache

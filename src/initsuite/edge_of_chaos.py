@@ -128,6 +128,8 @@ def _where_there_is_one(activation: Activation, low: float, high: float) -> str:
     smallest = grid[first]
     if first:
         smallest = _bisected(lambda q: math.copysign(1, bias_variance(activation, q)), grid[first - 1], smallest)
+    digit = 10 ** (math.floor(math.log10(smallest)) - 2)  # of three, rounded up: what is told must work
+    smallest = math.ceil(smallest / digit) * digit
     return (
         f"From {low:g} to {high:g}, the smallest q that has one is {smallest:.3g}: use that or a larger one "
         "(init=critical init.q=...), another activation, or another initializer."

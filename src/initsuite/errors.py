@@ -6,7 +6,8 @@ import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -88,9 +89,20 @@ def check_whole_number(where: str, name: str, value: object, *, minimum: int = 1
         raise bad_value(where, name, value, f"a whole number from {minimum}", fix)
 
 
+def as_overrides(options: Mapping[str, object]) -> str:
+    """Options as they are written on the command line.
+
+    Example:
+        >>> as_overrides({"model.norm": "none", "model.fixup": True})
+        'model.norm=none model.fixup=true'
+    """
+    values = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in options.items()}
+    return " ".join(f"{key}={value}" for key, value in values.items())
+
+
 def callers_level() -> int:
     """The `stacklevel` with which a warning of whoever asks points to the first line outside of this package."""
-    package = str(Path(__file__).parent)
+    package = f"{Path(__file__).parent}{os.sep}"
     level, frame = 1, inspect.currentframe()
     frame = frame and frame.f_back  # of whoever warns
     while frame and frame.f_code.co_filename.startswith(package):

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from initsuite.errors import ConfigError, bad_value, unknown_choice
+from initsuite.trees import is_reference
 
 GROUP_KEYS = {
     "init": {"name", "_target_", "requires"},
@@ -22,7 +23,7 @@ GROUP_KEYS = {
         *("name", "_target_", "batch_size", "max_steps", "eval_every"),
         *("loss", "metric", "direction", "chance", "levels"),
     },
-    "optimizer": {"name", "_target_", "lr", "lr_grid"},
+    "optimizer": {"name", "_target_", "family", "lr", "lr_grid"},
 }
 """Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
 PLACES = {"data_dir", "download"}
@@ -39,12 +40,7 @@ def choices_with(group: str, options: Iterable[str]) -> list[str]:
     """The shipped choices of a group that have all of these options."""
     wanted = set(options)
     paths = sorted((conf_dir() / group).glob("*.yaml"))
-    return [path.stem for path in paths if wanted <= OmegaConf.load(path).keys()]  # pyright: ignore[reportOperatorIssue]
-
-
-def is_interpolation(value: object) -> bool:
-    """Whether a value of a file refers to another key of the configuration."""
-    return isinstance(value, str) and value.startswith("${")
+    return [path.stem for path in paths if wanted <= OmegaConf.load(path).keys() - GROUP_KEYS[group]]  # pyright: ignore[reportOperatorIssue]
 
 
 def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,9 +144,20 @@ def _defaults(group: str, name: str, target: str) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
-def label(group: str, tree: Mapping[str, Any]) -> str:
+def _referred(default: Any, whole: Mapping[str, Any]) -> Any:
+    """A default, followed where it refers to another key of the configuration."""
+    if not is_reference(default):
+        return default
+    return functools.reduce(lambda node, key: node[key], default.strip("${}").split("."), whole)
+
+
+def label(group: str, tree: Mapping[str, Any], whole: Mapping[str, Any] | None = None) -> str:
     """The name of a choice, with the options that differ from its file, or from its class where we have no such file:
-    `normal(std=0.1)`."""
+    `normal(std=0.1)`.
+
+    Args:
+        whole: the configuration that the choice is part of, where its file may refer to other parts.
+    """
     name = tree["name"]
     defaults = _defaults(group, name, str(tree.get("_target_", "")))
     if name == "custom":
@@ -159,6 +166,6 @@ def label(group: str, tree: Mapping[str, Any]) -> str:
     changed = [
         f"{key}={value}"
         for key, value in tree.items()
-        if key not in skip and value != defaults.get(key) and not is_interpolation(defaults.get(key))
+        if key not in skip and value != _referred(defaults.get(key), whole or {})
     ]
     return f"{name}({', '.join(changed)})" if changed else name

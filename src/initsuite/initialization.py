@@ -1,8 +1,10 @@
-"""What an initializer must return, checked the same for a trial and for a model of one's own."""
+"""The names and shapes that an initializer must return, for a trial and for a model of one's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from torch import Tensor
 
 from initsuite.errors import ConfigError
 from initsuite.spec import Initialization, ParamSpec
@@ -24,7 +26,7 @@ def check_initialization(start: object, specs: Sequence[ParamSpec], initializer:
         raise ConfigError(f"{initializer}: bad result of type {got}. Expected an initsuite.spec.Initialization.")
     expected = {spec.name: spec.shape for spec in specs}
     got = {
-        name: tuple(tensor.shape) if hasattr(tensor, "shape") else type(tensor).__name__
+        name: tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
         for name, tensor in start.params.items()
     }
     if got != expected:

@@ -11,7 +11,7 @@ from torch import nn
 
 from initsuite import catalogue
 from initsuite.account import account
-from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number
+from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
 from initsuite.init import as_initializer
 from initsuite.init.probing import on_cpu
 from initsuite.initialization import check_initialization
@@ -79,7 +79,7 @@ def initialize_(
     _warn_of(without_values(model))
     table = account(model, specs, chosen)
     table.attrs["lr_factors"] = dict(start.lr_factors)
-    if start.lr_factors:
+    if any(factor != 1 for factor in start.lr_factors.values()):
         warnings.warn(
             f"initialize_: {type(chosen).__name__} is half of a law: multiply the learning rate of each tensor by its "
             'factor in table.attrs["lr_factors"], in parameter groups of your optimizer.',
@@ -111,15 +111,11 @@ def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
     requires = catalogue.choice(initializer).get("requires")
     if requires and not _refuses_models(chosen):
         raise ConfigError(
-            f"initialize_: `{initializer}` is made for a model with {_listed(requires)}, and yours is not known "
-            "to have that. Expected an initializer whose `requires` in initializers() is empty. Compare it with "
-            f"python -m initsuite.train init={initializer}, which builds the model so."
+            f"initialize_: `{initializer}` is made for a model with the options {as_overrides(requires)}, and "
+            "yours is not known to have them. Expected an initializer whose `requires` in initializers() is empty. "
+            f"Compare it with python -m initsuite.train init={initializer}, which builds the model so."
         )
     return chosen
-
-
-def _listed(requires: Mapping[str, Any]) -> str:
-    return " and ".join(f"{key}={value}" for key, value in requires.items())
 
 
 def _refuses_models(initializer: Initializer) -> bool:

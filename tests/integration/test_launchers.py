@@ -77,7 +77,7 @@ def test_optuna_finds_the_highest_accuracy(train, tmp_path) -> None:
     assert len(means) == 4
     best = multirun_file(tmp_path / "results", "optimization_results.yaml")
     assert best["best_value"] == pytest.approx(means.max(), abs=1e-12)
-    assert best["best_params"]["optimizer.lr"] == means.idxmax()
+    assert means[best["best_params"]["optimizer.lr"]] == means.max()  # two may share it
     assert means.min() < means.max()
 
 

@@ -467,7 +467,7 @@ def test_what_an_arm_requires_of_the_model_is_told(store: Store) -> None:
     planter.arm("he", [100] * 6)
     planter.arm("fixup", [120] * 6, options={"requires": {"model.norm": "none", "model.fixup": True}})
     notes = build_report(store.read()).notes
-    assert any("fixup trains the model that it requires (model.norm none, model.fixup true)" in note for note in notes)
+    assert any("fixup trains the model that it requires (model.norm=none model.fixup=true)" in note for note in notes)
     assert not any("he trains" in note for note in notes)
 
 

@@ -76,9 +76,19 @@ def test_without_biases_a_smooth_function_has_the_point_at_0(name: str, slope: f
     assert point.sigma_w == pytest.approx(1 / slope, rel=1e-8)
 
 
+def test_the_q_that_the_message_names_has_a_critical_point() -> None:
+    sigmoid = activation("sigmoid")
+    with pytest.raises(ConfigError, match="has one is 45") as caught:
+        edge_of_chaos(sigmoid, q=1.0)
+    told = float(str(caught.value).partition("has one is ")[2].partition(":")[0])
+    assert edge_of_chaos(sigmoid, q=told).sigma_b >= 0
+    with pytest.raises(ConfigError, match="no critical point"):
+        edge_of_chaos(sigmoid, q=0.995 * told)
+
+
 def test_where_there_is_none_it_says_so() -> None:
     with pytest.raises(
-        ConfigError, match=r"'sigmoid' at `q`=1: .*sigma_b\^2=-5\.5.*smallest q that has one is 45\.6: use that"
+        ConfigError, match=r"'sigmoid' at `q`=1: .*sigma_b\^2=-5\.5.*smallest q that has one is 45\.7: use that"
     ):
         edge_of_chaos(activation("sigmoid"), q=1.0)
     with pytest.raises(ConfigError, match=r"'softplus' at `q`=1: .*No q from 1e-06 to 1000 has one"):

@@ -68,6 +68,7 @@ def test_the_larger_sets_are_evaluated_ten_times_an_epoch_for_three_epochs(name:
 def test_an_optimizer_is_built_from_its_file(name: str) -> None:
     content = load("optimizer", name)
     grid, lr = content.pop("lr_grid"), content.pop("lr")
+    assert content.pop("family") in ("adam", "sgd")
     options = {key: value for key, value in content.items() if key not in {"name", "_target_"}}
     optimizer = target(content)(**options)
     kind, differing = VARIANTS.get(name, (name, {}))

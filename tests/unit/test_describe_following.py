@@ -13,6 +13,7 @@ from torch.nn import functional
 from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import ConfigError
 from initsuite.gains import forward_gain
+from initsuite.models import Rnn
 from initsuite.models.describe import describe
 from initsuite.models.tracing import trace
 from initsuite.spec import Activation, ParamSpec
@@ -292,3 +293,9 @@ def test_a_model_that_cannot_be_traced_and_shows_nothing_is_named_at_the_users_l
         found = describe(_Branching(), nonlinearity="relu")[0].nonlinearity
     assert found is not None
     assert found.name == "relu"
+
+
+def test_recurrent_models_of_ours_with_the_identity_need_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        describe(Rnn((5, 3), 2, activation("identity"), width=4))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from initsuite import rng
 from initsuite.activations import activation
 from initsuite.errors import ConfigError, InitsuiteError
-from initsuite.init import Constant, Normal, Orthogonal, PerTensor, VarianceScaling, as_initializer
+from initsuite.init import Constant, Normal, Orthogonal, PerTensor, RandomWalk, VarianceScaling, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initialization, ParamSpec, Role
@@ -140,6 +140,8 @@ def test_a_law_that_raises_says_where() -> None:
     spec = replace(SPEC, nonlinearity=activation("gelu"))
     with pytest.raises(ConfigError, match=r"Orthogonal: failed on `0.weight`.*torch_gain: .*Use gain=auto"):
         as_initializer(Orthogonal("torch"))(MODEL, [spec], seed=0)
+    with pytest.raises(ConfigError, match=r"^RandomWalk: bad value .* \(Met at `0.weight` of shape \(6, 4\)\.\)"):
+        as_initializer(RandomWalk())(MODEL, [spec], seed=0)
 
 
 @pytest.mark.parametrize("law", [Orthogonal(2.0), VarianceScaling(), Normal(std=1.0)], ids=repr)

@@ -148,7 +148,7 @@ def special(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
 
 def test_one_that_does_not_look_is_refused(special: Callable[[object], None]) -> None:
     special(Unaware())
-    with pytest.raises(ConfigError, match=r"`special` is made for a model with model.norm=none and model.alpha=2"):
+    with pytest.raises(ConfigError, match=r"`special` is made for a model with the options model.norm=none model.alph"):
         initsuite.initialize_(mlp(), "special")
 
 

@@ -121,10 +121,11 @@ def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> obj
         return law(spec, generator)
     except Exception as error:  # a user's law may raise anything
         kind = ConfigError if isinstance(error, ConfigError) else InitsuiteError
+        where = f"`{spec.name}` of shape {spec.shape}"
         reason = str(error) if isinstance(error, InitsuiteError) else f"{type(error).__name__}: {error}"
-        if reason.startswith(f"{type(law).__name__}: "):
-            raise kind(f"{reason} (Met at `{spec.name}` of shape {spec.shape}.)") from error
-        raise kind(f"{type(law).__name__}: failed on `{spec.name}` of shape {spec.shape}. {reason}") from error
+        if reason.startswith(f"{type(law).__name__}: "):  # it says itself who refuses
+            raise kind(f"{reason} (Met at {where}.)") from error
+        raise kind(f"{type(law).__name__}: failed on {where}. {reason}") from error
 
 
 def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:

@@ -15,8 +15,7 @@ from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role
 
 OUTPUTS = ("normal", "zero")
-COLUMN_OF = {"adam": "adam", "adamw": "adam", "rmsprop": "adam", "sgd": "sgd", "nesterov": "sgd"}
-"""By optimizer, the column of the table: the updates of the first three do not feel the size of the gradient."""
+OPTIMIZERS = ("adam", "sgd")
 WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
 
 
@@ -46,7 +45,7 @@ class Mup(ByLaws):
     has 1/width; it also recommends zero queries, not done here.
 
     Args:
-        optimizer: adam, adamw, rmsprop, sgd or nesterov, which says the column of the table.
+        optimizer: adam or sgd: the column of the table.
         base_width: inputs and outputs of a layer whose lr factors are 1, from 1.
         gain: of input and hidden layers: a number above 0, whatever follows; `auto`, the forward gain of the
             nonlinearity that follows (1 where nothing does); `backward`, its backward gain; or `torch`, torch's table.
@@ -65,7 +64,7 @@ class Mup(ByLaws):
     def __post_init__(self) -> None:
         check_whole_number("Mup", "base_width", self.base_width)
         check_gain("Mup", self.gain)
-        for name, choices in (("optimizer", COLUMN_OF), ("output", OUTPUTS)):
+        for name, choices in (("optimizer", OPTIMIZERS), ("output", OUTPUTS)):
             if getattr(self, name) not in choices:
                 raise unknown_choice("Mup", name, getattr(self, name), choices)
 
@@ -90,7 +89,7 @@ class Mup(ByLaws):
         if is_weight and spec.is_head:
             return self.base_width / inputs
         is_hidden = is_weight and inputs > 1 and (spec.layer > 0 or spec.role is Role.RECURRENT)
-        if COLUMN_OF[self.optimizer] == "adam":
+        if self.optimizer == "adam":
             return self.base_width / inputs if is_hidden else 1.0
         is_scalar = math.prod(spec.shape) == 1
         return 1.0 if is_hidden or is_scalar or spec.is_head else outputs / self.base_width

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from initsuite.errors import InitsuiteError, callers_level
-from initsuite.models.following import activation_given, following_in_order, without_identity
+from initsuite.models.following import activation_given, activation_of, following_in_order, without_identity
 from initsuite.models.given import Given, chooser
 from initsuite.models.layers import EMBEDDINGS, LAYERS, NORMS
 from initsuite.models.places import NORM_PARAMETERS, Place, Places, Site, find_places
@@ -75,8 +75,9 @@ def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: boo
     places = find_places(model)
     _report(model, places, strict)
     context = _context(model, places.sites)
-    is_blind = not (context.is_traced or isinstance(model, LAYERS)) and len(context.sites) > 1
-    if is_blind and nonlinearity is None and not any(context.follows):
+    is_blind = not context.is_traced and not any(activation_of(module) for module in model.modules())
+    is_network = len(context.sites) > 1 and not isinstance(model, LAYERS)
+    if is_network and is_blind and nonlinearity is None and not any(context.follows):
         _warn_of_unseen(model)
     choose = chooser(nonlinearity, places)
     specs = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from initsuite.errors import as_overrides
 from initsuite.report.context import Arm, Context
 from initsuite.spec import Stage, Status
 
@@ -44,10 +45,11 @@ def balance_notes(context: Context) -> list[str]:
     """Where the arms of a context do not have the same evidence, or not the same model."""
     notes = []
     where = f"{context.title} ({context.lr_rule})"
+    model = context.config.get("model") or {}
     for arm in context.arms:
-        if requires := arm.options.get("requires"):
-            listed = ", ".join(f"{key} {_written(value)}" for key, value in requires.items())
-            notes.append(f"{where}: {arm.name} trains the model that it requires ({listed}), whatever the others have.")
+        requires = arm.options.get("requires") or {}
+        if any(model.get(key.removeprefix("model.")) != value for key, value in requires.items()):
+            notes.append(f"{where}: {arm.name} trains the model that it requires ({as_overrides(requires)}).")
     seeds = {arm.name: len(arm.trials) for arm in context.arms}
     if len(set(seeds.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in seeds.items())
@@ -66,11 +68,6 @@ def balance_notes(context: Context) -> list[str]:
             "one chosen with less noise. The same protocol for all arms makes them equal."
         )
     return notes
-
-
-def _written(value: object) -> str:
-    """As in a configuration file."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _range(arm: Arm) -> str:

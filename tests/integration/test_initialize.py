@@ -205,6 +205,7 @@ def test_all_of_he_is_drawn_and_declared(name: str) -> None:
     assert in_weights > 0.9 * sum(parameter.numel() for parameter in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["he", "orthogonal", "torch_default"])
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "lstm", "transformer"])
 def test_in_bfloat16(name: str, init: str) -> None:

@@ -83,12 +83,14 @@ def test_checkpoints_of_stored_stacks_are_removed_by_the_next_launch(sweep) -> N
     assert list(settings.checkpoints.iterdir()) == [of_others]
 
 
+@pytest.mark.slow
 def test_a_stronger_protocol_only_adds(sweep) -> None:
     smoke = launch(sweep("protocol=smoke"))
     quick = launch(sweep("protocol=quick", "seeds=2"))
     assert set(smoke.trial_id) <= set(quick.trial_id)
 
 
+@pytest.mark.slow
 def test_the_same_command_in_a_new_store_gives_the_same_numbers(sweep) -> None:
     numbers = ["trial_id", "loss_auc", "final_val_score", "best_val_score", "test_score"]
     a, b = (launch(sweep("protocol=smoke", results=name))[numbers] for name in ("a", "b"))
@@ -174,6 +176,7 @@ def test_hidden_units_of_zero_stay_identical(make_job) -> None:
     assert changed == [names[-1]]
 
 
+@pytest.mark.slow
 def test_a_sink_that_breaks_costs_no_result(sweep, monkeypatch, capsys) -> None:
     """Whatever the event, the sink is dropped and named, and every trial is stored."""
     from initsuite.progress import Progress

@@ -543,6 +543,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_the_door_prints_and_writes_all(
     store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,6 +580,7 @@ def test_the_door_prints_and_writes_all(
     assert len(pd.read_csv(report_dir / "arms.csv")) == 3 + 3 + 4 + 1 + 2 + 7
 
 
+@pytest.mark.slow
 def test_the_same_store_gives_the_same_report(store: Store, tmp_path: Path) -> None:
     clear_winner(store, num_seeds=18)  # beyond the exact test: flips are drawn
     for name in ("one", "two"):
@@ -612,6 +614,7 @@ def test_the_command_starts_without_torch(store: Store) -> None:
     assert {line.partition(":")[0] for line in result.stderr.splitlines()} == {"import time"}
 
 
+@pytest.mark.slow
 def test_the_starter_in_scripts_is_the_same_door() -> None:
     script = Path(__file__).parents[2] / "scripts" / "recommend.py"
     result = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=False)

@@ -94,6 +94,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_exactly_what_is_missing_is_uploaded_once(wandb_server, tmp_path, capfd) -> None:
     trials = [trial(seed) for seed in range(5)]
     ids = store(tmp_path, trials)

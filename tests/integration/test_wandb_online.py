@@ -123,6 +123,7 @@ def evaluation(step: int, number: int) -> Evaluation:
     return Evaluation(step, values, values + 0.25, values + 0.5)
 
 
+@pytest.mark.slow
 def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
@@ -239,6 +240,7 @@ def test_open_runs_of_several_stacks_wait_once_for_a_server_that_hangs(wandb_ser
     assert lines[0].startswith("W&B: 32 runs written offline")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_refused_run_is_incomplete_and_uploaded_later(wandb_server: Any, tmp_path: Path, status: int) -> None:
     refused, taken = infos(2)
@@ -269,6 +271,7 @@ def test_training_never_waits(server: StandIn, tmp_path: Path) -> None:
     assert sink._child.wait(timeout=60) in (0, 1)
 
 
+@pytest.mark.slow
 def test_what_was_uploaded_is_remembered(server: StandIn, tmp_path: Path) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None

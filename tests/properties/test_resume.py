@@ -49,6 +49,7 @@ def interrupt_after(count: int, seen: list[Evaluation]) -> Callable[[Evaluation]
     return note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setup", SETUPS, ids="-".join)
 def test_interrupted_at_each_evaluation_it_ends_with_the_same_bits(make_job, tmp_path: Path, setup) -> None:
     job = make_job("init=he", *setup, "max_steps=22", "eval_every=6")

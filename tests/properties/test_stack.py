@@ -60,6 +60,8 @@ SETUPS = [
         for model in ("rnn", "lstm", "gru")
     ),
 ]
+FAST = (*SETUPS[:3], SETUPS[8], SETUPS[14], SETUPS[-1])
+"""Of each kind of layer and target one; the others are in the slow suite."""
 
 
 def members(jobs: Sequence[Job], lrs: Sequence[float], seeds: Sequence[int]) -> list[Member]:
@@ -80,7 +82,11 @@ def one_by_one(stack: Sequence[Member], **options: Any) -> list[TrialResult]:
     return [train_stack([member], **options)[0] for member in stack]
 
 
-@pytest.mark.parametrize("setup", SETUPS, ids=lambda setup: "-".join(part for part in setup if "path" not in part))
+@pytest.mark.parametrize(
+    "setup",
+    [pytest.param(setup, marks=[] if setup in FAST else [pytest.mark.slow]) for setup in SETUPS],
+    ids=lambda setup: "-".join(part for part in setup if "path" not in part),
+)
 def test_a_stack_equals_its_trials_one_by_one(make_job, setup) -> None:
     short = (*setup, "max_steps=20", "eval_every=5")
     jobs = [make_job(f"init={init}", *short) for init in ("he", "orthogonal", "torch_default")]
@@ -92,6 +98,7 @@ def test_a_stack_equals_its_trials_one_by_one(make_job, setup) -> None:
     assert together[:, 2] == pytest.approx(alone[:, 2], abs=1.5 / 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setup", SETUPS[:4], ids="-".join)
 def test_a_whole_run_in_float64_is_equal(make_job, setup) -> None:
     whole = (*setup, "max_steps=120", "eval_every=40")

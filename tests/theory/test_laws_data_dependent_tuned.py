@@ -96,6 +96,7 @@ class TestMetaInit:
         measured = float(gradient_quotient(ProbedModel("test", skeleton(build)), params, batch).detach())
         assert measured == pytest.approx(brute_force_quotient(build, params, batch, EPSILON), rel=1e-4)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("phi", "gain"), [(nn.Tanh(), 3.0), (nn.ReLU(), 3.0), (nn.ReLU(), "auto")])
     def test_it_lowers_the_quotient(self, phi: nn.Module, gain: float | str) -> None:
         build = mlp(phi)

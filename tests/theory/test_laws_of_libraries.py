@@ -30,6 +30,7 @@ ROUNDING = 1e-5
 TANH = activation("tanh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

@@ -40,6 +40,7 @@ def linear(first: int, second: int, phi: Activation) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(nn.Linear(first, second), ActivationLayer(phi), nn.Linear(second, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gain", "holds"), [(1.0, True), ("torch", False)])
 def test_selu_with_lecun_stays_at_its_fixed_point_through_64_layers(gain: float | str, holds: bool) -> None:
     width = 1024

@@ -83,6 +83,7 @@ def test_a_second_failure_passes_through(monkeypatch, declared) -> None:
         import_torchvision()
 
 
+@pytest.mark.slow
 def test_importing_the_data_modules_does_not_import_torchvision() -> None:
     code = "import sys, initsuite.data.images, initsuite.data.digits; print('torchvision' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from initsuite.data.base import Dataset, Split
+from initsuite.data.splits import drawn_sizes
 from initsuite.errors import check_whole_number
 from initsuite.rng import generator
 
@@ -42,10 +43,7 @@ def adding(
         recurrent networks), section 4.1.
     """
     check_whole_number(NAME, "length", length, minimum=2)
-    counts = {"train": num_train, "validation": num_validation, "test": num_test}
-    for name, count in counts.items():
-        check_whole_number(NAME, f"num_{name}", count)
-    check_whole_number(NAME, "data_seed", data_seed, minimum=0)
+    counts = drawn_sizes(NAME, num_train, num_validation, num_test, data_seed)
     return Dataset(*(_draw(length, count, data_seed, name) for name, count in counts.items()), num_outputs=1)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset
-from initsuite.data.splits import assemble
+from initsuite.data.splits import assemble, drawn_sizes
 from initsuite.errors import bad_value, check_number, check_whole_number
 from initsuite.rng import generator
 
@@ -51,10 +51,7 @@ def gaussian_blobs(
     check_whole_number(NAME, "num_classes", num_classes, minimum=2)
     check_whole_number(NAME, "num_features", num_features)
     check_number(NAME, "separation", separation, minimum=0)
-    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    for name, size in sizes.items():
-        check_whole_number(NAME, f"num_{name}", size)
-    check_whole_number(NAME, "data_seed", data_seed, minimum=0)
+    sizes = drawn_sizes(NAME, num_train, num_validation, num_test, data_seed)
     if num_features < num_classes:
         expected = f"a whole number from num_classes={num_classes}, so that all centres can have one distance"
         raise bad_value(NAME, "num_features", num_features, expected)

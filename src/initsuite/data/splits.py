@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset, Split
-from initsuite.errors import bad_file, bad_value
+from initsuite.errors import bad_file, bad_value, check_whole_number
 from initsuite.rng import generator
 
 
@@ -57,6 +57,21 @@ def stratified_split(targets: Tensor, sizes: Sequence[int], *, seed: int, name: 
         raise bad_value(f"stratified_split of {name}", "sizes", list(sizes), expected)
     order = stratified_order(targets, seed=seed, name=name)
     return list(order[: sum(sizes)].split(list(sizes)))
+
+
+def drawn_sizes(
+    where: str, num_train: int, num_validation: int, num_test: int, data_seed: int, minimum: int = 1
+) -> dict[str, int]:
+    """Examples of each split of a data set that is drawn, by the name of the split.
+
+    Raises:
+        ConfigError: one below `minimum`, or a seed below 0.
+    """
+    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+    for name, size in sizes.items():
+        check_whole_number(where, f"num_{name}", size, minimum=minimum)
+    check_whole_number(where, "data_seed", data_seed, minimum=0)
+    return sizes
 
 
 def take_subset(training: Tensor, subset: int | None, where: str) -> Tensor:

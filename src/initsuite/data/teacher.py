@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset, Split
+from initsuite.data.splits import drawn_sizes
 from initsuite.errors import bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.rng import generator
 
@@ -60,10 +61,7 @@ def teacher(
     sizes = {"num_features": num_features, "num_outputs": num_outputs, "depth": depth, "width": width}
     for name, size in sizes.items():
         check_whole_number(NAME, name, size)
-    counts = {"train": num_train, "validation": num_validation, "test": num_test}
-    for name, count in counts.items():
-        check_whole_number(NAME, f"num_{name}", count, minimum=2)
-    check_whole_number(NAME, "data_seed", data_seed, minimum=0)
+    counts = drawn_sizes(NAME, num_train, num_validation, num_test, data_seed, minimum=2)
     check_number(NAME, "noise", noise, minimum=0)
     if nonlinearity not in NONLINEARITIES:
         raise unknown_choice(NAME, "nonlinearity", nonlinearity, NONLINEARITIES)

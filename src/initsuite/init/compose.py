@@ -86,6 +86,11 @@ class PerTensor(ByLaws):
         return getattr(self, role.value)
 
 
+def weights_by_place(law: Callable[[ParamSpec], TensorInit], specs: Sequence[ParamSpec]) -> Laws:
+    """Weights by a law that depends on where they stand; the rest as `PerTensor` has it without a word."""
+    return {spec.name: (PerTensor(weight=law(spec)).law(spec.role), spec) for spec in specs}
+
+
 @dataclass(frozen=True)
 class Scaled:
     """A law, times a factor."""

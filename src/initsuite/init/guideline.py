@@ -10,7 +10,7 @@ from torch import nn
 
 from initsuite.errors import check_whole_number
 from initsuite.guideline import DEEP_FROM, guideline_choice
-from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.compose import ByLaws, Laws, PerTensor, weights_by_place
 from initsuite.init.layout import last_hidden_nonlinearity
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
@@ -54,7 +54,7 @@ class Guideline(ByLaws):
             return PerTensor(weight=law).laws(model, specs)
         before_head = last_hidden_nonlinearity(specs)
         seen = [replace(spec, nonlinearity=before_head) if spec.is_head else spec for spec in specs]
-        return {spec.name: (PerTensor(weight=_law(spec.nonlinearity)).law(spec.role), spec) for spec in seen}
+        return weights_by_place(lambda spec: _law(spec.nonlinearity), seen)
 
 
 def _law(nonlinearity: Activation | None) -> VarianceScaling:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor, Scaled
+from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor, Scaled, weights_by_place
 from initsuite.init.constant import Constant
 from initsuite.init.requirements import need_branches, need_role, refusal, refuse_norm
 from initsuite.init.torch_default import TorchDefault
@@ -57,7 +57,7 @@ class Fixup(ByLaws):
         need_branches("Fixup", specs)
         refuse_norm("Fixup", specs)
         need_role("Fixup", specs, Role.MULTIPLIER, "model.norm=none model.fixup=true")
-        return _with_weights(self.weight, specs)
+        return weights_by_place(self.weight, specs)
 
     def weight(self, spec: ParamSpec) -> TensorInit:
         """The law of one weight."""
@@ -143,9 +143,4 @@ class StableResnet(ByLaws):
         if undoing:
             lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
             raise refusal("StableResnet", lacks, "branches that end in a weight", "Use model.norm=none.")
-        return _with_weights(lambda spec: Scaled(HE, spec.branches**-0.5) if spec.closes_residual else HE, specs)
-
-
-def _with_weights(law: Callable[[ParamSpec], TensorInit], specs: Sequence[ParamSpec]) -> Laws:
-    """Weights by a law that depends on where they stand; the rest without a word."""
-    return {spec.name: (PerTensor(weight=law(spec)).law(spec.role), spec) for spec in specs}
+        return weights_by_place(lambda spec: Scaled(HE, spec.branches**-0.5) if spec.closes_residual else HE, specs)

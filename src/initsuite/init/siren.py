@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import bad_value, check_number
-from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.compose import ByLaws, Laws, weights_by_place
 from initsuite.init.distributions import Uniform
 from initsuite.init.requirements import refusal
 from initsuite.spec import ParamSpec, Role
@@ -50,10 +50,10 @@ class Siren(ByLaws):
         omegas = [_omega(spec) for spec in specs if spec.role is Role.WEIGHT and not spec.is_head] or [1.0]
         omega = float(self.omega) if not isinstance(self.omega, str) else omegas[-1]
 
-        bounds = {
-            spec.name: 1 / spec.fan_in if spec.layer == 0 else math.sqrt(6 / spec.fan_in) / omega for spec in specs
-        }
-        return {spec.name: (PerTensor(weight=Uniform(bounds[spec.name])).law(spec.role), spec) for spec in specs}
+        def weight(spec: ParamSpec) -> Uniform:
+            return Uniform(1 / spec.fan_in if spec.layer == 0 else math.sqrt(6 / spec.fan_in) / omega)
+
+        return weights_by_place(weight, specs)
 
 
 def _omega(spec: ParamSpec) -> float:

@@ -145,7 +145,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
     init_identity = identity("init", init)
     initializer = _rehearsed(workload, json.dumps(init, sort_keys=True), json.dumps(init_identity, sort_keys=True))
     context_id = short_hash([_workload_id(frame), optimizer_identity, PROTOCOL_VERSION])
-    dataset = {**tree["dataset"], "chance": _chance(tree["dataset"], workload.dataset)}
+    dataset = {**tree["dataset"], "chance": _chance(json.dumps(tree["dataset"], sort_keys=True))}
     return Cell(
         cell_id=short_hash([context_id, workload.workload_id, init_identity]),
         context_id=context_id,
@@ -178,9 +178,12 @@ def _network(specs: Sequence[ParamSpec]) -> dict[str, Any]:
     }
 
 
-def _chance(tree: Mapping[str, Any], dataset: Dataset) -> Any:
-    """The configured score of a constant guess; where it is null, by the metric and the training targets."""
-    return losses.score_of(tree["metric"], dataset)[1] if tree["chance"] is None else tree["chance"]
+@functools.cache
+def _chance(dataset_json: str) -> Any:
+    """The configured score of a constant guess; where it is null, by the metric and the training targets, which are
+    counted once for all cells."""
+    tree = json.loads(dataset_json)
+    return tree["chance"] if tree["chance"] is not None else losses.score_of(tree["metric"], _dataset(dataset_json))[1]
 
 
 def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]:

@@ -30,14 +30,13 @@ def with_steps(trials: pd.DataFrame, curves: pd.DataFrame, yardsticks: Mapping[s
         yardsticks: by context_id.
     """
     context_of = trials.set_index("trial_id").context_id
-    contexts = curves.trial_id.map(context_of)
+    groups = [
+        (yardsticks[str(name)], found) for name, found in curves.groupby(curves.trial_id.map(context_of), sort=False)
+    ]
     columns = {}
     for level, column in COLUMN_OF_LEVEL.items():
-        firsts = [
-            found.loc[yardsticks[str(name)].is_at(found.val_score, yardsticks[str(name)].levels[level])]
-            for name, found in curves.groupby(contexts, sort=False)
-        ]
-        first = pd.concat([curves.iloc[:0], *firsts]).groupby("trial_id").step.min()
+        reached = [found.loc[scale.is_at(found.val_score, scale.levels[level])] for scale, found in groups]
+        first = pd.concat([curves.iloc[:0], *reached]).groupby("trial_id").step.min()
         columns[column] = trials.trial_id.map(first).astype(float)
     return trials.assign(**columns)
 

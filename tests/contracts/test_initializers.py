@@ -30,7 +30,7 @@ CONF = Path(__file__).parents[2] / "conf" / "init"
 FILES = sorted(path for path in CONF.glob("*.yaml") if path.stem != "custom")
 WITHOUT_DRAWS = {"constant", "identity", "sinusoidal", "zero", "zero_hadamard"}
 """Their tensors do not depend on the seed."""
-DRAWN_BIASES = {"asymmetric", "data_dependent", "normal", "rezero", "torch_default"}
+DRAWN_BIASES = {"he_random_biases", "asymmetric", "data_dependent", "normal", "rezero", "torch_default"}
 """All others set biases to 0."""
 DRAWN_BIASES_BEFORE = {"critical": "tanh"}
 """They draw biases in networks of this nonlinearity, and set them to 0 in the others here."""

@@ -19,6 +19,7 @@ from initsuite.init.metainit import MetaInit
 from initsuite.init.mimetic import Mimetic
 from initsuite.init.mup import Mup
 from initsuite.init.orthogonal import DeltaOrthogonal, Orthogonal
+from initsuite.init.random_biases import RandomBiases
 from initsuite.init.random_walk import RandomWalk
 from initsuite.init.residual import BranchScale, Fixup, StableResnet, ZeroGamma
 from initsuite.init.sinusoidal import Sinusoidal
@@ -55,6 +56,7 @@ __all__ = [
     "NormalEverywhere",
     "Orthogonal",
     "PerTensor",
+    "RandomBiases",
     "RandomWalk",
     "Sinusoidal",
     "Siren",

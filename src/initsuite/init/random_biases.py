@@ -1,0 +1,48 @@
+"""He's weights with biases that are drawn, to test the advice that biases start at 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from initsuite.errors import check_number
+from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.distributions import Normal
+from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.spec import ParamSpec
+
+
+@dataclass(frozen=True)
+class RandomBiases(ByLaws):
+    """Weights by variance scaling, biases from N(0, bias_std^2).
+
+    Var[w] = gain^2 / fan as in `VarianceScaling`; Var[b] = bias_std^2, whatever the layer, that of the head too. A bias
+    adds bias_std^2 to the mean square of each pre-activation, the same for every input: two inputs grow alike with
+    depth, as sigma_b^2 does in the mean-field theory. The only difference to `he` are the biases, so that the pair of
+    them tests the article's advice "biases zero".
+
+    Args:
+        gain, fan, distribution: of the weights, see `VarianceScaling`.
+        bias_std: from 0.
+
+    References:
+        The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025 (biases zero).
+        Schoenholz et al. 2016, Deep Information Propagation (what sigma_b^2 does to the correlation of inputs).
+    """
+
+    gain: float | str = 2**0.5
+    fan: str = "fan_in"
+    distribution: str = "normal"
+    bias_std: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("RandomBiases", "bias_std", self.bias_std, minimum=0)
+        self._weights()
+
+    def _weights(self) -> VarianceScaling:
+        return VarianceScaling(gain=self.gain, fan=self.fan, distribution=self.distribution)
+
+    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+        return PerTensor(weight=self._weights(), bias=Normal(0.0, self.bias_std)).laws(model, specs)

@@ -99,12 +99,12 @@ def compare(context: Context) -> Comparison:
 
     The leader has the highest success rate at the level, then the fewest median steps, then the smallest loss area,
     among the arms that train.
-    Differences are paired by seed. Where a level ranks, they are differences of rank in the order of `_places`, so that
-    a miss needs no invented number of steps; where the loss area ranks, of that area. The family is the leader against
-    each other arm (sign flips, Holm).
+    Differences are paired by seed. Where a level ranks, they are differences of rank in the order of `places_of`, so
+    that a miss needs no invented number of steps; where the loss area ranks, of that area. The family is the leader
+    against each other arm (sign flips, Holm).
     """
     level = _level(context)
-    standings = sorted((_measure(context, arm, level) for arm in context.arms), key=_rank)
+    standings = sorted((_measure(context, arm, level) for arm in context.arms), key=rank_key)
     scored = [standing for standing in standings if standing.num_seeds]
     judged = _judge(scored, level)
     judged += [standing for standing in standings if not standing.num_seeds]
@@ -145,9 +145,12 @@ def _is_near_chance(context: Context, arm: Arm) -> bool:
     return bool(scores) and not any(trains(score, context.yardstick) for score in scores)
 
 
-def _rank(standing: Standing) -> tuple[object, ...]:
-    """Best first; NaN, where nothing was measured, goes last. An arm near chance may have a small loss area beside one
-    that learns and overfits: it is never above an arm that trains."""
+def rank_key(standing: Standing) -> tuple[float, ...]:
+    """What standings are sorted by, best first; equal for arms that nothing tells apart.
+
+    NaN, where nothing was measured, goes last. An arm near chance may have a small loss area beside one that learns and
+    overfits: it is never above an arm that trains.
+    """
     rate = standing.reached.estimate
     measures = (-rate if math.isfinite(rate) else 0.0, standing.steps.estimate, standing.loss_auc.estimate)
     return (
@@ -191,11 +194,11 @@ def _paired_differences(leader: Arm, other: Arm, level: str | None) -> np.ndarra
     ours, theirs = (arm.trials.loc[seeds] for arm in (leader, other))
     if level is None:
         return (theirs.loss_auc - ours.loss_auc).dropna().to_numpy(dtype=float)
-    places = rankdata(_places(pd.concat([ours, theirs]), level))
+    places = rankdata(places_of(pd.concat([ours, theirs]), level))
     return places[len(seeds) :] - places[: len(seeds)]
 
 
-def _places(trials: pd.DataFrame, level: str | None) -> np.ndarray:
+def places_of(trials: pd.DataFrame, level: str | None) -> np.ndarray:
     """Order of trials, [trial], lower is better: steps to the level, then those that miss it by their loss area.
 
     Without a level, the loss area itself. Trials that reach the level at the same evaluation are tied.
@@ -213,5 +216,5 @@ def _with_improvement(context: Context, standing: Standing, level: str | None) -
     if baseline is None or baseline is standing.arm or not standing.num_seeds:
         return standing
     ours, theirs = standing.arm.trials, baseline.trials
-    places = -_places(pd.concat([ours, theirs]), level)
+    places = -places_of(pd.concat([ours, theirs]), level)
     return replace(standing, improvement=probability_of_improvement(places[: len(ours)], places[len(ours) :]))

@@ -27,10 +27,15 @@ _AXES = ("dataset", "model", "activation", "optimizer")
 
 @dataclass(frozen=True)
 class Evidence:
-    """All contexts of a store, and sentences on what was left out or deserves suspicion."""
+    """All contexts of a store, and sentences on what was left out or deserves suspicion.
+
+    Attributes:
+        trials: of the newest protocol version, columns of the store; steps read off the curves.
+    """
 
     contexts: tuple[Context, ...]
     notes: tuple[str, ...]
+    trials: pd.DataFrame
 
 
 def gather_evidence(results: Results) -> Evidence:
@@ -72,7 +77,7 @@ def gather_evidence(results: Results) -> Evidence:
         *(note for context in contexts for note in balance_notes(context)),
         *origin_notes(trials),
     ]
-    return Evidence(tuple(contexts), tuple(notes))
+    return Evidence(tuple(contexts), tuple(notes), trials)
 
 
 def _titles(rows: Sequence[pd.Series]) -> dict[str, str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from initsuite.guideline import DEEP_FROM, guideline_choice
 from initsuite.report.comparison import Comparison, Verdict
 from initsuite.report.context import Context
@@ -36,20 +33,34 @@ def guideline_agreement(comparison: Comparison) -> str:
 
 def rule_choice(context: Context) -> str:
     """What the rule chooses for a context; "very deep" is what its own arm, where there is one, was configured with."""
-    model = context.config.get("model") or {}
     activation = (context.config.get("activation") or {}).get("name") or context.axes["activation"]
     deep_from = next((arm.options.get("deep_from") for arm in context.arms if arm.name == GUIDELINE), None)
-    network = context.config.get("network") or {
-        "hidden_layers": _hidden_layers(model),
-        "is_recurrent": str(model.get("name", "")).lower() in RECURRENT,
-    }
-    return guideline_choice(activation=activation, deep_from=deep_from or DEEP_FROM, **network)
+    return guideline_choice(
+        activation=activation,
+        deep_from=deep_from or DEEP_FROM,
+        hidden_layers=hidden_layers(context),
+        is_recurrent=is_recurrent(context),
+    )
 
 
-def _hidden_layers(model: Mapping[str, Any]) -> int:
-    """Of a configuration that does not say it: layers listed one by one, else `depth`, else unknown and so not deep."""
+def hidden_layers(context: Context) -> int:
+    """Layers with weights but the head; 0 where it is unknown.
+
+    Of a configuration that does not say it: layers listed one by one, else `depth`.
+    """
+    known = (context.config.get("network") or {}).get("hidden_layers")
+    model = context.config.get("model") or {}
+    if isinstance(known, int):
+        return known
     for option in ("widths", "channels"):
         if model.get(option):
             return len(model[option])
     depth = model.get("depth")
     return depth if isinstance(depth, int) else 0
+
+
+def is_recurrent(context: Context) -> bool:
+    """Whether the network reads a sequence with recurrent layers."""
+    known = (context.config.get("network") or {}).get("is_recurrent")
+    model = context.config.get("model") or {}
+    return known if isinstance(known, bool) else str(model.get("name", "")).lower() in RECURRENT

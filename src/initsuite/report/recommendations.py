@@ -58,6 +58,7 @@ class Report:
         notes: sentences on what was left out or deserves suspicion.
         recommendations: one row a comparison, columns of `recommend_table`.
         arms: one row an arm of a comparison, columns of `arms_table`.
+        trials: all of the newest protocol version, whether they count or not; columns of the store.
         curves: of the store, columns trial_id, step, train_loss, val_loss, val_score.
     """
 
@@ -65,6 +66,7 @@ class Report:
     notes: tuple[str, ...]
     recommendations: pd.DataFrame
     arms: pd.DataFrame
+    trials: pd.DataFrame
     curves: pd.DataFrame
 
 
@@ -83,6 +85,7 @@ def build_report(results: Results) -> Report:
         evidence.notes,
         _table(rows, RECOMMENDATION_COLUMNS),
         _table(arms, ARM_COLUMNS),
+        evidence.trials,
         results.curves,
     )
 

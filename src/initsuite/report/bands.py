@@ -1,0 +1,97 @@
+"""Within a context: the learning curves with their bands, and the score of each learning rate, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from initsuite.report.comparison import Comparison, Standing
+from initsuite.report.recommendations import Report
+from initsuite.spec import Status
+from initsuite.stats.intervals import median_interval
+from initsuite.tuning import trains
+
+PLACE = ["context", "context_id", "lr_rule", "init"]
+"""The first columns of every table here: which arm of which comparison."""
+BAND_COLUMNS = [*PLACE, "step", "median", "low", "high", "band", "num_seeds"]
+LR_COLUMNS = [*PLACE, "lr", "score", "trains", "is_best", "num_seeds"]
+INTERVAL, RANGE = "95 %", "range"
+"""What a band is: the interval of the median, or the range where the seeds are too few for one."""
+
+
+def place_of(comparison: Comparison, standing: Standing) -> dict[str, Any]:
+    """The values of the columns `PLACE`."""
+    context = comparison.context
+    return {
+        "context": context.title,
+        "context_id": context.context_id,
+        "lr_rule": context.lr_rule,
+        "init": standing.arm.name,
+    }
+
+
+def curve_bands(report: Report) -> pd.DataFrame:
+    """Validation score over step: the median over the scoring seeds of each arm, with a band.
+
+    Returns:
+        Columns `BAND_COLUMNS`, one row an arm and step, arms best first. `band` says what `low` and `high` are: the
+        95 % interval of the median or, with too few seeds for one, their range. A diverged trial counts as chance.
+    """
+    curves = {str(trial_id): curve for trial_id, curve in report.curves.groupby("trial_id")}
+    rows = [
+        {**place_of(comparison, standing), **band}
+        for comparison in report.comparisons
+        for standing in comparison.standings
+        for band in _bands(standing, curves, comparison.context.yardstick.chance)
+    ]
+    return pd.DataFrame(rows, columns=BAND_COLUMNS)
+
+
+def lr_sensitivity(report: Report) -> pd.DataFrame:
+    """What each arm scores at each learning rate that it was tuned at.
+
+    Returns:
+        Columns `LR_COLUMNS`, one row an arm and lr. `score` is the mean final validation score over the tuning seeds, a
+        diverged trial counting as chance.
+    """
+    rows = [
+        {
+            **place_of(comparison, standing),
+            "lr": lr,
+            "score": score,
+            "trains": trains(score, comparison.context.yardstick),
+            "is_best": lr == standing.arm.lr,
+            "num_seeds": standing.arm.tuning_seeds.get(lr, 0),
+        }
+        for comparison in report.comparisons
+        for standing in comparison.standings
+        for lr, score in sorted(standing.arm.lr_scores.items())
+    ]
+    return pd.DataFrame(rows, columns=LR_COLUMNS)
+
+
+def _bands(standing: Standing, curves: Mapping[str, pd.DataFrame], chance: float) -> Iterator[dict[str, Any]]:
+    table = _curve_table(standing, curves, chance)
+    for step, values in zip(table.index, table.to_numpy(), strict=True):
+        found = median_interval(values)
+        yield {
+            "step": int(step),
+            "median": found.estimate,
+            "low": found.low if found.exists else values.min(),
+            "high": found.high if found.exists else values.max(),
+            "band": INTERVAL if found.exists else RANGE,
+            "num_seeds": len(values),
+        }
+
+
+def _curve_table(standing: Standing, curves: Mapping[str, pd.DataFrame], chance: float) -> pd.DataFrame:
+    """Validation score, [step, seed]; only the steps that every seed has."""
+    columns = {}
+    for seed, trial_id, status in standing.arm.trials[["trial_id", "status"]].itertuples():
+        curve = curves.get(trial_id)
+        if curve is not None:
+            score = pd.Series(curve.val_score.to_numpy(), index=curve.step.to_numpy())
+            columns[seed] = score.fillna(chance) if status == Status.DIVERGED else score
+    return pd.DataFrame(columns).dropna()

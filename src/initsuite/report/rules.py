@@ -1,0 +1,168 @@
+"""The article's recommendations as questions that stored trials can answer: which arm against which, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from initsuite.guideline import DEEP_FROM, guideline_choice
+from initsuite.report.comparison import Comparison, Standing
+from initsuite.report.guideline import hidden_layers, is_recurrent
+from initsuite.report.heat import workload_key
+
+RELU_LIKE = ("relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "softplus")
+"""ReLU and its variants."""
+SATURATING = ("tanh", "sigmoid")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a recommendation says of one context: that `ours` is the better one.
+
+    Attributes:
+        where: the context, in words.
+        ours: a standing and the comparison it is from.
+        theirs: another, from the same comparison or from one that differs in the activation alone.
+    """
+
+    where: str
+    ours: tuple[Comparison, Standing]
+    theirs: tuple[Comparison, Standing]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A context in which a statement holds, or does not, or cannot be judged (None)."""
+
+    where: str
+    holds: bool | None
+
+
+Pairs = Callable[[Sequence[Comparison]], Iterator[Pair]]
+Sightings = Callable[[Sequence[Comparison]], Iterator[Sighting]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A recommendation of the article.
+
+    Attributes:
+        number: 1 to 7, its place in the article.
+        recommendation: in the article's sense.
+        test: what is compared, and where.
+        pairs: the contexts that speak to it, where it says that one arm is better than another.
+        sightings: the same where it says how one arm behaves; one of the two is given.
+    """
+
+    number: int
+    recommendation: str
+    test: str
+    pairs: Pairs | None = None
+    sightings: Sightings | None = None
+
+
+def _standing(comparison: Comparison, name: str) -> Standing | None:
+    return next((found for found in comparison.standings if found.arm.name == name and found.num_seeds), None)
+
+
+def _activation(comparison: Comparison) -> str:
+    return comparison.context.axes["activation"]
+
+
+def _in_context(comparison: Comparison, ours: str, theirs: str) -> Iterator[Pair]:
+    first, second = _standing(comparison, ours), _standing(comparison, theirs)
+    if first and second:
+        yield Pair(comparison.context.title, (comparison, first), (comparison, second))
+
+
+def _he_for_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
+    for found in comparisons:
+        if _activation(found) in RELU_LIKE:
+            yield from _in_context(found, "he", "xavier")
+
+
+def _xavier_for_saturating(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
+    for found in comparisons:
+        if _activation(found) in SATURATING:
+            yield from _in_context(found, "xavier", "he")
+
+
+def _orthogonal_where_hard(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
+    for found in comparisons:
+        if is_recurrent(found.context) or hidden_layers(found.context) >= DEEP_FROM:
+            yield from _in_context(found, "orthogonal", guideline_choice(0, _activation(found)))
+
+
+def _zero_biases(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
+    for found in comparisons:
+        yield from _in_context(found, "he", "he_random_biases")
+
+
+def _he_with_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
+    with_relu = {workload_key(found, "activation"): found for found in comparisons if _activation(found) == "relu"}
+    for found in comparisons:
+        relu = with_relu.get(workload_key(found, "activation"))
+        if relu is None or _activation(found) == "relu":
+            continue
+        network = {"hidden_layers": hidden_layers(found.context), "is_recurrent": is_recurrent(found.context)}
+        ours, theirs = (
+            _standing(relu, "he"),
+            _standing(found, guideline_choice(activation=_activation(found), **network)),
+        )
+        if ours and theirs:
+            yield Pair(f"{found.context.title}, {theirs.arm.name}", (relu, ours), (found, theirs))
+
+
+def _zero_learns_nothing(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
+    for found in comparisons:
+        standing = _standing(found, "zero")
+        if standing:
+            yield Sighting(found.context.title, standing.near_chance)
+
+
+def _normal_vanishes(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
+    groups: dict[str, list[Comparison]] = {}
+    for found in comparisons:
+        groups.setdefault(workload_key(found, "depth"), []).append(found)
+    for group in groups.values():
+        shallow = min(group, key=lambda found: hidden_layers(found.context))
+        before = _standing(shallow, "normal")
+        for deep in group:
+            after = _standing(deep, "normal")
+            if (
+                hidden_layers(deep.context) >= DEEP_FROM
+                and hidden_layers(shallow.context) < DEEP_FROM
+                and before
+                and after
+            ):
+                # Where it does not even train the shallow network, depth cannot be what stops it.
+                holds = after.near_chance if not before.near_chance else None
+                yield Sighting(f"{deep.context.title} beside {hidden_layers(shallow.context)} hidden layers", holds)
+
+
+RULES = (
+    Rule(1, "He for ReLU and its variants", "he against xavier, at ReLU and its variants", pairs=_he_for_relu),
+    Rule(2, "Xavier for tanh and sigmoid", "xavier against he, at tanh and sigmoid", pairs=_xavier_for_saturating),
+    Rule(
+        3,
+        "Orthogonal for recurrent and very deep networks",
+        f"orthogonal against what the article says for the activation alone (xavier at tanh and sigmoid, else he), in "
+        f"recurrent networks and from {DEEP_FROM} hidden layers",
+        pairs=_orthogonal_where_hard,
+    ),
+    Rule(4, "Biases zero", "he against he_random_biases, whose biases are N(0, 0.1²), everywhere", pairs=_zero_biases),
+    Rule(
+        5,
+        "When in doubt, He with ReLU",
+        "he with ReLU against the article's choice at each other activation of the same workload",
+        pairs=_he_with_relu,
+    ),
+    Rule(6, "Zero initialization learns nothing", "zero stays near chance at every lr", sightings=_zero_learns_nothing),
+    Rule(
+        7,
+        "Small random normal vanishes with depth",
+        f"normal trains a shallow network, and stays near chance at every lr from {DEEP_FROM} hidden layers",
+        sightings=_normal_vanishes,
+    ),
+)
+"""In the article's order."""

@@ -1,0 +1,200 @@
+"""The article's recommendations held against the trials: for, against or undecided, with the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+from initsuite.report.across import main_comparisons
+from initsuite.report.comparison import ALPHA
+from initsuite.report.formatting import format_p, format_share
+from initsuite.report.levels import COLUMN_OF_LEVEL
+from initsuite.report.pooling import Duel, duel, pooled
+from initsuite.report.recommendations import Report
+from initsuite.report.rules import RULES, Pair, Rule, Sighting
+from initsuite.stats.intervals import Interval, success_rate
+from initsuite.stats.pairwise import holm, smallest_p
+
+SCORECARD_COLUMNS = [
+    *("rule", "recommendation", "test", "verdict", "num_contexts", "num_for", "num_against", "num_undecided"),
+    *("measure", "estimate", "low", "high", "p_value", "num_pairs", "in_words"),
+]
+VOTE_COLUMNS = ["rule", "context", "vote", "improvement", "low", "high", "p_value", "num_pairs"]
+IMPROVEMENT, SHARE = "P(better)", "share of contexts"
+_NONE = Interval(math.nan, math.nan, math.nan, 0.0, 0)
+
+
+class Vote(StrEnum):
+    """What one context says of a rule."""
+
+    FOR = "for"
+    AGAINST = "against"
+    UNDECIDED = "undecided"
+    NEITHER = "neither trains"
+
+
+class Ruling(StrEnum):
+    """What all contexts together say of a rule."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    NO_DIFFERENCE = "no difference found"
+    UNDECIDED = "undecided"
+    UNTESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class ContextVote:
+    """One context's evidence on a rule.
+
+    Attributes:
+        where: the context, in words.
+        duel: the recommended arm against the other one; None where neither trains, or where a rule says how one arm
+            behaves.
+    """
+
+    where: str
+    vote: Vote
+    duel: Duel | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A rule with its verdict.
+
+    Attributes:
+        votes: [context].
+        estimate: mean over contexts of P(better), or the share of contexts in which the statement holds.
+        p_value: of the pooled test, Holm over the rules; NaN for shares.
+    """
+
+    rule: Rule
+    votes: tuple[ContextVote, ...]
+    ruling: Ruling
+    estimate: Interval
+    p_value: float = math.nan
+
+    @property
+    def measure(self) -> str:
+        return IMPROVEMENT if self.rule.pairs else SHARE
+
+    def count(self, *votes: Vote) -> int:
+        return sum(found.vote in votes for found in self.votes)
+
+
+def scorecard(report: Report) -> tuple[Score, ...]:
+    """Every recommendation of the article, [rule].
+
+    A context where both arms stay near chance says nothing and is left out of the pooled numbers. Elsewhere trials are
+    ordered as in the recommendations (steps to the level, those that miss it by their loss area), and pairs share a
+    seed. The pooled test flips signs within contexts, every context weighing the same; its p-values are adjusted over
+    the rules (Holm). Rules on how one arm behaves are judged by the share of contexts (Clopper-Pearson): supported
+    where the interval lies above one half, contradicted where below.
+    """
+    comparisons = main_comparisons(report)
+    scores = [
+        _of_pairs(rule, list(rule.pairs(comparisons)))
+        if rule.pairs
+        else _of_sightings(rule, list(rule.sightings(comparisons)) if rule.sightings else [])
+        for rule in RULES
+    ]
+    tested = [score for score in scores if not math.isnan(score.p_value)]
+    adjusted = iter(holm([score.p_value for score in tested]).tolist())
+    return tuple(
+        score if math.isnan(score.p_value) else _ruled(replace(score, p_value=next(adjusted))) for score in scores
+    )
+
+
+def scorecard_table(scores: Sequence[Score]) -> pd.DataFrame:
+    """One row a rule, columns `SCORECARD_COLUMNS`."""
+    return pd.DataFrame([_row(score) for score in scores], columns=SCORECARD_COLUMNS)
+
+
+def votes_table(scores: Sequence[Score]) -> pd.DataFrame:
+    """One row a rule and context, columns `VOTE_COLUMNS`.
+
+    `improvement` is P(the recommended arm is better), ties 1/2, with its 95 % interval; `p_value` is not adjusted.
+    """
+    rows = []
+    for score in scores:
+        for vote in score.votes:
+            found = vote.duel
+            shown = found.improvement if found else _NONE
+            numbers = (shown.estimate, shown.low, shown.high, found.p_value if found else math.nan, _num_pairs(vote))
+            rows.append((score.rule.number, vote.where, str(vote.vote), *numbers))
+    return pd.DataFrame(rows, columns=VOTE_COLUMNS)
+
+
+def _num_pairs(vote: ContextVote) -> int:
+    return vote.duel.num_pairs if vote.duel else 0
+
+
+def _of_pairs(rule: Rule, pairs: Sequence[Pair]) -> Score:
+    votes = tuple(_vote(pair) for pair in pairs)
+    duels = [vote.duel for vote in votes if vote.duel and vote.duel.num_pairs]
+    if not duels:
+        return Score(rule, votes, Ruling.UNTESTED, _NONE)
+    return Score(rule, votes, Ruling.UNDECIDED, *pooled(duels))
+
+
+def _vote(pair: Pair) -> ContextVote:
+    (comparison, ours), (other, theirs) = pair.ours, pair.theirs
+    if ours.near_chance and theirs.near_chance:
+        return ContextVote(pair.where, Vote.NEITHER)
+    level = next((level for level in COLUMN_OF_LEVEL if level in (comparison.level, other.level)), None)
+    found = duel(ours, theirs, level)
+    return ContextVote(pair.where, _VOTE_OF[found.is_won], found)
+
+
+def _ruled(score: Score) -> Score:
+    if score.p_value <= ALPHA:
+        return replace(score, ruling=Ruling.SUPPORTED if score.estimate.estimate > 0.5 else Ruling.CONTRADICTED)
+    can_decide = len(RULES) * smallest_p(sum(map(_num_pairs, score.votes))) <= ALPHA
+    return replace(score, ruling=Ruling.NO_DIFFERENCE if can_decide else Ruling.UNDECIDED)
+
+
+def _of_sightings(rule: Rule, sightings: Sequence[Sighting]) -> Score:
+    votes = tuple(ContextVote(found.where, _VOTE_OF[found.holds]) for found in sightings)
+    share = success_rate([vote.vote == Vote.FOR for vote in votes if vote.vote != Vote.UNDECIDED])
+    if not share.num_values:
+        ruling = Ruling.UNTESTED
+    elif share.low > 0.5:
+        ruling = Ruling.SUPPORTED
+    else:
+        ruling = Ruling.CONTRADICTED if share.high < 0.5 else Ruling.UNDECIDED
+    return Score(rule, votes, ruling, share)
+
+
+_VOTE_OF: Mapping[bool | None, Vote] = {True: Vote.FOR, False: Vote.AGAINST, None: Vote.UNDECIDED}
+
+
+def _row(score: Score) -> dict[str, Any]:
+    values = (
+        *(score.rule.number, score.rule.recommendation, score.rule.test, str(score.ruling), len(score.votes)),
+        *(score.count(Vote.FOR), score.count(Vote.AGAINST), score.count(Vote.UNDECIDED, Vote.NEITHER)),
+        *(score.measure, score.estimate.estimate, score.estimate.low, score.estimate.high, score.p_value),
+        *(sum(map(_num_pairs, score.votes)), " ".join(_sentences(score))),
+    )
+    return dict(zip(SCORECARD_COLUMNS, values, strict=True))
+
+
+def _sentences(score: Score) -> Iterator[str]:
+    if score.ruling == Ruling.UNTESTED:
+        yield f"Not tested: no context here compares {score.rule.test}."
+        return
+    counts = {
+        "for": score.count(Vote.FOR),
+        "against": score.count(Vote.AGAINST),
+        "undecided": score.count(Vote.UNDECIDED),
+        "in which neither trains": score.count(Vote.NEITHER),
+    }
+    listed = ", ".join(f"{number} {word}" for word, number in counts.items() if number or word in ("for", "against"))
+    pooled = f", pooled {format_p(score.p_value)}" if not math.isnan(score.p_value) else ""
+    num = len(score.votes)
+    yield f"{str(score.ruling).capitalize()}: of {num} context{'' if num == 1 else 's'} {listed};"
+    yield f"{score.measure} {format_share(score.estimate)}{pooled}."

@@ -46,6 +46,9 @@ def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interv
     Binomial(n, 1/2), so the coverage is 1 - 2 P(B < k) (at least that where values tie). k is the largest that reaches
     `confidence`. Where even k = 1 falls short by more than `COVERAGE_SLACK`, there is no interval.
 
+    Measured coverage (n = 6 / 10 / 30): normal .969 / .979 / .957, 20 % failures .969 / .979 / .957. It is the same for
+    any continuous law, with misses or without.
+
     Args:
         values: [seed]; a miss is `inf` and stays in. NaN is refused.
         confidence: between 0 and 1.
@@ -83,6 +86,10 @@ def mean_interval(
 
     Identical values give the degenerate interval; one value gives no interval (NaN bounds, coverage 0).
 
+    Measured coverage (n = 6 / 10 / 30): normal .950 / .950 / .950, 20 % failures .737 / .888 / .938. The failures are
+    scores at chance, 0.1 beside 0.8 +- 0.05: where none is in the sample, as in 26 % of those of 6, the interval does
+    not know of them. Below some 30 seeds, trust it only where no arm fails.
+
     Args:
         values: [seed], finite.
         confidence: between 0 and 1.
@@ -116,6 +123,9 @@ def mean_interval(
 
 def success_rate(reached: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """The share of seeds that reached a level, with the Clopper-Pearson interval (never below its nominal coverage).
+
+    Measured coverage (n = 6 / 10 / 30): normal .969 / .979 / .957, 20 % failures .983 / .994 / .980. It is exact, for a
+    level that half of the normal values reach, and for one that all but the failures do.
 
     Args:
         reached: [seed], true where the level was reached.

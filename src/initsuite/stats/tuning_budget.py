@@ -1,0 +1,96 @@
+"""What tuning costs: the best value to expect after part of the lr grid, and how wide the lrs that train lie."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def expected_best(values: ArrayLike, budgets: ArrayLike | None = None) -> np.ndarray:
+    """The best value to expect after b of the N values of a grid, tried in random order without repetition.
+
+    E(b) = sum over i >= b of v_(i) C(i-1, b-1) / C(N, b), v sorted ascending: the largest of b drawn values is v_(i)
+    in C(i-1, b-1) of the C(N, b) subsets. E(1) is the mean, E(N) the maximum, and E never falls.
+
+    Args:
+        values: [trial], validation value at each lr of the grid, higher is better; finite.
+        budgets: [budget], numbers of trials, 1 to N; all of them where None.
+
+    Returns:
+        [budget], in the unit of the values.
+
+    Raises:
+        ValueError: a value that is not finite, a budget that is no whole number from 1 to N.
+
+    Example:
+        >>> expected_best([0.1, 0.9, 0.5]).round(3).tolist()
+        [0.5, 0.767, 0.9]
+
+    References:
+        J. Dodge et al., Show Your Work: Improved Reporting of Experimental Results, EMNLP (2019), section 3, which
+        draws with repetition; without it, the grid's end is reached.
+    """
+    v = np.sort(np.asarray(values, dtype=float))
+    if v.ndim != 1 or not np.isfinite(v).all():
+        raise ValueError(
+            f"expected_best: bad `values` of shape {v.shape} with {int((~np.isfinite(v)).sum())} not finite. Expected "
+            "finite numbers, [trial]. Count a diverged trial as chance."
+        )
+    n = len(v)
+    wanted = np.arange(1, n + 1) if budgets is None else np.asarray(budgets)
+    if wanted.ndim != 1 or not all(1 <= b <= n and b == int(b) for b in wanted.tolist()):
+        raise ValueError(
+            f"expected_best: bad `budgets`={wanted.tolist()}. Expected whole numbers from 1 to {n}, [budget]. "
+            "No more can be tried than the grid holds."
+        )
+    if not len(wanted):
+        return np.zeros(0)
+    shares = [[math.comb(i - 1, int(b) - 1) / math.comb(n, int(b)) for i in range(1, n + 1)] for b in wanted.tolist()]
+    return v[-1] + np.array(shares) @ (v - v[-1])  # from the maximum down: equal values give themselves, unrounded
+
+
+def lr_window_width(lrs: ArrayLike, trains: ArrayLike, best_lr: float | None = None) -> float:
+    """Decades between the ends of an unbroken run of lrs of the grid that train.
+
+    Args:
+        lrs: [lr], positive, in any order, none twice.
+        trains: [lr], whether each of them trains.
+        best_lr: the run around this lr, as in the recommendations table; the widest run where None.
+
+    Returns:
+        log10(largest / smallest); 0 for a single lr; NaN where none trains, or `best_lr` does not.
+
+    Raises:
+        ValueError: an lr that is not positive and finite or is there twice, lengths that differ, a `best_lr` off the
+            grid.
+
+    Example:
+        >>> lr_window_width([0.001, 0.01, 0.1, 1.0], [True, True, True, False])
+        2.0
+    """
+    grid, is_training = np.asarray(lrs, dtype=float), np.asarray(trains, dtype=bool)
+    if grid.ndim != 1 or grid.shape != is_training.shape:
+        raise ValueError(
+            f"lr_window_width: bad `trains` of shape {is_training.shape}. Expected one answer for each of `lrs`, "
+            f"of shape {grid.shape}. Both are [lr]."
+        )
+    if not (np.isfinite(grid) & (grid > 0)).all() or len(np.unique(grid)) < len(grid):
+        raise ValueError(
+            f"lr_window_width: bad `lrs`={grid.tolist()}. Expected positive finite numbers, none twice. "
+            "Average the trials of one lr first."
+        )
+    if best_lr is not None and best_lr not in grid:
+        raise ValueError(
+            f"lr_window_width: bad `best_lr`={best_lr!r}. Expected one of: {sorted(grid.tolist())}. "
+            "Leave it out for the widest run."
+        )
+    order = np.argsort(grid)
+    # A miss before each lr counts up: lrs of one run share the number of misses below them.
+    runs = np.cumsum(~is_training[order])[is_training[order]]
+    training = grid[order][is_training[order]]
+    windows = [training[runs == run] for run in np.unique(runs)]
+    if best_lr is not None:
+        windows = [window for window in windows if best_lr in window]
+    return max((math.log10(window[-1] / window[0]) for window in windows), default=math.nan)

@@ -3,6 +3,7 @@
     <dir>/trials/*.parquet    one row a trial
     <dir>/curves/*.parquet    one row an evaluation of a trial
     <dir>/quarantine/         damaged parts, moved here when they are met
+    <dir>/wandb/uploaded/*    address of the W&B run of a trial, written by its sink
 
 A part is written under a temporary name and renamed, its curves before its trials: a listed trial has its curve. Any
 tool that reads Parquet reads the store; readers here also drop repeated trials.
@@ -25,64 +26,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
-from initsuite.spec import Curve, Status
+from initsuite.schema import CURVES, FORMER_NAMES, TRIALS
+from initsuite.spec import Curve, Status, short_hash
 
-TRIALS = pa.schema(
-    {
-        "trial_id": pa.string(),
-        "cell_id": pa.string(),
-        "context_id": pa.string(),
-        "dataset": pa.string(),
-        "model": pa.string(),
-        "activation": pa.string(),
-        "init": pa.string(),
-        "optimizer": pa.string(),
-        "lr": pa.float64(),
-        "seed": pa.int64(),
-        "stage": pa.string(),
-        "status": pa.string(),
-        "error": pa.string(),
-        "steps_to_easy": pa.float64(),
-        "steps_to_target": pa.float64(),
-        "steps_to_hard": pa.float64(),
-        "epochs_to_easy": pa.float64(),
-        "epochs_to_target": pa.float64(),
-        "epochs_to_hard": pa.float64(),
-        "loss_auc": pa.float64(),
-        "setup_s": pa.float64(),
-        "metric": pa.string(),
-        "final_val_score": pa.float64(),
-        "best_val_score": pa.float64(),
-        "test_score": pa.float64(),
-        "diverged_at": pa.float64(),
-        "wall_s": pa.float64(),
-        "stack_size": pa.int64(),
-        "device": pa.string(),
-        "protocol": pa.string(),
-        "protocol_version": pa.int64(),
-        "experiment": pa.string(),
-        "torch_version": pa.string(),
-        "commit": pa.string(),
-        "dirty": pa.bool_(),
-        "config": pa.string(),
-        "written_at": pa.string(),
-    }
+_MEASURED = (
+    *("steps_to_easy", "steps_to_target", "steps_to_hard", "loss_auc"),
+    *("final_val_score", "best_val_score", "test_score", "diverged_at"),
 )
-"""Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas."""
-
-CURVES = pa.schema(
-    {
-        "trial_id": pa.string(),
-        "step": pa.int64(),
-        "train_loss": pa.float64(),
-        "val_loss": pa.float64(),
-        "val_score": pa.float64(),
-    }
-)
-
-
-FORMER_NAMES = {f"{kind}_accuracy": f"{kind}_score" for kind in ("val", "final_val", "best_val", "test")}
-"""Of columns in parts from before there were other metrics than accuracy."""
+"""Columns of `TRIALS` that two stores of the same trials agree on, besides the status."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +44,13 @@ class Results:
         trials: one row a trial, columns of `TRIALS`; a repeated trial appears once.
         curves: one row an evaluation, columns of `CURVES`, of the trials in `trials`, by trial and step.
         damaged: parts that could not be read.
+        links: by trial_id, the address of its W&B run where it is known.
     """
 
     trials: pd.DataFrame
     curves: pd.DataFrame
     damaged: list[Path] = field(default_factory=list)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -128,7 +81,7 @@ class Store:
         """Store finished trials with their curves.
 
         Args:
-            rows: one mapping a trial with the columns of `TRIALS`; `written_at` is added.
+            rows: one mapping a trial with the columns of `TRIALS`; `written_at` is added where it is missing.
             curves: by trial_id.
         """
         now = datetime.now(UTC)
@@ -139,7 +92,8 @@ class Store:
             for values in zip(*(getattr(curve, name).tolist() for name in CURVES.names[1:]), strict=True)
         ]
         self._write("curves", part, evaluations, CURVES)
-        self._write("trials", part, [{**row, "written_at": now.isoformat()} for row in rows], TRIALS)
+        dated = [{**row, "written_at": row.get("written_at") or now.isoformat()} for row in rows]
+        self._write("trials", part, dated, TRIALS)
         self._seen.add(part)
         self._stored |= {row["trial_id"] for row in rows if row["status"] != Status.FAILED}
 
@@ -222,6 +176,17 @@ def load_results(directory: str | Path = "results") -> Results:
     return _read(directory)
 
 
+def store_hash(trials: pd.DataFrame) -> str:
+    """16 hexadecimal digits of what was measured: the same trials give the same ones, however their parts are cut.
+
+    Args:
+        trials: columns of the store; repeated trials count once.
+    """
+    once = _drop_repeats(trials).sort_values("trial_id")
+    columns = [once.trial_id.tolist(), once.status.tolist(), *(once[name].astype(float).tolist() for name in _MEASURED)]
+    return short_hash(list(zip(*columns, strict=True)))
+
+
 def _read(directory: Path) -> Results:
     damaged: list[Path] = []
     trials = _drop_repeats(_read_parts(directory, "trials", TRIALS, damaged))
@@ -230,7 +195,15 @@ def _read(directory: Path) -> Results:
     trials = _drop_lost(trials, curves)
     known = curves.trial_id.isin(trials.trial_id)
     curves = curves[known].sort_values(["trial_id", "step"], ignore_index=True)
-    return Results(trials, curves, damaged)
+    return Results(trials, curves, damaged, _links(directory, set(trials.trial_id)))
+
+
+def _links(directory: Path, trial_ids: set[str]) -> dict[str, str]:
+    """The addresses that `sinks.uploads` has left in a results folder."""
+    folder = directory / "wandb" / "uploaded"
+    paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []  # a failure before its good rerun
+    links = {path.name.removesuffix(".failed"): path.read_text(encoding="utf-8").strip() for path in paths}
+    return {trial_id: url for trial_id, url in links.items() if url and trial_id in trial_ids}
 
 
 def _drop_lost(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,412 @@
+"""Stores merged, shown and pruned: what readers find is the same before and after."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from initsuite import parts
+from initsuite.claims import Claims
+from initsuite.errors import StoreError
+from initsuite.parts import KINDS, merge, plan_prune, prune
+from initsuite.report.recommendations import Report, build_report
+from initsuite.results import main
+from initsuite.spec import PROTOCOL_VERSION
+from initsuite.store import Store, load_results, store_hash
+from support.planter import FAILED, LEVELS, Planter
+
+
+def plant(directory: Path, inits: tuple[str, ...] = ("he", "xavier"), **changes: object) -> Path:
+    planter = Planter(Store(directory), **changes)
+    for place, init in enumerate(inits):
+        planter.arm(init, [100 + 40 * place + 20 * (seed % 3) for seed in range(6)])
+    return directory
+
+
+def hash_of(directory: Path) -> str:
+    return store_hash(load_results(directory).trials)
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def assert_same_report(ours: Report, theirs: Report) -> None:
+    pd.testing.assert_frame_equal(ours.recommendations, theirs.recommendations)
+    pd.testing.assert_frame_equal(ours.arms, theirs.arms)
+    pd.testing.assert_frame_equal(ours.curves, theirs.curves)
+    assert ours.notes == theirs.notes
+
+
+def untidy(directory: Path) -> Path:
+    """A store with all that a prune leaves out, whose newest trial decides levels and grid."""
+    plant(directory)
+    planter = Planter(Store(directory))
+    planter.arm("zero", [300, FAILED, FAILED], None)
+    planter.arm("zero", [320, 340], {0.1: 0.85})  # its second seed is done now; the first one is a repeat
+    planter.arm("orthogonal", [FAILED])
+    # The levels moved with the last command.
+    moved = Planter(Store(directory), levels={**LEVELS, "primary": 0.85})
+    moved.arm("torch_default", [200] * 6)
+    moved.arm("torch_default", [220] * 6)  # trained twice
+    return directory
+
+
+def damage(part: Path) -> None:
+    content = part.read_bytes()
+    part.write_bytes(content[: len(content) // 2])
+
+
+# ---- merge ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_merge_has_the_trials_of_all_sources_and_leaves_them_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = plant(tmp_path / "one")
+    two = plant(tmp_path / "two", ("orthogonal",))
+    both = plant(plant(tmp_path / "both"), ("orthogonal",))
+    before = files_of(one), files_of(two)
+    target = tmp_path / "new" / "all"
+    assert main(["merge", str(target), str(one), str(two)]) == 0
+    printed = capsys.readouterr().out
+    assert "Trials: 33 new, 0 known already." in printed
+    assert "Parts: 6 copied, 0 already there." in printed
+    assert (files_of(one), files_of(two)) == before
+    assert hash_of(target) == hash_of(both)
+    pd.testing.assert_frame_equal(
+        build_report(load_results(target)).recommendations, build_report(load_results(both)).recommendations
+    )
+
+
+def test_a_merge_again_changes_nothing(tmp_path: Path) -> None:
+    one = plant(tmp_path / "one")
+    merge(tmp_path / "all", [one])
+    before = files_of(tmp_path / "all")
+    done = merge(tmp_path / "all", [one, one])
+    assert (done.num_copied, done.num_same, done.num_new, done.num_known) == (0, 8, 0, 22)
+    assert files_of(tmp_path / "all") == before
+
+
+def test_a_merge_mends_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Planter(Store(tmp_path / "failed")).arm("he", [100, FAILED])
+    Planter(Store(tmp_path / "good")).arm("he", [100, 120, 140])
+    assert main(["merge", str(tmp_path / "failed"), str(tmp_path / "good")]) == 0
+    assert "Trials: 1 new, 7 known already (1 of them had failed, and are done now)." in capsys.readouterr().out
+
+
+def test_a_reader_of_a_merge_never_sees_a_trial_without_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plant(tmp_path / "one")
+    written: list[str] = []
+
+    def watch(target: Path, write: object) -> None:
+        load = Store(tmp_path / "all").trials()
+        assert set(load.trial_id) <= set(load_results(one).trials.trial_id)
+        written.append(target.parent.name)
+        real(target, write)  # pyright: ignore[reportArgumentType]
+
+    real = parts.write_whole
+    monkeypatch.setattr(parts, "write_whole", watch)
+    merge(tmp_path / "all", [one])
+    assert written == ["curves", "curves", "trials", "trials"]
+    assert not list((tmp_path / "all").rglob("*.tmp"))
+
+
+def test_parts_of_one_name_that_differ_stop_a_merge(tmp_path: Path) -> None:
+    one = plant(tmp_path / "one")
+    edited = tmp_path / "edited"
+    shutil.copytree(one, edited)
+    part = max((edited / "trials").glob("*.parquet"))
+    table = pq.read_table(part)
+    pq.write_table(table.set_column(table.column_names.index("lr"), "lr", pa.array([9.0] * len(table))), part)
+    for arguments in ((one, [edited]), (tmp_path / "new", [one, edited])):
+        with pytest.raises(StoreError, match=r"same name and different content\. .* Find the store that was edited"):
+            merge(*arguments)
+    assert not files_of(tmp_path / "new")
+
+
+def test_a_merge_refuses_the_target_as_source_and_what_is_no_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = plant(tmp_path / "one")
+    with pytest.raises(StoreError, match=r"merge: the target is its own source .* Leave it out\."):
+        merge(one, [tmp_path / "one" / ".." / "one"])
+    assert main(["merge", str(tmp_path / "new"), str(one), str(tmp_path / "nowhere")]) == 2
+    shown = capsys.readouterr()
+    assert "merge: no results store at `DIR`=" in shown.err
+    assert "Traceback" not in shown.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_damaged_parts_of_a_source_are_left_out_where_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = plant(tmp_path / "one")
+    damage(min((one / "trials").glob("*.parquet")))
+    before = files_of(one)
+    assert main(["merge", str(tmp_path / "all"), str(one)]) == 0
+    printed = capsys.readouterr().out
+    assert "Trials: 11 new, 0 known already." in printed
+    assert "Damaged, and left out: " in printed
+    assert files_of(one) == before
+
+
+def test_a_source_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: object, **options: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    one = plant(tmp_path / "one")
+    monkeypatch.setattr(parts.pq, "read_table", away)
+    monkeypatch.setattr(Store, "trials", lambda self: pd.DataFrame())
+    with pytest.raises(StoreError, match=r"merge: cannot read `.*Mend the disk and try again"):
+        merge(tmp_path / "all", [one])
+
+
+# ---- prune ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_prune_leaves_the_report_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = untidy(tmp_path / "results")
+    before, hashed, trials = build_report(load_results(directory)), hash_of(directory), Store(directory).trials()
+    assert before.recommendations.target[0] == 0.85
+    assert main(["prune", str(directory)]) == 0
+    printed = capsys.readouterr().out
+    assert "parts become 1." in printed
+    assert "Left out: 12 repeated rows, 1 failures of trials that were done later." in printed
+    assert_same_report(build_report(load_results(directory)), before)
+    pd.testing.assert_frame_equal(Store(directory).trials(), trials)
+    assert hash_of(directory) == hashed
+    assert {kind: len(list((directory / kind).glob("*"))) for kind in KINDS} == {"curves": 1, "trials": 1}
+    assert Store(directory).stored() == set(trials.trial_id[trials.status != "failed"])
+    # What is in few parts is left alone.
+    assert main(["prune", str(directory)]) == 0
+    assert capsys.readouterr().out.startswith("Nothing to prune")
+
+
+def test_a_prune_in_several_parts_pairs_trials_with_their_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "TRIALS_PER_PART", 10)
+    directory = untidy(tmp_path / "results")
+    before = build_report(load_results(directory))
+    num_trials = len(load_results(directory).trials)
+    plan, _ = prune(directory)
+    assert plan.num_new_parts == -(-num_trials // 10)
+    named = {kind: sorted(path.name for path in (directory / kind).glob("*")) for kind in KINDS}
+    assert named["curves"] == named["trials"]
+    assert len(named["trials"]) == plan.num_new_parts
+    assert_same_report(build_report(load_results(directory)), before)
+
+
+def test_what_a_prune_puts_away_can_be_merged_again(tmp_path: Path) -> None:
+    directory = untidy(tmp_path / "results")
+    before = files_of(directory)
+    _, place = prune(directory)
+    assert place is not None
+    assert files_of(place) == before
+    report = build_report(load_results(directory))
+    done = merge(directory, [place])
+    assert done.num_new == 0
+    assert_same_report(build_report(load_results(directory)), report)
+
+
+def test_a_prune_can_delete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = untidy(tmp_path / "results")
+    before = build_report(load_results(directory))
+    assert main(["prune", str(directory), "--delete"]) == 0
+    assert "deleted" in capsys.readouterr().out
+    assert not (directory / "pruned").exists()
+    assert len(list(directory.rglob("*.parquet"))) == 2
+    assert_same_report(build_report(load_results(directory)), before)
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = untidy(tmp_path / "results")
+    before = files_of(directory)
+    assert main(["prune", str(directory), "--dry-run"]) == 0
+    assert "Would leave out: 12 repeated rows, 1 failures" in capsys.readouterr().out
+    assert files_of(directory) == before
+
+
+def test_older_versions_go_when_asked(tmp_path: Path) -> None:
+    directory = plant(tmp_path / "results")
+    Planter(Store(directory)).arm("zero", [100] * 2, protocol_version=PROTOCOL_VERSION - 1)
+    before = build_report(load_results(directory))
+    assert prune(directory)[0].left_out["trials of older protocol versions"] == 0
+    assert_same_report(build_report(load_results(directory)), before)
+    assert prune(directory, older_versions=True)[0].left_out["trials of older protocol versions"] == 7
+    after = build_report(load_results(directory))
+    pd.testing.assert_frame_equal(after.recommendations, before.recommendations)
+    pd.testing.assert_frame_equal(after.arms, before.arms)
+    assert not any("protocol version" in note for note in after.notes)
+
+
+def test_damaged_parts_and_lost_trials_go(tmp_path: Path) -> None:
+    directory = plant(tmp_path / "results")
+    damage(max((directory / "curves").glob("*.parquet")))
+    with pytest.warns(UserWarning, match="damaged part"):
+        plan, place = prune(directory)
+    assert (plan.left_out["trials whose curve is lost"], plan.left_out["damaged parts"]) == (11, 1)
+    assert place is not None
+    assert len(list((place / "quarantine").iterdir())) == 1
+    assert len(load_results(directory).trials) == 11
+    # Where the quarantine is all there is to go, the parts stay.
+    shutil.copy(place / "quarantine" / next((place / "quarantine").iterdir()).name, directory / "quarantine")
+    plan, _ = prune(directory)
+    assert not plan.is_rewritten
+    assert len(plan.old) == 1
+
+
+def test_a_prune_refuses_a_store_that_is_trained_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = untidy(tmp_path / "results")
+    before = files_of(directory)
+    code = (
+        "import sys, time; from pathlib import Path; from initsuite.claims import Claims\n"
+        "with Claims(Path(sys.argv[1])) as claims:\n"
+        "    claims.take('stack'); print('taken', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE) as launch:
+        assert launch.stdout is not None
+        launch.stdout.readline()
+        assert main(["prune", str(directory)]) == 2
+        assert f"process {launch.pid}). Expected a store that nobody trains into." in capsys.readouterr().err
+        assert {name: content for name, content in files_of(directory).items() if "claims" not in name} == before
+        launch.kill()
+    # A launch that was killed does not stand in the way.
+    assert main(["prune", str(directory)]) == 0
+    assert not list((directory / "claims").iterdir())
+
+
+def test_a_launch_waits_for_a_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = untidy(tmp_path / "results")
+    taken: list[bool] = []
+
+    def watch(*arguments: object) -> None:
+        with Claims(directory) as launch:
+            taken.append(launch.take("planning"))
+
+    monkeypatch.setattr(parts, "_write", watch)
+    monkeypatch.setattr(parts, "_put_away", watch)
+    prune(directory)
+    assert taken
+    assert not any(taken)
+
+
+def test_trials_that_are_stored_during_a_prune_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their curves may be in the list of old parts: here two parts of trials are stored after the list is made."""
+    directory = plant(tmp_path / "results", ("he", "xavier", "orthogonal", "zero"))
+    before = hash_of(directory)
+    late = sorted((directory / "trials").glob("*.parquet"))[-2:]
+    content = {part: part.read_bytes() for part in late}
+    for part in late:
+        part.unlink()
+
+    def store_then_write(*arguments: object) -> None:
+        for part, found in content.items():
+            part.write_bytes(found)
+        real(*arguments)  # pyright: ignore[reportArgumentType]
+
+    real = parts._write
+    monkeypatch.setattr(parts, "_write", store_then_write)
+    prune(directory)
+    assert hash_of(directory) == before
+
+
+def test_a_store_of_a_newer_version_is_not_pruned(tmp_path: Path) -> None:
+    directory = plant(tmp_path / "results")
+    part = max((directory / "trials").glob("*.parquet"))
+    table = pq.read_table(part)
+    pq.write_table(table.append_column("sharpness", pa.array([1.0] * len(table))), part)
+    with pytest.raises(StoreError, match=r"unknown columns `sharpness`, .* Prune with the version that wrote it"):
+        plan_prune(directory)
+
+
+def test_parts_that_cannot_be_moved(tmp_path: Path) -> None:
+    directory = untidy(tmp_path / "results")
+    before = build_report(load_results(directory))
+    (directory / "pruned").write_text("in the way")
+    with pytest.raises(StoreError, match=r"prune: cannot put `.*Nothing is lost"):
+        prune(directory)
+    assert_same_report(build_report(load_results(directory)), before)
+
+
+def test_an_empty_store_has_nothing_to_prune(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Store(tmp_path)
+    assert main(["prune", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("Nothing to prune")
+
+
+# ---- show -----------------------------------------------------------------------------------------------------------
+
+
+def test_show_says_what_a_store_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    directory = untidy(tmp_path / "results")
+    Planter(Store(directory)).arm("he", [100], None, lr=0.5, commit="b" * 40, dirty=True)
+    (directory / "wandb" / "uploaded").mkdir(parents=True)
+    run = load_results(directory).trials.trial_id[0]
+    (directory / "wandb" / "uploaded" / run).write_text("https://wandb.test/team/project/runs/1\n")
+    assert main(["show", str(directory)]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    printed = " ".join(" ".join(lines).split())
+    assert f"hash {hash_of(directory)}" in printed
+    assert "tune 21 done; score 21 done, 2 failed" in printed
+    assert "initializers 5: he, orthogonal, torch_default, xavier, zero" in printed
+    assert "contexts 1 cells 5" in printed
+    assert "experiments none protocols 1: standard" in printed
+    assert f"protocol versions {PROTOCOL_VERSION} (" in printed
+    assert "commits aaaaaaaaa, bbbbbbbbb (dirty)" in printed
+    assert "damaged parts none" in printed
+    assert "W&B runs 1, such as https://wandb.test/team/project/runs/1" in printed
+
+
+def test_show_names_damage_and_takes_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Store(tmp_path)
+    (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")
+    with pytest.warns(UserWarning, match="damaged part"):
+        assert main(["show", str(tmp_path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "damaged parts 1, in quarantine" in printed
+    assert "trials none" in printed
+    assert "written never" in printed
+    assert main(["show", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_door_starts_fast_and_without_torch(tmp_path: Path) -> None:
+    directory = plant(tmp_path / "results")
+    started = time.monotonic()
+    command = [sys.executable, "-X", "importtime", "-m", "initsuite.results", "show", str(directory)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert time.monotonic() - started < 30
+    modules = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert not modules & {"torch", "hydra", "wandb", "scipy", "matplotlib"}
+
+
+# ---- hash -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hash_depends_on_what_was_measured_and_on_nothing_else(tmp_path: Path) -> None:
+    trials = load_results(untidy(tmp_path / "results")).trials
+    first = store_hash(trials)
+    assert len(first) == 16
+    assert store_hash(trials.sample(frac=1, random_state=0)) == first
+    assert store_hash(pd.concat([trials, trials])) == first
+    assert store_hash(trials.assign(written_at="2026", commit="c", wall_s=9.0, stack_size=1)) == first
+    for column in ("test_score", "final_val_score", "steps_to_target", "loss_auc", "diverged_at"):
+        assert store_hash(trials.assign(**{column: trials[column].fillna(0) + 1e-9})) != first
+    assert store_hash(trials.assign(status="done")) != first
+    assert store_hash(trials.iloc[1:]) != first

@@ -1,5 +1,6 @@
 """Tables, figures and one page from the results store alone. Never imports torch."""
 
-from initsuite.report.recommendations import arms_table, recommend_table
+from initsuite.report.recommendations import arms_table, build_report, recommend_table
+from initsuite.report.views import Views
 
-__all__ = ["arms_table", "recommend_table"]
+__all__ = ["Views", "arms_table", "build_report", "recommend_table"]

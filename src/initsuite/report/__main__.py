@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import argparse
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from initsuite.errors import InitsuiteError
+from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.report.files import write_report
+from initsuite.report.files_pair import write_side_by_side
 from initsuite.report.recommendations import build_report
+from initsuite.report.side_by_side import side_by_side
 from initsuite.report.terminal import print_report
-from initsuite.store import load_results
+from initsuite.report.terminal_pair import print_side_by_side
+from initsuite.report.views import Views
+from initsuite.sources import load_results
 
 _DESCRIPTION = """\
 Which weight initializer to use, and how sure that is, from the stored trials alone.
 
 Prints a table and a few sentences for each context (data set, model, activation,
-optimizer) and writes them, with the learning curves and the steps to the target,
-as one HTML page, Markdown, CSV, PNG and PDF.
+optimizer) and writes them, with tables, figures and their data, beside one HTML page
+that needs neither network nor server. Two stores: shows them side by side.
 """
 _EPILOG = """\
 examples:
   python -m initsuite.report                      the store in ./results
+  python -m initsuite.report --open               and the page, in the browser
   python -m initsuite.report my_results           another store
+  python -m initsuite.report wandb:team/project   the runs of a W&B project
+  python -m initsuite.report laptop cluster       two stores side by side
   python -m initsuite.report --out elsewhere      the files somewhere else
 
 Read recommendations.html first. Nothing is trained.
@@ -43,20 +51,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 after an error that the user can mend.
     """
     options = _parser().parse_args(arguments)
-    results_dir = Path(options.results_dir)
-    directory = Path(options.out) if options.out else results_dir / "report"
+    console = Console()
     try:
-        report = build_report(load_results(results_dir))
-        console = Console()
-        print_report(report, console)
-        paths = write_report(report, directory)
+        paths = _two_stores(options, console) if len(options.stores) > 1 else _one_store(options, console)
     except InitsuiteError as error:
         print(error, file=sys.stderr)
         return 2
     console.print("\nWritten:", style="bold")
     for path in paths:
         console.print(Text(f"  {path}"), soft_wrap=True)
+    if options.open and not webbrowser.open(paths[0].absolute().as_uri()):
+        print(f"report: no browser found to open {paths[0]}. Open it by hand.", file=sys.stderr)
     return 0
+
+
+def _one_store(options: argparse.Namespace, console: Console) -> list[Path]:
+    source = options.stores[0] if options.stores else "results"
+    views = Views(build_report(load_results(source)))
+    print_report(views, console)
+    return write_report(views, _directory(options, source))
+
+
+def _two_stores(options: argparse.Namespace, console: Console) -> list[Path]:
+    if len(options.stores) > 2 or options.stores[0] == options.stores[1]:
+        raise ConfigError(
+            f"report: bad stores {', '.join(map(repr, options.stores))}. Expected one, or two different ones. Put more "
+            "than two together first: python -m initsuite.results merge TARGET SOURCE ..."
+        )
+    first, second = options.stores
+    pair = side_by_side(build_report(load_results(first)), build_report(load_results(second)), (first, second))
+    print_side_by_side(pair, console)
+    return write_side_by_side(pair, _directory(options, first))
+
+
+def _directory(options: argparse.Namespace, source: str) -> Path:
+    """Where the files go: into the store, or beside the caller for what is no folder."""
+    if options.out:
+        return Path(options.out)
+    return Path(source) / "report" if Path(source).is_dir() else Path("report")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,8 +98,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("results_dir", nargs="?", default="results", help="the results store (default: results)")
-    parser.add_argument("--out", metavar="DIR", help="where to write the files (default: RESULTS_DIR/report)")
+    parser.add_argument(
+        "stores",
+        nargs="*",
+        metavar="STORE",
+        help="a results store, wandb:ENTITY/PROJECT or a folder of offline W&B runs (default: results); or two of them",
+    )
+    parser.add_argument("--out", metavar="DIR", help="where to write the files (default: STORE/report)")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
     return parser
 
 

@@ -52,18 +52,15 @@ def main_comparisons(report: Report) -> tuple[Comparison, ...]:
     return tuple(found for found in report.comparisons if found.context.is_tuned) or report.comparisons
 
 
-def complete_block(report: Report) -> Block:
+def complete_block(comparisons: Sequence[Comparison]) -> Block:
     """The largest block of initializers x contexts without a gap, by its number of pairs of initializers."""
-    comparisons = main_comparisons(report)
     scored = [{s.arm.name for s in comparison.standings if s.num_seeds} for comparison in comparisons]
     counts = {name: sum(name in names for names in scored) for names in scored for name in names}
-    best: tuple[tuple[str, ...], list[Comparison]] = ((), [])
+    blocks: list[tuple[tuple[str, ...], list[Comparison]]] = [((), [])]
     for least in sorted(set(counts.values()), reverse=True):
         names = tuple(sorted(name for name, count in counts.items() if count >= least))
-        chosen = [found for found, there in zip(comparisons, scored, strict=True) if there.issuperset(names)]
-        if math.comb(len(names), 2) * len(chosen) > math.comb(len(best[0]), 2) * len(best[1]):
-            best = names, chosen
-    names, chosen = best
+        blocks.append((names, [found for found, there in zip(comparisons, scored, strict=True) if there >= set(names)]))
+    names, chosen = max(blocks, key=lambda block: (math.comb(len(block[0]), 2) * len(block[1]), len(block[1])))
     without = sorted(set(counts) - set(names))
     parts = [f"initializers not scored in every context: {', '.join(without)}"] if names and without else []
     if names and len(chosen) < len(comparisons):

@@ -58,8 +58,9 @@ class Report:
         notes: sentences on what was left out or deserves suspicion.
         recommendations: one row a comparison, columns of `recommend_table`.
         arms: one row an arm of a comparison, columns of `arms_table`.
-        trials: all of the newest protocol version, whether they count or not; columns of the store.
-        curves: of the store, columns trial_id, step, train_loss, val_loss, val_score.
+        trials: all of the newest protocol version, whether they count or not; columns of the store, steps read off the
+            curves.
+        results: what the report was made from.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -67,7 +68,17 @@ class Report:
     recommendations: pd.DataFrame
     arms: pd.DataFrame
     trials: pd.DataFrame
-    curves: pd.DataFrame
+    results: Results
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Of the store, columns trial_id, step, train_loss, val_loss, val_score."""
+        return self.results.curves
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """By trial_id, the address of its W&B run where it is known."""
+        return self.results.links
 
 
 def build_report(results: Results) -> Report:
@@ -86,7 +97,7 @@ def build_report(results: Results) -> Report:
         _table(rows, RECOMMENDATION_COLUMNS),
         _table(arms, ARM_COLUMNS),
         evidence.trials,
-        results.curves,
+        results,
     )
 
 

@@ -106,7 +106,8 @@ def scorecard(report: Report) -> tuple[Score, ...]:
     tested = [score for score in scores if not math.isnan(score.p_value)]
     adjusted = iter(holm([score.p_value for score in tested]).tolist())
     return tuple(
-        score if math.isnan(score.p_value) else _ruled(replace(score, p_value=next(adjusted))) for score in scores
+        score if math.isnan(score.p_value) else _ruled(replace(score, p_value=next(adjusted)), len(tested))
+        for score in scores
     )
 
 
@@ -151,10 +152,10 @@ def _vote(pair: Pair) -> ContextVote:
     return ContextVote(pair.where, _VOTE_OF[found.is_won], found)
 
 
-def _ruled(score: Score) -> Score:
+def _ruled(score: Score, num_tests: int) -> Score:
     if score.p_value <= ALPHA:
         return replace(score, ruling=Ruling.SUPPORTED if score.estimate.estimate > 0.5 else Ruling.CONTRADICTED)
-    can_decide = len(RULES) * smallest_p(sum(map(_num_pairs, score.votes))) <= ALPHA
+    can_decide = num_tests * smallest_p(sum(map(_num_pairs, score.votes))) <= ALPHA
     return replace(score, ruling=Ruling.NO_DIFFERENCE if can_decide else Ruling.UNDECIDED)
 
 

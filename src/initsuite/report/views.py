@@ -8,7 +8,16 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from initsuite.report.across import Block, Ranks, aggregates, complete_block, profiles, ranks, tuning_budget
+from initsuite.report.across import (
+    Block,
+    Ranks,
+    aggregates,
+    complete_block,
+    main_comparisons,
+    profiles,
+    ranks,
+    tuning_budget,
+)
 from initsuite.report.bands import curve_bands, lr_sensitivity
 from initsuite.report.heat import by_activation, by_depth
 from initsuite.report.recommendations import Report
@@ -48,7 +57,7 @@ class Views:
     @cached_property
     def block(self) -> Block:
         """What the comparisons across contexts stand on."""
-        return complete_block(self.report)
+        return complete_block(main_comparisons(self.report))
 
     @cached_property
     def profiles(self) -> pd.DataFrame:

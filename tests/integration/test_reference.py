@@ -1,0 +1,127 @@
+"""`initsuite.recommend`: answers from planted stores and from the shipped reference."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.planter import MISS, STUCK, Planter
+
+import initsuite
+from initsuite.errors import ConfigError
+from initsuite.reference import STORE, recommend
+from initsuite.report.recommendations import build_report
+from initsuite.spec import PROTOCOL_VERSION
+from initsuite.store import Results, Store, load_results
+
+FAST = [100.0 + 20 * seed for seed in range(10)]
+SLOW = [steps + 200 for steps in FAST]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    store = Store(tmp_path / "results")
+    for depth in (2, 10):
+        for activation in ("relu", "tanh"):
+            planter = Planter(store, activation=activation, depth=depth, model=f"mlp-{depth}x64")
+            good, bad = ("he", "xavier") if activation == "relu" else ("xavier", "he")
+            planter.arm(good, FAST)
+            planter.arm(bad, SLOW)
+            planter.arm("orthogonal", FAST)
+            planter.arm("zero", [MISS] * 10, tune=STUCK, easy=False)
+    return load_results(store.directory)
+
+
+def test_the_best_arm_is_named_with_what_it_ties_with_and_beats(results: Results) -> None:
+    answer = recommend(model="mlp", depth=10, activation="relu", results=results)
+    assert answer.recommended in ("he", "orthogonal")
+    assert answer.tied_with == tuple({"he", "orthogonal"} - {answer.recommended})
+    assert answer.confidence == "moderate"
+    against = answer.against.set_index("init")
+    assert against.improvement["xavier"] == against.improvement["zero"] == 1.0
+    assert against.p_value["xavier"] == pytest.approx(3 * 2 / 2**10)
+    assert len(answer.evidence) == 1
+    assert f"Use {answer.recommended}." in str(answer)
+    assert "It is better than xavier (P(better) 1.000" in str(answer)
+
+
+def test_contexts_that_fit_are_taken_together(results: Results) -> None:
+    answer = recommend(activation="tanh", results=results)
+    assert len(answer.evidence) == 2
+    assert "Over 2 contexts" in answer.sentences
+    assert answer.against.set_index("init").p_value["he"] < 3 * 2 / 2**10
+
+
+def test_a_depth_that_was_not_tried_is_answered_by_the_nearest(results: Results) -> None:
+    answer = recommend(model="mlp", depth=30, activation="relu", results=results)
+    assert "30 hidden layers were not tried; the nearest are 10." in answer.limits
+    assert recommend(depth=10, results=results).limits[0].startswith("It stands on 2 contexts")
+
+
+def test_nothing_is_recommended_where_nothing_trains(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    planter = Planter(store)
+    for init in ("zero", "normal"):
+        planter.arm(init, [MISS] * 6, tune=STUCK, easy=False)
+    answer = recommend(results=load_results(store.directory))
+    assert (answer.recommended, answer.confidence, answer.tied_with) == (None, "none", ())
+    assert answer.sentences == "No initializer trains in the 1 context tried."
+
+
+def test_a_single_arm_has_nothing_to_be_better_than(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    Planter(store).arm("he", FAST)
+    answer = recommend(results=load_results(store.directory))
+    assert answer.recommended == "he"
+    assert answer.confidence == "none"
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"model": "mlpp"}, r"recommend: unknown `model`='mlpp'. Expected one of: mlp. Did you mean `mlp`\?"),
+        ({"activation": "gelu"}, r"recommend: unknown `activation`='gelu'. Expected one of: relu, tanh"),
+        ({"dataset": "mnist"}, r"recommend: unknown `dataset`='mnist'. Expected one of: digits"),
+        ({"depth": 0}, r"recommend: bad `depth`=0. Expected a number of hidden layers, from 1"),
+        ({"depth": 2.5}, r"recommend: bad `depth`=2.5. Expected a number of hidden layers, from 1"),
+        ({"depth": True}, r"recommend: bad `depth`=True. Expected"),
+    ],
+)
+def test_a_question_without_evidence_lists_what_was_tried(
+    question: dict[str, object], message: str, results: Results
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recommend(results=results, **question)  # type: ignore[arg-type]
+
+
+def test_a_depth_is_refused_where_no_depth_is_known(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    Planter(store, depth=None).arm("he", FAST)
+    with pytest.raises(ConfigError, match=r"recommend: bad `depth`=3. Expected none: the number of hidden layers"):
+        recommend(depth=3, results=load_results(store.directory))
+
+
+def test_the_shipped_reference_answers_for_every_recommendation_of_the_article() -> None:
+    report = build_report(load_results(STORE))
+    assert set(report.trials.experiment) == {"article"}
+    assert set(report.trials.protocol_version) == {PROTOCOL_VERSION}
+    assert not report.trials.dirty.any()
+    assert {found.context.axes["activation"] for found in report.comparisons} == {
+        *("relu", "leaky_relu", "gelu", "tanh", "sigmoid")
+    }
+    assert {found.context.config["model"]["name"] for found in report.comparisons} == {"mlp", "cnn", "rnn"}
+    answer = initsuite.recommend(model="mlp", depth=30, activation="relu")
+    assert answer.recommended == answer.evidence.recommended[0]
+    assert "small networks and data sets" in str(answer)
+
+
+def test_the_reference_is_asked_without_torch() -> None:
+    code = (
+        "import sys, initsuite; print(initsuite.recommend(model='mlp', depth=30, activation='relu')); "
+        "sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Use ")

@@ -1,0 +1,53 @@
+"""Whether two stores recommend the same initializer, in a word and in words."""
+
+from __future__ import annotations
+
+from initsuite.report.comparison import Comparison, Verdict
+
+_OPEN = {
+    Verdict.NO_DIFFERENCE: "is tied with it",
+    Verdict.TOO_FEW_SEEDS: "has not enough seeds to be told from it",
+    Verdict.BETTER_WHERE_SHARED: "is better on the shared seeds",
+}
+_CLOSED = {Verdict.WORSE: "is worse", Verdict.NOT_TRAINED: "stays near chance"}
+_UNKNOWN = "was not scored"
+
+
+def agreement(first: Comparison, second: Comparison, names: tuple[str, str]) -> tuple[str, str]:
+    """Compare what two stores recommend for one context.
+
+    Args:
+        first: the context in the first store.
+        second: the same context in the second one.
+        names: of the stores.
+
+    Returns:
+        `yes`; `no`, where each store found the other's choice worse; `no contradiction`, where one could not tell it
+        from its own; `cannot say`, where one recommends nothing or has not scored the other's choice. Then a sentence.
+    """
+    ours, theirs = first.leader, second.leader
+    if ours is None or theirs is None:
+        chosen = [leader.arm.name if leader else "nothing" for leader in (ours, theirs)]
+        return "cannot say", f"Recommended: {chosen[0]} in {names[0]}, {chosen[1]} in {names[1]}."
+    if ours.arm.cell_id == theirs.arm.cell_id:
+        return "yes", f"Both recommend {ours.arm.name}."
+    verdicts = (_verdict(first, theirs.arm.cell_id), _verdict(second, ours.arm.cell_id))
+    words = [
+        f"{name} recommends {own.arm.name}, {other.arm.name} {_words(verdict)}"
+        for name, own, other, verdict in zip(names, (ours, theirs), (theirs, ours), verdicts, strict=True)
+    ]
+    if any(_words(verdict) == _UNKNOWN for verdict in verdicts):
+        answer = "cannot say"
+    else:
+        answer = "no contradiction" if any(verdict in _OPEN for verdict in verdicts) else "no"
+    return answer, f"{'; '.join(words)}."
+
+
+def _verdict(comparison: Comparison, cell_id: str) -> Verdict | None:
+    """Of the arm of a cell; None where the store lacks it."""
+    found = (standing.verdict for standing in comparison.standings if standing.arm.cell_id == cell_id)
+    return next(found, None)
+
+
+def _words(verdict: Verdict | None) -> str:
+    return (_OPEN | _CLOSED).get(verdict, _UNKNOWN) if verdict else _UNKNOWN

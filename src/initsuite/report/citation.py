@@ -1,0 +1,77 @@
+"""What to cite beside a number of the report: which code, which protocol, which trials."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+import pandas as pd
+
+from initsuite.spec import Stage
+from initsuite.store import store_hash
+
+AUTHORS = "The initsuite developers"
+TITLE = "initsuite: which weight initializer, and how sure are we?"
+"""As in CITATION.cff."""
+COMMIT_DIGITS = 9
+
+
+def citation_block(trials: pd.DataFrame) -> list[tuple[str, str]]:
+    """Names and values that identify the trials of a store.
+
+    Args:
+        trials: of the whole store, as `load_results` reads them; columns of the store.
+    """
+    return [
+        ("initsuite", _version()),
+        ("protocol version", _listed(trials.protocol_version)),
+        ("store hash", store_hash(trials)),
+        ("commit", ", ".join(commits_of(trials)) or "unknown"),
+        ("torch", _listed(trials.torch_version)),
+        ("device", _listed(trials.device)),
+        ("trials", f"{len(trials)}, {int((trials.stage == Stage.SCORE).sum())} of them for scoring"),
+        ("written", _days(trials.written_at)),
+    ]
+
+
+def bibtex() -> str:
+    """The entry of the installed version.
+
+    Example:
+        >>> print(bibtex().splitlines()[0])
+        @software{initsuite,
+    """
+    fields = {"author": f"{{{AUTHORS}}}", "title": f"{{{TITLE}}}", "version": _version()}
+    return "\n".join(["@software{initsuite,", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"])
+
+
+def commits_of(trials: pd.DataFrame) -> list[str]:
+    """The code that trials come from, in the order of the rows, short, with a word where it had uncommitted changes.
+
+    Example:
+        >>> commits_of(pd.DataFrame({"commit": ["a" * 40, "version 0.1.0"], "dirty": [True, False]}))
+        ['aaaaaaaaa (uncommitted changes)', 'version 0.1.0']
+    """
+    named = trials.loc[trials.commit.fillna("") != ""]
+    dirty = set(named.commit[named.dirty.fillna(False).astype(bool)])
+    return [
+        (name[:COMMIT_DIGITS] if re.fullmatch("[0-9a-f]{40}", name) else name)
+        + (" (uncommitted changes)" if name in dirty else "")
+        for name in map(str, named.commit.unique())
+    ]
+
+
+def _version() -> str:
+    try:
+        return version("initsuite")
+    except PackageNotFoundError:  # a checkout that is only on the path
+        return "unknown"
+
+
+def _listed(column: pd.Series) -> str:
+    return ", ".join(sorted({str(value) for value in column.dropna() if value != ""})) or "unknown"
+
+
+def _days(written_at: pd.Series) -> str:
+    days = sorted({str(moment)[:10] for moment in written_at.dropna()})
+    return " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "never"

@@ -1,0 +1,227 @@
+"""Two stores side by side: the arms of the contexts that both hold, and whether they recommend the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from initsuite.report.agreement import agreement
+from initsuite.report.citation import commits_of
+from initsuite.report.comparison import Comparison
+from initsuite.report.context import Arm
+from initsuite.report.display import records
+from initsuite.report.recommendations import NOTHING, Report
+from initsuite.spec import Status
+from initsuite.stats.intervals import Interval, mean_interval
+from initsuite.yardstick import Yardstick
+
+SIDES = ("first", "second")
+MAX_CONTEXTS = 8
+"""Of one store alone, that a sentence lists."""
+_OF_INTERVAL = ("", "_low", "_high", "_coverage")
+_PLACE = ("dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "metric")
+_MEASURES = (
+    *("level", "target", "verdict", "num_reached", "num_seeds", "best_lr"),
+    *(f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in _OF_INTERVAL),
+)
+CONTEXT_COLUMNS = (*_PLACE, *(f"{side}_{name}" for side in SIDES for name in ("store", "recommended")))
+CONTEXT_COLUMNS += ("agrees", "in_words")
+ARM_COLUMNS = (*_PLACE, "init", "cell_id")
+ARM_COLUMNS += tuple(f"{side}_{name}" for side in SIDES for name in ("store", "recommended", *_MEASURES))
+ARM_COLUMNS += (*(f"test_score_difference{end}" for end in _OF_INTERVAL), "num_shared_seeds")
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Two stores, compared where they hold the same contexts under the same lr rule.
+
+    Attributes:
+        names: of the stores.
+        contexts: one row a context and lr rule, columns `CONTEXT_COLUMNS`; `agrees` as `agreement` says it.
+        arms: one row a context, lr rule and initializer, columns `ARM_COLUMNS`, missing values where a store lacks it.
+            Units as in `recommend_table`; the difference is the mean of the second store's test score less the first
+            one's over the `num_shared_seeds` that both scored, with Student's interval.
+        sides: the rows of these contexts in the `arms_table` of each store.
+        notes: sentences on what was left out or deserves suspicion.
+    """
+
+    names: tuple[str, str]
+    contexts: pd.DataFrame
+    arms: pd.DataFrame
+    sides: tuple[pd.DataFrame, pd.DataFrame]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A context and lr rule in both stores."""
+
+    first: Comparison
+    second: Comparison
+
+    @property
+    def title(self) -> str:
+        """The longer one says more: a store names the options that tell its own contexts apart."""
+        return max(self.first.context.title, self.second.context.title, key=len)
+
+    @property
+    def where(self) -> str:
+        return f"{self.title} ({self.first.context.lr_rule})"
+
+
+def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideBySide:
+    """Compare two stores. Only the newest protocol version of both counts.
+
+    Args:
+        first: the report on one store.
+        second: the report on the other one.
+        names: of the stores, as sentences call them.
+    """
+    reports = (first, second)
+    ours, theirs = ({_key(comparison): comparison for comparison in report.comparisons} for report in reports)
+    versions = [report.trials.protocol_version.max() for report in reports]
+    is_one_version = versions[0] == versions[1]
+    pairs = {key: _Pair(ours[key], theirs[key]) for key in ours if key in theirs and is_one_version}
+    tables = [_by_arm(report.arms) for report in reports]
+    alone = [[found for key, found in side.items() if key not in pairs] for side in (ours, theirs)]
+    notes = [
+        *(_alone_notes(alone, names) if is_one_version else _version_notes(versions, alone, names)),
+        *_commit_notes(reports, names),
+        *(note for pair in pairs.values() for note in _level_notes(pair, names)),
+        *_copy_notes(list(pairs.values())),
+        *(f"{name}: {note}" for name, report in zip(names, reports, strict=True) for note in report.notes),
+    ]
+    return SideBySide(
+        names,
+        pd.DataFrame([_context_row(pair, names) for pair in pairs.values()], columns=list(CONTEXT_COLUMNS)),
+        pd.DataFrame(
+            [row for pair in pairs.values() for row in _arm_rows(pair, names, tables)], columns=list(ARM_COLUMNS)
+        ),
+        (_of_pairs(first.arms, pairs), _of_pairs(second.arms, pairs)),
+        tuple(notes),
+    )
+
+
+def score_difference(first: tuple[Arm, Yardstick], second: tuple[Arm, Yardstick]) -> Interval:
+    """The second arm's mean test score less the first one's, over the seeds that both scored.
+
+    As in the tables, a diverged trial counts as chance.
+    """
+    ours, theirs = (
+        arm.trials.test_score.where(arm.trials.status != Status.DIVERGED, scale.chance).dropna().map(scale.counted)
+        for arm, scale in (first, second)
+    )
+    return mean_interval((theirs - ours).dropna())
+
+
+def _key(comparison: Comparison) -> tuple[str, str]:
+    return comparison.context.context_id, comparison.context.lr_rule
+
+
+def _of_pairs(arms: pd.DataFrame, pairs: Mapping[tuple[str, str], _Pair]) -> pd.DataFrame:
+    is_paired = [key in pairs for key in zip(arms.context_id, arms.lr_rule, strict=True)]
+    return arms.loc[is_paired].reset_index(drop=True)
+
+
+def _by_arm(arms: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    return {(row["context_id"], row["lr_rule"], row["cell_id"]): row for row in records(arms)}
+
+
+def _place(pair: _Pair) -> dict[str, Any]:
+    context = pair.first.context
+    place = {"context": pair.title, "context_id": context.context_id, "lr_rule": context.lr_rule}
+    return {**context.axes, **place, "metric": context.yardstick.metric}
+
+
+def _context_row(pair: _Pair, names: tuple[str, str]) -> dict[str, Any]:
+    row = _place(pair)
+    for side, name, comparison in zip(SIDES, names, (pair.first, pair.second), strict=True):
+        leader = comparison.leader
+        row |= {f"{side}_store": name, f"{side}_recommended": leader.arm.name if leader else NOTHING}
+    agrees, words = agreement(pair.first, pair.second, names)
+    return {**row, "agrees": agrees, "in_words": words}
+
+
+def _arm_rows(
+    pair: _Pair, names: tuple[str, str], tables: Sequence[Mapping[tuple[str, str, str], Mapping[str, Any]]]
+) -> Iterator[dict[str, Any]]:
+    """In the order of the first store, then those that only the second one has."""
+    comparisons = (pair.first, pair.second)
+    found = [{standing.arm.cell_id: standing.arm for standing in side.standings} for side in comparisons]
+    scales = [side.context.yardstick for side in comparisons]
+    for cell_id in found[0] | found[1]:
+        arms = [side[cell_id] for side in found if cell_id in side]
+        row = {**_place(pair), "init": max((arm.name for arm in arms), key=len), "cell_id": cell_id}
+        for side, name, table, comparison in zip(SIDES, names, tables, comparisons, strict=True):
+            measures = table.get((*_key(comparison), cell_id), {})
+            is_leader = bool(comparison.leader and comparison.leader.arm.cell_id == cell_id)
+            row |= {f"{side}_store": name, f"{side}_recommended": is_leader}
+            row |= {f"{side}_{measure}": measures.get(measure) for measure in _MEASURES}
+        if len(arms) == 2:
+            difference = score_difference((arms[0], scales[0]), (arms[1], scales[1]))
+            row |= {
+                "test_score_difference": difference.estimate,
+                "test_score_difference_low": difference.low,
+                "test_score_difference_high": difference.high,
+                "test_score_difference_coverage": difference.coverage if difference.exists else None,
+                "num_shared_seeds": difference.num_values,
+            }
+        yield row
+
+
+def _version_notes(
+    versions: Sequence[Any], alone: Sequence[Sequence[Comparison]], names: tuple[str, str]
+) -> Iterator[str]:
+    older = 0 if versions[0] < versions[1] else 1
+    yield (
+        f"{names[older]} holds trials of protocol version {versions[older]} at most, {names[1 - older]} of version "
+        f"{versions[1 - older]}: their numbers do not compare. All {len(alone[older])} contexts of {names[older]} are "
+        "left out. Train them again with this version of initsuite."
+    )
+
+
+def _alone_notes(alone: Sequence[Sequence[Comparison]], names: tuple[str, str]) -> Iterator[str]:
+    for name, side in zip(names, alone, strict=True):
+        if side:
+            listed = [f"{found.context.title} ({found.context.lr_rule})" for found in side]
+            more = f", and {len(listed) - MAX_CONTEXTS} more" if len(listed) > MAX_CONTEXTS else ""
+            yield f"Left out, as only {name} holds them: {', '.join(listed[:MAX_CONTEXTS])}{more}."
+
+
+def _commit_notes(reports: Sequence[Report], names: tuple[str, str]) -> Iterator[str]:
+    ours, theirs = (commits_of(report.trials) for report in reports)
+    if set(ours) != set(theirs):
+        yield (
+            f"The trials come from different code: {', '.join(ours) or 'unknown'} in {names[0]}, "
+            f"{', '.join(theirs) or 'unknown'} in {names[1]}."
+        )
+
+
+def _level_notes(pair: _Pair, names: tuple[str, str]) -> Iterator[str]:
+    """Where the steps of the two stores lead to other scores."""
+    goals = [
+        "no level, as the loss area ranks," if side.target is None else f"{side.target:g} ({side.level})"
+        for side in (pair.first, pair.second)
+    ]
+    if goals[0] != goals[1]:
+        yield (
+            f"{pair.where}: steps lead to {goals[0]} in {names[0]}, to {goals[1]} in {names[1]}, and do not compare."
+        )
+
+
+def _copy_notes(pairs: Sequence[_Pair]) -> Iterator[str]:
+    """Where one store holds the very rows of the other one."""
+    ours, theirs = (
+        {
+            (row.trial_id, row.written_at)
+            for comparison in side
+            for standing in comparison.standings
+            for row in standing.arm.trials.itertuples()
+        }
+        for side in ([pair.first for pair in pairs], [pair.second for pair in pairs])
+    )
+    if copied := len(ours & theirs):
+        yield f"{copied} scoring trials are the same rows in both stores, as after a merge: their differences are zero."

@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from initsuite.app import plan
     from initsuite.catalogue import initializers
     from initsuite.initialize import initialize_
-    from initsuite.store import load_results
+    from initsuite.reference import recommend
+    from initsuite.sources import load_results
 
-__all__ = ["initialize_", "initializers", "load_results", "plan"]
+__all__ = ["initialize_", "initializers", "load_results", "plan", "recommend"]
 
 _HOMES = {
     "initialize_": "initsuite.initialize",
     "initializers": "initsuite.catalogue",
-    "load_results": "initsuite.store",
+    "load_results": "initsuite.sources",
     "plan": "initsuite.app",
+    "recommend": "initsuite.reference",
 }
 """Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""
 

@@ -9,8 +9,10 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -23,11 +25,14 @@ class ServerRun:
         made: the variables of the requests that made or changed it, oldest first.
         files: lines by file name, each at the offset that the client gave.
         exit_code: None while it runs.
+        created_at, heartbeat_at: ISO times.
     """
 
     made: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[int, str]] = field(default_factory=dict)
     exit_code: int | None = None
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    heartbeat_at: str = ""
 
     def lines(self, file: str) -> list[dict[str, Any]]:
         return [json.loads(line) for _, line in sorted(self.files.get(file, {}).items())]
@@ -44,6 +49,23 @@ class ServerRun:
     def config(self) -> dict[str, Any]:
         configs = [json.loads(made["config"]) for made in self.made if made.get("config")]
         return {key: item["value"] for key, item in configs[-1].items() if not key.startswith("_")}
+
+    def as_node(self) -> dict[str, Any]:
+        """What the public API gets when it lists runs or asks for one."""
+        state = {None: "running", 0: "finished"}.get(self.exit_code, "failed")
+        made = self.made[0]
+        return {
+            **{"projectId": "1", "id": "b", "name": made["name"], "displayName": made["displayName"], "state": state},
+            **{"group": made.get("groupName"), "jobType": made.get("jobType"), "tags": made.get("tags") or []},
+            **{"createdAt": self.created_at, "heartbeatAt": self.heartbeat_at, "historyLineCount": len(self.history)},
+            **{"config": self.made[-1].get("config") or "{}", "summaryMetrics": json.dumps(self.summary)},
+            **{"systemMetrics": "{}", "user": {"name": "someone", "username": "someone"}},
+            **dict.fromkeys(("sweepName", "commit", "description", "notes")),
+            **{"readOnly": False, "historyKeys": self.history_keys()},
+        }
+
+    def history_keys(self) -> dict[str, Any]:
+        return {"lastStep": max((item["_step"] for item in self.history), default=-1), "keys": {}}
 
     def resume_status(self) -> dict[str, Any]:
         history = [line for _, line in sorted(self.files.get("wandb-history.jsonl", {}).items())]
@@ -64,6 +86,8 @@ class WandbServer(http.server.ThreadingHTTPServer):
         fault: "" for a good server, "500" for one that answers nothing else, "hang" for one that never answers.
         faulty_after: runs that are made well before the fault is felt.
         broken: run ids whose contents are answered with `broken_status`, whatever the fault.
+        asked: operation and variables of each GraphQL request, oldest first.
+        uploads: by name, the content of files that are not streamed, such as tables and images.
     """
 
     request_queue_size = 128
@@ -77,6 +101,8 @@ class WandbServer(http.server.ThreadingHTTPServer):
         self.broken: set[str] = set()
         self.broken_status = 500
         self.ending = threading.Event()
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.uploads: dict[str, bytes] = {}
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Says nothing: a client may hang up."""
@@ -92,6 +118,7 @@ class WandbServer(http.server.ThreadingHTTPServer):
     def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         operation = re.search(r"(?:query|mutation)\s+(\w+)", query)
         name = operation.group(1) if operation else ""
+        self.asked.append((name, variables))
         if name == "UpsertBucket":
             run = self.runs.setdefault(variables["name"], ServerRun())
             run.made.append(variables)
@@ -102,12 +129,70 @@ class WandbServer(http.server.ThreadingHTTPServer):
             run = self.runs.get(variables["name"])
             return {"model": {"id": "p", "name": variables["project"], "bucket": run and run.resume_status()}}
         if name == "CreateRunFiles":
-            files = [{"name": file, "uploadUrl": f"{self.url}/upload"} for file in variables["files"]]
+            files = [{"name": file, "uploadUrl": f"{self.url}/upload/{file}"} for file in variables["files"]]
             return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+        if name in ("Viewer", "GetDefaultEntity"):
+            return {"viewer": {"id": "e", "entity": "someone", "username": "someone", "flags": "{}", "teams": None}}
+        if name == "Runs":
+            return {"project": self.listing()}
+        if name == "GetProjects":
+            return {
+                "models": {"pageInfo": {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}, "edges": []}
+            }
+        if name == "CreateProject":
+            return {"result": {"project": None, "model": None, "inserted": True}}
+        if name == "ProjectInternalId":
+            return {"project": {"id": "p", "internalId": "1"}}
+        if name in ("UpsertView2", "upsertView"):
+            view = {
+                "id": variables.get("id") or f"view{len(self.asked)}",
+                "name": variables["name"],
+                "type": variables["type"],
+            }
+            project = {"id": "p", "name": variables["projectName"], "entityName": variables["entityName"]}
+            shown = {"displayName": variables["displayName"], "description": variables["description"]}
+            times = {"updatedAt": "2026-01-01T00:00:00Z"}
+            view = {**view, **shown, **times, "project": project, "spec": variables["spec"]}
+            return {"upsertView": {"view": view, "inserted": not variables.get("id")}}
+        if name in ("Run", "RunHistoryKeys", "RunParquetHistory", "HistoryPage"):
+            run = self.runs.get(variables.get("run") or variables.get("runName") or variables["name"])
+            return {"project": {"run": run and self._of_run(name, run, variables)}}
+        if name == "CreateArtifact":  # one that is there already, so that nothing is uploaded for it
+            return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": {"id": "s"}}}}
+        return {"project": None} if name == "ArtifactType" else {}
+
+    def listing(self) -> dict[str, Any]:
+        """All runs on one page, whatever the filters, as the client lists them: without what it asks for later."""
+        heavy = {"config", "summaryMetrics", "systemMetrics", "historyKeys"}
+        nodes = {name: run.as_node().items() for name, run in self.runs.items()}
+        edges = [
+            {"node": {key: value for key, value in node if key not in heavy}, "cursor": name}
+            for name, node in nodes.items()
+        ]
+        page = {"endCursor": None, "hasNextPage": False}
+        return {
+            "internalId": "1",
+            "readOnly": False,
+            "runCount": len(edges),
+            "runs": {"edges": edges, "pageInfo": page},
+        }
+
+    @staticmethod
+    def _of_run(name: str, run: ServerRun, variables: dict[str, Any]) -> dict[str, Any]:
+        if name == "Run":
+            return run.as_node()
+        if name == "RunHistoryKeys":
+            return {"historyKeys": run.history_keys()}
+        if name == "RunParquetHistory":
+            return {"parquetHistory": {"parquetUrls": [], "liveData": run.history}}
+        if name == "HistoryPage":
+            first, end = variables["minStep"], variables["maxStep"]
+            return {"history": [json.dumps(item) for item in run.history if first <= item["_step"] < end]}
         return {}
 
     def stream(self, run_id: str, part: dict[str, Any]) -> None:
         run = self.runs[run_id]
+        run.heartbeat_at = datetime.now(UTC).isoformat()
         for file, chunk in (part.get("files") or {}).items():
             lines = run.files.setdefault(file, {})
             lines |= {chunk["offset"] + index: line for index, line in enumerate(chunk["content"])}
@@ -129,6 +214,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if status == 200 and self.path.endswith("/graphql"):
             request = json.loads(body)
             reply = {"data": self.server.graphql(request["query"], request.get("variables") or {})}
+        elif status == 200 and self.path.startswith("/upload/"):
+            self.server.uploads[unquote(self.path.removeprefix("/upload/"))] = body
         elif status == 200 and self.path.endswith("/file_stream"):
             run_id = self.path.split("/")[-2]
             if run_id in self.server.broken:

@@ -18,7 +18,7 @@ from initsuite.sinks.tracking import Tracking
 from initsuite.sinks.uploader import MAX_IN_A_ROW, Uploader
 from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Curve, Stage, Status, Trial
-from initsuite.store import TRIALS, Store
+from initsuite.store import TRIALS, Store, load_results
 
 
 def test_what_is_added_is_remembered_by_every_reader(tmp_path: Path) -> None:
@@ -39,6 +39,23 @@ def test_a_failure_is_no_completed_trial(tmp_path: Path) -> None:
     assert uploads.ids(is_failed=True) == {"a"}
     uploads.add("a")
     assert uploads.ids() == {"a"}
+
+
+def test_the_address_of_a_run_is_known_to_whoever_reads_the_store(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    row = {**dict.fromkeys(TRIALS.names), "status": "done"}
+    nothing = Curve(np.array([0]), *(np.array([0.5]) for _ in range(3)))
+    Store(tmp_path).append([{**row, "trial_id": name} for name in names], dict.fromkeys(names, nothing))
+    uploads = Uploads(tmp_path)
+    uploads.add("a", is_failed=True, url="https://wandb.example/old")
+    uploads.add("a", url="https://wandb.example/a")
+    uploads.add("b")
+    uploads.add("c", is_failed=True, url="https://wandb.example/c")
+    uploads.add("elsewhere", url="https://wandb.example/elsewhere")
+    expected = {"a": "https://wandb.example/a", "c": "https://wandb.example/c"}
+    assert load_results(tmp_path).links == expected
+    uploads.add("a")
+    assert load_results(tmp_path).links == expected, "an address is not forgotten"
 
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import math
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 from initsuite.errors import ConfigError
 from initsuite.sinks.beside import wandb_sink
 from initsuite.sinks.handles import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
-from initsuite.sinks.labels import run_config, run_group, run_name, run_summary
+from initsuite.sinks.labels import run_config, run_group, run_name, run_rest, run_summary
 from initsuite.sinks.tracking import Choice, Tracking, choose_mode, server_answers
 from initsuite.sinks.uploads import Uploads
 from initsuite.sinks.wandb import WandbSink, upload_line
@@ -33,6 +34,9 @@ SLACK_S = 1.5
 """Added to the probe's limit for a busy machine; a probe that hangs would take a minute."""
 
 AXES = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
+
+
+WITH_TARGET = json.dumps({"dataset": {"levels": {"primary": 0.5}}})
 
 
 def info(seed: int = 2, stage: Stage = Stage.SCORE) -> TrialInfo:
@@ -205,7 +209,18 @@ def test_labels() -> None:
             },
             {"result/steps_to_target": 40.0, "result/diverged": False},
         ),
-        ({"status": "diverged", "metric": "mse", "loss_auc": 2.5}, {"result/loss_auc": 2.5, "result/diverged": True}),
+        (
+            {"status": "diverged", "metric": "mse", "loss_auc": 2.5, "diverged_at": 7.0},
+            {"result/loss_auc": 2.5, "result/diverged_at": 7.0, "result/diverged": True},
+        ),
+        (
+            {"status": "done", "metric": "mse", "steps_to_target": None, "config": WITH_TARGET},
+            {"result/reached_target": 0, "result/diverged": False},
+        ),
+        (
+            {"status": "done", "metric": "mse", "steps_to_target": 40.0, "config": WITH_TARGET},
+            {"result/steps_to_target": 40.0, "result/reached_target": 1, "result/diverged": False},
+        ),
         (
             {"status": "failed", "metric": "mse", "error": "Traceback\nValueError: b\n"},
             {"result/error": "ValueError: b"},
@@ -219,6 +234,13 @@ def test_labels() -> None:
 )
 def test_summary(row: dict[str, Any], expected: dict[str, Any]) -> None:
     assert run_summary(row) == expected
+
+
+def test_the_rest_of_a_row_is_what_nothing_else_shows() -> None:
+    row = {"trial_id": "t", "lr": 0.1, "test_score": 0.5, "error": "", "wall_s": math.nan, "device": None}
+    assert run_rest({**row, "commit": "c0ffee", "dirty": False, "config": '{"gain": 1.0}'}) == {
+        "initsuite": {"commit": "c0ffee", "dirty": False, "config": '{"gain": 1.0}'}
+    }
 
 
 # ---- the choice of the mode -----------------------------------------------------------------------------------------
@@ -348,7 +370,8 @@ def test_runs_beyond_the_cap_are_written_when_the_stack_ends(fake: Callable[...,
     for place, run in enumerate(package.runs):
         assert [step for step, _ in run.history] == [0, 20, 40, 60]
         assert [data["val/loss"] for _, data in run.history] == [step + place + 0.25 for step in (0, 20, 40, 60)]
-        assert run.summary == {"result/test_accuracy": 0.5, "result/diverged": False}
+        results = {key: value for key, value in run.summary.items() if key.startswith("result/")}
+        assert results == {"result/test_accuracy": 0.5, "result/diverged": False}
     assert lines[0] == "W&B: 5 runs written offline (no API key is configured)"
 
 

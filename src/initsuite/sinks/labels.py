@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from initsuite.spec import Stage, Status, TrialInfo
 
-MEASURES = ("steps_to_target", "epochs_to_target", "loss_auc")
+MEASURES = ("steps_to_target", "epochs_to_target", "loss_auc", "diverged_at")
 SCORES = ("final_val_score", "best_val_score", "test_score")
 """Columns of a stored row that become `result/...` in the summary where they have a value; the key of a score says its
 metric, as in `result/test_accuracy`."""
 
 GROUP_AXES = ("dataset", "model", "activation", "optimizer", "init")
+CONFIG_COLUMNS = (*GROUP_AXES, "lr", "seed", "stage", "cell_id", "protocol")
+"""Columns of a stored row that stand in the config of its run."""
+
+JOB_TYPES = {Stage.TUNE: "tune", Stage.SCORE: "train"}
+REPORT_JOB_TYPE = "report"
+"""Of the run that holds the tables of a report: no trial."""
+
+REST = "initsuite"
+"""Key of the summary with what else a stored row says, so that the row can be read back from the run."""
 
 
 def run_name(info: TrialInfo) -> str:
@@ -49,17 +59,44 @@ def run_config(info: TrialInfo) -> dict[str, Any]:
 
 def curve_keys(info: TrialInfo) -> dict[str, str]:
     """By key in W&B, the field of an `Evaluation`: `val/accuracy`, `val/loss`, `train/loss`."""
-    metric = info.config["dataset"]["metric"]
+    return keys_of_metric(info.config["dataset"]["metric"])
+
+
+def keys_of_metric(metric: str) -> dict[str, str]:
+    """`curve_keys` of a data set with this metric."""
     return {f"val/{metric}": "val_score", "val/loss": "val_loss", "train/loss": "train_loss"}
+
+
+def summary_keys(metric: str) -> dict[str, str]:
+    """By key in the summary of a run, the column of its stored row."""
+    scores = {f"result/{name.removesuffix('score')}{metric}": name for name in SCORES}
+    return {**{f"result/{name}": name for name in MEASURES}, **scores}
 
 
 def run_summary(row: Mapping[str, Any]) -> dict[str, Any]:
     """The measures of a stored row that have a value; for a failed trial its error instead of a verdict."""
-    values = {f"result/{name}": row.get(name) for name in MEASURES}
-    values |= {f"result/{name.removesuffix('score')}{row['metric']}": row.get(name) for name in SCORES}
-    summary: dict[str, Any] = {
-        key: value for key, value in values.items() if value is not None and math.isfinite(value)
-    }
+    values = {key: row.get(name) for key, name in summary_keys(row["metric"]).items()}
+    summary: dict[str, Any] = {key: value for key, value in values.items() if _has_value(value)}
     if row["status"] == Status.FAILED:
         return {**summary, "result/error": (str(row.get("error") or "").strip().splitlines() or [""])[-1]}
+    if _has_target(row):  # a number, whose mean over the seeds of a cell is the success rate
+        summary["result/reached_target"] = int("result/steps_to_target" in summary)
     return {**summary, "result/diverged": row["status"] == Status.DIVERGED}
+
+
+def run_rest(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a stored row says and neither the config of its run nor its measures do, where it has a value.
+
+    The configuration is among it, as its text: the tree under `config` comes back from W&B with 1 in the place of 1.0.
+    """
+    shown = {"trial_id", *CONFIG_COLUMNS, *MEASURES, *SCORES}
+    return {REST: {name: value for name, value in row.items() if name not in shown and _has_value(value)}}
+
+
+def _has_value(value: Any) -> bool:
+    return value is not None and value != "" and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _has_target(row: Mapping[str, Any]) -> bool:
+    dataset = json.loads(row.get("config") or "{}").get("dataset") or {}
+    return (dataset.get("levels") or {}).get("primary") is not None

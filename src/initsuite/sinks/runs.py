@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initsuite.sinks.labels import curve_keys, run_config, run_group, run_name, run_summary
+from initsuite.sinks.labels import JOB_TYPES, curve_keys, run_config, run_group, run_name, run_rest, run_summary
 from initsuite.sinks.service import replace_service, within
 from initsuite.sinks.tracking import Choice, Tracking
 from initsuite.sinks.uploads import Uploads
-from initsuite.spec import Evaluation, Stage, Status, TrialInfo
+from initsuite.spec import Evaluation, Status, TrialInfo
 
 TRANSMIT_INTERVAL_S = 5.0
 """Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
@@ -99,11 +99,12 @@ class Runs:
         Raises:
             Exception: as `finish`.
         """
-        is_online = not track.run.offline
-        track.run.summary.update(run_summary(row))
+        is_online, project_url = not track.run.offline, track.run.project_url
+        track.run.summary.update({**run_summary(row), **run_rest(row)})
         self.finish(track, exit_code=1 if row["status"] == Status.FAILED else 0)
         if is_online:
-            self._uploads.add(track.trial_id, is_failed=row["status"] == Status.FAILED)
+            url = f"{project_url}/runs/{track.trial_id}" if project_url else ""
+            self._uploads.add(track.trial_id, is_failed=row["status"] == Status.FAILED, url=url)
 
     def finish(self, track: Track, exit_code: int) -> None:
         """End a run.
@@ -161,7 +162,7 @@ class Runs:
             run_id=info.trial.trial_id,
             run_name=run_name(info),
             run_group=run_group(info),
-            run_job_type="tune" if info.trial.stage == Stage.TUNE else "train",
+            run_job_type=JOB_TYPES[info.trial.stage],
             run_tags=tuple(tag[:64] for tag in info.tags if tag),
             reinit="create_new",
             init_timeout=self._patience_s,

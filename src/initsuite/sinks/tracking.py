@@ -145,6 +145,33 @@ def choose_mode(tracking: Tracking, wandb: Any) -> Choice:
     return Choice("online")
 
 
+def require_online(what: str, tracking: Tracking, wandb: Any) -> Choice:
+    """The choice of online, for what can be done nowhere else.
+
+    Args:
+        what: who asks and what it cannot do without, as in `sync: cannot upload`.
+        tracking: the settings, with `mode="online"`.
+        wandb: the imported package.
+
+    Raises:
+        ConfigError: no API key, or a server that does not answer.
+    """
+    # WANDB_MODE=offline and `wandb offline` are how many runs come to be uploaded later: W&B would find no key there.
+    wandb.setup(wandb.Settings(mode="online", silent=True))
+    try:
+        choice = choose_mode(tracking, wandb)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{what}: no API key can be used. Expected a configured one. Run `wandb login`, or set WANDB_API_KEY."
+        ) from error
+    if choice.mode != "online":
+        raise ConfigError(
+            f"{what}: {choice.why}. Expected a server that answers. "
+            "Look at your network and at WANDB_BASE_URL, and run the same command again."
+        )
+    return choice
+
+
 def _requested(tracking: Tracking) -> str:
     """The mode asked for: an explicit `tracking.mode`, else `WANDB_MODE`, else auto."""
     word = os.environ.get("WANDB_MODE", "").strip().lower()

@@ -13,13 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from initsuite.errors import ConfigError
 from initsuite.sinks.handles import affordable_runs
 from initsuite.sinks.labels import run_summary
 from initsuite.sinks.runs import Runs, Track, first_line
 from initsuite.sinks.service import replace_service
 from initsuite.sinks.stored import StoredTrial
-from initsuite.sinks.tracking import Choice, Tracking, choose_mode
+from initsuite.sinks.tracking import Tracking, require_online
 from initsuite.sinks.uploads import Uploads
 
 MAX_IN_A_ROW = 3
@@ -52,7 +51,7 @@ class Uploader(Runs):
 
         # Before the choice, which starts W&B's service: a process keeps the limit that it was born with.
         self.max_open_runs = min(tracking.max_open_runs, affordable_runs())
-        choice = _online(tracking, wandb)
+        choice = require_online("sync: cannot upload", tracking, wandb)
         # `allow`: W&B asks the server what it has of the run, and goes on behind it.
         settings = functools.partial(wandb.Settings, resume="allow")
         resuming = SimpleNamespace(init=wandb.init, teardown=wandb.teardown, Settings=settings)
@@ -141,21 +140,3 @@ def _taken(tasks: queue.SimpleQueue[StoredTrial]) -> Iterator[StoredTrial]:
     with contextlib.suppress(queue.Empty):
         while True:
             yield tasks.get_nowait()
-
-
-def _online(tracking: Tracking, wandb: Any) -> Choice:
-    # WANDB_MODE=offline and `wandb offline` are how many runs come to be uploaded later: W&B would find no key there.
-    wandb.setup(wandb.Settings(mode="online", silent=True))
-    try:
-        choice = choose_mode(tracking, wandb)
-    except ConfigError as error:
-        raise ConfigError(
-            "sync: cannot upload: no API key can be used. Expected a configured one. "
-            "Run `wandb login`, or set WANDB_API_KEY."
-        ) from error
-    if choice.mode != "online":
-        raise ConfigError(
-            f"sync: cannot upload: {choice.why}. Expected a server that answers. "
-            "Look at your network and at WANDB_BASE_URL, and run the same command again."
-        )
-    return choice

@@ -1,0 +1,208 @@
+"""The door to W&B dashboards: python -m initsuite.dashboard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from initsuite.errors import InitsuiteError
+from initsuite.report.comparison import BASELINE
+from initsuite.report.display import CAPTION, arms_by_context
+from initsuite.report.documents import report_markdown
+from initsuite.report.files import write_report
+from initsuite.report.markdown import markdown_table
+from initsuite.report.recommendations import Report, build_report
+from initsuite.report.views import Views
+from initsuite.sinks.dashboard_spec import Content, specification
+from initsuite.sinks.labels import GROUP_AXES
+from initsuite.sinks.saving import Saver
+from initsuite.sinks.tracking import Tracking
+from initsuite.sources import cache_root, load_results
+from initsuite.spec import Stage, Status, short_hash
+from initsuite.store import write_whole
+
+DEFAULT_ENTITY = "ENTITY"
+"""What a dry run writes where the account's default entity goes."""
+
+_DESCRIPTION = """\
+Save W&B dashboards of the stored trials: a workspace with the sections Leaderboard,
+Curves, Speed and Failures, a report with the recommendations, and a run that holds
+the exact tables and the figures. The same command, run again, changes what it saved.
+"""
+_EPILOG = """\
+examples:
+  python -m initsuite.dashboard                                  the store in ./results
+  python -m initsuite.dashboard my_results --project my_project --entity my_team
+  python -m initsuite.dashboard --dry-run --out dashboard.json   what would be saved, without an account
+
+The panels show the runs of the project: upload what is missing with initsuite.sync.
+
+exit codes: 0 good, 2 nothing could be done (no results, no API key, no server, the extra is not installed)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Save the dashboards, or write what would be saved.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        The exit code: 0, or 2 after an error that the user can mend.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        _save_or_write(options)
+    except InitsuiteError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def dashboard_content(views: Views, entity: str, project: str) -> Content:
+    """What the dashboards of a report show.
+
+    Args:
+        views: of the report.
+        entity: W&B user or team.
+        project: of the runs.
+    """
+    trials, tables = views.report.trials, exact_tables(views)
+    score = trials.loc[trials.stage == Stage.SCORE]
+    return Content(
+        entity=entity,
+        project=project,
+        metrics=sorted(score.metric.dropna().unique()),
+        splits=_splits(score),
+        baseline=_baseline(views.report),
+        leaderboard=_leaderboard(views.report),
+        failures=_failures(views),
+        findings=_findings(views),
+        method=_method(trials),
+        report_run=f"report-{short_hash([table.to_csv(index=False) for table in tables.values()])}",
+        tables=tuple(tables),
+    )
+
+
+def exact_tables(views: Views) -> dict[str, pd.DataFrame]:
+    """The tables that the run of the report carries, by name; those without rows are left out."""
+    report = views.report
+    tables = {"recommendations": report.recommendations, "arms": report.arms}
+    tables |= {"scorecard": views.scorecard, "aggregates": views.aggregates}
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def _save_or_write(options: argparse.Namespace) -> None:
+    # W&B's own files and the memory of what was saved go to the store, where there is one.
+    directory = Path(options.results_dir)
+    directory = directory if (directory / "trials").is_dir() else cache_root() / "dashboards"
+    tracking = Tracking(dir=str(directory), mode="online", project=options.project, entity=options.entity)
+    views = Views(build_report(load_results(options.results_dir)))
+    if options.dry_run:
+        content = dashboard_content(views, options.entity or DEFAULT_ENTITY, options.project)
+        _write(json.dumps(specification(content), indent=2, allow_nan=False), options.out)
+        return
+    saver = Saver(tracking)
+    content = dashboard_content(views, saver.entity, options.project)
+    with tempfile.TemporaryDirectory(prefix="initsuite-dashboard-") as folder:
+        figures = [path for path in write_report(views, Path(folder)) if path.suffix == ".png"]
+        saved = saver.save(content, exact_tables(views), figures)
+    if options.out:
+        _write(json.dumps(specification(content), indent=2, allow_nan=False), options.out)
+    for name, url in (("Workspace", saved.workspace), ("Report", saved.report), ("Exact tables", saved.run)):
+        print(f"{name}: {url}")
+
+
+def _write(text: str, out: str | None) -> None:
+    if out:
+        write_whole(Path(out).absolute(), lambda path: path.write_text(text + "\n", encoding="utf-8"))
+        print(f"Written: {out}")
+    else:
+        print(text)
+
+
+def _splits(score: pd.DataFrame) -> list[str]:
+    """Keys of the config that tell apart what the groups of the runs put together."""
+    found: list[str] = []
+    for key in ("cell_id", "lr"):
+        if len(score) and score.groupby([*GROUP_AXES, *found])[key].nunique().max() > 1:
+            found.append(key)
+    return found
+
+
+def _baseline(report: Report) -> str | None:
+    """The scoring trial with the median score of the baseline of the first context, else of its leader."""
+    for comparison in report.comparisons:
+        arms = [standing.arm for standing in comparison.standings]
+        leader = [comparison.leader.arm] if comparison.leader else []
+        for arm in [*(arm for arm in arms if arm.name == BASELINE), *leader]:
+            done = arm.trials[arm.trials.status == Status.DONE].sort_values("test_score")
+            if len(done):
+                return str(done.trial_id.iloc[(len(done) - 1) // 2])
+    return None
+
+
+def _leaderboard(report: Report) -> str:
+    tables = [f"**{title}**\n\n{markdown_table(table)}" for title, table in arms_by_context(report)]
+    return "\n\n".join(["As the report has it, with 95 % intervals:", *tables])
+
+
+def _failures(views: Views) -> str:
+    if views.failures.empty:
+        return "No trial diverged or failed, and every initializer trains."
+    return markdown_table(views.failures.rename(columns=lambda name: name.replace("_", " ")))
+
+
+def _findings(views: Views) -> str:
+    """The report as Markdown, without its title, its figures and what `_method` says."""
+    parts = report_markdown(views, {}).split("\n\n")
+    return "\n\n".join(part for part in parts if not part.startswith("# ") and part != CAPTION)
+
+
+def _method(trials: pd.DataFrame) -> str:
+    stages = trials.stage.value_counts()
+    facts = {
+        "scoring trials": stages.get(Stage.SCORE, 0),
+        "tuning trials": stages.get(Stage.TUNE, 0),
+        **{
+            name: _listed(trials[name])
+            for name in ("protocol", "protocol_version", "device", "torch_version", "commit")
+        },
+    }
+    lines = [f"- {name.replace('_', ' ')}: {value}" for name, value in facts.items()]
+    return "\n".join([CAPTION, "", *lines])
+
+
+def _listed(column: pd.Series) -> str:
+    return ", ".join(sorted({str(value) for value in column.dropna() if value != ""})) or "unknown"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m initsuite.dashboard",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "results_dir", nargs="?", default="results", help="the results, as load_results reads them (default: results)"
+    )
+    parser.add_argument("--project", default=Tracking.project, help=f"W&B project (default: {Tracking.project})")
+    parser.add_argument("--entity", help="W&B user or team (default: the account's)")
+    parser.add_argument("--dry-run", action="store_true", help="write what would be saved, as JSON; save nothing")
+    parser.add_argument("--out", metavar="FILE", help="where that JSON goes (default: the screen, in a dry run)")
+    return parser
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread may still wait for a server that hangs

@@ -1,0 +1,116 @@
+"""A W&B project, read through the public API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from initsuite.errors import StoreError, bad_value
+from initsuite.sinks.labels import JOB_TYPES
+from initsuite.sinks.reading import ReadTrial, RunContent, as_trial, is_trial
+from initsuite.sinks.runs import first_line
+from initsuite.sinks.tracking import Tracking, require_online
+
+PER_PAGE = 200
+AT_ONCE = 8
+"""Runs that are fetched at once: each takes four requests that wait for the network."""
+
+ENDED = ("finished", "failed")
+"""States of a run that has all it will have; one that `crashed` may be completed by an upload."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ProjectRun:
+    """A run of a project.
+
+    Attributes:
+        run_id: the trial_id.
+        stamp: changes when the run does.
+        url: its address.
+        api: W&B's own object.
+    """
+
+    run_id: str
+    stamp: str
+    url: str
+    api: Any
+
+
+class Project:
+    """A project that the account can read.
+
+    Args:
+        name: `entity/project`, or `project` of the account's default entity.
+
+    Raises:
+        ConfigError: no API key, a server that does not answer, or no name of a project.
+        StoreError: the server refuses.
+
+    Attributes:
+        path: `entity/project`.
+        host: of the server.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._source = f"wandb:{name}"
+        parts = name.split("/")
+        if len(parts) > 2 or not all(parts):
+            raise bad_value("load_results", "source", self._source, "wandb:ENTITY/PROJECT, or wandb:PROJECT")
+        entity, project = parts if len(parts) == 2 else ("", name)
+        tracking = Tracking(dir=".", mode="online", project=project, entity=entity or None)
+        import wandb
+
+        require_online("load_results: cannot read W&B", tracking, wandb)
+        self._api = self._asked(wandb.Api)
+        self.path = f"{entity or self._asked(lambda: self._api.default_entity)}/{project}"
+        self.host = urlsplit(self._api.settings["base_url"]).netloc
+
+    def runs(self) -> list[ProjectRun]:
+        """The runs of trials that have ended. One request a page.
+
+        Raises:
+            StoreError: there is no such project for this account.
+        """
+        job_types = tuple(JOB_TYPES.values())
+        filters = {"jobType": {"$in": list(job_types)}, "state": {"$in": list(ENDED)}}
+        found = self._asked(lambda: list(self._api.runs(self.path, filters=filters, per_page=PER_PAGE)))
+        return [
+            ProjectRun(run.id, str(run.heartbeatAt), run.url, run)
+            for run in found
+            if run.jobType in job_types and run.state in ENDED  # whatever the server makes of the filters
+        ]
+
+    def read(self, runs: Sequence[ProjectRun]) -> Iterator[ReadTrial]:
+        """The trials of runs; runs that an older version wrote, which cannot be read back, are left out.
+
+        Raises:
+            StoreError: the server has stopped answering.
+        """
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for trial in pool.map(lambda run: self._asked(lambda: _read(run)), runs):
+                if trial is not None:
+                    yield trial
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except Exception as error:
+            raise StoreError(
+                f"load_results: cannot read `source`={self._source!r}: {first_line(error)}. Expected a project that "
+                "this account can read, as wandb:ENTITY/PROJECT. Look it up at your W&B server, and see `wandb login`."
+            ) from error
+
+
+def _read(run: ProjectRun) -> ReadTrial | None:
+    api = run.api
+    content = RunContent(run.run_id, api.jobType, str(api.createdAt), dict(api.config), dict(api.summary_metrics))
+    if not is_trial(content):
+        return None
+    # Without W&B's own cache, which would answer for a run that has changed.
+    content.history.extend(api.scan_history(use_cache=False))
+    return as_trial(content)

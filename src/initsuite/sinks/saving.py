@@ -1,0 +1,161 @@
+"""Saves the dashboards to a W&B server: a run with the exact tables and figures, the workspace and the report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from initsuite.errors import InitsuiteError
+from initsuite.sinks.dashboard_spec import TITLE, Content, report, workspace
+from initsuite.sinks.labels import REPORT_JOB_TYPE
+from initsuite.sinks.runs import first_line, refusal
+from initsuite.sinks.service import replace_service, within
+from initsuite.sinks.tracking import Tracking, require_online
+
+MEMORY = "dashboards.json"
+"""Below `<results>/wandb/`: which workspace and report were saved, so that the next call changes them."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Addresses of what was saved."""
+
+    workspace: str
+    report: str
+    run: str
+
+
+class Saver:
+    """The account that dashboards are saved to.
+
+    Args:
+        tracking: its server, project and entity; `finish_timeout_s` is how long each step may wait for the server.
+
+    Raises:
+        ConfigError: no API key, or a server that does not answer.
+        InitsuiteError: a server that refuses.
+
+    Attributes:
+        entity: user or team that it saves to.
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
+        import wandb
+
+        require_online("dashboard: cannot save", tracking, wandb)
+        self._wandb, self._tracking = wandb, tracking
+        self._directory = Path(tracking.dir).expanduser().absolute()
+        api = self._asked("the account", wandb.Api)
+        self.entity = tracking.entity or str(self._asked("the account", lambda: api.default_entity))
+        self._place = f"{urlsplit(api.settings['base_url']).netloc}/{self.entity}/{tracking.project}"
+
+    def save(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> Saved:
+        """Save the run, then the workspace and the report; what an earlier call has saved is changed.
+
+        Args:
+            content: of the dashboards.
+            tables: by name, logged as they are.
+            figures: PNG files.
+
+        Raises:
+            ConfigError: `wandb-workspaces` is not installed.
+            InitsuiteError: the server refuses, or does not answer in time.
+        """
+        view = workspace(content)  # before anything is saved: the library may be missing
+        run = self._asked("the run of the report", lambda: self._save_run(content, tables, figures))
+        known = self._memory().get(self._place, {})
+        view = self._asked("the workspace", lambda: _save_workspace(view, known.get("workspace")))
+        page = self._asked("the report", lambda: _save_report(report(content, is_online=True), known.get("report")))
+        self._remember({"workspace": [view._internal_name, view._internal_id], "report": page.id})
+        return Saved(view.url, page.url, run)
+
+    def _save_run(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> str:
+        wandb = self._wandb
+        settings = wandb.Settings(
+            mode="online",
+            root_dir=str(self._directory),
+            use_dot_wandb=False,
+            project=content.project,
+            entity=content.entity,
+            run_id=content.report_run,
+            run_name=TITLE,
+            run_job_type=REPORT_JOB_TYPE,
+            resume="allow",
+            reinit="create_new",
+            init_timeout=self._tracking.finish_timeout_s,
+            silent=True,
+            console="off",
+            disable_code=True,
+            disable_git=True,
+            x_save_requirements=False,
+            x_disable_meta=True,
+            x_disable_stats=True,
+        )
+        (self._directory / "wandb").mkdir(parents=True, exist_ok=True)
+        run = wandb.init(settings=settings)
+        is_good = False
+        try:
+            logged = {name: wandb.Table(dataframe=table, allow_mixed_types=True) for name, table in tables.items()}
+            images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+            run.log({**logged, **images})
+            is_good = True
+        finally:
+            run.finish(exit_code=0 if is_good else 1)
+        problem = refusal(Path(run.settings.log_internal))
+        if problem:
+            raise ConnectionError(problem)
+        return run.url
+
+    def _asked(self, what: str, question: Callable[[], T]) -> T:
+        answers: list[T] = []
+        try:
+            within(self._tracking.finish_timeout_s, lambda: answers.append(question()))
+        except InitsuiteError:
+            raise
+        except Exception as error:
+            if isinstance(error, TimeoutError):  # W&B's process would wait for the server, and this one for it
+                replace_service(self._wandb)
+            raise InitsuiteError(
+                f"dashboard: cannot save: W&B has not taken {what}: {first_line(error)}. Expected a server that takes "
+                f"it within {self._tracking.finish_timeout_s:g} s. Look at your network, at --project and --entity, "
+                "and run the same command again."
+            ) from error
+        return answers[0]
+
+    def _memory(self) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads((self._directory / "wandb" / MEMORY).read_text(encoding="utf-8"))
+        return {}
+
+    def _remember(self, saved: Mapping[str, Any]) -> None:
+        """Without it the next call saves others beside these."""
+        with contextlib.suppress(OSError):
+            text = json.dumps({**self._memory(), self._place: saved}, indent=2)
+            (self._directory / "wandb" / MEMORY).write_text(text, encoding="utf-8")
+
+
+def _save_workspace(view: Any, known: Sequence[str] | None) -> Any:
+    if known:
+        view._internal_name, view._internal_id = known
+        with contextlib.suppress(Exception):
+            return view.save()
+        return view.save_as_new_view()  # somebody has deleted it
+    return view.save()
+
+
+def _save_report(page: Any, known: str | None) -> Any:
+    if known:
+        page.id = known
+        with contextlib.suppress(Exception):
+            return page.save()
+        return page.save(clone=True)
+    return page.save()

@@ -1,0 +1,133 @@
+"""Where results are read from: a results store, a W&B project, or a folder of offline W&B runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from initsuite import store
+from initsuite.sinks.labels import JOB_TYPES
+from initsuite.sinks.reading import ReadTrial, as_trial, is_trial, offline_files, read_offline
+from initsuite.spec import Status
+from initsuite.store import Results, Store
+
+if TYPE_CHECKING:
+    from initsuite.sinks.project import Project, ProjectRun
+
+PROJECT = "wandb:"
+BATCH = 64
+"""Runs of a project that are fetched before they are put into the cache."""
+STAMPS = "stamps.json"
+"""In the cache of a project: of each trial, the state of its run when it was fetched."""
+
+
+def load_results(source: str | Path = "results") -> Results:
+    """Read results into pandas.
+
+    Runs of a W&B project are fetched once: what was fetched before is read from a cache. By default only scoring
+    trials have runs, and without the tuning trials a report finds no tuned learning rates: train, or upload, with
+    `tracking.stages=[tune,score]` to be able to rebuild its tables.
+
+    Args:
+        source: a results store (a folder); `wandb:ENTITY/PROJECT`, or `wandb:PROJECT` of the account's default entity;
+            or a folder of offline W&B runs, such as `results/wandb`.
+
+    Example:
+        results = initsuite.load_results("results")
+        results.trials.query("stage == 'score'").groupby("init").test_score.mean()
+
+    Raises:
+        StoreError: no such store or project.
+        ConfigError: a W&B project, and no API key or no server.
+    """
+    if str(source).startswith(PROJECT):
+        return _of_project(str(source).removeprefix(PROJECT))
+    folder = Path(source)
+    if not (folder / "trials").is_dir() and (files := offline_files(folder)):
+        return _of_files(files)
+    return store.load_results(folder)
+
+
+def _of_files(files: Iterable[Path]) -> Results:
+    trials, damaged, num_without = [], [], 0
+    for file, content in read_offline(files):
+        if content is None:
+            damaged.append(file)
+        elif is_trial(content):
+            trials.append(as_trial(content))
+        elif content.job_type in JOB_TYPES.values():
+            num_without += 1
+    _warn_of_others(num_without, "offline runs")
+    with tempfile.TemporaryDirectory(prefix="initsuite-offline-") as folder:
+        _append(Store(folder), trials)
+        return replace(store.load_results(folder), damaged=damaged)
+
+
+def _of_project(name: str) -> Results:
+    from initsuite.sinks.project import Project
+
+    project = Project(name)
+    runs = project.runs()
+    cache = cache_folder(project)
+    _fetch(project, runs, cache)
+    results = store.load_results(cache)
+    links = {run.run_id: run.url for run in runs}
+    _warn_of_others(len(links.keys() - set(results.trials.trial_id)), f"runs of {project.path}")
+    # What was deleted at the server stays in the cache, and is left out.
+    trials = results.trials[results.trials.trial_id.isin(links.keys())].reset_index(drop=True)
+    curves = results.curves[results.curves.trial_id.isin(trials.trial_id)].reset_index(drop=True)
+    return Results(trials, curves, results.damaged, {name: links[name] for name in trials.trial_id})
+
+
+def cache_folder(project: Project) -> Path:
+    """Where the trials of a project are kept, as a results store."""
+    return cache_root() / project.host.replace(":", "-") / project.path
+
+
+def cache_root() -> Path:
+    """Where everything goes that W&B projects are asked for, by server."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initsuite" / "wandb"
+
+
+def _fetch(project: Project, runs: list[ProjectRun], cache: Path) -> None:
+    """Put those runs into the cache that it lacks; make it anew where it holds an older state of one."""
+    known, stamps = set(Store(cache).trials().trial_id), _stamps(cache)
+    fresh = [run for run in runs if run.run_id not in known or stamps.get(run.run_id) != run.stamp]
+    if any(run.run_id in known for run in fresh):
+        shutil.rmtree(cache)
+        fresh, stamps = runs, {}
+    for start in range(0, len(fresh), BATCH):
+        batch = fresh[start : start + BATCH]
+        _append(Store(cache), project.read(batch))
+        stamps |= {run.run_id: run.stamp for run in batch}
+        text = json.dumps(stamps, indent=0)
+        store.write_whole(cache / STAMPS, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+
+
+def _stamps(cache: Path) -> dict[str, str]:
+    try:
+        return json.loads((cache / STAMPS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _append(target: Store, trials: Iterable[ReadTrial]) -> None:
+    # A failure first: of two trials with one id, the curve is that of the last.
+    if trials := sorted(trials, key=lambda trial: trial.row["status"] != Status.FAILED):
+        target.append([trial.row for trial in trials], {trial.trial_id: trial.curve for trial in trials})
+
+
+def _warn_of_others(number: int, what: str) -> None:
+    if number:
+        warnings.warn(
+            f"load_results: {number} {what} are left out: they are not finished trials of this version. "
+            "Where the results store is at hand, read that, or upload it into a new project with initsuite.sync.",
+            stacklevel=4,
+        )

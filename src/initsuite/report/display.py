@@ -19,7 +19,7 @@ from initsuite.report.formatting import (
     format_steps,
 )
 from initsuite.report.recommendations import Report
-from initsuite.stats.intervals import Interval
+from initsuite.stats.intervals import CONFIDENCE, Interval
 from initsuite.yardstick import METRICS
 
 Row = Mapping[str, Any]
@@ -32,6 +32,11 @@ CAPTION = (
     "learning rates that train; the loss area is the mean validation loss over log step, lower is better."
 )
 
+SCORECARD_CAPTION = (
+    "P(better) is the probability that the recommended initializer does better than the other one at the same seed, "
+    "ties 1/2, averaged over the contexts; a share of contexts stands where a rule says how one initializer behaves. "
+    "Brackets hold 95 % intervals. p-values: signs flipped within contexts, Holm over the rules."
+)
 NOTHING_COUNTS = "Nothing can be recommended: no stored trial counts. The notes say why."
 
 
@@ -57,6 +62,7 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
             "learning rate": row["lr_rule"],
             "recommended": row["recommended"],
             "tied with": row["tied_with"],
+            "not enough seeds to tell": row["undecided"],
             "success rate (seeds)": _success(row),
             "median steps to target [95 %]": _steps(row),
             **({"metric": METRICS[row["metric"]].label} if is_mixed else {}),
@@ -96,6 +102,45 @@ def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
         for row in records(arms)
     ]
     return pd.DataFrame(rows)
+
+
+def scorecard_for_people(scorecard: pd.DataFrame) -> pd.DataFrame:
+    """The article's recommendations with their verdicts, one row a rule, as strings.
+
+    Args:
+        scorecard: as `scorecard_table` makes it.
+    """
+    rows = [
+        {
+            "recommendation": f"{row['rule']}. {row['recommendation']}",
+            "compared": row["test"],
+            "verdict": row["verdict"],
+            "contexts": str(row["num_contexts"]),
+            "for": str(row["num_for"]),
+            "against": str(row["num_against"]),
+            "undecided": str(row["num_undecided"]),
+            "measure": row["measure"] if row["num_contexts"] else BLANK,
+            "estimate [95 %]": format_share(estimate_of(row)),
+            "p": BLANK if math.isnan(row["p_value"]) else format_p(row["p_value"]),
+        }
+        for row in records(scorecard)
+    ]
+    return pd.DataFrame(rows)
+
+
+def estimate_of(row: Row) -> Interval:
+    """The estimate of a row of the scorecard, in which an interval always has the full coverage."""
+    return Interval(row["estimate"], row["low"], row["high"], CONFIDENCE, 0)
+
+
+def ties_in_words(row: Row) -> str:
+    """Which initializers the recommended one was not told apart from, and why.
+
+    Args:
+        row: of `recommend_table`.
+    """
+    reasons = {Verdict.NO_DIFFERENCE: row["tied_with"], Verdict.TOO_FEW_SEEDS: row["undecided"]}
+    return "; ".join(f"{reason}: {names}" for reason, names in reasons.items() if names)
 
 
 def score_heading(table: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""The report on the terminal: a table and sentences for each context, within 80 columns."""
+"""The report on the terminal: a table and sentences for each context, then the scorecard, within 80 columns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,27 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.report.display import Row, area_heading, arms_for_people, records, score_heading, summary_line
-from initsuite.report.recommendations import Report
+from initsuite.report.display import (
+    Row,
+    area_heading,
+    arms_for_people,
+    records,
+    score_heading,
+    scorecard_for_people,
+    summary_line,
+)
+from initsuite.report.scorecard import Ruling
+from initsuite.report.views import Views
 
 _NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
+_RULE_COLUMNS = {"recommendation": 25, "verdict": 13, "contexts": 13, "estimate": 16, "p": 9}
+"""Of the scorecard with their widths: with the padding less than 80 in all."""
+_STYLES = {Ruling.SUPPORTED: "green", Ruling.CONTRADICTED: "red"}
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print each context with its arms, best first, then the notes."""
+def print_report(views: Views, console: Console) -> None:
+    """Print each context with its arms, best first, the article's recommendations, if any was tested, and the notes."""
+    report = views.report
     console.print(Text(summary_line(report)))
     keys = ["context", "lr_rule"]
     arms = dict(tuple(report.arms.groupby(keys, sort=False)))
@@ -27,8 +40,30 @@ def print_report(report: Report, console: Console) -> None:
     console.print()
     if report.comparisons:
         console.print(Text(_NOTE, style="dim"))
+    _print_scorecard(views.scorecard, console)
     for note in report.notes:
         console.print(Text(f"Note: {note}", style="yellow"))
+
+
+def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
+    is_tested = scorecard.verdict != Ruling.UNTESTED
+    if not is_tested.any():
+        return
+    console.print(Text("\nThe article's recommendations against the trials", style="bold"))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, width in _RULE_COLUMNS.items():
+        table.add_column("estimate\n[95 %]" if name == "estimate" else name, max_width=width, overflow="fold")
+    for row in records(scorecard_for_people(scorecard[is_tested])):
+        votes = f"{row['for']} for\n{row['against']} against\n{row['undecided']} undecided"
+        estimate = f"{row['measure']}\n{_narrow(row['estimate [95 %]'])}"
+        cells = (row["recommendation"], Text(row["verdict"], style=_STYLES.get(row["verdict"], "")), votes)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in (*cells, estimate, row["p"])))
+    console.print(table)
+    untested = records(scorecard_for_people(scorecard[~is_tested]))
+    if untested:
+        names = "; ".join(row["recommendation"] for row in untested)
+        console.print(Text(f"Not tested here: {names}.", style="dim"))
+    console.print(Text("p: pooled over contexts, Holm over the rules.", style="dim"))
 
 
 def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:

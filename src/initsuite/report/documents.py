@@ -1,0 +1,100 @@
+"""The report as one text: Markdown for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from initsuite.report.display import (
+    CAPTION,
+    SCORECARD_CAPTION,
+    arms_by_context,
+    recommendations_for_people,
+    records,
+    scorecard_for_people,
+    summary_line,
+)
+from initsuite.report.markdown import markdown_table, plain
+from initsuite.report.views import Views
+
+SCHEMA = 1
+"""Of the JSON; another one means that a reader has to be changed."""
+_FIGURES = {
+    "curves": "learning curves",
+    "steps_to_target": "steps to the target",
+    "lr_sensitivity": "score by learning rate",
+    "scorecard": "the article's recommendations against the trials",
+}
+"""Those that the Markdown shows, with what they are."""
+
+
+def report_markdown(views: Views, pictures: dict[str, str]) -> str:
+    """Sentences, the recommendations, the scorecard, the arms of each context and the notes.
+
+    Args:
+        views: of the report.
+        pictures: paths of figures from the file's folder, by name; those that are not there are left out.
+    """
+    report = views.report
+    parts = ["# Which weight initializer, and how sure are we?", summary_line(report)]
+    for row in records(report.recommendations):
+        where, choice, words = (plain(row[name]) for name in ("context", "recommended", "in_words"))
+        parts.append(f"**{where}** ({row['lr_rule']}): **{choice}**. {words} Confidence {row['confidence']}.")
+    if report.notes:
+        parts += ["## Left out, and warnings", "\n".join(f"- {plain(note)}" for note in report.notes)]
+    if not report.comparisons:
+        return "\n\n".join(parts) + "\n"
+    parts += ["## Recommendations", markdown_table(recommendations_for_people(report.recommendations)), CAPTION]
+    parts += scorecard_parts(views)
+    parts += [f"![{told}]({pictures[name]})" for name, told in _FIGURES.items() if name in pictures]
+    parts.append("## Every initializer")
+    for title, table in arms_by_context(report):
+        parts += [f"### {plain(title)}", markdown_table(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def scorecard_parts(views: Views) -> list[str]:
+    """The scorecard in Markdown: a sentence a rule, the table, what its columns mean."""
+    sentences = [f"- **{plain(row['recommendation'])}**: {plain(row['in_words'])}" for row in records(views.scorecard)]
+    table = markdown_table(scorecard_for_people(views.scorecard))
+    return ["## The article's recommendations", "\n".join(sentences), table, SCORECARD_CAPTION]
+
+
+def report_json(views: Views) -> str:
+    """The report for programs, in strict JSON.
+
+    An object with `schema` (1), `protocol_version` (of the trials that count), and lists of objects:
+    `recommendations`, `arms` and `scorecard`, with the columns of the CSV files of the same names, `votes` (one context
+    on one rule of the scorecard), and `notes`, of strings. Units are those of `recommend_table`. A missing number is
+    null. An infinite one, as the steps of a median seed that never reaches the target, is the string "Infinity", which
+    `float` of Python and `Number` of JavaScript read as it is meant.
+    """
+    report = views.report
+    content = {
+        "schema": SCHEMA,
+        "protocol_version": int(report.trials.protocol_version.max()),
+        "recommendations": _objects(report.recommendations),
+        "arms": _objects(report.arms),
+        "scorecard": _objects(views.scorecard),
+        "votes": _objects(views.votes),
+        "notes": list(report.notes),
+    }
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _objects(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{name: _value(value) for name, value in row.items()} for row in records(table)]
+
+
+def _value(value: Any) -> Any:
+    """What JSON has for a cell."""
+    plain_value = value.item() if isinstance(value, np.generic) else value
+    if plain_value is None or plain_value is pd.NA:
+        return None
+    if not isinstance(plain_value, float) or math.isfinite(plain_value):
+        return plain_value
+    return None if math.isnan(plain_value) else str(plain_value).replace("inf", "Infinity")

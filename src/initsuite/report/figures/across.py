@@ -1,0 +1,177 @@
+"""Figures over all contexts: performance profiles, tuning budget, aggregates, mean ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from initsuite.report.colours import colour
+from initsuite.report.figures.style import (
+    COLUMN,
+    LINE,
+    PAGE,
+    STYLE,
+    Drawing,
+    Margins,
+    add_legend,
+    grid_of_panels,
+    legend_height,
+    look,
+    marker,
+    name_width,
+    short,
+)
+from initsuite.report.formatting import format_p
+from initsuite.report.views import Views
+
+_PLOT_HEIGHT = 1.9
+_RANK_COLUMNS = ["init", "mean_rank", "groups", "critical_difference", "p_friedman", "num_contexts"]
+
+
+def profiles(views: Views) -> Drawing | None:
+    """Share of contexts in which an initializer needs at most tau times the steps of the fastest one."""
+    data = views.profiles
+    if data.empty:
+        return None
+    note = f"Over {_contexts(views)}: the median steps to the target against those of the fastest initializer."
+    figure = _lines(
+        data, "tau", "share", "steps at most this many times the fastest", "share of contexts", note, is_step=True
+    )
+    axes = figure.axes[0]
+    axes.set_xlim(data.tau.min(), data.tau.max())
+    axes.set_ylim(-0.02, 1.02)
+    return Drawing("profiles", [figure], data.rename(columns={"tau": "tau [times the fastest]"}))
+
+
+def tuning_budget(views: Views) -> Drawing | None:
+    """Expected best validation score after some of the grid's learning rates."""
+    data = views.tuning_budget
+    if data.empty:
+        return None
+    note = f"Mean over {_contexts(views)}; 0 is chance, 1 the hard level. The learning rates are tried in random order."
+    label = "expected best validation score"
+    figure = _lines(data, "num_lrs", "score", "learning rates tried", label, note)
+    axes = figure.axes[0]
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return Drawing("tuning_budget", [figure], data.rename(columns={"score": "score [normalised]"}))
+
+
+def aggregates(views: Views) -> Drawing | None:
+    """Interquartile mean and optimality gap of the normalised test scores, with their intervals."""
+    data = views.aggregates
+    if data.empty:
+        return None
+    names = [str(name) for name in data.init]
+    left, gap = name_width(names), 0.15
+    note = (
+        f"Test scores over {_contexts(views)}, 0 chance and 1 the hard level; 95 % intervals of a bootstrap over "
+        "seeds. Best mean rank first."
+    )
+    bottom = 0.36 + legend_height([], note, COLUMN)
+    margins = Margins(left, 0.16, LINE + 0.08, bottom, gap)
+    figure, grid = grid_of_panels(2, 2, COLUMN, 0.1 + 0.16 * len(names), margins)
+    labels = {"iqm": "interquartile mean", "optimality_gap": "optimality gap"}
+    with mpl.rc_context(STYLE):
+        for axes, (measure, label) in zip(grid, labels.items(), strict=True):
+            for place, row in enumerate(data.itertuples()):
+                name, value = str(row.init), getattr(row, measure)
+                ends = [getattr(row, f"{measure}_low"), getattr(row, f"{measure}_high")]
+                axes.plot(ends, [place, place], color=colour(name), linewidth=1.4)
+                axes.plot(value, place, marker(name), color=colour(name), markersize=4, markeredgewidth=0)
+            axes.set_ylim(len(names) - 0.5, -0.5)
+            axes.grid(axis="y", visible=False)
+            axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2.5, 5, 10]))
+            axes.set_title(label)
+            axes.set_xlabel("higher is better" if measure == "iqm" else "lower is better")
+            axes.set_yticks(range(len(names)), [])
+        grid[0].set_yticks(range(len(names)), [short(name) for name in names])
+    add_legend(figure, [], note)
+    units = {name: f"{name} [normalised]" for name in data.columns if name.startswith(("iqm", "optimality"))}
+    return Drawing("aggregates", [figure], data.rename(columns=units))
+
+
+def critical_difference(views: Views) -> Drawing | None:
+    """Mean ranks on an axis; a bar joins initializers that the Nemenyi test cannot tell apart."""
+    ranks = views.ranks
+    if ranks is None:
+        return None
+    names = list(ranks.mean_ranks)
+    k, half = len(names), math.ceil(len(names) / 2)
+    width = PAGE
+    side = name_width(names) + 0.4
+    bar_step, row = 0.085, 0.15
+    bars = 0.1 + bar_step * len(ranks.cliques)
+    below = bars + row * half + 0.05
+    note = (
+        f"Mean rank over {ranks.num_contexts} contexts, 1 is best. A bar joins initializers that differ by less than "
+        f"the critical difference (CD, Nemenyi, 95 %). Friedman (Iman-Davenport): {format_p(ranks.friedman.p_f)}."
+    )
+    margins = Margins(side, side, 0.42, below + 0.05 + legend_height([], note, width))
+    figure, (axes,) = grid_of_panels(1, 1, width, 0.001, margins)
+    least, most = 1, k
+    inch = (most - least) / (width - 2 * side)  # in ranks
+    with mpl.rc_context(STYLE):
+        axes.set_axis_off()
+        # One data unit of y is one inch, downwards from the axis.
+        axes.set_xlim(least, most)
+        axes.set_ylim(0.001, 0)
+        line = {"color": "#444444", "linewidth": 0.8, "clip_on": False}
+        axes.plot([least, most], [0, 0], **line)
+        for rank in range(least, most + 1):
+            axes.plot([rank, rank], [0, -0.05], **line)
+            axes.text(rank, -0.07, str(rank), ha="center", va="bottom")
+        end = min(least + ranks.critical_difference, most)
+        axes.plot([least, end], [-0.25, -0.25], **line)
+        for at in (least, end):
+            axes.plot([at, at], [-0.22, -0.28], **line)
+        longer = " (longer than the axis)" if least + ranks.critical_difference > most else ""
+        axes.text((least + end) / 2, -0.28, f"CD {ranks.critical_difference:.2f}{longer}", ha="center", va="bottom")
+        for place, (name, rank) in enumerate(ranks.mean_ranks.items()):
+            is_left = place < half
+            y = bars + row * ((place if is_left else k - 1 - place) + 0.5)
+            edge = least - 0.12 * inch if is_left else most + 0.12 * inch
+            axes.plot([rank, rank, edge], [0, y, y], color=colour(name), linewidth=0.9, clip_on=False)
+            axes.plot(rank, 0, marker(name), color=colour(name), markersize=3.5, markeredgewidth=0, clip_on=False)
+            text = f"{short(name)}  {rank:.2f}" if is_left else f"{rank:.2f}  {short(name)}"
+            axes.text(edge, y, f" {text} ", ha="right" if is_left else "left", va="center")
+        for place, group in enumerate(ranks.cliques):
+            spanned = [ranks.mean_ranks[name] for name in group]
+            ends = [min(spanned) - 0.03 * inch, max(spanned) + 0.03 * inch]
+            y = 0.085 + bar_step * place
+            axes.plot(ends, [y, y], color="#222222", linewidth=2.4, solid_capstyle="butt", clip_on=False, zorder=5)
+    add_legend(figure, [], note)
+    groups = {
+        name: " ".join(str(place + 1) for place, group in enumerate(ranks.cliques) if name in group) for name in names
+    }
+    rows = [
+        (name, rank, groups[name], ranks.critical_difference, ranks.friedman.p_f, ranks.num_contexts)
+        for name, rank in ranks.mean_ranks.items()
+    ]
+    return Drawing("critical_difference", [figure], pd.DataFrame(rows, columns=_RANK_COLUMNS))
+
+
+def _lines(data: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, note: str, is_step: bool = False) -> Figure:
+    """One column wide, a line an initializer: of steps, or between markers."""
+    has_marker = not is_step
+    drawstyle = "steps-post" if is_step else "default"
+    names: Sequence[str] = sorted(set(data.init))
+    margins = Margins(0.45, 0.1, 0.08, 0.36 + legend_height(names, note, COLUMN))
+    figure, (axes,) = grid_of_panels(1, 1, COLUMN, _PLOT_HEIGHT, margins)
+    with mpl.rc_context(STYLE):
+        for name in names:
+            arm = data[data.init == name]
+            axes.plot(arm[x], arm[y], drawstyle=drawstyle, **look(name, has_marker))
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+    add_legend(figure, names, note, has_marker)
+    return figure
+
+
+def _contexts(views: Views) -> str:
+    count = len(views.block.comparisons)
+    return f"{count} context{'' if count == 1 else 's'}"

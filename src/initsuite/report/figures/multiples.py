@@ -1,0 +1,272 @@
+"""Figures of one panel a context: learning curves, steps to the target, score by learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from initsuite.report.bands import place_of
+from initsuite.report.colours import colour
+from initsuite.report.comparison import Comparison, Standing
+from initsuite.report.figures.style import (
+    COLUMN,
+    LINE,
+    PAGE,
+    PAGE_HEIGHT,
+    STYLE,
+    Drawing,
+    Margins,
+    add_legend,
+    grid_of_panels,
+    legend_height,
+    look,
+    name_width,
+    num_lines,
+    pages_of,
+    short,
+    title_of,
+)
+from initsuite.report.formatting import format_lr
+from initsuite.report.levels import COLUMN_OF_LEVEL
+from initsuite.report.views import Views
+
+PER_PAGE = 12
+"""Panels; more than can be told apart on a page go to the next one."""
+_NUM_COLUMNS = 3
+_PANEL_HEIGHT = 1.3
+_LEFT, _RIGHT, _TICKS, _GAP = 0.42, 0.14, 0.2, 0.34
+"""Inches: room for numbers beside the panels, at the right edge, for numbers below a panel, and between columns."""
+_JITTER = 0.27
+"""Height of the band of seed dots, rows."""
+STEP_COLUMNS = ["context", "context_id", "lr_rule", "init", "level", "target", "seed", "steps", "median", "low", "high"]
+
+Panel = Callable[[Axes, Comparison], None]
+
+
+def curves(views: Views) -> Drawing | None:
+    """Validation score over step: the median over seeds, with a band. A diverged trial counts as chance."""
+    tables = _by_context(views.curves)
+
+    def panel(axes: Axes, comparison: Comparison) -> None:
+        _draw_curves(axes, comparison, tables[_key(comparison)])
+
+    note = (
+        "Line: median over the scoring seeds. Band: its 95 % interval; below 5 seeds, their range. "
+        "Dashed grey: the target. A diverged trial counts as chance."
+    )
+    shown = [found for found in views.report.comparisons if _key(found) in tables]
+    units = {"step": "step [updates]", **{name: f"{name} [metric]" for name in ("median", "low", "high")}}
+    data = _with_metric(views.curves, shown).rename(columns=units)
+    return _drawing("curves", shown, panel, data, note, "step", "validation {}")
+
+
+def lr_sensitivity(views: Views) -> Drawing | None:
+    """Mean final validation score over the tuning seeds, by learning rate."""
+    tables = _by_context(views.lr_sensitivity)
+
+    def panel(axes: Axes, comparison: Comparison) -> None:
+        _draw_lrs(axes, comparison, tables[_key(comparison)])
+
+    note = (
+        "Mean final validation score over the tuning seeds; a diverged trial counts as chance. "
+        "Ring: the learning rate that the initializer is scored at."
+    )
+    shown = [found for found in views.report.comparisons if _key(found) in tables]
+    data = _with_metric(views.lr_sensitivity, shown).rename(columns={"score": "score [metric]"})
+    return _drawing("lr_sensitivity", shown, panel, data, note, "learning rate", "final validation {}", has_marker=True)
+
+
+def steps_to_target(views: Views) -> Drawing | None:
+    """Steps to the target of each scoring seed, with the median; misses stand at the right edge."""
+    shown = [found for found in views.report.comparisons if _goal(found) and any(s.num_seeds for s in found.standings)]
+    rows = [row for found in shown for standing in found.standings for row in _step_rows(found, standing)]
+    if not rows:
+        return None
+    names = sorted({standing.arm.name for found in shown for standing in found.standings})
+    num_arms = max(len(found.standings) for found in shown)
+    width, num_columns = (COLUMN, 1) if len(shown) == 1 else (PAGE, 2 if name_width(names) > 1.1 else _NUM_COLUMNS)
+    left = name_width(names)
+    height = 0.25 + 0.14 * num_arms
+    foot = "Dot: a scoring seed. Bar and line: median and its 95 % interval (from 5 seeds on). Best initializer first."
+    panel_width = (width - left * num_columns) / num_columns
+    titles = {id(found): title_of(found, panel_width + left - 0.15, _goal_text(found)) for found in shown}
+    title_height = LINE * max(map(num_lines, titles.values())) + 0.06
+    margins = Margins(
+        left, _RIGHT, title_height, 0.36 + legend_height([], foot, width), left + 0.05, 0.26 + title_height
+    )
+    room = PAGE_HEIGHT - margins.top - margins.bottom + margins.between_rows
+    per_page = num_columns * max(1, min(PER_PAGE // num_columns, int(room / (height + margins.between_rows))))
+    pages = []
+    for portion in pages_of(shown, per_page):
+        figure, grid = grid_of_panels(len(portion), num_columns, width, height, margins)
+        with mpl.rc_context(STYLE):
+            for axes, comparison in zip(grid, portion, strict=True):
+                _draw_steps(axes, comparison)
+                axes.set_ylim(num_arms - 0.5, -0.5)
+                axes.set_title(titles[id(comparison)], x=-(left - 0.05) / panel_width, ha="left")
+            for axes in _lowest(grid, num_columns):
+                axes.set_xlabel("steps to the target")
+        add_legend(figure, [], foot)
+        pages.append(figure)
+    units = {name: f"{name} [updates]" for name in ("steps", "median", "low", "high")}
+    data = _with_metric(pd.DataFrame(rows, columns=STEP_COLUMNS), shown)
+    return Drawing("steps_to_target", pages, data.rename(columns={**units, "target": "target [metric]"}))
+
+
+def _drawing(
+    name: str,
+    shown: Sequence[Comparison],
+    panel: Panel,
+    data: pd.DataFrame,
+    note: str,
+    x_label: str,
+    y_label: str,
+    has_marker: bool = False,
+) -> Drawing | None:
+    """Panels under one legend, in pages of `PER_PAGE`; None without a context."""
+    if not shown:
+        return None
+    # Scores of one metric share the numbers and the label of their row.
+    is_mixed = len({(found.context.yardstick.metric, found.context.yardstick.chance) for found in shown}) > 1
+    gap = _GAP + LINE + 0.05 if is_mixed else 0.26
+    num_columns = min(_NUM_COLUMNS, len(shown))
+    width = COLUMN if num_columns == 1 else PAGE
+    panel_width = (width - _LEFT - _RIGHT - gap * (num_columns - 1)) / num_columns
+    pages = []
+    for portion in pages_of(shown, PER_PAGE):
+        present = set(data[data.context_id.isin([found.context.context_id for found in portion])].init)
+        names = sorted(present)
+        titles = [title_of(found, panel_width + 0.2) for found in portion]
+        title_height = LINE * max(map(num_lines, titles)) + 0.06
+        bottom = _TICKS + LINE + legend_height(names, note, width)
+        margins = Margins(_LEFT, _RIGHT, title_height, bottom, gap, title_height + _TICKS + 0.04)
+        height = _PANEL_HEIGHT if num_columns > 1 else 1.8
+        figure, grid = grid_of_panels(len(portion), num_columns, width, height, margins)
+        with mpl.rc_context(STYLE):
+            for axes, comparison, title in zip(grid, portion, titles, strict=True):
+                panel(axes, comparison)
+                axes.set_title(title)
+                if is_mixed or axes in grid[::num_columns]:
+                    axes.set_ylabel(y_label.format(comparison.context.yardstick.label))
+                else:
+                    axes.tick_params(axis="y", labelleft=False)
+            for axes in _lowest(grid, num_columns):
+                axes.set_xlabel(x_label)
+        add_legend(figure, names, note, has_marker)
+        pages.append(figure)
+    return Drawing(name, pages, data)
+
+
+def _lowest(grid: Sequence[Axes], num_columns: int) -> Sequence[Axes]:
+    """The panels without another one below."""
+    return grid[-num_columns:]
+
+
+def _key(comparison: Comparison) -> tuple[str, str]:
+    return comparison.context.context_id, comparison.context.lr_rule
+
+
+def _by_context(table: pd.DataFrame) -> Mapping[Any, pd.DataFrame]:
+    return dict(tuple(table.groupby(["context_id", "lr_rule"], sort=False)))
+
+
+def _with_metric(table: pd.DataFrame, shown: Sequence[Comparison]) -> pd.DataFrame:
+    """The table with the metric that its scores are in."""
+    metrics = {found.context.context_id: found.context.yardstick.metric for found in shown}
+    return table.assign(metric=table.context_id.map(metrics))
+
+
+def _limit_scores(axes: Axes, comparison: Comparison) -> None:
+    low, high = comparison.context.yardstick.bounds
+    axes.set_ylim(low, high * 1.02 if math.isfinite(high) else comparison.context.yardstick.chance * 1.15)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _draw_curves(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:
+    arms = dict(tuple(table.groupby("init", sort=False)))
+    # Worst first, so that the leader lies on top.
+    for name in reversed([standing.arm.name for standing in comparison.standings]):
+        if name in arms:
+            arm = arms[name]
+            axes.fill_between(arm.step, arm.low, arm.high, color=colour(name), alpha=0.16, linewidth=0)
+            axes.plot(arm.step, arm["median"], **look(name))
+    goal = _goal(comparison)
+    if goal is not None:
+        axes.axhline(goal, color="#444444", linewidth=0.7, linestyle=(0, (4, 3)))
+    axes.set_xlim(0, comparison.context.max_steps)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    _limit_scores(axes, comparison)
+
+
+def _draw_lrs(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:
+    for name in reversed([standing.arm.name for standing in comparison.standings]):
+        arm = table[table.init == name]
+        axes.plot(arm.lr, arm.score, **look(name, has_marker=True))
+        best = arm[arm.is_best]
+        axes.plot(best.lr, best.score, "o", markersize=6.5, markerfacecolor="none", markeredgecolor=colour(name))
+    axes.set_xscale("log")
+    lrs = sorted(set(table.lr))
+    axes.set_xlim(lrs[0] / 1.5, lrs[-1] * 1.5)
+    every = math.ceil(len(lrs) / 5)
+    axes.set_xticks(lrs[::every], [format_lr(lr) for lr in lrs[::every]])
+    axes.xaxis.set_minor_locator(NullLocator())
+    _limit_scores(axes, comparison)
+
+
+def _goal(comparison: Comparison) -> float | None:
+    """The level that ranks the arms; the primary one where nobody reached any."""
+    return comparison.target if comparison.target is not None else comparison.context.yardstick.levels.get("primary")
+
+
+def _goal_text(comparison: Comparison) -> str:
+    level = "the easier level" if comparison.level == "easy" else "target"
+    return f"{level} {_goal(comparison):g}"
+
+
+def _step_rows(comparison: Comparison, standing: Standing) -> list[dict[str, Any]]:
+    trials = standing.arm.trials
+    # Without a level nobody reached one: every seed is a miss.
+    steps = trials[COLUMN_OF_LEVEL[comparison.level]] if comparison.level else pd.Series(math.nan, index=trials.index)
+    shared = {
+        **place_of(comparison, standing),
+        "level": comparison.level or "primary",
+        "target": _goal(comparison),
+        "median": standing.steps.estimate if comparison.level else math.inf,
+        "low": standing.steps.low if comparison.level else math.inf,
+        "high": standing.steps.high if comparison.level else math.inf,
+    }
+    return [{**shared, "seed": seed, "steps": value} for seed, value in steps.fillna(math.inf).items()]
+
+
+def _draw_steps(axes: Axes, comparison: Comparison) -> None:
+    budget = comparison.context.max_steps
+    edge = budget * 1.14
+    axes.axvspan(budget * 1.05, budget * 1.24, color="#f0f0f0", linewidth=0)
+    for place, standing in enumerate(comparison.standings):
+        _draw_arm(axes, _step_rows(comparison, standing), place, edge, colour(standing.arm.name))
+    names = [short(standing.arm.name) for standing in comparison.standings]
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlim(0, budget * 1.24)
+    ticks = [tick for tick in MaxNLocator(3).tick_values(0, budget) if tick <= 0.85 * budget]
+    axes.set_xticks([*ticks, edge], [*(f"{tick:g}" for tick in ticks), "never"])
+
+
+def _draw_arm(axes: Axes, rows: Sequence[Mapping[str, Any]], place: int, edge: float, shade: str) -> None:
+    if not rows:
+        axes.text(0.5, place, "no scoring trials", transform=axes.get_yaxis_transform(), va="center", ha="center")
+        return
+    steps = np.minimum([row["steps"] for row in rows], edge)
+    offsets = np.linspace(-_JITTER, _JITTER, len(steps)) if len(steps) > 1 else np.zeros(1)
+    axes.scatter(steps, place + offsets, s=max(1.5, 5 - 0.15 * len(steps)), color=shade, alpha=0.75, linewidths=0)
+    median, low, high = (rows[0][name] for name in ("median", "low", "high"))
+    if math.isfinite(low):
+        axes.plot([low, min(high, edge)], [place, place], color=shade, linewidth=1.0)
+    axes.plot([min(median, edge)] * 2, [place - 0.36, place + 0.36], color=shade, linewidth=1.5)

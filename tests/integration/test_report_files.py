@@ -1,0 +1,317 @@
+"""The files of a report from planted stores: read back, and held against the views that they are made from."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from rich.console import Console
+
+from initsuite.errors import StoreError
+from initsuite.report import files
+from initsuite.report.documents import report_json
+from initsuite.report.figures import FIGURES, drawings
+from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, look
+from initsuite.report.files import write_report
+from initsuite.report.recommendations import build_report
+from initsuite.report.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
+from initsuite.report.terminal import print_report
+from initsuite.report.views import Views
+from initsuite.store import Store, load_results
+from support.planter import DIVERGED, MISS, STUCK, TRAINS, Planter
+
+ARMS = ("zero", "normal", "xavier", "he", "orthogonal", "torch_default")
+Written = tuple[Views, Path, list[Path]]
+ODD = "own_%_&_#_$x$_{y}_~^\\z"
+"""Each character that TeX reads as a command."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page has tests of its own and costs megabytes."""
+    monkeypatch.setattr(files, "html_page", lambda views: "the page")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """A report with all figures: its views, its folder and the paths that writing it gave."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    plant(store)
+    views, folder = views_of(store), tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "html_page", lambda views: "the page")
+        return views, folder, write_report(views, folder)
+
+
+def views_of(store: Store) -> Views:
+    return Views(build_report(load_results(store.directory)))
+
+
+def plant(store: Store, num_contexts: int = 4, num_seeds: int = 6) -> None:
+    """Contexts of two activations and growing depth in which he leads at relu and xavier at tanh."""
+    for place in range(num_contexts):
+        activation, depth = ("relu", "tanh")[place % 2], 2 + 2 * (place // 2)
+        planter = Planter(store, activation=activation, depth=depth, model=f"mlp-{depth}x64")
+        for rank, init in enumerate(sorted(ARMS, key=lambda name: name != ("he", "xavier")[place % 2])):
+            if init == "zero":
+                planter.arm(init, [MISS] * num_seeds, STUCK, easy=False)
+            else:
+                fates = [140.0 + 40 * rank + 20 * (seed % 3) for seed in range(num_seeds)]
+                planter.arm(init, [DIVERGED, *fates[1:]] if init == "normal" else fates, TRAINS)
+
+
+def test_every_view_becomes_files(written: Written) -> None:
+    views, folder, paths = written
+    assert paths[0] == folder / "recommendations.html"
+    assert sorted(paths) == sorted(path for path in folder.rglob("*") if path.is_file()), "the list is what is there"
+    assert {path.stem for path in paths if path.parent.name == "figures"} == set(FIGURES)
+    for name in FIGURES:
+        assert {path.suffix for path in paths if path.parent.name == "figures" and path.stem == name} == {
+            *(".pdf", ".png", ".csv")
+        }
+    for name, table in {"scorecard": views.scorecard, "votes": views.votes, "trials": views.trials}.items():
+        read = pd.read_csv(folder / "tables" / f"{name}.csv")
+        assert (len(read), list(read)) == (len(table), list(table))
+    assert len(pd.read_csv(folder / "tables/aggregates.csv")) == len(ARMS)
+
+
+def test_the_data_beside_a_figure_are_the_view_with_units(written: Written) -> None:
+    views, folder, _ = written
+    data = {name: pd.read_csv(folder / "figures" / f"{name}.csv") for name in FIGURES}
+    assert data["curves"]["median [metric]"].tolist() == pytest.approx(views.curves["median"].tolist())
+    assert data["curves"].metric.unique().tolist() == ["accuracy"]
+    assert "step [updates]" in data["curves"]
+    steps = data["steps_to_target"]
+    assert len(steps) == 4 * len(ARMS) * 6
+    assert steps.loc[steps.init == "zero", "steps [updates]"].eq(math.inf).all()
+    assert steps.query("init == 'he'")["steps [updates]"].min() == 140
+    assert data["profiles"].share.tolist() == pytest.approx(views.profiles.share.tolist())
+    assert views.ranks is not None
+    assert data["critical_difference"].set_index("init").mean_rank.to_dict() == pytest.approx(views.ranks.mean_ranks)
+    assert "hidden layers" in data["heat_depth"]
+    assert "score [normalised]" in data["tuning_budget"]
+
+
+def texts_of(figure: Figure) -> Iterator[Text]:
+    """Those that show something."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and text.get_text().strip() and text.get_visible():
+            yield text
+
+
+def test_figures_have_paper_size_and_nothing_is_cut_off(written: Written) -> None:
+    for drawing in drawings(written[0]):
+        for page in drawing.pages:
+            width, height = page.get_size_inches()
+            assert COLUMN - 0.01 <= width <= PAGE + 0.01
+            assert height <= PAGE_HEIGHT
+            page.savefig(io.BytesIO(), format="png")  # positions are known once it is drawn
+            axes = [axis for panel in page.axes for axis in (panel.xaxis, panel.yaxis)]
+            # Ticks beyond the limits of an axis are not drawn.
+            ticks = {label for axis in axes for label in axis.get_ticklabels()}
+            for text in texts_of(page):
+                assert float(text.get_fontsize()) >= FONT_SIZE
+                box = text.get_window_extent()
+                lies_inside = box.x0 > -1 and box.y0 > -1 and box.x1 < page.bbox.x1 + 1 and box.y1 < page.bbox.y1 + 1
+                assert text in ticks or lies_inside, (drawing.name, text.get_text())
+
+
+@pytest.mark.slow
+def test_many_contexts_go_to_further_pages(store: Store, tmp_path: Path, no_page: None) -> None:
+    for place in range(13):
+        planter = Planter(store, depth=place + 1, model=f"mlp-{place + 1}x64")
+        planter.arm("he", [100, 120])
+        planter.arm("xavier", [140, 160])
+    folder = tmp_path / "report"
+    written = write_report(views_of(store), folder)
+    assert folder / "figures/curves-2.png" in written
+    assert folder / "figures/curves-3.png" not in written
+    assert (folder / "figures/curves.pdf").read_bytes().count(b"/Type /Page ") == 2
+    assert (folder / "figures/lr_sensitivity.csv").exists()
+    with Image.open(folder / "figures/curves.png") as picture:
+        assert picture.width == round(PAGE * files.RESOLUTION)
+    # A report with less to show takes away what is no longer true.
+    small = Store(tmp_path / "small")
+    Planter(small).arm("he", [100, 120], tune=None, protocol="fixed")
+    again = write_report(views_of(small), folder)
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == sorted(
+        path.name for path in again if path.parent.name == "figures"
+    )
+    assert not (folder / "figures/curves-2.png").exists()
+    assert not (folder / "figures/lr_sensitivity.pdf").exists()
+
+
+def test_text_in_a_pdf_is_text(written: Written) -> None:
+    for path in (written[1] / "figures").glob("*.pdf"):
+        content = path.read_bytes()
+        assert b"/CIDFontType2" in content or b"/TrueType" in content, path.name
+        assert b"/Type3" not in content, path.name
+
+
+def test_an_initializer_looks_the_same_everywhere() -> None:
+    assert look("he").items() <= look("he", has_marker=True).items()
+    assert len({look(name, has_marker=True)["marker"] for name in ARMS}) == len(ARMS)
+    assert look("somebodys_own", True) == look("somebodys_own", True)
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"not strict JSON: {name}")
+
+
+def test_json_is_strict_and_whole(store: Store) -> None:
+    plant(store, num_contexts=2, num_seeds=3)
+    views = views_of(store)
+    content = json.loads(report_json(views), parse_constant=refuse_constant)
+    assert content["schema"] == 1
+    assert content["protocol_version"] == views.report.trials.protocol_version.max()
+    assert content["notes"] == list(views.report.notes)
+    for name in ("recommendations", "arms"):
+        table = getattr(views.report, name)
+        assert [list(row) for row in content[name]] == [list(table)] * len(table)
+    assert [row["verdict"] for row in content["scorecard"]] == views.scorecard.verdict.tolist()
+    zero = next(row for row in content["arms"] if row["init"] == "zero")
+    assert zero["median_steps"] == "Infinity"
+    assert float(zero["median_steps"]) == math.inf
+    assert zero["median_steps_low"] is None, "three seeds give no interval"
+    assert (zero["near_chance"], zero["num_seeds"]) == (True, 3)
+
+
+def brackets_match(text: str) -> bool:
+    """Whether the braces and the environments of a piece of TeX close in order."""
+    bare = re.sub(r"%[^\n]*", "", text.replace("\\\\", "").replace("\\%", ""))
+    depth = 0
+    for mark in re.findall(r"\\[{}]|[{}]", bare):
+        depth += {"{": 1, "}": -1}.get(mark, 0)
+        if depth < 0:
+            return False
+    open_now: list[str] = []
+    for verb, name in re.findall(r"\\(begin|end)\{([^}]*)\}", bare):
+        if verb == "begin":
+            open_now.append(name)
+        elif not open_now or open_now.pop() != name:
+            return False
+    groups = bare.count("\\begingroup") == bare.count("\\endgroup")
+    return depth == 0 and not open_now and groups
+
+
+def test_a_planted_error_in_tex_is_found() -> None:
+    assert brackets_match(r"\begin{a}\{{50\%}\end{a} \begingroup\endgroup")
+    for wrong in (r"{\{}{", r"}{", r"\begin{a}\end{b}", r"\begin{a}", r"\begingroup"):
+        assert not brackets_match(wrong)
+
+
+def test_tex_escapes_what_it_would_read_as_a_command(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm(ODD, [100] * 8)
+    planter.arm("torch_default", [300, 320] * 4)
+    views = views_of(store)
+    text = recommendations_latex(views)
+    assert brackets_match(text)
+    assert brackets_match(scorecard_latex(views))
+    name = r"own\_\%\_\&\_\#\_\$x\$\_\{y\}\_\textasciitilde{}\textasciicircum{}\textbackslash{}z"
+    assert name in text
+    assert "P(better than torch\\_default) [95 \\%]" in text
+    rows = [line for line in text.splitlines() if name in line]
+    num_columns = text.count("\\arraybackslash")
+    assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [num_columns - 1]
+    for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
+        assert rule in text
+    widths = [float(width) for width in re.findall(r"p\{([0-9.]+)\\linewidth\}", text)]
+    assert 0.8 < sum(widths) < 1
+
+
+class Cells(HTMLParser):
+    """Tags and text of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_tables_as_pages(store: Store) -> None:
+    plant(store, num_contexts=2)
+    Planter(store, activation="<script>odd</script>").arm("he", [300] * 2)
+    views = views_of(store)
+    page = recommendations_html(views)
+    for text in (page, scorecard_html(views)):
+        cells = Cells()
+        cells.feed(text)
+        assert "table" in cells.tags
+        assert "script" not in cells.tags
+        assert "http" not in text.replace("http://www.w3.org", ""), "nothing is fetched"
+    assert "&lt;script&gt;odd" in page
+    assert "mlp-2x64 / tanh / sgd" in page
+
+
+def test_ties_and_too_few_seeds_are_words(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", [100, 140, 120, 160, 100, 140, 120, 160, 120, 140])
+    planter.arm("orthogonal", [140, 100, 160, 120, 140, 100, 160, 120, 140, 160])
+    few = Planter(store, activation="tanh")
+    few.arm("he", [100] * 3)
+    few.arm("xavier", [200] * 3)
+    text = recommendations_latex(views_of(store))
+    assert "no difference found: orthogonal" in text
+    assert "not enough seeds: xavier" in text
+
+
+def test_markdown_shows_the_scorecard_and_the_figures_that_are_there(written: Written) -> None:
+    folder = written[1]
+    text = (folder / "recommendations.md").read_text(encoding="utf-8")
+    assert "## The article's recommendations" in text
+    assert "Not tested: no context here compares he against he\\_random\\_biases" in text
+    assert (folder / "tables/scorecard.md").read_text(encoding="utf-8").strip() in text
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
+    assert "figures/curves.png" in pictures
+    for picture in pictures:
+        assert (folder / picture).exists()
+
+
+def printed_report(views: Views) -> str:
+    screen = io.StringIO()
+    print_report(views, Console(file=screen, width=80))
+    return screen.getvalue()
+
+
+def test_the_terminal_tells_tested_rules_within_80_columns(store: Store) -> None:
+    plant(store, num_contexts=2, num_seeds=8)
+    printed = printed_report(views_of(store))
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "The article's recommendations against the trials" in printed
+    words = " ".join(printed.split())
+    assert "Not tested here: 3. Orthogonal for recurrent and very deep networks; 4. Biases zero" in words
+    assert "6. Zero" in printed
+
+
+def test_the_terminal_is_silent_on_rules_where_none_was_tested(store: Store) -> None:
+    Planter(store).arm("he", [100] * 3)
+    assert "recommendations against the trials" not in printed_report(views_of(store))
+
+
+def test_a_folder_that_cannot_be_written_teaches(store: Store, tmp_path: Path) -> None:
+    Planter(store).arm("he", [100])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot write to `out`=.* Choose another with --out DIR"):
+        write_report(views_of(store), tmp_path / "file")

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "store": {"spec", "errors", "schema"},
     "sources": {"sinks", "spec", "store"},
     "report": {"sources", "store", "stats", "errors", "spec", "tuning", "guideline", "yardstick"},
-    "reference": {"errors", "report", "stats", "store"},
+    "reference": {"errors", "report", "sources", "stats", "store"},
     "sinks": {"spec", "errors"},
     "groups": {"errors", "trees"},
     "config": CONFIG,

@@ -1,4 +1,4 @@
-"""Where results are read from: a results store, a W&B project, or a folder of offline W&B runs."""
+"""Where results are read from: a store, a W&B project, a folder of offline W&B runs, or the shipped reference."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from initsuite.sinks.project import Project, ProjectRun
 
 PROJECT = "wandb:"
+REFERENCE = "reference"
+REFERENCE_STORE = Path(__file__).parent / "reference" / "store"
+"""Results of `experiment=article` that ship with the package."""
 BATCH = 64
 """Runs of a project that are fetched before they are put into the cache."""
 STAMPS = "stamps.json"
@@ -37,7 +40,8 @@ def load_results(source: str | Path = "results") -> Results:
 
     Args:
         source: a results store (a folder); `wandb:ENTITY/PROJECT`, or `wandb:PROJECT` of the account's default entity;
-            or a folder of offline W&B runs, such as `results/wandb`.
+            or a folder of offline W&B runs, such as `results/wandb`. `reference`, where no folder has that name: the
+            results of `experiment=article` that ship with the package.
 
     Example:
         results = initsuite.load_results("results")
@@ -50,6 +54,8 @@ def load_results(source: str | Path = "results") -> Results:
     if str(source).startswith(PROJECT):
         return _of_project(str(source).removeprefix(PROJECT))
     folder = Path(source)
+    if str(source) == REFERENCE and not folder.exists():
+        folder = REFERENCE_STORE
     if not (folder / "trials").is_dir() and (files := offline_files(folder)):
         return _of_files(files)
     return store.load_results(folder)

@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.planter import MISS, STUCK, Planter
 
 import initsuite
 from initsuite.errors import ConfigError
-from initsuite.reference import STORE, recommend
+from initsuite.reference import recommend
 from initsuite.report.recommendations import build_report
+from initsuite.sources import REFERENCE_STORE
 from initsuite.spec import PROTOCOL_VERSION
 from initsuite.store import Results, Store, load_results
+from support.planter import MISS, STUCK, Planter
 
 FAST = [100.0 + 20 * seed for seed in range(10)]
 SLOW = [steps + 200 for steps in FAST]
@@ -104,7 +105,7 @@ def test_a_depth_is_refused_where_no_depth_is_known(tmp_path: Path) -> None:
 
 
 def test_the_shipped_reference_answers_for_every_recommendation_of_the_article() -> None:
-    report = build_report(load_results(STORE))
+    report = build_report(load_results(REFERENCE_STORE))
     assert set(report.trials.experiment) == {"article"}
     assert set(report.trials.protocol_version) == {PROTOCOL_VERSION}
     assert not report.trials.dirty.any()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
-from support.planter import MISS, STUCK, Planter
 
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
 from initsuite.store import Store, load_results
+from support.planter import MISS, STUCK, Planter
 
 FAST = [100.0 + 20 * seed for seed in range(8)]
 SLOW = [steps + 200 for steps in FAST]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
@@ -17,12 +16,11 @@ from initsuite.report.formatting import format_names, format_p, format_share
 from initsuite.report.guideline import hidden_layers
 from initsuite.report.pooling import duel, pooled
 from initsuite.report.recommendations import Report, build_report
+from initsuite.sources import REFERENCE_STORE
 from initsuite.stats.intervals import CONFIDENCE, Interval
 from initsuite.stats.pairwise import holm
 from initsuite.store import Results, load_results
 
-STORE = Path(__file__).parent / "store"
-"""The shipped results, a store like any other."""
 EVIDENCE_COLUMNS = [
     *("context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds"),
     *("median_steps", "median_steps_low", "median_steps_high", "test_score", "test_score_low", "test_score_high"),
@@ -96,7 +94,7 @@ def recommend(
 
 @cache
 def _reference() -> Report:
-    return build_report(load_results(STORE))
+    return build_report(load_results(REFERENCE_STORE))
 
 
 def _kind(comparison: Comparison, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
 from collections.abc import Callable
 
@@ -110,13 +110,20 @@ def sign_flip_test(differences: ArrayLike, *, rng: np.random.Generator) -> float
         )
     threshold = abs(d.sum()) - _ROUNDING * np.abs(d).sum()
     if len(d) <= EXACT_UP_TO:
-        patterns = np.array(list(itertools.product((1.0, -1.0), repeat=len(d)))).reshape(2 ** len(d), len(d))
+        patterns = _every_pattern(len(d))
         return float((np.abs(patterns @ d) >= threshold).mean())
     hits = 0
     for _ in range(_CHUNKS):
         patterns = rng.choice((1.0, -1.0), size=(MONTE_CARLO_FLIPS // _CHUNKS, len(d)))
         hits += int((np.abs(patterns @ d) >= threshold).sum())
     return (1 + hits) / (1 + MONTE_CARLO_FLIPS)
+
+
+@functools.cache
+def _every_pattern(num_pairs: int) -> np.ndarray:
+    """All patterns of signs, [2^pair, pair]."""
+    bits = np.arange(2**num_pairs)[:, None] >> np.arange(num_pairs)
+    return 1.0 - 2.0 * (bits & 1)
 
 
 def smallest_p(num_pairs: int) -> float:

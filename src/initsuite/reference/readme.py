@@ -1,0 +1,51 @@
+"""What the README shows of the reference: python -m initsuite.reference.readme prints it."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from initsuite.report import Views, build_report
+from initsuite.report.display import records, scorecard_for_people
+from initsuite.report.markdown import markdown_table
+from initsuite.sources import REFERENCE_STORE
+from initsuite.store import load_results
+
+COUNTS = ("for", "against", "undecided")
+
+
+def readme_block(views: Views) -> str:
+    """The scorecard, and the recommended initializer of each context with its confidence, in Markdown."""
+    return "\n\n".join([markdown_table(_scorecard(views)), markdown_table(_overview(views))])
+
+
+def _scorecard(views: Views) -> pd.DataFrame:
+    table = scorecard_for_people(views.scorecard)
+    votes = table[list(COUNTS)].agg(" / ".join, axis=1)
+    return pd.DataFrame(
+        {
+            "the article says": table.recommendation,
+            "the trials say": table.verdict,
+            "contexts for / against / undecided": votes,
+            "P(better), or share of contexts [95 %]": table["estimate [95 %]"],
+        }
+    )
+
+
+def _overview(views: Views) -> pd.DataFrame:
+    """Workloads down, activations across."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in records(views.report.recommendations):
+        grade = row["confidence"].partition(":")[0]
+        workload = f"{row['dataset']} / {row['model']}"
+        cells.setdefault(workload, {})[row["activation"]] = f"{row['recommended']} ({grade})"
+    order = list(dict.fromkeys(views.report.recommendations.activation))
+    return pd.DataFrame(
+        [
+            {"workload": name, **{activation: row.get(activation, "") for activation in order}}
+            for name, row in cells.items()
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(readme_block(Views(build_report(load_results(REFERENCE_STORE)))))

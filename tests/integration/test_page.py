@@ -18,6 +18,7 @@ import pytest
 from initsuite.report.colours import COLOURS, colour
 from initsuite.report.page import html_page
 from initsuite.report.page_colours import DARK_BACKGROUND, contrast, on_dark
+from initsuite.report.page_contexts import Card, headline, safest
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
 from initsuite.store import Store, load_results
@@ -359,6 +360,32 @@ def test_colours_are_seen_on_the_dark_page() -> None:
     assert style.count(f"--back: {DARK_BACKGROUND};") == 1
     for name in [*COLOURS, "lsuv", "mup", "siren", "rezero"]:
         assert contrast(on_dark(colour(name)), DARK_BACKGROUND) >= READABLE
+
+
+def card(recommended: str, grade: str, *tied: str, undecided: tuple[str, ...] = ()) -> Card:
+    facets = {"dataset": "digits", "model": "mlp", "activation": "relu", "optimizer": "sgd"}
+    shown = {"in_words": "", "article": "", "facts": (), "kind": "an MLP", "shape": ""}
+    why = {"grade": grade, "reason": "", "tied": tied, "undecided": undecided}
+    return Card(key="c0", title="", lr_rule="tuned", facets=facets, recommended=recommended, **why, **shown)
+
+
+def test_what_all_contexts_say_together() -> None:
+    found = [card("he", "moderate", "orthogonal"), card("he", "high"), card("xavier", "low", "orthogonal", "he")]
+    found += [card("none", "none"), card("lsuv", "low", undecided=("he",)), card("lecun", "high")]
+    pieces = [text for text, _ in headline(found)]
+    assert "".join(pieces) == (
+        "Of 6 contexts, he is the first choice in 2, xavier in 1, lsuv in 1 and others in 1; in 1 there is none."
+    )
+    assert safest(found) == (
+        "he is best, or not told apart from the best, in 3. Confidence is high in 2, moderate in 1, low in 2, none in "
+        "1. In 1 the seeds are too few to compare every initializer."
+    )
+    alike = [card("he", "high"), card("he", "low")]
+    assert headline(alike) == [("he", "init"), (" is the first choice in all 2 contexts.", "")]
+    assert safest(alike) == "Confidence is high in 1, low in 1."
+    nothing = [card("none", "none")] * 2
+    assert headline(nothing)[0] == ("No initializer can be recommended yet", "strong")
+    assert safest(nothing) == ""
 
 
 def test_a_single_context_needs_no_picker(tmp_path: Path) -> None:

@@ -1,41 +1,115 @@
-"""The report as one self-contained HTML page: sentences first, then tables and figures."""
+"""The report as one self-contained HTML page: the answer first, then the evidence. No network, no server."""
 
 from __future__ import annotations
 
-import base64
-import io
 from importlib import resources
+from typing import Any
 
 import jinja2
-from matplotlib.figure import Figure
+import pandas as pd
+import plotly.offline
+from markupsafe import Markup
 
-from initsuite.report.display import CAPTION, arms_by_context, recommendations_for_people, records, summary_line
-from initsuite.report.recommendations import Report
+from initsuite.report import page_tables
+from initsuite.report.charts import charts_of
+from initsuite.report.citation import bibtex, citation_block
+from initsuite.report.colours import colour, line_style
+from initsuite.report.display import CAPTION, summary_line
+from initsuite.report.page_across import charts_across, heat_charts
+from initsuite.report.page_cells import script_json
+from initsuite.report.page_colours import on_dark
+from initsuite.report.page_contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
+from initsuite.report.page_measured import STATISTICS, protocol_facts
+from initsuite.report.page_rules import rules
+from initsuite.report.reproduce import commands
+from initsuite.report.views import Views
+
+SCRIPTS = ("page.js", "page_charts.js", "page_tables.js")
 
 
-def html_page(report: Report, curves: Figure, steps: Figure) -> str:
-    """The page, with the figures inside. Text from the store is escaped.
-
-    Args:
-        report: the tables.
-        curves: the learning curves.
-        steps: steps to the target.
-    """
-    text = resources.files("initsuite.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(text).render(
+def html_page(views: Views) -> str:
+    """The page. Text from the store is escaped; scripts get it as data."""
+    report = views.report
+    found = cards(report)
+    columns, rows = grid(found)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_text("page.html.jinja")).render(
         summary=summary_line(report),
-        sentences=records(report.recommendations),
-        notes=report.notes,
-        recommendations=recommendations_for_people(report.recommendations),
+        cards=found,
+        first=first_shown(found),
+        headline=headline(found),
+        safest=safest(found),
+        facets=offered(found),
+        columns=columns,
+        rows=rows,
+        dots=DOTS,
+        palette=_palette(views),
+        rules=rules(views),
         caption=CAPTION,
-        arms=list(arms_by_context(report)),
-        curves=_data_uri(curves),
-        steps=_data_uri(steps),
+        notes=report.notes,
+        left_out=views.block.left_out,
+        statistics=list(STATISTICS),
+        facts=protocol_facts(report),
+        commands=commands(report),
+        citation=citation_block(report.results.trials),
+        bibtex=bibtex(),
+        style=Markup(_text("page.css")),
+        scripts=[Markup(script) for script in _scripts()] if found else [],
+        data=Markup(script_json(_payload(views, found))),
     )
 
 
-def _data_uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
+    """What the scripts draw, sort and filter."""
+    report = views.report
+    of_context = _by_comparison(views.curves), _by_comparison(views.lr_sensitivity)
+    contexts = []
+    for card, comparison, arms in zip(found, report.comparisons, page_tables.arms(report), strict=True):
+        key = (comparison.context.context_id, comparison.context.lr_rule)
+        curves, sensitivity = (
+            groups.get(key, table.iloc[:0])
+            for groups, table in zip(of_context, (views.curves, views.lr_sensitivity), strict=True)
+        )
+        charts = charts_of(comparison, curves, sensitivity)
+        contexts.append({"key": card.key, "facets": card.facets, "charts": charts, "arms": arms})
+    activation = heat_charts(views.by_activation, "activation", "No scoring trials yet.")
+    depth = heat_charts(views.by_depth, "depth", "Needs scored networks that differ in nothing but their depth.")
+    return {
+        "contexts": contexts,
+        "palette": _palette(views),
+        "across": charts_across(views),
+        "heat": {"activation": activation, "depth": depth},
+        "tables": {
+            "recommendations": page_tables.recommendations(report),
+            "aggregates": page_tables.aggregates(views),
+            "failures": page_tables.failures(views),
+            "trials": page_tables.trials(views),
+        },
+        "dots": DOTS,
+        "first": first_shown(found),
+    }
+
+
+def _by_comparison(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:
+    return dict(iter(table.groupby(["context_id", "lr_rule"], sort=False)))
+
+
+def _palette(views: Views) -> dict[str, dict[str, str]]:
+    """Colour on white, colour on black and line style of each initializer."""
+    report = views.report
+    names = [standing.arm.name for found in report.comparisons for standing in found.standings]
+    return {
+        name: {"light": colour(name), "dark": on_dark(colour(name)), "style": line_style(name)}
+        for name in dict.fromkeys([*names, *report.trials.init])
+    }
+
+
+def _scripts() -> list[str]:
+    """Plotly and our own; the copies of plotly.js that are around end no script element."""
+    return [plotly.offline.get_plotlyjs(), *(_text(name) for name in SCRIPTS)]
+
+
+def _text(name: str) -> str:
+    return resources.files("initsuite.report").joinpath(name).read_text(encoding="utf-8")

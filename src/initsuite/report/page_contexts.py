@@ -1,0 +1,233 @@
+"""The contexts as the page's first screens show them: what is recommended where, in a sentence and in a grid."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from initsuite.report.comparison import Comparison, Verdict
+from initsuite.report.context import Context
+from initsuite.report.display import recommendations_for_people, records
+from initsuite.report.formatting import BLANK, format_names
+from initsuite.report.guideline import hidden_layers
+from initsuite.report.recommendations import NOTHING, Report
+from initsuite.report.rules import RELU_LIKE, SATURATING
+
+GRADES = ("high", "moderate", "low", "none")
+"""Of confidence, surest first."""
+DOTS = {"high": "●●●", "moderate": "●●○", "low": "●○○", "none": "○○○"}
+FACETS = ("dataset", "model", "activation", "optimizer")
+_FACTS = ("success rate (seeds)", "median steps to target [95 %]", "target", "best lr", "lr window", "seeds")
+_KINDS = {
+    **{"mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU"},
+    **{"transformer": "a transformer", "vit": "a vision transformer", "siren": "a SIREN"},
+}
+_ORDER = (*RELU_LIKE, *SATURATING)
+"""Of activations."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page says first of a context.
+
+    Attributes:
+        key: of the comparison, unique on the page.
+        facets: what the picker chooses by: the axes, the lr rule and the options that tell namesakes apart.
+        kind: of network, with its article.
+        shape: of the network, in words; "" where nothing is known.
+        others: names tied with the recommended one, and those with too few seeds to tell.
+        grade: one of `GRADES`.
+        reason: why that grade.
+        facts: measures of the recommended initializer, headings and texts.
+    """
+
+    key: str
+    title: str
+    lr_rule: str
+    facets: Mapping[str, str]
+    kind: str
+    shape: str
+    recommended: str
+    tied: tuple[str, ...]
+    undecided: tuple[str, ...]
+    grade: str
+    reason: str
+    in_words: str
+    article: str
+    facts: tuple[tuple[str, str], ...]
+
+    @property
+    def is_recommended(self) -> bool:
+        return self.recommended != NOTHING
+
+
+def cards(report: Report) -> list[Card]:
+    """One a comparison, in the order of the report."""
+    written = records(recommendations_for_people(report.recommendations)) if report.comparisons else []
+    rows = records(report.recommendations)
+    return [
+        _card(f"c{place}", comparison, row, texts)
+        for place, (comparison, row, texts) in enumerate(zip(report.comparisons, rows, written, strict=True))
+    ]
+
+
+def first_shown(found: Sequence[Card]) -> str:
+    """The key of the card that the page opens with: the first of the grid."""
+    return min(found, key=_place).key if found else ""
+
+
+def explain_model(context: Context) -> tuple[str, str]:
+    """The label of a model in words: what kind of network, and its shape.
+
+    `mlp-30x64` becomes "an MLP" and "30 hidden layers of 64 units".
+    """
+    model = context.config.get("model") or {}
+    kind = _KINDS.get(str(model.get("name")), f"the model {context.axes['model']}")
+    layers, width, depth = hidden_layers(context), model.get("width"), model.get("depth")
+    if isinstance(model.get("widths"), list):
+        return kind, f"hidden layers of {format_names([str(width) for width in model['widths']])} units"
+    if isinstance(model.get("channels"), list):
+        return kind, f"convolutions of {format_names([str(number) for number in model['channels']])} channels"
+    if model.get("name") in ("transformer", "vit") and isinstance(depth, int):
+        return kind, f"{_count(depth, 'block')} of width {width}"
+    if isinstance(width, int) and layers and model.get("name") != "resnet":
+        return kind, f"{_count(layers, 'hidden layer')} of {width} units"
+    return kind, _count(layers, "hidden layer") if layers else ""
+
+
+def headline(found: Sequence[Card]) -> list[tuple[str, str]]:
+    """The answer of all contexts together: pieces of a sentence with what they are ("", "init" or "strong")."""
+    chosen = Counter(card.recommended for card in found if card.is_recommended)
+    if not chosen:
+        return [("No initializer can be recommended yet", "strong"), (": the contexts below say why.", "")]
+    if len(chosen) == 1 and len(found) == sum(chosen.values()):
+        return [(next(iter(chosen)), "init"), (f" is the first choice in all {_count(len(found), 'context')}.", "")]
+    listed = chosen.most_common(3)
+    others = sum(chosen.values()) - sum(count for _, count in listed)
+    pieces = [(f"Of {_count(len(found), 'context')}, ", "")]
+    for place, (name, count) in enumerate(listed):
+        is_last = place == len(listed) - 1 and not others
+        pieces.append((("" if not place else " and " if is_last else ", "), ""))
+        pieces += [(name, "init"), (f" is the first choice in {count}" if not place else f" in {count}", "")]
+    nothing = len(found) - sum(chosen.values())
+    rest = f" and others in {others}" if others else ""
+    return [*pieces, (f"{rest}; in {nothing} there is none." if nothing else f"{rest}.", "")]
+
+
+def safest(found: Sequence[Card]) -> str:
+    """The initializer that is most often the best or not told apart from it, and how sure the choices are."""
+    told = [card for card in found if card.is_recommended]
+    if not told:
+        return ""
+    first = Counter(card.recommended for card in told)
+    good = first + Counter(name for card in told for name in card.tied)
+    sentences = []
+    if good and good.most_common(1)[0][1] > first.most_common(1)[0][1]:
+        most = good.most_common(1)[0][1]
+        names = sorted(name for name, count in good.items() if count == most)
+        verb = "is best" if len(names) == 1 else "are each best"
+        sentences.append(f"{format_names(names)} {verb}, or not told apart from the best, in {most}.")
+    grades = Counter(card.grade for card in found)
+    sentences.append(f"Confidence is {', '.join(f'{grade} in {grades[grade]}' for grade in GRADES if grades[grade])}.")
+    if unsettled := sum(bool(card.undecided) for card in told):
+        sentences.append(f"In {unsettled} the seeds are too few to compare every initializer.")
+    return " ".join(sentences)
+
+
+def offered(found: Sequence[Card]) -> dict[str, list[tuple[str, str]]]:
+    """What the picker offers: values with their labels, for the axes and for what else tells contexts apart."""
+    explained = {card.facets["model"]: card.shape for card in found}
+    choices: dict[str, list[tuple[str, str]]] = {}
+    for name in found[0].facets if found else ():
+        values = sorted({card.facets[name] for card in found}, key=lambda value: _rank(name, value))
+        labels = [
+            f"{value} ({explained[value]})" if name == "model" and explained[value] else value for value in values
+        ]
+        if name in FACETS or len(values) > 1:
+            choices[name] = [(value, label or "usual") for value, label in zip(values, labels, strict=True)]
+    return choices
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """Contexts that differ in the activation alone.
+
+    Attributes:
+        cells: [activation], the cards there.
+    """
+
+    title: str
+    explained: str
+    cells: tuple[tuple[Card, ...], ...]
+
+
+def grid(found: Sequence[Card]) -> tuple[list[str], list[GridRow]]:
+    """All contexts as workload x activation: the headings of the columns, and the rows."""
+    columns = list(dict.fromkeys(card.facets["activation"] for card in sorted(found, key=_place)))
+    columns.sort(key=lambda name: _rank("activation", name))
+    groups: dict[tuple[str, ...], list[Card]] = {}
+    for card in sorted(found, key=_place):
+        key = tuple(value for facet, value in card.facets.items() if facet != "activation")
+        groups.setdefault(key, []).append(card)
+    names = found[0].facets if found else ()
+    told_apart = [name for name in names if name not in ("dataset", "model", "activation")]
+    told_apart = [name for name in told_apart if len({card.facets[name] for card in found}) > 1]
+    rows = []
+    for group in groups.values():
+        facets = group[0].facets
+        title = " / ".join([facets["dataset"], facets["model"], *filter(None, (facets[name] for name in told_apart))])
+        cells = tuple(tuple(card for card in group if card.facets["activation"] == name) for name in columns)
+        rows.append(GridRow(title, group[0].shape, cells))
+    return columns, rows
+
+
+def _card(key: str, comparison: Comparison, row: Mapping[str, Any], texts: Mapping[str, str]) -> Card:
+    context = comparison.context
+    kind, shape = explain_model(context)
+    grade, _, reason = str(row["confidence"]).partition(": ")
+    score = next(name for name in texts if name.startswith("test "))
+    facts = [(name, texts[name]) for name in (*_FACTS[:3], score, *_FACTS[3:]) if texts[name] != BLANK]
+    return Card(
+        key=key,
+        title=context.title,
+        lr_rule=context.lr_rule,
+        facets=dict(_facets(context)),
+        kind=kind,
+        shape=shape,
+        recommended=row["recommended"],
+        tied=tuple(standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)),
+        undecided=tuple(standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)),
+        grade=grade if grade in GRADES else "none",
+        reason=reason,
+        in_words=row["in_words"],
+        article=row["article_agrees"],
+        facts=tuple(facts) if comparison.leader else (),
+    )
+
+
+def _facets(context: Context) -> Iterator[tuple[str, str]]:
+    for name in FACETS:
+        yield name, str(context.axes[name])
+    plain = " / ".join(str(context.axes[name]) for name in FACETS)
+    yield "variant", context.title.removeprefix(plain).strip(" ()")
+    yield "learning rate", context.lr_rule
+
+
+def _place(card: Card) -> tuple[Any, ...]:
+    """Order in the grid: row by row."""
+    names = [*(name for name in card.facets if name != "activation"), "activation"]
+    return tuple(_rank(name, card.facets[name]) for name in names)
+
+
+def _rank(facet: str, value: str) -> tuple[Any, ...]:
+    """Order of the values of a facet: numbers in them as numbers, activations by their kind."""
+    place = _ORDER.index(value) if facet == "activation" and value in _ORDER else len(_ORDER)
+    parts = re.split(r"(\d+)", value)
+    return (place, *((int(part), "") if part.isdigit() else (-1, part) for part in parts))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

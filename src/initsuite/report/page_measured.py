@@ -1,0 +1,113 @@
+"""How the trials were measured, in words for a reader who has never seen the project."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from initsuite.report.citation import commits_of
+from initsuite.report.comparison import Comparison
+from initsuite.report.formatting import format_lr, format_names
+from initsuite.report.recommendations import Report
+from initsuite.spec import Stage
+
+STATISTICS = (
+    (
+        "Same everything but the initializer",
+        "All initializers of a context see the same grid of learning rates, the same batches for the same seed, the "
+        "same number of optimizer steps and the same evaluations.",
+    ),
+    (
+        "The recommendation",
+        "The leader has the highest success rate (seeds that reach the target), then the fewest median steps to it, "
+        "then the smallest loss area. The leader is tested against each other initializer: differences paired by "
+        "seed, sign-flip permutation test, p-values adjusted for the number of tests (Holm), at the 5 % level. "
+        "“No difference found” is an answer.",
+    ),
+    (
+        "Intervals",
+        "All are 95 %. Medians: order statistics, from 5 seeds on; a seed that never reaches the target counts as "
+        "infinitely slow and stays in. Means: Student t. Rates: Clopper and Pearson.",
+    ),
+    (
+        "Over contexts",
+        "The rules of thumb: sign flips within contexts, every context weighing the same. Normalised scores are 0 at "
+        "chance and 1 at the hard level of the data set. Ranks: Friedman with Iman and Davenport, Nemenyi's critical "
+        "difference.",
+    ),
+    (
+        "Confidence",
+        "High: better than every other initializer tried. Moderate: better than some, not told apart from the rest. "
+        "Low: no difference found, or too few seeds to tell. None: nothing to recommend.",
+    ),
+)
+"""The same for every store: headings and texts."""
+
+
+def protocol_facts(report: Report) -> list[tuple[str, str]]:
+    """What the stored trials say of the protocol, headings and texts."""
+    if not report.comparisons:
+        return []
+    return list(_facts(report))
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    comparisons, trials = report.comparisons, report.trials
+    tuned = [found for found in comparisons if found.context.is_tuned]
+    if tuned:
+        counts = [count for found in tuned for arm in found.context.arms for count in arm.tuning_seeds.values()]
+        grids = "; ".join(_ordered(_grid(found) for found in tuned))
+        yield (
+            "Learning rates",
+            f"Tuned for each initializer over the same grid ({grids}) on {_seeds(counts, 'tuning')}, not used "
+            "again; each is then scored at its best one.",
+        )
+    if len(tuned) < len(comparisons):
+        fixed = _ordered(found.context.lr_rule for found in comparisons if not found.context.is_tuned)
+        yield "Not tuned", f"{format_names(fixed)}: one learning rate can decide a ranking by accident."
+    counts = [standing.num_seeds for found in comparisons for standing in found.standings if standing.num_seeds]
+    if counts:
+        yield "Seeds", f"{_seeds(counts, 'scoring')} an initializer and context, from 0."
+    targets = "; ".join(_ordered(_target(found) for found in comparisons))
+    yield "Targets", f"Fixed before the sweep, never computed from it: {targets}."
+    yield "Budget", "; ".join(_ordered(_budget(found) for found in comparisons)) + "."
+    stages = Counter(trials.stage)
+    yield (
+        "Trials",
+        f"{len(trials):,} of protocol version {trials.protocol_version.max()}: {stages[Stage.TUNE]:,} to tune, "
+        f"{stages[Stage.SCORE]:,} to score. Protocol {format_names(_ordered(trials.protocol))}.",
+    )
+    commits = commits_of(trials)
+    versions = _ordered(trials.torch_version.dropna())
+    made = f"PyTorch {format_names(versions)} on {format_names(_ordered(trials.device.dropna()))}"
+    yield "Made with", f"{made}; commit {', '.join(commits) or 'unknown'}."
+
+
+def _grid(comparison: Comparison) -> str:
+    return ", ".join(format_lr(lr) for lr in comparison.context.lr_grid)
+
+
+def _target(comparison: Comparison) -> str:
+    context = comparison.context
+    level = context.yardstick.levels.get("primary")
+    goal = "none yet" if level is None else f"{level:g}"
+    return f"{context.axes['dataset']} {goal} ({context.yardstick.label}, chance {context.yardstick.chance:g})"
+
+
+def _budget(comparison: Comparison) -> str:
+    context = comparison.context
+    batch = context.config.get("batch_size", "?")
+    steps = f"{context.max_steps} steps of {batch} examples, evaluated every {context.eval_every}"
+    return f"{context.axes['dataset']}: {steps}"
+
+
+def _ordered(values: Iterable[Any]) -> list[str]:
+    """Distinct ones, in order of appearance."""
+    return list(dict.fromkeys(str(value) for value in values))
+
+
+def _seeds(counts: Iterable[int], kind: str) -> str:
+    found = sorted(set(counts))
+    span = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"{span} {kind} seed{'' if found == [1] else 's'}"

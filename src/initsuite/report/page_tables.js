@@ -1,0 +1,177 @@
+// Tables: sorted by a click on a heading, filtered by words and choices, a page at a time.
+"use strict";
+
+const FEW_ROWS = 8;
+
+/** What a cell shows, and what it sorts by: a cell is a value, or [value, text, address]. */
+const shown = (cell) => (Array.isArray(cell) ? cell[1] : cell === null ? "" : String(cell));
+const sorted = (cell) => (Array.isArray(cell) ? cell[0] : cell);
+
+/** Missing values last, whichever way; numbers as numbers, grades by how sure they are. */
+function compare(first, second, kind, way) {
+  const [a, b] = [sorted(first), sorted(second)];
+  const [lacksFirst, lacksSecond] = [a, b].map((value) => value === null || value === "");
+  if (lacksFirst || lacksSecond) return lacksFirst - lacksSecond;
+  if (typeof a === "number" && typeof b === "number") return way * (a - b);
+  if (kind === "grade") {
+    const order = Object.keys(page.data.dots);
+    const grade = (text) => order.indexOf(String(text).split(":")[0]);
+    if (grade(a) !== grade(b)) return way * (grade(a) - grade(b));
+  }
+  return way * String(a).localeCompare(String(b), undefined, { numeric: true });
+}
+
+class DataTable {
+  constructor(root, table) {
+    this.root = root;
+    this.size = Number(root.dataset.rows || 50);
+    this.choices = new Map();
+    this.show(table);
+  }
+
+  /** Another table in the same place. */
+  show(table) {
+    this.table = table;
+    this.sort = null;
+    this.place = 0;
+    this.choices.clear();
+    this.words = "";
+    if (!table.rows.length) {
+      this.root.replaceChildren(page.make("p", { class: "empty" }, table.empty));
+      return;
+    }
+    this.texts = table.rows.map((row) => row.map(shown).join(" ").toLowerCase());
+    this.body = page.make("tbody");
+    this.pager = page.make("div", { class: "pager" });
+    this.heads = table.columns.map((column, place) => {
+      const button = page.make("button", { type: "button", onclick: () => this.sortBy(place) }, column.title);
+      return page.make("th", { scope: "col" }, button);
+    });
+    const { label } = this.root.dataset;
+    const head = page.make("thead", {}, page.make("tr", {}, ...this.heads));
+    const inner = page.make("table", { class: this.root.dataset.class || "" }, head, this.body);
+    const scroll = page.make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, inner);
+    this.root.replaceChildren(...(table.rows.length > FEW_ROWS ? [this.tools()] : []), scroll, this.pager);
+    this.draw();
+  }
+
+  tools() {
+    let timer = 0;
+    const search = page.make("input", {
+      type: "search",
+      oninput: (event) => {
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          this.words = event.target.value.toLowerCase();
+          this.place = 0;
+          this.draw();
+        }, 120);
+      },
+    });
+    const tools = page.make("div", { class: "tools" }, page.make("label", {}, "filter", search));
+    this.table.columns.forEach((column, place) => {
+      if (!column.filter) return;
+      const values = [...new Set(this.table.rows.map((row) => shown(row[place])))];
+      if (values.length < 2) return;
+      values.sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+      const select = page.make("select", {
+        onchange: (event) => {
+          if (event.target.selectedIndex) this.choices.set(place, values[event.target.selectedIndex - 1]);
+          else this.choices.delete(place);
+          this.place = 0;
+          this.draw();
+        },
+      });
+      const options = values.map((value) => page.make("option", {}, value || "(none)"));
+      select.append(page.make("option", {}, "all"), ...options);
+      tools.append(page.make("label", {}, column.title, select));
+    });
+    return tools;
+  }
+
+  /** Ascending, then descending, then as it was. */
+  sortBy(place) {
+    if (this.sort?.place !== place) this.sort = { place, way: 1 };
+    else this.sort = this.sort.way === 1 ? { place, way: -1 } : null;
+    this.place = 0;
+    this.draw();
+  }
+
+  rows() {
+    const words = this.words.split(/\s+/).filter(Boolean);
+    const kept = this.table.rows.filter((row, number) =>
+      words.every((word) => this.texts[number].includes(word)) &&
+      [...this.choices].every(([place, value]) => shown(row[place]) === value));
+    if (this.sort) {
+      const { place, way } = this.sort;
+      const { kind } = this.table.columns[place];
+      kept.sort((first, second) => compare(first[place], second[place], kind, way));
+    }
+    return kept;
+  }
+
+  draw() {
+    this.heads.forEach((head, place) => {
+      if (this.sort?.place === place) head.setAttribute("aria-sort", this.sort.way === 1 ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    });
+    const rows = this.rows();
+    const shownRows = rows.slice(this.place, this.place + this.size);
+    this.body.replaceChildren(...shownRows.map((row) =>
+      page.make("tr", {}, ...row.map((cell, place) => this.cell(cell, this.table.columns[place].kind)))));
+    this.drawPager(rows.length);
+  }
+
+  cell(cell, kind) {
+    const text = shown(cell);
+    if (kind === "init" && text) return page.make("td", {}, page.init(text));
+    const link = Array.isArray(cell) ? cell[2] : null;
+    if (link && /^https?:\/\//.test(link)) {
+      const attributes = { href: link, target: "_blank", rel: "noopener noreferrer" };
+      return page.make("td", {}, page.make("a", attributes, text));
+    }
+    if (kind === "grade") return this.grade(text);
+    return page.make("td", { class: kind === "number" || text.length < 32 ? "number" : "long" }, text);
+  }
+
+  grade(text) {
+    const name = text.split(":")[0];
+    const dots = page.make("span", { "aria-hidden": "true" }, page.data.dots[name] || "");
+    const words = page.make("span", { class: name }, dots, " ", name);
+    return page.make("td", { class: "long" }, words, text.slice(name.length));
+  }
+
+  drawPager(total) {
+    const all = this.table.rows.length;
+    const of = total === all ? `${all}` : `${total} of ${all}`;
+    const button = (text, place, able) => {
+      const click = () => {
+        this.place = place;
+        this.draw();
+      };
+      return page.make("button", { type: "button", disabled: able ? null : "", onclick: click }, text);
+    };
+    const last = Math.min(this.place + this.size, total);
+    const parts = [];
+    if (total > this.size) {
+      parts.push(button("Previous", Math.max(0, this.place - this.size), this.place > 0));
+      parts.push(button("Next", this.place + this.size, last < total));
+      parts.push(page.make("span", { role: "status" }, `Rows ${this.place + 1} to ${last} of ${of}`));
+    } else if (all > FEW_ROWS) {
+      parts.push(page.make("span", { role: "status" }, total ? `Rows: ${of}` : `No row of ${all} fits the filters.`));
+    }
+    this.pager.replaceChildren(...parts);
+  }
+}
+
+function startTables() {
+  for (const root of document.querySelectorAll("[data-table]")) {
+    const name = root.dataset.table;
+    if (name !== "arms") {
+      new DataTable(root, page.data.tables[name]);
+      continue;
+    }
+    const arms = new DataTable(root, page.data.contexts[0].arms);
+    page.onChoice.push((context) => arms.show(context.arms));
+  }
+}

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "schema": set(),
     "store": {"spec", "errors", "schema"},
     "sources": {"sinks", "spec", "store"},
-    "report": {"sources", "store", "stats", "errors", "spec", "tuning", "guideline", "yardstick"},
+    "report": {"groups", "sources", "store", "stats", "errors", "spec", "tuning", "guideline", "yardstick"},
     "reference": {"errors", "report", "sources", "stats", "store"},
     "sinks": {"spec", "errors"},
     "groups": {"errors", "trees"},

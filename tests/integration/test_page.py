@@ -16,9 +16,9 @@ import plotly.graph_objects as go
 import pytest
 
 from initsuite.report.colours import COLOURS, colour
-from initsuite.report.page import html_page
-from initsuite.report.page_colours import DARK_BACKGROUND, contrast, on_dark
-from initsuite.report.page_contexts import Card, headline, safest
+from initsuite.report.page.colours import DARK_BACKGROUND, contrast, on_dark
+from initsuite.report.page.contexts import Card, headline, safest
+from initsuite.report.page.html import html_page
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
 from initsuite.store import Store, load_results

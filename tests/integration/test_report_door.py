@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.planter import Planter
 
 from initsuite.report import __main__ as door
 from initsuite.store import Store
+from support.planter import Planter
 
 FAST = [100.0 + 20 * seed for seed in range(6)]
 

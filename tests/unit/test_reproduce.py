@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from initsuite.groups import conf_dir
+from initsuite.report.page.reproduce import COMMAND, commands, merged
 from initsuite.report.recommendations import Report
-from initsuite.report.reproduce import COMMAND, commands, merged
 from initsuite.spec import short_hash
 from initsuite.sweep import compose_sweep
 

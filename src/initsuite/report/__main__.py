@@ -13,11 +13,11 @@ from rich.text import Text
 
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.report.files import write_report
-from initsuite.report.files_pair import write_side_by_side
+from initsuite.report.pair.files import write_side_by_side
+from initsuite.report.pair.side_by_side import side_by_side
+from initsuite.report.pair.terminal import print_side_by_side
 from initsuite.report.recommendations import build_report
-from initsuite.report.side_by_side import side_by_side
 from initsuite.report.terminal import print_report
-from initsuite.report.terminal_pair import print_side_by_side
 from initsuite.report.views import Views
 from initsuite.sources import load_results
 

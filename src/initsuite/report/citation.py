@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
+from initsuite.report.provenance import commits_of
 from initsuite.spec import Stage
 from initsuite.store import store_hash
 
 AUTHORS = "The initsuite developers"
 TITLE = "initsuite: which weight initializer, and how sure are we?"
 """As in CITATION.cff."""
-COMMIT_DIGITS = 9
 
 
 def citation_block(trials: pd.DataFrame) -> list[tuple[str, str]]:
@@ -43,22 +42,6 @@ def bibtex() -> str:
     """
     fields = {"author": f"{{{AUTHORS}}}", "title": f"{{{TITLE}}}", "version": _version()}
     return "\n".join(["@software{initsuite,", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"])
-
-
-def commits_of(trials: pd.DataFrame) -> list[str]:
-    """The code that trials come from, in the order of the rows, short, with a word where it had uncommitted changes.
-
-    Example:
-        >>> commits_of(pd.DataFrame({"commit": ["a" * 40, "version 0.1.0"], "dirty": [True, False]}))
-        ['aaaaaaaaa (uncommitted changes)', 'version 0.1.0']
-    """
-    named = trials.loc[trials.commit.fillna("") != ""]
-    dirty = set(named.commit[named.dirty.fillna(False).astype(bool)])
-    return [
-        (name[:COMMIT_DIGITS] if re.fullmatch("[0-9a-f]{40}", name) else name)
-        + (" (uncommitted changes)" if name in dirty else "")
-        for name in map(str, named.commit.unique())
-    ]
 
 
 def _version() -> str:

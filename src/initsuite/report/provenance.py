@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from initsuite.spec import Status
+
+COMMIT_DIGITS = 9
 
 
 def version_notes(trials: pd.DataFrame) -> list[str]:
@@ -32,10 +36,26 @@ def failure_notes(trials: pd.DataFrame) -> list[str]:
 def origin_notes(trials: pd.DataFrame) -> list[str]:
     """Trials that may come from different code."""
     notes = []
-    commits = [str(commit)[:9] for commit in trials.commit.dropna().unique() if commit]
+    commits = commits_of(trials.assign(dirty=False))
     if len(commits) > 1:
         notes.append(f"Trials come from {len(commits)} commits ({', '.join(commits)}): their code may differ.")
     dirty = int(trials.dirty.fillna(False).astype(bool).sum())
     if dirty:
         notes.append(f"{dirty} of {len(trials)} trials come from a working tree with uncommitted changes.")
     return notes
+
+
+def commits_of(trials: pd.DataFrame) -> list[str]:
+    """The code that trials come from, in the order of the rows, short, with a word where it had uncommitted changes.
+
+    Example:
+        >>> commits_of(pd.DataFrame({"commit": ["a" * 40, "version 0.1.0"], "dirty": [True, False]}))
+        ['aaaaaaaaa (uncommitted changes)', 'version 0.1.0']
+    """
+    named = trials.loc[trials.commit.fillna("") != ""]
+    dirty = set(named.commit[named.dirty.fillna(False).astype(bool)])
+    return [
+        (name[:COMMIT_DIGITS] if re.fullmatch("[0-9a-f]{40}", name) else name)
+        + (" (uncommitted changes)" if name in dirty else "")
+        for name in map(str, named.commit.unique())
+    ]

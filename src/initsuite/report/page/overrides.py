@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-import initsuite
+from initsuite.groups import PLACES, conf_dir
 
 Overrides = dict[str, str]
 """Values by key, as the command line writes them."""
 GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init")
 _DEFAULT = {"schedule": "constant"}
 """Choices that a reader need not be told."""
-_PLACES = ("data_dir", "download")
 _FROZEN = ("levels", "chance", "direction")
 """Of a data set: no id depends on them, or only the metric decides them."""
 _CUSTOM = "custom"
@@ -102,7 +100,7 @@ def written(value: Any) -> str:
 
 def load(*parts: str) -> dict[str, Any]:
     """A file of conf; empty where there is none."""
-    path = _conf().joinpath(*parts[:-1], f"{parts[-1]}.yaml")
+    path = conf_dir().joinpath(*parts[:-1], f"{parts[-1]}.yaml")
     is_name = all(_PLAIN.fullmatch(part) for part in parts)
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if is_name and path.is_file() else {}
 
@@ -114,7 +112,7 @@ def _group(group: str, tree: Mapping[str, Any], config: Mapping[str, Any]) -> Ov
     if not file:
         file = _file(group, _CUSTOM)
     found = {} if _DEFAULT.get(group) == choice else {group: choice if _PLAIN.fullmatch(choice) else written(choice)}
-    skipped = {*_PLACES, *(_FROZEN if group == "dataset" else ()), *(("requires",) if group == "init" else ())}
+    skipped = {*PLACES, *(_FROZEN if group == "dataset" else ()), *(("requires",) if group == "init" else ())}
     if group == "optimizer":
         skipped.add("lr")
     usual = dict(flatten(file))
@@ -140,10 +138,3 @@ def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
 @functools.cache
 def _file(group: str, name: str) -> dict[str, Any]:
     return load(group, name) if group in GROUPS else {}
-
-
-def _conf() -> Path:
-    """The configuration folder: inside an installed package, at the top of a checkout."""
-    package = Path(initsuite.__file__).parent
-    shipped = package / "conf"
-    return shipped if shipped.is_dir() else package.parents[1] / "conf"

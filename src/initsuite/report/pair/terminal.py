@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initsuite.report.display import Row, records
-from initsuite.report.display_pair import (
+from initsuite.report.pair.display import (
     DIFFERENCE,
     RATE,
     STEPS,
@@ -17,7 +17,7 @@ from initsuite.report.display_pair import (
     contexts_for_people,
     summary_of_pair,
 )
-from initsuite.report.side_by_side import SIDES, SideBySide
+from initsuite.report.pair.side_by_side import SIDES, SideBySide
 
 LABELS = ("A", "B")
 """Of the stores in a table: their names may be long paths."""

@@ -17,7 +17,7 @@ from initsuite.report.colours import line_style
 from initsuite.report.comparison import Comparison, Standing
 from initsuite.report.context import Context
 from initsuite.report.levels import COLUMN_OF_LEVEL
-from initsuite.report.page_cells import plot_text, short, shorts, thinned
+from initsuite.report.page.cells import plot_text, short, shorts, thinned
 from initsuite.tuning import TRAINS_ABOVE
 from initsuite.yardstick import METRICS
 

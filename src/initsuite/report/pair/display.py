@@ -8,7 +8,7 @@ import pandas as pd
 
 from initsuite.report.display import Row, area_heading, arms_for_people, records, score_heading
 from initsuite.report.formatting import BLANK, format_score
-from initsuite.report.side_by_side import SideBySide
+from initsuite.report.pair.side_by_side import SideBySide
 from initsuite.stats.intervals import Interval
 
 DIFFERENCE = "difference"

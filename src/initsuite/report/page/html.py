@@ -10,21 +10,21 @@ import pandas as pd
 import plotly.offline
 from markupsafe import Markup
 
-from initsuite.report import page_tables
-from initsuite.report.charts import charts_of
 from initsuite.report.citation import bibtex, citation_block
 from initsuite.report.colours import colour, line_style
 from initsuite.report.display import CAPTION, summary_line
-from initsuite.report.page_across import charts_across, heat_charts
-from initsuite.report.page_cells import script_json
-from initsuite.report.page_colours import on_dark
-from initsuite.report.page_contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
-from initsuite.report.page_measured import STATISTICS, protocol_facts
-from initsuite.report.page_rules import rules
-from initsuite.report.reproduce import commands
+from initsuite.report.page import tables as page_tables
+from initsuite.report.page.across import charts_across, heat_charts
+from initsuite.report.page.cells import script_json
+from initsuite.report.page.charts import charts_of
+from initsuite.report.page.colours import on_dark
+from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
+from initsuite.report.page.measured import STATISTICS, protocol_facts
+from initsuite.report.page.reproduce import commands
+from initsuite.report.page.rules import rules
 from initsuite.report.views import Views
 
-SCRIPTS = ("page.js", "page_charts.js", "page_tables.js")
+SCRIPTS = ("page.js", "charts.js", "tables.js")
 
 
 def html_page(views: Views) -> str:
@@ -112,4 +112,4 @@ def _scripts() -> list[str]:
 
 
 def _text(name: str) -> str:
-    return resources.files("initsuite.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("initsuite.report.page").joinpath(name).read_text(encoding="utf-8")

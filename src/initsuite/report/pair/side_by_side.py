@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.report.agreement import agreement
-from initsuite.report.citation import commits_of
 from initsuite.report.comparison import Comparison
 from initsuite.report.context import Arm
 from initsuite.report.display import records
+from initsuite.report.pair.agreement import agreement
+from initsuite.report.provenance import commits_of
 from initsuite.report.recommendations import NOTHING, Report
 from initsuite.spec import Status
 from initsuite.stats.intervals import Interval, mean_interval

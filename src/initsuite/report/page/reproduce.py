@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.report.page_overrides import (
+from initsuite.report.page.overrides import (
     GROUPS,
     Overrides,
     flatten,

@@ -15,7 +15,7 @@ import pandas as pd
 
 from initsuite.report.display import arms_for_people, recommendations_for_people, records
 from initsuite.report.formatting import NEVER
-from initsuite.report.page_cells import short
+from initsuite.report.page.cells import short
 from initsuite.report.recommendations import Report
 from initsuite.report.views import Views
 

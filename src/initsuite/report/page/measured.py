@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from initsuite.report.citation import commits_of
 from initsuite.report.comparison import Comparison
 from initsuite.report.formatting import format_lr, format_names
+from initsuite.report.provenance import commits_of
 from initsuite.report.recommendations import Report
 from initsuite.spec import Stage
 

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from initsuite.report.across import Ranks
-from initsuite.report.charts import Figure, axes, rows_axis, trace
 from initsuite.report.display import records
 from initsuite.report.formatting import format_names, format_p
 from initsuite.report.heat import EVERYWHERE
-from initsuite.report.page_cells import plot_text, short, shorts
+from initsuite.report.page.cells import plot_text, short, shorts
+from initsuite.report.page.charts import Figure, axes, rows_axis, trace
 from initsuite.report.rules import RELU_LIKE, SATURATING
 from initsuite.report.views import Views
 

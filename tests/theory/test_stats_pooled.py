@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from initsuite.stats.intervals import Interval
 from initsuite.stats.pairwise import (
     EXACT_UP_TO,
     MONTE_CARLO_FLIPS,
-    holm,
     probability_of_improvement,
     sign_flip_test,
 )
-from initsuite.stats.pooled import context_votes, stratified_improvement, stratified_sign_flip_test
+from initsuite.stats.pooled import (
+    dependent_mean,
+    mean_over_contexts,
+    stratified_improvement,
+    stratified_sign_flip_test,
+)
 
 EXACT = 1e-9
 """Relative, for the same sum in another order."""
@@ -182,21 +187,19 @@ def test_bad_contexts_are_refused() -> None:
         stratified_improvement([[1.0]], [[2.0]], confidence=95)
 
 
-def test_votes_by_hand() -> None:
-    # Decided for, for, against; not decided; decided without a side; not compared.
-    p, estimates = [0.01, 0.05, 0.02, 0.051, 0.01, math.nan], [0.9, 0.51, 0.1, 0.9, 0.5, 0.9]
-    assert context_votes(p, estimates) == (2, 1, 3)
-    assert context_votes(p, estimates, alpha=0.015) == (1, 0, 5)
-    assert context_votes(holm(p[:4]), estimates[:4]) == (1, 0, 3)
-    assert context_votes([], []) == (0, 0, 0)
-    assert context_votes([0.01], [math.nan]).num_undecided == 1
+def test_dependent_contexts_are_as_wide_as_one() -> None:
+    one, other = Interval(0.75, 0.5, 1.0, 0.95, 6), Interval(0.25, 0.1, 0.5, 0.95, 8)
+    found = dependent_mean([one, other])
+    assert found == Interval(0.5, 0.3, 0.75, 0.95, 6)
+    assert dependent_mean([one]) == one
+    missing = Interval(0.5, math.nan, math.nan, 0.0, 1)
+    assert dependent_mean([one, missing]) == one
+    assert math.isnan(dependent_mean([missing]).estimate)
 
 
-def test_bad_votes_are_refused() -> None:
-    with pytest.raises(ValueError, match="one for each of `p_values`"):
-        context_votes([0.1, 0.2], [0.5])
-    for p, estimate in ((1.5, 0.5), (0.1, -0.3), (-0.1, 0.5), (0.1, 3.0)):
-        with pytest.raises(ValueError, match="probability of improvement, not a difference"):
-            context_votes([p], [estimate])
-    with pytest.raises(ValueError, match=r"between 0 and 1, such as 0\.05"):
-        context_votes([0.1], [0.5], alpha=5)
+def test_the_mean_over_contexts_is_what_the_arms_give() -> None:
+    x, y = [[3.0, 4.0, 5.0], [8.0, 9.0, 7.0]], [[1.0, 3.0, 2.0], [7.0, 9.0, 8.0]]
+    every = [probability_of_improvement(first, second) for first, second in zip(x, y, strict=True)]
+    assert mean_over_contexts(every) == stratified_improvement(x, y)
+    assert mean_over_contexts(every[:1]) == every[0]
+    assert mean_over_contexts([]).num_values == 0

@@ -7,6 +7,7 @@ import pandas as pd
 from initsuite.report import Views, build_report
 from initsuite.report.display import records, scorecard_for_people
 from initsuite.report.markdown import markdown_table
+from initsuite.report.recommendations import NOTHING
 from initsuite.sources import REFERENCE_STORE
 from initsuite.store import load_results
 
@@ -36,8 +37,9 @@ def _overview(views: Views) -> pd.DataFrame:
     cells: dict[str, dict[str, str]] = {}
     for row in records(views.report.recommendations):
         grade = row["confidence"].partition(":")[0]
+        answer = "nothing trains" if row["recommended"] == NOTHING else f"{row['recommended']} ({grade})"
         workload = f"{row['dataset']} / {row['model']}"
-        cells.setdefault(workload, {})[row["activation"]] = f"{row['recommended']} ({grade})"
+        cells.setdefault(workload, {})[row["activation"]] = answer
     order = list(dict.fromkeys(views.report.recommendations.activation))
     return pd.DataFrame(
         [

@@ -48,28 +48,55 @@ class Block:
 
 
 def main_comparisons(report: Report) -> tuple[Comparison, ...]:
-    """Those with tuned learning rates; all, where none was tuned."""
-    return tuple(found for found in report.comparisons if found.context.is_tuned) or report.comparisons
+    """One a context: that with tuned learning rates; else, of those at one lr for all, that where most arms train."""
+    best: dict[str, Comparison] = {}
+    for found in report.comparisons:
+        known = best.setdefault(found.context.context_id, found)
+        if _weight(found) > _weight(known):
+            best[found.context.context_id] = found
+    return tuple(best.values())
+
+
+def _weight(comparison: Comparison) -> tuple[bool, int]:
+    num_training = sum(standing.num_seeds > 0 and not standing.near_chance for standing in comparison.standings)
+    return comparison.context.is_tuned, num_training
 
 
 def complete_block(comparisons: Sequence[Comparison]) -> Block:
-    """The largest block of initializers x contexts without a gap, by its number of pairs of initializers."""
-    scored = [{s.arm.name for s in comparison.standings if s.num_seeds} for comparison in comparisons]
+    """A large block of initializers x contexts without a gap: that with most pairs of initializers over its contexts.
+
+    It is looked for among the sets of initializers that a context has, or that two contexts share, or that are in at
+    least so many contexts.
+    """
+    scored = [_scored(comparison) for comparison in comparisons]
     counts = {name: sum(name in names for names in scored) for names in scored for name in names}
-    blocks: list[tuple[tuple[str, ...], list[Comparison]]] = [((), [])]
-    for least in sorted(set(counts.values()), reverse=True):
-        names = tuple(sorted(name for name, count in counts.items() if count >= least))
-        blocks.append((names, [found for found, there in zip(comparisons, scored, strict=True) if there >= set(names)]))
-    names, chosen = max(blocks, key=lambda block: (math.comb(len(block[0]), 2) * len(block[1]), len(block[1])))
-    without = sorted(set(counts) - set(names))
-    parts = [f"initializers not scored in every context: {', '.join(without)}"] if names and without else []
-    if names and len(chosen) < len(comparisons):
-        parts.append(f"contexts without one of the initializers: {len(comparisons) - len(chosen)}")
-    return Block(names, tuple(chosen), "; ".join(parts))
+    sets = set(scored) | {one & other for one in set(scored) for other in set(scored)}
+    sets |= {frozenset(name for name, count in counts.items() if count >= least) for least in counts.values()}
+    blocks = {names: sum(names <= there for there in scored) for names in sets if names}
+    best = max(
+        sorted(blocks, key=sorted),
+        key=lambda names: (math.comb(len(names), 2) * blocks[names], blocks[names]),
+        default=frozenset(),
+    )
+    names = tuple(sorted(best))
+    chosen = tuple(found for found, there in zip(comparisons, scored, strict=True) if names and there >= best)
+    without = sorted(set(counts) - best)
+    parts = [f"initializers not scored in every one of these contexts: {', '.join(without)}"] if without else []
+    if len(chosen) < len(comparisons):
+        parts.append(f"contexts without one of these initializers: {len(comparisons) - len(chosen)}")
+    return Block(names, chosen, "; ".join(parts))
+
+
+def _scored(comparison: Comparison) -> frozenset[str]:
+    arms = [standing.arm for standing in comparison.standings]
+    return frozenset(arm.name for arm in arms if len(normalised_scores(comparison.context, arm)))
 
 
 def normalised_scores(context: Context, arm: Arm) -> np.ndarray:
-    """Test scores of the scoring trials, [seed]: chance 0, the hard level 1; a diverged trial counts as chance."""
+    """Test scores of the scoring trials, [seed]: 0 at chance, 1 at the hard level; a diverged trial counts as chance.
+
+    Where no level is frozen, 1 is the best score there is.
+    """
     yardstick = context.yardstick
     score = arm.trials.test_score.where(arm.trials.status != Status.DIVERGED, yardstick.chance).dropna()
     return np.array([yardstick.normalised(yardstick.counted(value)) for value in score], dtype=float)
@@ -79,15 +106,16 @@ def profiles(block: Block) -> pd.DataFrame:
     """Share of contexts in which an arm needs at most tau times the steps of the fastest one.
 
     Returns:
-        Columns init, tau, share. Contexts without a frozen level are left out.
+        Columns init, tau, share, num_contexts: those whose data set has frozen levels. Steps are those to the level
+        that ranks a context.
     """
     times = _times(block)
     if not times.size:
-        return pd.DataFrame(columns=["init", "tau", "share"])
+        return pd.DataFrame(columns=["init", "tau", "share", "num_contexts"])
     shares = performance_profile(times, TAUS)
     return pd.DataFrame(
         [
-            {"init": name, "tau": float(tau), "share": float(share)}
+            {"init": name, "tau": float(tau), "share": float(share), "num_contexts": times.shape[1]}
             for name, row in zip(block.names, shares, strict=True)
             for tau, share in zip(TAUS, row, strict=True)
         ]
@@ -99,7 +127,8 @@ def aggregates(block: Block) -> pd.DataFrame:
 
     Returns:
         Columns `AGGREGATE_COLUMNS`, best mean rank first. `iqm` and `optimality_gap` with the 95 % interval of a
-        bootstrap that draws the seeds of each context anew; scores are 0 at chance and 1 at the hard level.
+        bootstrap that draws the seeds of each context anew; scores are 0 at chance and 1 at the hard level, or the best
+        score there is where no level is frozen.
     """
     areas = dict(zip(block.names, profile_area(times).tolist(), strict=True)) if (times := _times(block)).size else {}
     mean_ranks = rank_places(block).mean(axis=0) if block.comparisons else np.empty(0)

@@ -33,9 +33,11 @@ CAPTION = (
 )
 
 SCORECARD_CAPTION = (
-    "P(better) is the probability that the recommended initializer does better than the other one at the same seed, "
-    "ties 1/2, averaged over the contexts; a share of contexts stands where a rule says how one initializer behaves. "
-    "Brackets hold 95 % intervals. p-values: signs flipped within contexts, Holm over the rules."
+    "P(better) is the probability that a random seed of the recommended initializer does better than one of the other, "
+    "ties 1/2, averaged over workloads; a share of contexts stands where a rule says how one initializer behaves. "
+    "Brackets hold 95 % intervals. A context is for or against at 5 %, unadjusted. p-values: pairs share a seed, "
+    "signs are "
+    "flipped for each workload and seed at once, Holm over the rules."
 )
 NOTHING_COUNTS = "Nothing can be recommended: no stored trial counts. The notes say why."
 

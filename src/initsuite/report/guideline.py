@@ -33,14 +33,18 @@ def guideline_agreement(comparison: Comparison) -> str:
 
 def rule_choice(context: Context) -> str:
     """What the rule chooses for a context; "very deep" is what its own arm, where there is one, was configured with."""
-    activation = (context.config.get("activation") or {}).get("name") or context.axes["activation"]
     deep_from = next((arm.options.get("deep_from") for arm in context.arms if arm.name == GUIDELINE), None)
     return guideline_choice(
-        activation=activation,
+        activation=activation_name(context),
         deep_from=deep_from or DEEP_FROM,
         hidden_layers=hidden_layers(context),
         is_recurrent=is_recurrent(context),
     )
+
+
+def activation_name(context: Context) -> str:
+    """Of the activation, without the options that its label may hold."""
+    return str((context.config.get("activation") or {}).get("name") or context.axes["activation"])
 
 
 def hidden_layers(context: Context) -> int:

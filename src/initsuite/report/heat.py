@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from initsuite.report.across import main_comparisons, normalised_scores
+from initsuite.report.across import Block, main_comparisons, normalised_scores
 from initsuite.report.comparison import Comparison
 from initsuite.report.guideline import hidden_layers
+from initsuite.report.labels import distinct_labels
 from initsuite.report.recommendations import Report
 from initsuite.spec import short_hash
 from initsuite.stats.intervals import mean_interval
@@ -19,16 +19,27 @@ from initsuite.stats.intervals import mean_interval
 HEAT_COLUMNS = ["panel", "init", "column", "score", "low", "high", "num_contexts", "num_seeds"]
 EVERYWHERE = "all workloads"
 """The panel that is the mean over the others."""
+_IN_NO_ID = {"dataset": ("levels", "chance", "data_dir", "download"), "optimizer": ("lr", "lr_grid")}
+"""Options that contexts may differ in and still be the same workload."""
 
 
-def by_activation(report: Report) -> pd.DataFrame:
+def by_activation(report: Report, block: Block) -> pd.DataFrame:
     """Normalised test score of each initializer at each activation, a panel for each workload and one for all.
 
+    Args:
+        report: with the contexts.
+        block: of initializers and contexts that the panel of all workloads is made of: it compares like with like.
+
     Returns:
-        Columns `HEAT_COLUMNS`: `column` is the activation; `score` is 0 at chance and 1 at the hard level, with the
-        95 % t interval over seeds, or over contexts in the panel of all workloads.
+        Columns `HEAT_COLUMNS`: `column` is the activation; `score` is 0 at chance and 1 at the hard level (the best
+        score there is where no level is frozen), with the 95 % t interval over seeds, or over contexts in the panel of
+        all workloads.
     """
-    return _heat(main_comparisons(report), "activation", lambda found: found.context.axes["activation"])
+    table = _heat(main_comparisons(report), "activation", lambda found: found.context.axes["activation"])
+    shared = _heat(block.comparisons, "activation", lambda found: found.context.axes["activation"])
+    if shared.panel.nunique() > 1:
+        table = pd.concat([_over_all(shared[shared.init.isin(block.names)]), table], ignore_index=True)
+    return table
 
 
 def by_depth(report: Report) -> pd.DataFrame:
@@ -41,72 +52,58 @@ def by_depth(report: Report) -> pd.DataFrame:
 
 def workload_key(comparison: Comparison, without: str) -> str:
     """Equal for contexts that differ in nothing but `activation` or `depth`."""
+    return short_hash([_workload(comparison, without), comparison.context.lr_rule])
+
+
+def _workload(comparison: Comparison, without: str) -> dict[str, Any]:
     config = {key: value for key, value in comparison.context.config.items() if key not in ("init", "network")}
-    config["dataset"] = {k: v for k, v in (config.get("dataset") or {}).items() if k not in ("levels", "chance")}
+    for group, options in _IN_NO_ID.items():
+        config[group] = {key: value for key, value in (config.get(group) or {}).items() if key not in options}
     if without == "activation":
         config.pop("activation", None)
     else:
-        config["model"] = {k: v for k, v in (config.get("model") or {}).items() if k != "depth"}
-    return short_hash(json.loads(json.dumps([config, comparison.context.lr_rule], default=str)))
+        config["model"] = {key: value for key, value in (config.get("model") or {}).items() if key != "depth"}
+    return config
 
 
-def _heat(
-    comparisons: tuple[Comparison, ...] | list[Comparison], axis: str, column_of: Callable[[Comparison], Any]
-) -> pd.DataFrame:
+def _heat(comparisons: Iterable[Comparison], axis: str, column_of: Callable[[Comparison], Any]) -> pd.DataFrame:
     groups: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         groups.setdefault(workload_key(comparison, axis), []).append(comparison)
-    rows = [
-        row
-        for title, group in zip(_panel_titles(groups, axis), groups.values(), strict=True)
-        for comparison in group
-        for row in _cells(comparison, title, column_of(comparison))
-    ]
-    table = pd.DataFrame(rows, columns=HEAT_COLUMNS)
-    if axis == "activation" and table.panel.nunique() > 1:
-        table = pd.concat([_over_all(table), table], ignore_index=True)
-    return table
+    firsts = [group[0] for group in groups.values()]
+    titles = distinct_labels(
+        [_title(found, axis) for found in firsts], [_workload(found, axis) for found in firsts], list(groups)
+    )
+    # Two contexts may share a cell: a data set of one's own whose source has changed.
+    cells: dict[tuple[str, str, Any], list[np.ndarray]] = {}
+    for title, group in zip(titles, groups.values(), strict=True):
+        for comparison in group:
+            for standing in comparison.standings:
+                scores = normalised_scores(comparison.context, standing.arm)
+                if len(scores):
+                    cells.setdefault((title, standing.arm.name, column_of(comparison)), []).append(scores)
+    return pd.DataFrame(
+        [_cell(*place, np.concatenate(found), len(found)) for place, found in cells.items()], columns=HEAT_COLUMNS
+    )
 
 
-def _cells(comparison: Comparison, panel: str, column: Any) -> list[dict[str, Any]]:
-    rows = []
-    for standing in comparison.standings:
-        scores = normalised_scores(comparison.context, standing.arm)
-        found = mean_interval(scores)
-        values = (panel, standing.arm.name, column, found.estimate, found.low, found.high, 1, len(scores))
-        if len(scores):
-            rows.append(dict(zip(HEAT_COLUMNS, values, strict=True)))
-    return rows
+def _cell(panel: str, init: str, column: Any, scores: np.ndarray, num_contexts: int) -> dict[str, Any]:
+    found = mean_interval(scores)
+    values = (panel, init, column, found.estimate, found.low, found.high, num_contexts, len(scores))
+    return dict(zip(HEAT_COLUMNS, values, strict=True))
 
 
 def _over_all(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (init, column), group in table.groupby(["init", "column"], sort=False):
-        found = mean_interval(group.score)
-        values = (
-            EVERYWHERE,
-            init,
-            column,
-            found.estimate,
-            found.low,
-            found.high,
-            len(group),
-            int(np.sum(group.num_seeds)),
-        )
-        rows.append(dict(zip(HEAT_COLUMNS, values, strict=True)))
+        row = _cell(EVERYWHERE, str(init), column, group.score.to_numpy(), len(group))
+        rows.append({**row, "num_seeds": int(group.num_seeds.sum())})
     return pd.DataFrame(rows, columns=HEAT_COLUMNS)
 
 
-def _panel_titles(groups: Mapping[str, list[Comparison]], axis: str) -> list[str]:
-    """Data set, model and what else tells panels apart, in words."""
-    titles = []
-    for group in groups.values():
-        axes = group[0].context.axes
-        if axis == "activation":
-            titles.append(f"{axes['dataset']} / {axes['model']}")
-        else:
-            model = str((group[0].context.config.get("model") or {}).get("name") or axes["model"])
-            titles.append(f"{axes['dataset']} / {model} / {axes['activation']}")
-    return [
-        title if titles.count(title) == 1 else f"{title} ({key[:6]})" for title, key in zip(titles, groups, strict=True)
-    ]
+def _title(comparison: Comparison, axis: str) -> str:
+    axes = comparison.context.axes
+    if axis == "activation":
+        return f"{axes['dataset']} / {axes['model']}"
+    model = str((comparison.context.config.get("model") or {}).get("name") or axes["model"])
+    return f"{axes['dataset']} / {model} / {axes['activation']}"

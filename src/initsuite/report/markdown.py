@@ -11,12 +11,12 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: underscores and stars in names, bars in cells.
+    """Text that Markdown shows as it is, in one line: underscores and stars in names, bars in cells, no links.
 
     Example:
         >>> print(plain("torch_default"))
         torch\\_default
     """
-    for mark in "\\`*_|<":
+    for mark in "\\`*_|<[]!&":
         text = text.replace(mark, "\\" + mark)
-    return text
+    return " ".join(text.splitlines())

@@ -11,8 +11,8 @@ from scipy.stats import rankdata
 
 from initsuite.report.comparison import ALPHA, Standing, places_of
 from initsuite.stats.intervals import Interval
-from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test
-from initsuite.stats.pooled import stratified_improvement, stratified_sign_flip_test
+from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test, smallest_p
+from initsuite.stats.pooled import dependent_mean, mean_over_contexts, stratified_sign_flip_test
 
 
 @dataclass(frozen=True)
@@ -20,46 +20,80 @@ class Duel:
     """Two arms on the seeds that they share.
 
     Attributes:
-        ours: places of the one arm's trials, [pair], higher is better.
-        theirs: of the other's.
-        improvement: P(ours is better), ties 1/2.
+        cluster: equal for contexts whose trials share initial weights or are the same ones: those of one workload.
+        places: rank among the trials of both, higher is better, columns ours and theirs, by seed.
+        improvement: P(ours is better) for two random seeds, ties 1/2.
         p_value: of the sign flips paired by seed.
     """
 
-    ours: np.ndarray
-    theirs: np.ndarray
+    cluster: str
+    places: pd.DataFrame
     improvement: Interval
     p_value: float
 
     @property
     def num_pairs(self) -> int:
-        return len(self.ours)
+        return len(self.places)
+
+    @property
+    def differences(self) -> pd.Series:
+        """By seed; their sum is 2 P(ours is better) - 1, by the identity of Mann and Whitney."""
+        return (self.places.ours - self.places.theirs) / max(1, self.num_pairs) ** 2
 
     @property
     def is_won(self) -> bool | None:
         """Whether ours is better; None where the seeds do not decide."""
-        if not self.num_pairs or self.p_value > ALPHA:
-            return None
-        return bool(self.ours.mean() > self.theirs.mean())
+        return None if not self.num_pairs or self.p_value > ALPHA else self.improvement.estimate > 0.5
 
 
-def duel(ours: Standing, theirs: Standing, level: str | None) -> Duel:
+@dataclass(frozen=True)
+class Pooled:
+    """Duels over several contexts as one.
+
+    Attributes:
+        improvement: the mean of P(ours is better) over clusters; its interval speaks of further ones like these.
+        p_value: of signs that are flipped together where a cluster shares a seed.
+        num_flips: signs that can be flipped on their own.
+    """
+
+    improvement: Interval
+    p_value: float
+    num_flips: int
+
+    def can_decide(self, num_tests: int) -> bool:
+        """Whether the best possible outcome would be a claim, in a family of so many tests (Holm)."""
+        return num_tests * smallest_p(self.num_flips) <= ALPHA
+
+
+def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> Duel:
     """Pair the trials of two arms by seed, in the order that the recommendations rank by.
 
     Args:
         level: that both are held to; None = the loss area.
+        cluster: see `Duel`.
     """
     seeds = ours.arm.trials.index.intersection(theirs.arm.trials.index)
     trials = pd.concat([ours.arm.trials.loc[seeds], theirs.arm.trials.loc[seeds]])
-    places = -rankdata(places_of(trials, level))
-    first, second = places[: len(seeds)], places[len(seeds) :]
+    ranks = -rankdata(places_of(trials, level))
+    places = pd.DataFrame({"ours": ranks[: len(seeds)], "theirs": ranks[len(seeds) :]}, index=seeds)
     # Flips are drawn afresh from one seed, here and below: a table does not change when it is made again.
-    p_value = sign_flip_test(first - second, rng=np.random.default_rng(0))
-    return Duel(first, second, probability_of_improvement(first, second), p_value)
+    p_value = sign_flip_test(places.ours - places.theirs, rng=np.random.default_rng(0))
+    return Duel(cluster, places, probability_of_improvement(places.ours, places.theirs), p_value)
 
 
-def pooled(duels: Sequence[Duel]) -> tuple[Interval, float]:
-    """P(ours is better) as the mean over contexts, and the p-value of the signs flipped within contexts."""
-    differences = [found.ours - found.theirs for found in duels]
-    p_value = stratified_sign_flip_test(differences, rng=np.random.default_rng(0))
-    return stratified_improvement([found.ours for found in duels], [found.theirs for found in duels]), p_value
+def pooled(duels: Sequence[Duel]) -> Pooled:
+    """Several duels, at least one with a pair, every cluster weighing the same.
+
+    The contexts of a workload start from the same weights at the same seed, and may share trials: within a cluster the
+    differences of a seed are averaged, and its sign is flipped once. The tested sum is that of 2 P(better) - 1 over the
+    clusters, so that test and estimate never point to different sides.
+    """
+    clusters: dict[str, list[Duel]] = {}
+    for found in duels:
+        if found.num_pairs:
+            clusters.setdefault(found.cluster, []).append(found)
+    by_seed = [pd.concat([one.differences for one in found], axis=1).fillna(0.0) for found in clusters.values()]
+    strata = [len(table) * table.mean(axis=1).to_numpy() for table in by_seed]
+    p_value = stratified_sign_flip_test(strata, rng=np.random.default_rng(0), is_scaled=False)
+    means = [dependent_mean([one.improvement for one in found]) for found in clusters.values()]
+    return Pooled(mean_over_contexts(means), p_value, sum(map(len, strata)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from initsuite.guideline import DEEP_FROM, guideline_choice
 from initsuite.report.comparison import Comparison, Standing
-from initsuite.report.guideline import hidden_layers, is_recurrent
+from initsuite.report.guideline import activation_name, hidden_layers, is_recurrent
 from initsuite.report.heat import workload_key
 
 RELU_LIKE = ("relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "softplus")
@@ -21,11 +21,13 @@ class Pair:
 
     Attributes:
         where: the context, in words.
+        cluster: its workload, whatever the activation.
         ours: a standing and the comparison it is from.
         theirs: another, from the same comparison or from one that differs in the activation alone.
     """
 
     where: str
+    cluster: str
     ours: tuple[Comparison, Standing]
     theirs: tuple[Comparison, Standing]
 
@@ -66,13 +68,14 @@ def _standing(comparison: Comparison, name: str) -> Standing | None:
 
 
 def _activation(comparison: Comparison) -> str:
-    return comparison.context.axes["activation"]
+    return activation_name(comparison.context)
 
 
 def _in_context(comparison: Comparison, ours: str, theirs: str) -> Iterator[Pair]:
     first, second = _standing(comparison, ours), _standing(comparison, theirs)
     if first and second:
-        yield Pair(comparison.context.title, (comparison, first), (comparison, second))
+        cluster = workload_key(comparison, "activation")
+        yield Pair(comparison.context.title, cluster, (comparison, first), (comparison, second))
 
 
 def _he_for_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
@@ -101,7 +104,8 @@ def _zero_biases(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
 def _he_with_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
     with_relu = {workload_key(found, "activation"): found for found in comparisons if _activation(found) == "relu"}
     for found in comparisons:
-        relu = with_relu.get(workload_key(found, "activation"))
+        workload = workload_key(found, "activation")
+        relu = with_relu.get(workload)
         if relu is None or _activation(found) == "relu":
             continue
         network = {"hidden_layers": hidden_layers(found.context), "is_recurrent": is_recurrent(found.context)}
@@ -110,7 +114,7 @@ def _he_with_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
             _standing(found, guideline_choice(activation=_activation(found), **network)),
         )
         if ours and theirs:
-            yield Pair(f"{found.context.title}, {theirs.arm.name}", (relu, ours), (found, theirs))
+            yield Pair(f"{found.context.title}, {theirs.arm.name}", workload, (relu, ours), (found, theirs))
 
 
 def _zero_learns_nothing(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
@@ -157,11 +161,17 @@ RULES = (
         "he with ReLU against the article's choice at each other activation of the same workload",
         pairs=_he_with_relu,
     ),
-    Rule(6, "Zero initialization learns nothing", "zero stays near chance at every lr", sightings=_zero_learns_nothing),
+    Rule(
+        6,
+        "Zero initialization learns nothing",
+        "whether zero stays near chance at every lr tried",
+        sightings=_zero_learns_nothing,
+    ),
     Rule(
         7,
         "Small random normal vanishes with depth",
-        f"normal trains a shallow network, and stays near chance at every lr from {DEEP_FROM} hidden layers",
+        "whether normal trains a shallow network but stays near chance at every lr tried "
+        f"from {DEEP_FROM} hidden layers",
         sightings=_normal_vanishes,
     ),
 )

@@ -14,11 +14,11 @@ from initsuite.report.across import main_comparisons
 from initsuite.report.comparison import ALPHA
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.levels import COLUMN_OF_LEVEL
-from initsuite.report.pooling import Duel, duel, pooled
+from initsuite.report.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.recommendations import Report
 from initsuite.report.rules import RULES, Pair, Rule, Sighting
 from initsuite.stats.intervals import Interval, success_rate
-from initsuite.stats.pairwise import holm, smallest_p
+from initsuite.stats.pairwise import holm
 
 SCORECARD_COLUMNS = [
     *("rule", "recommendation", "test", "verdict", "num_contexts", "num_for", "num_against", "num_undecided"),
@@ -71,6 +71,7 @@ class Score:
         votes: [context].
         estimate: mean over contexts of P(better), or the share of contexts in which the statement holds.
         p_value: of the pooled test, Holm over the rules; NaN for shares.
+        pooled: all contexts together, unadjusted; None for shares.
     """
 
     rule: Rule
@@ -78,6 +79,7 @@ class Score:
     ruling: Ruling
     estimate: Interval
     p_value: float = math.nan
+    pooled: Pooled | None = None
 
     @property
     def measure(self) -> str:
@@ -92,9 +94,10 @@ def scorecard(report: Report) -> tuple[Score, ...]:
 
     A context where both arms stay near chance says nothing and is left out of the pooled numbers. Elsewhere trials are
     ordered as in the recommendations (steps to the level, those that miss it by their loss area), and pairs share a
-    seed. The pooled test flips signs within contexts, every context weighing the same; its p-values are adjusted over
-    the rules (Holm). Rules on how one arm behaves are judged by the share of contexts (Clopper-Pearson): supported
-    where the interval lies above one half, contradicted where below.
+    seed. A context is for or against at 5 %, unadjusted. The pooled test flips the signs of each workload and seed
+    together, every workload weighing the same; its p-values are adjusted over the rules (Holm). Rules on how one arm
+    behaves are judged by the share of contexts (Clopper-Pearson, as if contexts were independent): supported where the
+    interval lies above one half, contradicted where below.
     """
     comparisons = main_comparisons(report)
     scores = [
@@ -140,7 +143,8 @@ def _of_pairs(rule: Rule, pairs: Sequence[Pair]) -> Score:
     duels = [vote.duel for vote in votes if vote.duel and vote.duel.num_pairs]
     if not duels:
         return Score(rule, votes, Ruling.UNTESTED, _NONE)
-    return Score(rule, votes, Ruling.UNDECIDED, *pooled(duels))
+    found = pooled(duels)
+    return Score(rule, votes, Ruling.UNDECIDED, found.improvement, found.p_value, found)
 
 
 def _vote(pair: Pair) -> ContextVote:
@@ -148,14 +152,14 @@ def _vote(pair: Pair) -> ContextVote:
     if ours.near_chance and theirs.near_chance:
         return ContextVote(pair.where, Vote.NEITHER)
     level = next((level for level in COLUMN_OF_LEVEL if level in (comparison.level, other.level)), None)
-    found = duel(ours, theirs, level)
+    found = duel(ours, theirs, level, pair.cluster)
     return ContextVote(pair.where, _VOTE_OF[found.is_won], found)
 
 
 def _ruled(score: Score, num_tests: int) -> Score:
     if score.p_value <= ALPHA:
         return replace(score, ruling=Ruling.SUPPORTED if score.estimate.estimate > 0.5 else Ruling.CONTRADICTED)
-    can_decide = num_tests * smallest_p(sum(map(_num_pairs, score.votes))) <= ALPHA
+    can_decide = score.pooled is not None and score.pooled.can_decide(num_tests)
     return replace(score, ruling=Ruling.NO_DIFFERENCE if can_decide else Ruling.UNDECIDED)
 
 
@@ -186,7 +190,7 @@ def _row(score: Score) -> dict[str, Any]:
 
 def _sentences(score: Score) -> Iterator[str]:
     if score.ruling == Ruling.UNTESTED:
-        yield f"Not tested: no context here compares {score.rule.test}."
+        yield f"Not tested: {_why_untested(score)} ({score.rule.test})."
         return
     counts = {
         "for": score.count(Vote.FOR),
@@ -195,7 +199,15 @@ def _sentences(score: Score) -> Iterator[str]:
         "in which neither trains": score.count(Vote.NEITHER),
     }
     listed = ", ".join(f"{number} {word}" for word, number in counts.items() if number or word in ("for", "against"))
-    pooled = f", pooled {format_p(score.p_value)}" if not math.isnan(score.p_value) else ""
+    p_value = f", pooled {format_p(score.p_value)}" if not math.isnan(score.p_value) else ""
     num = len(score.votes)
     yield f"{str(score.ruling).capitalize()}: of {num} context{'' if num == 1 else 's'} {listed};"
-    yield f"{score.measure} {format_share(score.estimate)}{pooled}."
+    yield f"{score.measure} {format_share(score.estimate)}{p_value}."
+
+
+def _why_untested(score: Score) -> str:
+    if not score.votes:
+        return "no context here holds both sides"
+    if score.count(Vote.NEITHER) == len(score.votes):
+        return "neither side trains in any context here"
+    return "no context here can tell, for want of shared seeds or of a shallow network that trains"

@@ -82,7 +82,7 @@ class Views:
     @cached_property
     def by_activation(self) -> pd.DataFrame:
         """See `heat.by_activation`."""
-        return by_activation(self.report)
+        return by_activation(self.report, self.block)
 
     @cached_property
     def by_depth(self) -> pd.DataFrame:

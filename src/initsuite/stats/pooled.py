@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval
 from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test
-
-
-class Votes(NamedTuple):
-    """How many contexts speak for an arm, against it, and for neither."""
-
-    num_for: int
-    num_against: int
-    num_undecided: int
 
 
 def stratified_sign_flip_test(
@@ -102,6 +93,20 @@ def stratified_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike], confi
             f"stratified_improvement: bad `confidence`={confidence!r}. Expected a number between 0 and 1, such as 0.95."
         )
     every = [probability_of_improvement(first, second, confidence) for first, second in zip(x, y, strict=True)]
+    return mean_over_contexts(every, confidence)
+
+
+def mean_over_contexts(every: Sequence[Interval], confidence: float = CONFIDENCE) -> Interval:
+    """The mean of independent probabilities of improvement, with the interval that `stratified_improvement` explains.
+
+    Args:
+        every: [context], bounds at the same confidence; those that do not exist are left out.
+        confidence: between 0 and 1.
+
+    Example:
+        >>> mean_over_contexts([Interval(0.75, 0.5, 1.0, 0.95, 6), Interval(0.25, 0.0, 0.5, 0.95, 6)]).estimate
+        0.5
+    """
     contexts = [interval for interval in every if interval.exists]
     if len(contexts) < 2:
         return contexts[0] if contexts else Interval(math.nan, math.nan, math.nan, 0.0, 0)
@@ -112,35 +117,21 @@ def stratified_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike], confi
     return Interval(among.estimate, max(0.0, low), min(1.0, high), confidence, len(contexts))
 
 
-def context_votes(p_values: ArrayLike, estimates: ArrayLike, alpha: float = 1 - CONFIDENCE) -> Votes:
-    """How many contexts speak for the first arm, against it, and for neither.
+def dependent_mean(every: Sequence[Interval]) -> Interval:
+    """The mean of probabilities of improvement that may all err together: the bounds are averaged.
+
+    As wide as if they were one and the same sample, so that contexts that share trials, or the draws behind them, count
+    as one.
 
     Args:
-        p_values: [context], adjusted for their number where a claim is made of each; NaN, where nothing was compared,
-            is undecided.
-        estimates: [context], P(X > Y): above 1/2 the first arm is better. 1/2 and NaN are undecided.
-        alpha: a context is decided where p <= alpha.
-
-    Raises:
-        ValueError: lengths that differ, a p-value, an estimate or an alpha outside 0 to 1.
+        every: [context], bounds at the same confidence; those that do not exist are left out.
 
     Example:
-        >>> context_votes([0.01, 0.03, 0.2], [0.9, 0.1, 0.7])
-        Votes(num_for=1, num_against=1, num_undecided=1)
+        >>> dependent_mean([Interval(0.75, 0.5, 1.0, 0.95, 6), Interval(0.25, 0.0, 0.5, 0.95, 6)])
+        Interval(estimate=0.5, low=0.25, high=0.75, coverage=0.95, num_values=6)
     """
-    p, estimate = np.asarray(p_values, dtype=float), np.asarray(estimates, dtype=float)
-    if p.ndim != 1 or p.shape != estimate.shape:
-        raise ValueError(
-            f"context_votes: bad `estimates` of shape {estimate.shape}. Expected one for each of `p_values`, of shape "
-            f"{p.shape}. Both are [context]."
-        )
-    if ((p < 0) | (p > 1)).any() or ((estimate < 0) | (estimate > 1)).any():
-        raise ValueError(
-            f"context_votes: bad `p_values`={p.tolist()}, `estimates`={estimate.tolist()}. Expected numbers from 0 to "
-            "1. Give the probability of improvement, not a difference."
-        )
-    if not 0 < alpha < 1:
-        raise ValueError(f"context_votes: bad `alpha`={alpha!r}. Expected a number between 0 and 1, such as 0.05.")
-    is_decided = p <= alpha
-    num_for, num_against = (int((is_decided & side).sum()) for side in (estimate > 0.5, estimate < 0.5))
-    return Votes(num_for, num_against, len(p) - num_for - num_against)
+    contexts = [interval for interval in every if interval.exists]
+    if not contexts:
+        return Interval(math.nan, math.nan, math.nan, 0.0, 0)
+    estimate, low, high = np.mean([[one.estimate, one.low, one.high] for one in contexts], axis=0).tolist()
+    return Interval(estimate, low, high, contexts[0].coverage, min(context.num_values for context in contexts))

@@ -38,7 +38,11 @@ def profiles(views: Views) -> Drawing | None:
     data = views.profiles
     if data.empty:
         return None
-    note = f"Over {_contexts(views)}: the median steps to the target against those of the fastest initializer."
+    count = int(data.num_contexts.iloc[0])
+    note = (
+        f"Over {count} context{'' if count == 1 else 's'}: the median steps to the ranking level against those of the "
+        "fastest initializer."
+    )
     figure = _lines(
         data, "tau", "share", "steps at most this many times the fastest", "share of contexts", note, is_step=True
     )
@@ -53,7 +57,10 @@ def tuning_budget(views: Views) -> Drawing | None:
     data = views.tuning_budget
     if data.empty:
         return None
-    note = f"Mean over {_contexts(views)}; 0 is chance, 1 the hard level. The learning rates are tried in random order."
+    note = (
+        f"Mean over {_contexts(views)}; 0 is chance, 1 the hard level or the best there is. The learning rates are "
+        "tried in random order."
+    )
     label = "expected best validation score"
     figure = _lines(data, "num_lrs", "score", "learning rates tried", label, note)
     axes = figure.axes[0]
@@ -69,7 +76,8 @@ def aggregates(views: Views) -> Drawing | None:
     names = [str(name) for name in data.init]
     left, gap = name_width(names), 0.15
     note = (
-        f"Test scores over {_contexts(views)}, 0 chance and 1 the hard level; 95 % intervals of a bootstrap over "
+        f"Test scores over {_contexts(views)}, 0 chance and 1 the hard level or the best there is; 95 % intervals of "
+        "a bootstrap over "
         "seeds. Best mean rank first."
     )
     bottom = 0.36 + legend_height([], note, COLUMN)

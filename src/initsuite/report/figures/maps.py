@@ -33,7 +33,10 @@ COLOUR_MAP = "cividis"
 """The same for all who cannot tell red from green."""
 _CELL_WIDTH, _CELL_HEIGHT = 0.34, 0.17
 _GAP, _RIGHT, _BAR = 0.12, 0.08, 0.1
-_NOTE = "Mean normalised test score: 0 is chance, 1 the hard level. Empty: not scored."
+_NOTE = (
+    "Mean normalised test score: 0 is chance, 1 the hard level (the best there is where none is frozen). Empty: not "
+    "scored."
+)
 
 
 def heat_activation(views: Views) -> Drawing | None:

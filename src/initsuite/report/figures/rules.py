@@ -32,7 +32,7 @@ RULING_COLOURS = {
 _LEFT, _RIGHT = 1.95, 2.3
 _ROW = 0.34
 _NOTE = (
-    "Circle: the mean over contexts of P(the recommended initializer is better), seed by seed, ties 1/2. Square: the "
+    "Circle: the mean over contexts of P(the recommended initializer is better), ties 1/2. Square: the "
     "share of contexts in which the statement holds. Line: 95 % interval. Behind the verdict: contexts for, against, "
     "undecided, and the p-value pooled over contexts (Holm over the rules)."
 )

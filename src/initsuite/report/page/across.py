@@ -48,8 +48,8 @@ def heat_charts(table: pd.DataFrame, column: str, why_empty: str) -> list[tuple[
 def profiles_chart(views: Views) -> Figure:
     """Share of contexts over the factor of the fastest one's steps."""
     table = views.profiles
-    num_contexts = len(views.block.comparisons)
-    if table.empty or num_contexts < 2:
+    num_contexts = 0 if table.empty else int(table.num_contexts.iloc[0])
+    if num_contexts < 2:
         return {"empty": "Time-to-target profiles need at least two contexts with a frozen target."}
     areas = dict(zip(views.aggregates.init.astype(str), views.aggregates.profile_area, strict=True))
     traces = []
@@ -64,7 +64,8 @@ def profiles_chart(views: Views) -> Figure:
     layout = axes("steps, as a multiple of the fastest", "share of contexts")
     layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
     caption = (
-        f"Share of {num_contexts} contexts in which the median seed reaches the target within so many times the steps "
+        f"Share of {num_contexts} contexts in which the median seed reaches the ranking level within so many times "
+        "the steps "
         "of the fastest initializer there; higher and further left is better. Area: mean over contexts of the share "
         f"between 1 and 4 times, 0 to 1. No interval is drawn.{left_out(views)}"
     )
@@ -91,7 +92,8 @@ def aggregates_chart(views: Views) -> Figure:
     layout["yaxis"] |= rows_axis([str(name) for name in table.init])
     caption = (
         "Interquartile mean: the mean of the middle half of the test scores of all seeds and contexts, 0 at chance and "
-        "1 at the hard level. Bar: 95 % interval of a bootstrap that draws the seeds of each context anew. "
+        "1 at the hard level (the best score there is where none is frozen). Bar: 95 % interval of a bootstrap that "
+        "draws the seeds of each context anew. "
         f"{_contexts(len(views.block.comparisons))}; rows by mean rank, best first.{left_out(views)}"
     )
     return {"data": traces, "layout": layout, "caption": caption, "rows": len(table)}
@@ -150,7 +152,8 @@ def budget_chart(views: Views) -> Figure:
     layout = axes("learning rates tried", "expected best normalised score")
     layout["xaxis"] |= {"dtick": 1}
     caption = (
-        "Expected best final validation score (0 at chance, 1 at the hard level) after trying so many learning rates "
+        "Expected best final validation score (0 at chance, 1 at the hard level or the best there is) after trying "
+        "so many learning rates "
         "of the grid in random order; the mean over "
         f"{_contexts(len(views.block.comparisons))}. A curve that starts high needs little tuning. No interval is "
         f"drawn.{left_out(views)}"
@@ -191,7 +194,8 @@ def _heat(rows: pd.DataFrame, column: str, panel: str) -> Figure:
     layout["xaxis"] |= {"showgrid": False, "type": "category"}
     over = "contexts" if panel == EVERYWHERE else "scoring seeds"
     caption = (
-        f"Mean test score, 0 at chance and 1 at the hard level of the data set, over {over}; its 95 % t interval shows "
+        "Mean test score, 0 at chance and 1 at the hard level of the data set (the best score there is where none is "
+        f"frozen), over {over}; its 95 % t interval shows "
         "on hover or tap. A blank cell was not tried."
     )
     return {"data": [grid], "layout": layout, "caption": caption, "rows": len(names)}

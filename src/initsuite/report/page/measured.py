@@ -15,7 +15,8 @@ from initsuite.spec import Stage
 STATISTICS = (
     (
         "Same everything but the initializer",
-        "All initializers of a context see the same grid of learning rates, the same batches for the same seed, the "
+        "All initializers of a context get the same grid of learning rates (the notes name exceptions), the same "
+        "batches for the same seed, the "
         "same number of optimizer steps and the same evaluations.",
     ),
     (
@@ -33,7 +34,8 @@ STATISTICS = (
     (
         "Over contexts",
         "The rules of thumb: sign flips within contexts, every context weighing the same. Normalised scores are 0 at "
-        "chance and 1 at the hard level of the data set. Ranks: Friedman with Iman and Davenport, Nemenyi's critical "
+        "chance and 1 at the hard level of the data set, or the best score there is where none is frozen. Ranks: "
+        "Friedman with Iman and Davenport, Nemenyi's critical "
         "difference.",
     ),
     (

@@ -35,7 +35,7 @@ _TRIALS = {
 _FAILURES = {
     **{"context": "context", "lr_rule": "learning rate", "init": "initializer", "num_seeds": "scoring seeds"},
     **{"num_diverged": "diverged", "diverges_from_lr": "diverges from lr", "num_failed": "failed trials"},
-    **{"near_chance": "near chance at every lr", "last_error": "last error"},
+    **{"near_chance": "near chance at every lr tried", "last_error": "last error"},
 }
 _AGGREGATES = {"num_contexts": "contexts", "profile_area": "profile area, 0 to 1", "mean_rank": "mean rank"}
 
@@ -143,7 +143,7 @@ def _column(title: str, kind: str, is_filter: bool = False) -> dict[str, Any]:
 def _kind(title: str) -> str:
     if title == "initializer":
         return "init"
-    texts = ("context", "stage", "status", "counts", "learning rate", "near chance at every lr", "last error")
+    texts = ("context", "stage", "status", "counts", "learning rate", "near chance at every lr tried", "last error")
     return "link" if title == "trial" else "text" if title in texts else "number"
 
 

@@ -1,0 +1,249 @@
+"""Which initializer to use for one network, from stored trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import pandas as pd
+
+from initsuite.errors import ConfigError, unknown_choice
+from initsuite.report.across import Block, complete_block, main_comparisons, rank_places
+from initsuite.report.comparison import ALPHA, Comparison
+from initsuite.report.formatting import format_names, format_p, format_share
+from initsuite.report.guideline import hidden_layers
+from initsuite.report.heat import workload_key
+from initsuite.report.pooling import Pooled, duel, pooled
+from initsuite.report.recommendations import Report, build_report
+from initsuite.sources import REFERENCE_STORE
+from initsuite.stats.intervals import CONFIDENCE, Interval
+from initsuite.stats.pairwise import holm
+from initsuite.store import Results, load_results
+
+EVIDENCE_COLUMNS = [
+    *("context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds"),
+    *("median_steps", "median_steps_low", "median_steps_high", "test_score", "test_score_low", "test_score_high"),
+    *("confidence", "in_words"),
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Which initializer to use, why, and how far that reaches. Printed, it reads as a few sentences.
+
+    Attributes:
+        recommended: the initializer of the best mean rank over the contexts; None where none trains.
+        tied_with: initializers that the pooled test does not show to be worse.
+        confidence: high (better than all others), moderate (than some), low (than none), none.
+        sentences: the answer in words.
+        limits: what it stands on, and what it does not say.
+        evidence: one row a context, columns `EVIDENCE_COLUMNS`; units as in `recommend_table`.
+        against: one row each other initializer: init, improvement (P(recommended is better)), low, high, p_value.
+    """
+
+    recommended: str | None
+    tied_with: tuple[str, ...]
+    confidence: str
+    sentences: str
+    limits: tuple[str, ...]
+    evidence: pd.DataFrame
+    against: pd.DataFrame
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentences, *(f"- {limit}" for limit in self.limits)])
+
+
+def recommend(
+    *,
+    model: str | None = None,
+    activation: str | None = None,
+    depth: int | None = None,
+    dataset: str | None = None,
+    results: Results | None = None,
+) -> Answer:
+    """Which initializer to use for a network, from stored trials, without training.
+
+    The contexts that fit are taken together: initializers are ranked by their mean place over them, and the best one is
+    tested against each other one by sign flips, each workload and seed at once (Holm).
+
+    Args:
+        model: kind of network: mlp, cnn, rnn; None = all of them.
+        activation: None = all of them.
+        depth: hidden layers; the nearest one that was tried is used, and the answer says so. None = all of them.
+        dataset: None = all of them.
+        results: of another store, as `load_results` gives them; None = the reference, results of `experiment=article`.
+
+    Raises:
+        ConfigError: nothing of the kind was tried.
+        StoreError: `results` holds no trials.
+
+    Example:
+        >>> answer = recommend(model="mlp", depth=30, activation="relu")
+        >>> answer.recommended, answer.confidence
+        ('orthogonal', 'high')
+    """
+    report = _reference() if results is None else build_report(results)
+    found = list(main_comparisons(report))
+    asked: Mapping[str, str | None] = {"model": model, "activation": activation, "dataset": dataset}
+    for name, wanted in asked.items():
+        found = _with(name, wanted, found)
+    found, nearest = _at_depth(found, depth)
+    return _answer(report, found, list(_limits(found, depth, nearest, is_reference=results is None)))
+
+
+@cache
+def _reference() -> Report:
+    return build_report(load_results(REFERENCE_STORE))
+
+
+def _kind(comparison: Comparison, name: str) -> str:
+    """What a question calls the model, activation or data set of a context."""
+    if name == "activation":
+        return comparison.context.axes["activation"]
+    config = comparison.context.config.get(name) or {}
+    return str(config.get("name") or comparison.context.axes[name])
+
+
+def _with(name: str, wanted: str | None, found: Sequence[Comparison]) -> list[Comparison]:
+    fitting = [comparison for comparison in found if wanted in (None, _kind(comparison, name))]
+    if not fitting:
+        tried = sorted({_kind(comparison, name) for comparison in found})
+        raise unknown_choice("recommend", name, wanted, tried)
+    return fitting
+
+
+def _at_depth(found: list[Comparison], depth: int | None) -> tuple[list[Comparison], int | None]:
+    """The contexts whose number of hidden layers is nearest, as a ratio, and that number."""
+    if depth is None:
+        return found, None
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected a number of hidden layers, from 1.")
+    tried = {hidden_layers(comparison.context) for comparison in found} - {0}
+    if not tried:
+        raise ConfigError(
+            f"recommend: bad `depth`={depth!r}. Expected none: the number of hidden layers of these networks is not "
+            "known. Leave it out."
+        )
+    nearest = min(sorted(tried), key=lambda layers: abs(math.log(layers / depth)))
+    return [comparison for comparison in found if hidden_layers(comparison.context) == nearest], nearest
+
+
+def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> Answer:
+    ids = {(comparison.context.context_id, comparison.context.lr_rule) for comparison in found}
+    rows = report.recommendations
+    is_meant = [pair in ids for pair in zip(rows.context_id, rows.lr_rule, strict=True)]
+    evidence = rows.loc[is_meant, EVIDENCE_COLUMNS].reset_index(drop=True)
+    block = complete_block(found)
+    if block.left_out:
+        limits.append(f"Left out: {block.left_out}.")
+    if all(comparison.leader is None for comparison in found):
+        is_scored = any(standing.num_seeds for comparison in found for standing in comparison.standings)
+        sentence = f"No initializer trains in the {_contexts(len(found))} tried."
+        return _nothing(sentence if is_scored else "No scoring trials yet.", limits, evidence)
+    if not block.comparisons:
+        return _nothing("No initializer has test scores here.", limits, evidence)
+    order = rank_places(block).mean(axis=0).argsort(kind="stable")
+    best, *others = [block.names[place] for place in order]
+    duels = _duels(block, best, others)
+    return _judged(best, duels, _against(duels), len(block.comparisons), evidence, limits)
+
+
+def _nothing(sentence: str, limits: list[str], evidence: pd.DataFrame) -> Answer:
+    return Answer(None, (), "none", sentence, tuple(limits), evidence, _against({}))
+
+
+def _duels(block: Block, best: str, others: Sequence[str]) -> dict[str, Pooled]:
+    found = {}
+    for other in others:
+        pairs = []
+        for comparison in block.comparisons:
+            standings = {standing.arm.name: standing for standing in comparison.standings}
+            if not (standings[best].near_chance and standings[other].near_chance):
+                cluster = workload_key(comparison, "activation")
+                pairs.append(duel(standings[best], standings[other], comparison.level, cluster))
+        if any(pair.num_pairs for pair in pairs):
+            found[other] = pooled(pairs)
+    return found
+
+
+def _against(duels: Mapping[str, Pooled]) -> pd.DataFrame:
+    adjusted = holm([found.p_value for found in duels.values()]) if duels else []
+    rows = [
+        (name, found.improvement.estimate, found.improvement.low, found.improvement.high, float(p_value))
+        for (name, found), p_value in zip(duels.items(), adjusted, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["init", "improvement", "low", "high", "p_value"])
+
+
+def _judged(
+    best: str,
+    duels: Mapping[str, Pooled],
+    against: pd.DataFrame,
+    num_contexts: int,
+    evidence: pd.DataFrame,
+    limits: list[str],
+) -> Answer:
+    is_worse = (against.p_value <= ALPHA) & (against.improvement > 0.5)
+    is_better = (against.p_value <= ALPHA) & (against.improvement < 0.5)
+    can_decide = against.init.map(lambda name: duels[str(name)].can_decide(len(duels))).astype(bool)
+    groups = {
+        "worse": against[is_worse],
+        "tied": against[~is_worse & ~is_better & can_decide],
+        "short": against[~is_worse & ~can_decide],
+        "better": against[is_better],
+    }
+    if against.empty:
+        confidence = "none"
+    elif groups["worse"].empty:
+        confidence = "low"
+    else:
+        confidence = "high" if len(groups["worse"]) == len(against) else "moderate"
+    sentences = f"Use {best}. {' '.join(_reasons(best, groups, num_contexts))} Confidence: {confidence}."
+    return Answer(best, tuple(against[~is_worse].init), confidence, sentences, tuple(limits), evidence, against)
+
+
+def _reasons(best: str, groups: Mapping[str, pd.DataFrame], num_contexts: int) -> Iterator[str]:
+    if all(group.empty for group in groups.values()):
+        yield "There is nothing to compare it with."
+        return
+    yield f"Over {_contexts(num_contexts)} it has the best mean rank."
+    if not groups["worse"].empty:
+        yield f"It is better than {_listed(groups['worse'])}."
+    if not groups["tied"].empty:
+        yield f"No difference found to {format_names(list(groups['tied'].init))}."
+    if not groups["short"].empty:
+        yield f"Not enough seeds to tell it from {format_names(list(groups['short'].init))}."
+    if not groups["better"].empty:
+        yield f"Seed by seed it is worse than {_listed(groups['better'])}: test and mean rank disagree."
+
+
+def _listed(against: pd.DataFrame) -> str:
+    return format_names(
+        [
+            f"{init} (P(better) {format_share(Interval(estimate, low, high, CONFIDENCE, 0))}, {format_p(p_value)})"
+            for init, estimate, low, high, p_value in against.itertuples(index=False)
+        ]
+    )
+
+
+def _limits(
+    found: Sequence[Comparison], depth: int | None, nearest: int | None, *, is_reference: bool
+) -> Iterator[str]:
+    if nearest != depth:
+        yield f"{depth} hidden layers were not tried; the nearest are {nearest}."
+    titles = [comparison.context.title for comparison in found]
+    yield f"It stands on {_contexts(len(found))}: {'; '.join(titles[:4])}{' ...' if len(titles) > 4 else ''}."
+    seeds = sorted({standing.num_seeds for comparison in found for standing in comparison.standings})
+    yield f"Scoring seeds an initializer and context: {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}."
+    if is_reference:
+        yield (
+            "These are small networks and data sets, trained for some hundred steps with one optimizer. For "
+            "yours, run: python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... "
+            "dataset=..."
+        )
+
+
+def _contexts(count: int) -> str:
+    return f"{count} context" if count == 1 else f"{count} contexts"

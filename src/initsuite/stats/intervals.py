@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 COVERAGE_SLACK = 0.02
@@ -68,15 +69,21 @@ def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interv
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0.0, 0)
     middle = float((sample[(n - 1) // 2] + sample[n // 2]) / 2)
+    k, coverage = _order_statistic(n, confidence)
+    if coverage < confidence - COVERAGE_SLACK:
+        return Interval(middle, math.nan, math.nan, coverage, n)
+    return Interval(middle, float(sample[k - 1]), float(sample[n - k]), coverage, n)
+
+
+@functools.cache
+def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
+    """The largest k for which x_(k) and x_(n+1-k) reach the confidence, else 1, and the coverage that they have."""
     ranks = np.arange(1, (n + 1) // 2 + 1)
     coverages = 1 - 2 * stats.binom.cdf(ranks - 1, n, 0.5)
     # 1e-12: a coverage that equals the confidence on paper, as 0.9375 does, must not fail by a rounding.
     good = ranks[coverages >= confidence - 1e-12]
     k = int(good[-1]) if len(good) else 1
-    coverage = max(0.0, float(coverages[k - 1]))
-    if coverage < confidence - COVERAGE_SLACK:
-        return Interval(middle, math.nan, math.nan, coverage, n)
-    return Interval(middle, float(sample[k - 1]), float(sample[n - k]), coverage, n)
+    return k, max(0.0, float(coverages[k - 1]))
 
 
 def mean_interval(
@@ -140,8 +147,10 @@ def success_rate(reached: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     n = len(sample)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0.0, 0)
-    bounds = stats.binomtest(int(sample.sum()), n).proportion_ci(confidence, method="exact")
-    return Interval(float(sample.mean()), float(bounds.low), float(bounds.high), confidence, n)
+    hits, tail = int(sample.sum()), (1 - confidence) / 2
+    low = float(special.betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(special.betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    return Interval(hits / n, low, high, confidence, n)
 
 
 def _sample(where: str, values: ArrayLike, confidence: float) -> np.ndarray:

@@ -54,6 +54,7 @@ STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#666666",
     "figure.facecolor": "white",
     "pdf.fonttype": 42,  # text stays text
+    "axes.unicode_minus": False,  # one more embedded font for one sign
     "svg.hashsalt": "initsuite",  # the same figure gives the same file
 }
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

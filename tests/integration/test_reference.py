@@ -11,7 +11,9 @@ import pytest
 import initsuite
 from initsuite.errors import ConfigError
 from initsuite.reference import recommend
+from initsuite.reference.readme import readme_block
 from initsuite.report.recommendations import build_report
+from initsuite.report.views import Views
 from initsuite.sources import REFERENCE_STORE
 from initsuite.spec import PROTOCOL_VERSION
 from initsuite.store import Results, Store, load_results
@@ -126,3 +128,9 @@ def test_the_reference_is_asked_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Use ")
+
+
+def test_the_readme_shows_the_shipped_reference() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    views = Views(build_report(load_results(REFERENCE_STORE)))
+    assert readme_block(views) in readme

@@ -82,7 +82,7 @@ def recommend(
     Example:
         >>> answer = recommend(model="mlp", depth=30, activation="relu")
         >>> answer.recommended, answer.confidence
-        ('orthogonal', 'high')
+        ('he_random_biases', 'moderate')
     """
     report = _reference() if results is None else build_report(results)
     found = list(main_comparisons(report))

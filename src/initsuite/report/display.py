@@ -35,7 +35,8 @@ CAPTION = (
 SCORECARD_CAPTION = (
     "P(better) is the probability that a random seed of the recommended initializer does better than one of the other, "
     "ties 1/2, averaged over workloads; a share of contexts stands where a rule says how one initializer behaves. "
-    "Brackets hold 95 % intervals. A context is for or against at 5 %, unadjusted. p-values: pairs share a seed, "
+    "Brackets hold 95 % intervals, which speak of further workloads like these; p-values speak of these. A context "
+    "is for or against at 5 %, unadjusted. p-values: pairs share a seed, "
     "signs are "
     "flipped for each workload and seed at once, Holm over the rules."
 )

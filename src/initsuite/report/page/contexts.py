@@ -12,7 +12,7 @@ from initsuite.report.comparison import Comparison, Verdict
 from initsuite.report.context import Context
 from initsuite.report.display import recommendations_for_people, records
 from initsuite.report.formatting import BLANK, format_names
-from initsuite.report.guideline import hidden_layers
+from initsuite.report.guideline import hidden_layers, is_recurrent
 from initsuite.report.recommendations import NOTHING, Report
 from initsuite.report.rules import RELU_LIKE, SATURATING
 
@@ -93,6 +93,8 @@ def explain_model(context: Context) -> tuple[str, str]:
         return kind, f"convolutions of {format_names([str(number) for number in model['channels']])} channels"
     if model.get("name") in ("transformer", "vit") and isinstance(depth, int):
         return kind, f"{_count(depth, 'block')} of width {width}"
+    if is_recurrent(context) and isinstance(width, int) and isinstance(depth, int):
+        return kind, f"{_count(depth, 'recurrent layer')} of {width} units"
     if isinstance(width, int) and layers and model.get("name") != "resnet":
         return kind, f"{_count(layers, 'hidden layer')} of {width} units"
     return kind, _count(layers, "hidden layer") if layers else ""

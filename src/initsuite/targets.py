@@ -24,6 +24,7 @@ import pandas as pd
 
 from initsuite.app import raise_if_failed, run_cells
 from initsuite.config import build
+from initsuite.errors import ConfigError
 from initsuite.groups import conf_dir
 from initsuite.provenance import provenance
 from initsuite.spec import PROTOCOL_VERSION, Stage
@@ -83,10 +84,18 @@ def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str
     Args:
         arms: by name, with the columns lr, seed and best_val_score.
         yardstick: of the data set; its levels are not looked at.
+
+    Raises:
+        ConfigError: no arm is better than a constant guess.
     """
     medians = {name: float(arm.best_val_score.median()) for name, arm in arms.items()}
     best = max(medians, key=lambda name: yardstick.oriented(medians[name]))
     chance = yardstick.chance
+    if yardstick.oriented(medians[best]) <= yardstick.oriented(chance):
+        raise ConfigError(
+            f"targets: no arm is better than chance ({chance:g}): medians {medians}. Expected one that learns. Name "
+            "another model: python -m initsuite.targets DATASET model=NAME"
+        )
     goals = {name: chance + share * (medians[best] - chance) for name, share in SHARES.items()}
     levels = {name: _rounded(goal, yardstick) for name, goal in goals.items()}
     return {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
+from initsuite.errors import ConfigError
 from initsuite.targets import levels_from
 from initsuite.yardstick import Yardstick
 
@@ -28,3 +30,8 @@ def test_where_lower_is_better_the_lowest_median_wins_and_rounding_goes_up() -> 
     assert record["best_arm"] == "he"
     assert record["levels"] == {"easy": 0.2001, "primary": 0.05003, "hard": 3.001e-5}
     assert Yardstick("mse", 1.0, record["levels"])  # a scale that holds
+
+
+def test_no_target_is_frozen_where_nothing_learns() -> None:
+    with pytest.raises(ConfigError, match=r"targets: no arm is better than chance \(0\.3\)"):
+        levels_from({"he": arm(0.31), "xavier": arm(0.3)}, Yardstick("mse", 0.3))

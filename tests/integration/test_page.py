@@ -2,92 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
-from initsuite.report.colours import COLOURS, colour
-from initsuite.report.page.colours import DARK_BACKGROUND, contrast, on_dark
-from initsuite.report.page.contexts import Card, headline, safest
+from initsuite.report.colours import colour
+from initsuite.report.page.colours import contrast, on_dark
 from initsuite.report.page.html import html_page
-from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
 from initsuite.store import Store, load_results
-from support.planter import DIVERGED, FAILED, MISS, STUCK, TRAINS, Planter
+from support.pages import INITS, PATIENCE_MS, Browser, column, draw, lines_shown, plant, until, views_of
+from support.planter import FAILED, MISS, Planter
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE_MS = 120_000
-"""A loaded machine takes its time; nothing here waits that long elsewhere."""
-LIMIT_BYTES = 8_000_000
 READABLE = 4.5
 """Contrast of text (WCAG 2.2, 1.4.3)."""
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script><b>%{x}", "{{ 7 * 7 }}"]
-INITS = ("he", "xavier", "orthogonal", "normal", "torch_default", "zero", "lsuv")
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
-
-def plant(directory: Path, num_contexts: int = 5, num_seeds: int = 10) -> Path:
-    """MLPs of several depths, in which `he` leads with relu and `xavier` with tanh."""
-    store = Store(directory)
-    workloads = [("digits", 2), ("digits", 30), ("fashion_mnist", 8), ("digits", 4), ("digits", 8)]
-    contexts = [(*workload, activation) for workload in workloads for activation in ("relu", "tanh")]
-    for dataset, depth, activation in contexts[:num_contexts]:
-        planter = Planter(store, dataset=dataset, model=f"mlp-{depth}x64", activation=activation, depth=depth)
-        planter.config["dataset"]["name"] = dataset
-        best = "he" if activation == "relu" else "xavier"
-        for place, init in enumerate(INITS):
-            if init == "zero":
-                planter.arm(init, [MISS] * num_seeds, STUCK, easy=False)
-                continue
-            base = 100 if init == best else 200 + 20 * place
-            fates: list[float] = [base + 20 * (seed % 3) for seed in range(num_seeds)]
-            if init == "normal":
-                fates[:2] = [DIVERGED, FAILED]
-            planter.arm(init, fates, {lr: score - 0.01 * place for lr, score in TRAINS.items()})
-    return directory
-
-
-def views_of(directory: Path, **changes: Any) -> Views:
-    return Views(build_report(replace(load_results(directory), **changes)))
-
-
-@dataclass
-class Browser:
-    """Opens pages, and keeps what they complain about."""
-
-    playwright: Any
-    folder: Path
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, text: str, **options: Any) -> Any:
-        page = self.playwright.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: self._requested(request.url))
-        path = self.folder / f"page-{len(list(self.folder.iterdir()))}.html"
-        path.write_text(text, encoding="utf-8")
-        page.goto(path.as_uri())
-        page.wait_for_selector("[data-table=trials] tbody tr", state="attached")
-        return page
-
-    def _requested(self, url: str) -> None:
-        if not url.startswith(("file:", "data:", "blob:")):
-            self.complaints.append(f"request: {url}")
 
 
 @pytest.fixture(scope="module")
@@ -119,40 +58,6 @@ def text(views: Views) -> str:
     return html_page(views)
 
 
-def draw(page: Any, name: str) -> Any:
-    """A chart, after it was scrolled to and drawn."""
-    figure = page.locator(f"figure[data-chart={name}]")
-    figure.scroll_into_view_if_needed()
-    figure.locator(".main-svg").first.wait_for()
-    return figure
-
-
-def until(check: Callable[[], bool]) -> None:
-    """Wait until something is so. Playwright's own way evaluates text, which the page's policy forbids."""
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def lines_shown(page: Any, name: str) -> dict[str, list[Any]]:
-    """Whether the traces of each initializer are shown, by initializer."""
-    script = """(name) => {
-      const plot = document.querySelector(`figure[data-chart=${name}] .plot`);
-      return plot.data.map((trace) => [trace.meta.init, trace.meta.role, trace.visible]);
-    }"""
-    found: dict[str, list[Any]] = {}
-    for init, _, visible in page.evaluate(script, name):
-        found.setdefault(init, []).append(visible is True)
-    return found
-
-
-def column(page: Any, table: str, title: str) -> list[str]:
-    heads = page.locator(f"[data-table={table}] thead th").all_inner_texts()
-    place = [head.split(" ▲")[0].split(" ▼")[0].strip() for head in heads].index(title) + 1
-    return page.locator(f"[data-table={table}] tbody td:nth-child({place})").all_inner_texts()
-
-
 @needs_a_browser
 def test_the_answer_comes_first(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -167,6 +72,7 @@ def test_the_answer_comes_first(browser: Browser, text: str) -> None:
         assert box["y"] + box["height"] <= 900
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_the_grid_reads_off_every_context(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -194,6 +100,7 @@ def test_the_picker_changes_the_card_and_the_charts(browser: Browser, text: str)
     assert page.locator("select[data-facet=activation]").input_value() == "relu"
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_a_choice_without_a_context_goes_to_the_nearest(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -221,6 +128,7 @@ def test_a_legend_click_hides_a_curve_with_its_band(browser: Browser, text: str)
     assert lines_shown(page, "curves")["he"] == [True, True]
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_every_chart_is_drawn_with_its_caption(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -234,6 +142,7 @@ def test_every_chart_is_drawn_with_its_caption(browser: Browser, text: str) -> N
             assert len(figure.locator("figcaption").inner_text()) > 40
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_sorting_sorts(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -253,6 +162,7 @@ def test_sorting_sorts(browser: Browser, text: str) -> None:
     assert steps[-1] == "never"
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_filters_filter(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -290,6 +200,7 @@ def test_text_of_a_configuration_stays_text(browser: Browser, tmp_path: Path) ->
     assert "49" not in page.locator(".chips").inner_text()
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_only_web_addresses_become_links(browser: Browser, tmp_path: Path) -> None:
     directory = plant(tmp_path / "linked", 1)
@@ -305,6 +216,7 @@ def test_only_web_addresses_become_links(browser: Browser, tmp_path: Path) -> No
     assert link.get_attribute("rel") == "noopener noreferrer"
 
 
+@pytest.mark.slow
 @needs_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_has_no_overflow(browser: Browser, text: str, scheme: str) -> None:
@@ -320,6 +232,7 @@ def test_a_phone_has_no_overflow(browser: Browser, text: str, scheme: str) -> No
     assert use.bounding_box()["y"] + use.bounding_box()["height"] <= 850
 
 
+@pytest.mark.slow
 @needs_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable(browser: Browser, text: str, scheme: str) -> None:
@@ -344,6 +257,7 @@ def _hex(colour: str) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in channels)
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_dark_charts_are_repainted(browser: Browser, text: str) -> None:
     page = browser.open(text, color_scheme="light")
@@ -353,88 +267,3 @@ def test_dark_charts_are_repainted(browser: Browser, text: str) -> None:
     assert dict(page.evaluate(script)) == {init: colour(init) for init in INITS}
     page.emulate_media(color_scheme="dark")
     until(lambda: dict(page.evaluate(script)) == {init: on_dark(colour(init)) for init in INITS})
-
-
-def test_colours_are_seen_on_the_dark_page() -> None:
-    style = (Path(__file__).parents[2] / "src/initsuite/report/page.css").read_text()
-    assert style.count(f"--back: {DARK_BACKGROUND};") == 1
-    for name in [*COLOURS, "lsuv", "mup", "siren", "rezero"]:
-        assert contrast(on_dark(colour(name)), DARK_BACKGROUND) >= READABLE
-
-
-def card(recommended: str, grade: str, *tied: str, undecided: tuple[str, ...] = ()) -> Card:
-    facets = {"dataset": "digits", "model": "mlp", "activation": "relu", "optimizer": "sgd"}
-    shown = {"in_words": "", "article": "", "facts": (), "kind": "an MLP", "shape": ""}
-    why = {"grade": grade, "reason": "", "tied": tied, "undecided": undecided}
-    return Card(key="c0", title="", lr_rule="tuned", facets=facets, recommended=recommended, **why, **shown)
-
-
-def test_what_all_contexts_say_together() -> None:
-    found = [card("he", "moderate", "orthogonal"), card("he", "high"), card("xavier", "low", "orthogonal", "he")]
-    found += [card("none", "none"), card("lsuv", "low", undecided=("he",)), card("lecun", "high")]
-    pieces = [text for text, _ in headline(found)]
-    assert "".join(pieces) == (
-        "Of 6 contexts, he is the first choice in 2, xavier in 1, lsuv in 1 and others in 1; in 1 there is none."
-    )
-    assert safest(found) == (
-        "he is best, or not told apart from the best, in 3. Confidence is high in 2, moderate in 1, low in 2, none in "
-        "1. In 1 the seeds are too few to compare every initializer."
-    )
-    alike = [card("he", "high"), card("he", "low")]
-    assert headline(alike) == [("he", "init"), (" is the first choice in all 2 contexts.", "")]
-    assert safest(alike) == "Confidence is high in 1, low in 1."
-    nothing = [card("none", "none")] * 2
-    assert headline(nothing)[0] == ("No initializer can be recommended yet", "strong")
-    assert safest(nothing) == ""
-
-
-def test_a_single_context_needs_no_picker(tmp_path: Path) -> None:
-    text = html_page(views_of(plant(tmp_path / "one", 1)))
-    assert "What is yours?" not in text
-    assert text.count('<article class="card"') == 1
-    assert "The critical-difference diagram needs at least two" in text
-
-
-def test_a_store_in_which_nothing_counts(tmp_path: Path) -> None:
-    store = Store(tmp_path / "nothing")
-    Planter(store).arm("he", [100.0], None)
-    text = html_page(views_of(tmp_path / "nothing"))
-    assert "Nothing can be recommended: no stored trial counts. The notes say why." in text
-    assert "left out: the cell has no tuning trials" in text
-    assert "Plotly" not in text
-
-
-def test_figures_are_plotly_figures(views: Views, text: str) -> None:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    data = json.loads(found.group(1))
-    figures = [figure for context in data["contexts"] for figure in context["charts"].values()]
-    figures += [*data["across"].values(), *(figure for panels in data["heat"].values() for _, figure in panels)]
-    drawn = [figure for figure in figures if "empty" not in figure]
-    assert len(drawn) > 12
-    for figure in drawn:
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})
-        assert figure["caption"].endswith(".")
-    assert all(isinstance(figure["empty"], str) for figure in figures if "empty" in figure)
-
-
-def test_the_charts_show_the_numbers_of_the_views(views: Views, text: str) -> None:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found
-    data = json.loads(found.group(1))
-    title = views.report.comparisons[0].context.title
-    rows: pd.DataFrame = views.curves[(views.curves.context == title) & (views.curves.init == "he")]
-    (line,) = (
-        trace
-        for trace in data["contexts"][0]["charts"]["curves"]["data"]
-        if trace["meta"] == {"init": "he", "role": "line"}
-    )
-    assert line["x"] == rows.step.tolist()
-    assert line["y"] == pytest.approx(rows["median"].tolist(), rel=1e-4)
-    assert len(data["tables"]["trials"]["rows"]) == len(views.trials)
-
-
-def test_size_and_time_of_a_thousand_trials(tmp_path: Path) -> None:
-    views = views_of(plant(tmp_path / "many", 10))
-    assert len(views.report.trials) >= 1000
-    assert len(html_page(views).encode()) < LIMIT_BYTES

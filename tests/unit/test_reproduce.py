@@ -76,7 +76,13 @@ def configs_composed(found: Sequence[str]) -> list[str]:
     return [json.dumps(config, sort_keys=True) for config in stored]
 
 
-@pytest.mark.parametrize("sweeps", SWEEPS.values(), ids=SWEEPS.keys())
+@pytest.mark.parametrize(
+    "sweeps",
+    [
+        pytest.param(sweeps, marks=[] if name in ("axes", "not a product") else [pytest.mark.slow], id=name)
+        for name, sweeps in SWEEPS.items()
+    ],
+)
 def test_commands_give_the_same_cells(sweeps: list[list[str]]) -> None:
     trials = trials_of(sweeps)
     made = configs_composed(commands_of(trials))

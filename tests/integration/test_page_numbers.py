@@ -1,0 +1,119 @@
+"""The page without a browser: what it says and draws of planted stores, and how large it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from initsuite.report.colours import COLOURS, colour
+from initsuite.report.page.colours import DARK_BACKGROUND, contrast, on_dark
+from initsuite.report.page.contexts import Card, headline, safest
+from initsuite.report.page.html import html_page
+from initsuite.report.views import Views
+from initsuite.store import Store
+from support.pages import plant, views_of
+from support.planter import Planter
+
+LIMIT_BYTES = 8_000_000
+READABLE = 4.5
+"""Contrast of text (WCAG 2.2, 1.4.3)."""
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Views:
+    return views_of(plant(tmp_path_factory.mktemp("planted")))
+
+
+@pytest.fixture(scope="module")
+def text(views: Views) -> str:
+    return html_page(views)
+
+
+def test_colours_are_seen_on_the_dark_page() -> None:
+    style = (Path(__file__).parents[2] / "src/initsuite/report/page/page.css").read_text()
+    assert style.count(f"--back: {DARK_BACKGROUND};") == 1
+    for name in [*COLOURS, "lsuv", "mup", "siren", "rezero"]:
+        assert contrast(on_dark(colour(name)), DARK_BACKGROUND) >= READABLE
+
+
+def card(recommended: str, grade: str, *tied: str, undecided: tuple[str, ...] = ()) -> Card:
+    facets = {"dataset": "digits", "model": "mlp", "activation": "relu", "optimizer": "sgd"}
+    shown = {"in_words": "", "article": "", "facts": (), "kind": "an MLP", "shape": ""}
+    why = {"grade": grade, "reason": "", "tied": tied, "undecided": undecided}
+    return Card(key="c0", title="", lr_rule="tuned", facets=facets, recommended=recommended, **why, **shown)
+
+
+def test_what_all_contexts_say_together() -> None:
+    found = [card("he", "moderate", "orthogonal"), card("he", "high"), card("xavier", "low", "orthogonal", "he")]
+    found += [card("none", "none"), card("lsuv", "low", undecided=("he",)), card("lecun", "high")]
+    pieces = [text for text, _ in headline(found)]
+    assert "".join(pieces) == (
+        "Of 6 contexts, he is the first choice in 2, xavier in 1, lsuv in 1 and others in 1; in 1 there is none."
+    )
+    assert safest(found) == (
+        "he is best, or not told apart from the best, in 3. Confidence is high in 2, moderate in 1, low in 2, none in "
+        "1. In 1 the seeds are too few to compare every initializer."
+    )
+    alike = [card("he", "high"), card("he", "low")]
+    assert headline(alike) == [("he", "init"), (" is the first choice in all 2 contexts.", "")]
+    assert safest(alike) == "Confidence is high in 1, low in 1."
+    nothing = [card("none", "none")] * 2
+    assert headline(nothing)[0] == ("No initializer can be recommended yet", "strong")
+    assert safest(nothing) == ""
+
+
+def test_a_single_context_needs_no_picker(tmp_path: Path) -> None:
+    text = html_page(views_of(plant(tmp_path / "one", 1)))
+    assert "What is yours?" not in text
+    assert text.count('<article class="card"') == 1
+    assert "The critical-difference diagram needs at least two" in text
+
+
+def test_a_store_in_which_nothing_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "nothing")
+    Planter(store).arm("he", [100.0], None)
+    text = html_page(views_of(tmp_path / "nothing"))
+    assert "Nothing can be recommended: no stored trial counts. The notes say why." in text
+    assert "left out: the cell has no tuning trials" in text
+    assert "Plotly" not in text
+
+
+def test_figures_are_plotly_figures(views: Views, text: str) -> None:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data = json.loads(found.group(1))
+    figures = [figure for context in data["contexts"] for figure in context["charts"].values()]
+    figures += [*data["across"].values(), *(figure for panels in data["heat"].values() for _, figure in panels)]
+    drawn = [figure for figure in figures if "empty" not in figure]
+    assert len(drawn) > 12
+    for figure in drawn:
+        go.Figure({"data": figure["data"], "layout": figure["layout"]})
+        assert figure["caption"].endswith(".")
+    assert all(isinstance(figure["empty"], str) for figure in figures if "empty" in figure)
+
+
+def test_the_charts_show_the_numbers_of_the_views(views: Views, text: str) -> None:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data = json.loads(found.group(1))
+    title = views.report.comparisons[0].context.title
+    rows: pd.DataFrame = views.curves[(views.curves.context == title) & (views.curves.init == "he")]
+    (line,) = (
+        trace
+        for trace in data["contexts"][0]["charts"]["curves"]["data"]
+        if trace["meta"] == {"init": "he", "role": "line"}
+    )
+    assert line["x"] == rows.step.tolist()
+    assert line["y"] == pytest.approx(rows["median"].tolist(), rel=1e-4)
+    assert len(data["tables"]["trials"]["rows"]) == len(views.trials)
+
+
+def test_size_and_time_of_a_thousand_trials(tmp_path: Path) -> None:
+    views = views_of(plant(tmp_path / "many", 10))
+    assert len(views.report.trials) >= 1000
+    assert len(html_page(views).encode()) < LIMIT_BYTES

@@ -281,7 +281,7 @@ def test_markdown_shows_the_scorecard_and_the_figures_that_are_there(written: Wr
     folder = written[1]
     text = (folder / "recommendations.md").read_text(encoding="utf-8")
     assert "## The article's recommendations" in text
-    assert "Not tested: no context here compares he against he\\_random\\_biases" in text
+    assert "Not tested: no context here holds both sides (he against he\\_random\\_biases" in text
     assert (folder / "tables/scorecard.md").read_text(encoding="utf-8").strip() in text
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
     assert "figures/curves.png" in pictures

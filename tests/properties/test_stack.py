@@ -90,7 +90,9 @@ def one_by_one(stack: Sequence[Member], **options: Any) -> list[TrialResult]:
 def test_a_stack_equals_its_trials_one_by_one(make_job, setup) -> None:
     short = (*setup, "max_steps=20", "eval_every=5")
     jobs = [make_job(f"init={init}", *short) for init in ("he", "orthogonal", "torch_default")]
-    lrs = [0.05, 0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 3e-3, 1e-4]
+    # A bias before a batch norm has no gradient but rounding, which Adam turns into steps of the size of lr: with 3e-3
+    # the validation loss differs by 4e-4 on some processors.
+    lrs = [0.05, 0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 3e-4, 1e-4]
     stack = members(jobs, lrs, seeds=[0, 1, 1])
     together, alone = curves(train_stack(stack)), curves(one_by_one(stack))
     assert together[:, :2] == pytest.approx(alone[:, :2], abs=FLOAT32_20_STEPS)

@@ -77,8 +77,7 @@ def aggregates(views: Views) -> Drawing | None:
     left, gap = name_width(names), 0.15
     note = (
         f"Test scores over {_contexts(views)}, 0 chance and 1 the hard level or the best there is; 95 % intervals of "
-        "a bootstrap over "
-        "seeds. Best mean rank first."
+        "a bootstrap over seeds. Best mean rank first."
     )
     bottom = 0.36 + legend_height([], note, COLUMN)
     margins = Margins(left, 0.16, LINE + 0.08, bottom, gap)

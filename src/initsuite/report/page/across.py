@@ -65,9 +65,8 @@ def profiles_chart(views: Views) -> Figure:
     layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
     caption = (
         f"Share of {num_contexts} contexts in which the median seed reaches the ranking level within so many times "
-        "the steps "
-        "of the fastest initializer there; higher and further left is better. Area: mean over contexts of the share "
-        f"between 1 and 4 times, 0 to 1. No interval is drawn.{left_out(views)}"
+        "the steps of the fastest initializer there; higher and further left is better. Area: mean over contexts of "
+        f"the share between 1 and 4 times, 0 to 1. No interval is drawn.{left_out(views)}"
     )
     return {"data": traces, "layout": layout, "caption": caption}
 
@@ -104,7 +103,7 @@ def ranks_chart(found: Ranks | None, left_out: str) -> Figure:
     if found is None:
         return {"empty": "The critical-difference diagram needs at least two initializers scored in two contexts."}
     names, best = list(found.mean_ranks), min(found.mean_ranks.values())
-    groups = [group for group in found.cliques if len(group) > 1]
+    groups = found.cliques
     lanes = len(groups) + 1
     traces: list[Figure] = [
         _bar(best, best + found.critical_difference, -lanes, "critical difference"),
@@ -153,8 +152,7 @@ def budget_chart(views: Views) -> Figure:
     layout["xaxis"] |= {"dtick": 1}
     caption = (
         "Expected best final validation score (0 at chance, 1 at the hard level or the best there is) after trying "
-        "so many learning rates "
-        "of the grid in random order; the mean over "
+        "so many learning rates of the grid in random order; the mean over "
         f"{_contexts(len(views.block.comparisons))}. A curve that starts high needs little tuning. No interval is "
         f"drawn.{left_out(views)}"
     )
@@ -195,8 +193,8 @@ def _heat(rows: pd.DataFrame, column: str, panel: str) -> Figure:
     over = "contexts" if panel == EVERYWHERE else "scoring seeds"
     caption = (
         "Mean test score, 0 at chance and 1 at the hard level of the data set (the best score there is where none is "
-        f"frozen), over {over}; its 95 % t interval shows "
-        "on hover or tap. A blank cell was not tried."
+        f"frozen), over {over}; its 95 % t interval "
+        "shows on hover or tap. A blank cell was not tried."
     )
     return {"data": [grid], "layout": layout, "caption": caption, "rows": len(names)}
 

@@ -16,8 +16,7 @@ STATISTICS = (
     (
         "Same everything but the initializer",
         "All initializers of a context get the same grid of learning rates (the notes name exceptions), the same "
-        "batches for the same seed, the "
-        "same number of optimizer steps and the same evaluations.",
+        "batches for the same seed, the same number of optimizer steps and the same evaluations.",
     ),
     (
         "The recommendation",
@@ -33,10 +32,9 @@ STATISTICS = (
     ),
     (
         "Over contexts",
-        "The rules of thumb: sign flips within contexts, every context weighing the same. Normalised scores are 0 at "
-        "chance and 1 at the hard level of the data set, or the best score there is where none is frozen. Ranks: "
-        "Friedman with Iman and Davenport, Nemenyi's critical "
-        "difference.",
+        "The rules of thumb: signs flipped for each workload and seed at once, every workload weighing the same. "
+        "Normalised scores are 0 at chance and 1 at the hard level of the data set, or the best score there is where "
+        "none is frozen. Ranks: Friedman with Iman and Davenport, Nemenyi's critical difference.",
     ),
     (
         "Confidence",

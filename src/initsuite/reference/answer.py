@@ -12,10 +12,10 @@ import pandas as pd
 from initsuite.errors import ConfigError, unknown_choice
 from initsuite.report.across import Block, complete_block, main_comparisons, rank_places
 from initsuite.report.comparison import ALPHA, Comparison
-from initsuite.report.formatting import format_names, format_p, format_share
+from initsuite.report.formatting import format_count, format_names, format_p, format_share
 from initsuite.report.guideline import hidden_layers
 from initsuite.report.heat import workload_key
-from initsuite.report.pooling import Pooled, duel, pooled
+from initsuite.report.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.recommendations import Report, build_report
 from initsuite.sources import REFERENCE_STORE
 from initsuite.stats.intervals import CONFIDENCE, Interval
@@ -131,7 +131,7 @@ def _at_depth(found: list[Comparison], depth: int | None) -> tuple[list[Comparis
 
 
 def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> Answer:
-    ids = {(comparison.context.context_id, comparison.context.lr_rule) for comparison in found}
+    ids = {comparison.key for comparison in found}
     rows = report.recommendations
     is_meant = [pair in ids for pair in zip(rows.context_id, rows.lr_rule, strict=True)]
     evidence = rows.loc[is_meant, EVIDENCE_COLUMNS].reset_index(drop=True)
@@ -140,7 +140,7 @@ def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> A
         limits.append(f"Left out: {block.left_out}.")
     if all(comparison.leader is None for comparison in found):
         is_scored = any(standing.num_seeds for comparison in found for standing in comparison.standings)
-        sentence = f"No initializer trains in the {_contexts(len(found))} tried."
+        sentence = f"No initializer trains in the {format_count(len(found), 'context')} tried."
         return _nothing(sentence if is_scored else "No scoring trials yet.", limits, evidence)
     if not block.comparisons:
         return _nothing("No initializer has test scores here.", limits, evidence)
@@ -155,17 +155,15 @@ def _nothing(sentence: str, limits: list[str], evidence: pd.DataFrame) -> Answer
 
 
 def _duels(block: Block, best: str, others: Sequence[str]) -> dict[str, Pooled]:
-    found = {}
-    for other in others:
-        pairs = []
-        for comparison in block.comparisons:
-            standings = {standing.arm.name: standing for standing in comparison.standings}
-            if not (standings[best].near_chance and standings[other].near_chance):
-                cluster = workload_key(comparison, "activation")
-                pairs.append(duel(standings[best], standings[other], comparison.level, cluster))
-        if any(pair.num_pairs for pair in pairs):
-            found[other] = pooled(pairs)
-    return found
+    found: dict[str, list[Duel]] = {}
+    for comparison in block.comparisons:
+        standings = dict(zip(block.names, block.standings(comparison), strict=True))
+        cluster = workload_key(comparison, "activation")
+        for other in others:
+            pair = duel(standings[best], standings[other], comparison.level, cluster)
+            if pair is not None and pair.num_pairs:
+                found.setdefault(other, []).append(pair)
+    return {other: pooled(found[other]) for other in others if other in found}
 
 
 def _against(duels: Mapping[str, Pooled]) -> pd.DataFrame:
@@ -208,7 +206,7 @@ def _reasons(best: str, groups: Mapping[str, pd.DataFrame], num_contexts: int) -
     if all(group.empty for group in groups.values()):
         yield "There is nothing to compare it with."
         return
-    yield f"Over {_contexts(num_contexts)} it has the best mean rank."
+    yield f"Over {format_count(num_contexts, 'context')} it has the best mean rank."
     if not groups["worse"].empty:
         yield f"It is better than {_listed(groups['worse'])}."
     if not groups["tied"].empty:
@@ -234,7 +232,8 @@ def _limits(
     if nearest != depth:
         yield f"{depth} hidden layers were not tried; the nearest are {nearest}."
     titles = [comparison.context.title for comparison in found]
-    yield f"It stands on {_contexts(len(found))}: {'; '.join(titles[:4])}{' ...' if len(titles) > 4 else ''}."
+    listed = "; ".join(titles[:4]) + (" ..." if len(titles) > 4 else "")
+    yield f"It stands on {format_count(len(found), 'context')}: {listed}."
     seeds = sorted({standing.num_seeds for comparison in found for standing in comparison.standings})
     yield f"Scoring seeds an initializer and context: {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}."
     if is_reference:
@@ -243,7 +242,3 @@ def _limits(
             "yours, run: python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... "
             "dataset=..."
         )
-
-
-def _contexts(count: int) -> str:
-    return f"{count} context" if count == 1 else f"{count} contexts"

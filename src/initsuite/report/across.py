@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from initsuite.report.comparison import Comparison, Standing, rank_key
-from initsuite.report.context import Arm, Context
+from initsuite.report.context import Arm, Context, counted_scores
+from initsuite.report.formatting import format_count
 from initsuite.report.recommendations import Report
-from initsuite.spec import Status
 from initsuite.stats.aggregate import iqm, optimality_gap, stratified_bootstrap
 from initsuite.stats.profiles import performance_profile, profile_area
 from initsuite.stats.ranks import FriedmanResult, cliques, critical_difference, friedman_test
@@ -40,6 +40,11 @@ class Block:
     names: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     left_out: str
+
+    @property
+    def size(self) -> str:
+        """How many contexts, in words."""
+        return format_count(len(self.comparisons), "context")
 
     def standings(self, comparison: Comparison) -> list[Standing]:
         """Of `names`, in their order."""
@@ -98,8 +103,7 @@ def normalised_scores(context: Context, arm: Arm) -> np.ndarray:
     Where no level is frozen, 1 is the best score there is.
     """
     yardstick = context.yardstick
-    score = arm.trials.test_score.where(arm.trials.status != Status.DIVERGED, yardstick.chance).dropna()
-    return np.array([yardstick.normalised(yardstick.counted(value)) for value in score], dtype=float)
+    return counted_scores(arm, yardstick).map(yardstick.normalised).to_numpy(dtype=float)
 
 
 def profiles(block: Block) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from initsuite.report.context import Arm, Context
+from initsuite.report.context import Arm, Context, counted_scores
 from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.spec import Status
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
@@ -85,6 +85,11 @@ class Comparison:
     seeds_to_decide: int
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells the comparisons of a report apart: context and lr rule."""
+        return self.context.context_id, self.context.lr_rule
+
+    @property
     def leader(self) -> Standing | None:
         """The first arm, if it was scored and trains."""
         first = self.standings[0]
@@ -92,6 +97,12 @@ class Comparison:
 
     def of(self, verdict: Verdict) -> list[Standing]:
         return [standing for standing in self.standings if standing.verdict == verdict]
+
+
+def by_comparison(table: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """The rows of a table with columns context_id and lr_rule, by the key of their comparison."""
+    groups = table.groupby(["context_id", "lr_rule"], sort=False)
+    return {(str(context_id), str(lr_rule)): rows for (context_id, lr_rule), rows in groups}  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def compare(context: Context) -> Comparison:
@@ -126,12 +137,11 @@ def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
     diverged = arm.trials.status == Status.DIVERGED
     steps = arm.trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(dtype=float)
     yardstick = context.yardstick
-    score = arm.trials.test_score.where(~diverged, yardstick.chance).dropna().map(yardstick.counted)
     return Standing(
         arm,
         reached=success_rate(steps.notna()),
         steps=median_interval(steps.fillna(math.inf)),
-        score=mean_interval(score, clip=yardstick.bounds),
+        score=mean_interval(counted_scores(arm, yardstick), clip=yardstick.bounds),
         loss_auc=median_interval(arm.trials.loss_auc.fillna(math.inf)),
         num_reached=int(np.count_nonzero(steps.notna())),
         num_diverged=int(np.count_nonzero(diverged)),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.spec import Status
 from initsuite.yardstick import Yardstick
 
 TUNED = "tuned"
@@ -37,6 +38,12 @@ class Arm:
     num_failed: int
     tuning_seeds: Mapping[float, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def counted_scores(arm: Arm, yardstick: Yardstick) -> pd.Series:
+    """Test scores by seed: a diverged trial counts as chance, as does a score worse than it on an unbounded scale."""
+    scores = arm.trials.test_score.where(arm.trials.status != Status.DIVERGED, yardstick.chance)
+    return scores.dropna().map(yardstick.counted)
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,15 @@ class Pooled:
         return num_tests * smallest_p(self.num_flips) <= ALPHA
 
 
-def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> Duel:
-    """Pair the trials of two arms by seed, in the order that the recommendations rank by.
+def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> Duel | None:
+    """Pair the trials of two arms by seed, in the order that the recommendations rank by; None where neither trains.
 
     Args:
         level: that both are held to; None = the loss area.
         cluster: see `Duel`.
     """
+    if ours.near_chance and theirs.near_chance:
+        return None
     seeds = ours.arm.trials.index.intersection(theirs.arm.trials.index)
     trials = pd.concat([ours.arm.trials.loc[seeds], theirs.arm.trials.loc[seeds]])
     ranks = -rankdata(places_of(trials, level))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from initsuite.report.across import main_comparisons
 from initsuite.report.comparison import ALPHA
-from initsuite.report.formatting import format_p, format_share
+from initsuite.report.formatting import format_count, format_p, format_share
 from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.report.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.recommendations import Report
@@ -149,11 +149,9 @@ def _of_pairs(rule: Rule, pairs: Sequence[Pair]) -> Score:
 
 def _vote(pair: Pair) -> ContextVote:
     (comparison, ours), (other, theirs) = pair.ours, pair.theirs
-    if ours.near_chance and theirs.near_chance:
-        return ContextVote(pair.where, Vote.NEITHER)
     level = next((level for level in COLUMN_OF_LEVEL if level in (comparison.level, other.level)), None)
     found = duel(ours, theirs, level, pair.cluster)
-    return ContextVote(pair.where, _VOTE_OF[found.is_won], found)
+    return ContextVote(pair.where, _VOTE_OF[found.is_won] if found else Vote.NEITHER, found)
 
 
 def _ruled(score: Score, num_tests: int) -> Score:
@@ -200,8 +198,7 @@ def _sentences(score: Score) -> Iterator[str]:
     }
     listed = ", ".join(f"{number} {word}" for word, number in counts.items() if number or word in ("for", "against"))
     p_value = f", pooled {format_p(score.p_value)}" if not math.isnan(score.p_value) else ""
-    num = len(score.votes)
-    yield f"{str(score.ruling).capitalize()}: of {num} context{'' if num == 1 else 's'} {listed};"
+    yield f"{str(score.ruling).capitalize()}: of {format_count(len(score.votes), 'context')} {listed};"
     yield f"{score.measure} {format_share(score.estimate)}{p_value}."
 
 

@@ -6,7 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 
 from initsuite.report.comparison import Comparison, Standing, Verdict
-from initsuite.report.formatting import format_area, format_lr, format_names, format_p, format_score, format_steps
+from initsuite.report.formatting import (
+    format_area,
+    format_count,
+    format_lr,
+    format_names,
+    format_p,
+    format_score,
+    format_steps,
+)
 
 
 def in_words(comparison: Comparison) -> str:
@@ -67,7 +75,7 @@ def _leader_sentence(comparison: Comparison, leader: Standing) -> str:
     if comparison.level is None:
         return (
             f"{leader.arm.name} has the smallest loss area, median {_area(comparison, leader)} "
-            f"({_seeds(leader.num_seeds)})"
+            f"({format_count(leader.num_seeds, 'seed')})"
         )
     diverged = f", diverging in {leader.num_diverged}" if leader.num_diverged else ""
     return f"{leader.arm.name} reaches {_goal(comparison)} {_success(leader)}{diverged}"
@@ -79,7 +87,7 @@ def _goal(comparison: Comparison) -> str:
 
 def _success(standing: Standing) -> str:
     steps = "" if math.isinf(standing.steps.estimate) else f" (median {_steps_in_words(standing)})"
-    return f"in {standing.num_reached} of {_seeds(standing.num_seeds)}{steps}"
+    return f"in {standing.num_reached} of {format_count(standing.num_seeds, 'seed')}{steps}"
 
 
 def _steps_in_words(standing: Standing) -> str:
@@ -139,7 +147,3 @@ def _too_few(comparison: Comparison, leader: Standing, short: Sequence[Standing]
         f"({min(leader.num_seeds, *(standing.num_seeds for standing in short))} of at least {needed}): "
         f"run the same command with seeds={needed}."
     )
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed" if count == 1 else f"{count} seeds"

@@ -26,7 +26,7 @@ from initsuite.report.figures.style import (
     name_width,
     short,
 )
-from initsuite.report.formatting import format_p
+from initsuite.report.formatting import format_count, format_p
 from initsuite.report.views import Views
 
 _PLOT_HEIGHT = 1.9
@@ -38,10 +38,9 @@ def profiles(views: Views) -> Drawing | None:
     data = views.profiles
     if data.empty:
         return None
-    count = int(data.num_contexts.iloc[0])
     note = (
-        f"Over {count} context{'' if count == 1 else 's'}: the median steps to the ranking level against those of the "
-        "fastest initializer."
+        f"Over {format_count(int(data.num_contexts.iloc[0]), 'context')}: the median steps to the ranking level "
+        "against those of the fastest initializer."
     )
     figure = _lines(
         data, "tau", "share", "steps at most this many times the fastest", "share of contexts", note, is_step=True
@@ -58,7 +57,7 @@ def tuning_budget(views: Views) -> Drawing | None:
     if data.empty:
         return None
     note = (
-        f"Mean over {_contexts(views)}; 0 is chance, 1 the hard level or the best there is. The learning rates are "
+        f"Mean over {views.block.size}; 0 is chance, 1 the hard level or the best there is. The learning rates are "
         "tried in random order."
     )
     label = "expected best validation score"
@@ -76,7 +75,7 @@ def aggregates(views: Views) -> Drawing | None:
     names = [str(name) for name in data.init]
     left, gap = name_width(names), 0.15
     note = (
-        f"Test scores over {_contexts(views)}, 0 chance and 1 the hard level or the best there is; 95 % intervals of "
+        f"Test scores over {views.block.size}, 0 chance and 1 the hard level or the best there is; 95 % intervals of "
         "a bootstrap over seeds. Best mean rank first."
     )
     bottom = 0.36 + legend_height([], note, COLUMN)
@@ -177,8 +176,3 @@ def _lines(data: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, note:
         axes.set_ylabel(y_label)
     add_legend(figure, names, note, has_marker)
     return figure
-
-
-def _contexts(views: Views) -> str:
-    count = len(views.block.comparisons)
-    return f"{count} context{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from initsuite.report.bands import place_of
 from initsuite.report.colours import colour
-from initsuite.report.comparison import Comparison, Standing
+from initsuite.report.comparison import Comparison, Standing, by_comparison
 from initsuite.report.figures.style import (
     COLUMN,
     LINE,
@@ -35,6 +35,7 @@ from initsuite.report.figures.style import (
 )
 from initsuite.report.formatting import format_lr
 from initsuite.report.levels import COLUMN_OF_LEVEL
+from initsuite.report.recommendations import Report
 from initsuite.report.views import Views
 
 PER_PAGE = 12
@@ -47,40 +48,29 @@ _JITTER = 0.27
 """Height of the band of seed dots, rows."""
 STEP_COLUMNS = ["context", "context_id", "lr_rule", "init", "level", "target", "seed", "steps", "median", "low", "high"]
 
-Panel = Callable[[Axes, Comparison], None]
+Panel = Callable[[Axes, Comparison, pd.DataFrame], None]
+"""Draws one comparison from its rows."""
 
 
 def curves(views: Views) -> Drawing | None:
     """Validation score over step: the median over seeds, with a band. A diverged trial counts as chance."""
-    tables = _by_context(views.curves)
-
-    def panel(axes: Axes, comparison: Comparison) -> None:
-        _draw_curves(axes, comparison, tables[_key(comparison)])
-
     note = (
         "Line: median over the scoring seeds. Band: its 95 % interval; below 5 seeds, their range. "
         "Dashed grey: the target. A diverged trial counts as chance."
     )
-    shown = [found for found in views.report.comparisons if _key(found) in tables]
     units = {"step": "step [updates]", **{name: f"{name} [metric]" for name in ("median", "low", "high")}}
-    data = _with_metric(views.curves, shown).rename(columns=units)
-    return _drawing("curves", shown, panel, data, note, "step", "validation {}")
+    return _drawing("curves", views.report, views.curves, _draw_curves, units, note, "step", "validation {}")
 
 
 def lr_sensitivity(views: Views) -> Drawing | None:
     """Mean final validation score over the tuning seeds, by learning rate."""
-    tables = _by_context(views.lr_sensitivity)
-
-    def panel(axes: Axes, comparison: Comparison) -> None:
-        _draw_lrs(axes, comparison, tables[_key(comparison)])
-
     note = (
         "Mean final validation score over the tuning seeds; a diverged trial counts as chance. "
         "Ring: the learning rate that the initializer is scored at."
     )
-    shown = [found for found in views.report.comparisons if _key(found) in tables]
-    data = _with_metric(views.lr_sensitivity, shown).rename(columns={"score": "score [metric]"})
-    return _drawing("lr_sensitivity", shown, panel, data, note, "learning rate", "final validation {}", has_marker=True)
+    units, x_label, y_label = {"score": "score [metric]"}, "learning rate", "final validation {}"
+    table = views.lr_sensitivity
+    return _drawing("lr_sensitivity", views.report, table, _draw_lrs, units, note, x_label, y_label, has_marker=True)
 
 
 def steps_to_target(views: Views) -> Drawing | None:
@@ -122,15 +112,18 @@ def steps_to_target(views: Views) -> Drawing | None:
 
 def _drawing(
     name: str,
-    shown: Sequence[Comparison],
-    panel: Panel,
-    data: pd.DataFrame,
+    report: Report,
+    table: pd.DataFrame,
+    draw: Panel,
+    units: Mapping[str, str],
     note: str,
     x_label: str,
     y_label: str,
     has_marker: bool = False,
 ) -> Drawing | None:
-    """Panels under one legend, in pages of `PER_PAGE`; None without a context."""
+    """A panel for each comparison with rows, under one legend, in pages of `PER_PAGE`; None without one."""
+    tables = by_comparison(table)
+    shown = [found for found in report.comparisons if found.key in tables]
     if not shown:
         return None
     # Scores of one metric share the numbers and the label of their row.
@@ -141,7 +134,7 @@ def _drawing(
     panel_width = (width - _LEFT - _RIGHT - gap * (num_columns - 1)) / num_columns
     pages = []
     for portion in pages_of(shown, PER_PAGE):
-        present = set(data[data.context_id.isin([found.context.context_id for found in portion])].init)
+        present = set(table[table.context_id.isin([found.context.context_id for found in portion])].init)
         names = sorted(present)
         titles = [title_of(found, panel_width + 0.2) for found in portion]
         title_height = LINE * max(map(num_lines, titles)) + 0.06
@@ -151,7 +144,7 @@ def _drawing(
         figure, grid = grid_of_panels(len(portion), num_columns, width, height, margins)
         with mpl.rc_context(STYLE):
             for axes, comparison, title in zip(grid, portion, titles, strict=True):
-                panel(axes, comparison)
+                draw(axes, comparison, tables[comparison.key])
                 axes.set_title(title)
                 if is_mixed or axes in grid[::num_columns]:
                     axes.set_ylabel(y_label.format(comparison.context.yardstick.label))
@@ -161,20 +154,12 @@ def _drawing(
                 axes.set_xlabel(x_label)
         add_legend(figure, names, note, has_marker)
         pages.append(figure)
-    return Drawing(name, pages, data)
+    return Drawing(name, pages, _with_metric(table, shown).rename(columns=units))
 
 
 def _lowest(grid: Sequence[Axes], num_columns: int) -> Sequence[Axes]:
     """The panels without another one below."""
     return grid[-num_columns:]
-
-
-def _key(comparison: Comparison) -> tuple[str, str]:
-    return comparison.context.context_id, comparison.context.lr_rule
-
-
-def _by_context(table: pd.DataFrame) -> Mapping[Any, pd.DataFrame]:
-    return dict(tuple(table.groupby(["context_id", "lr_rule"], sort=False)))
 
 
 def _with_metric(table: pd.DataFrame, shown: Sequence[Comparison]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from initsuite.report.figures.style import (
     legend_height,
     wrapped,
 )
-from initsuite.report.formatting import format_p
+from initsuite.report.formatting import format_count, format_p
 from initsuite.report.scorecard import IMPROVEMENT, Ruling
 from initsuite.report.views import Views
 
@@ -79,4 +79,4 @@ def _words(row: Any) -> str:
     votes = ", ".join(f"{getattr(row, f'num_{name}')} {name}" for name in ("for", "against", "undecided"))
     p_value = float(row.p_value)
     pooled = "" if math.isnan(p_value) else f"; {format_p(p_value)}"
-    return f"{verdict}{pooled}\n{counts} context{'' if counts == 1 else 's'}: {votes}"
+    return f"{verdict}{pooled}\n{format_count(counts, 'context')}: {votes}"

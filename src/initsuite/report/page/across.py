@@ -10,7 +10,7 @@ import pandas as pd
 
 from initsuite.report.across import Ranks
 from initsuite.report.display import records
-from initsuite.report.formatting import format_names, format_p
+from initsuite.report.formatting import format_count, format_names, format_p
 from initsuite.report.heat import EVERYWHERE
 from initsuite.report.page.cells import plot_text, short, shorts
 from initsuite.report.page.charts import Figure, axes, rows_axis, trace
@@ -93,7 +93,7 @@ def aggregates_chart(views: Views) -> Figure:
         "Interquartile mean: the mean of the middle half of the test scores of all seeds and contexts, 0 at chance and "
         "1 at the hard level (the best score there is where none is frozen). Bar: 95 % interval of a bootstrap that "
         "draws the seeds of each context anew. "
-        f"{_contexts(len(views.block.comparisons))}; rows by mean rank, best first.{left_out(views)}"
+        f"{views.block.size}; rows by mean rank, best first.{left_out(views)}"
     )
     return {"data": traces, "layout": layout, "caption": caption, "rows": len(table)}
 
@@ -128,9 +128,9 @@ def ranks_chart(found: Ranks | None, left_out: str) -> Figure:
     told = "; ".join(format_names(list(group)) for group in groups)
     p_value = found.friedman.p_f
     caption = (
-        f"Mean rank over {_contexts(found.num_contexts)} by the rule of the recommendations (1 is best). Mean ranks "
-        f"further apart than the critical difference {found.critical_difference:.2f} differ at the 5 % level "
-        f"(Nemenyi). {f'Grey bars, not told apart: {told}. ' if told else 'All are told apart. '}"
+        f"Mean rank over {format_count(found.num_contexts, 'context')} by the rule of the recommendations (1 is best). "
+        f"Mean ranks further apart than the critical difference {found.critical_difference:.2f} differ at the "
+        f"5 % level (Nemenyi). {f'Grey bars, not told apart: {told}. ' if told else 'All are told apart. '}"
         f"That all are alike: {'not tested' if math.isnan(p_value) else format_p(p_value)} (Friedman, Iman and "
         f"Davenport).{left_out}"
     )
@@ -153,7 +153,7 @@ def budget_chart(views: Views) -> Figure:
     caption = (
         "Expected best final validation score (0 at chance, 1 at the hard level or the best there is) after trying "
         "so many learning rates of the grid in random order; the mean over "
-        f"{_contexts(len(views.block.comparisons))}. A curve that starts high needs little tuning. No interval is "
+        f"{views.block.size}. A curve that starts high needs little tuning. No interval is "
         f"drawn.{left_out(views)}"
     )
     return {"data": traces, "layout": layout, "caption": caption}
@@ -226,7 +226,3 @@ def _bar(left: float, right: float, lane: int, what: str, group: Sequence[str] =
         "showlegend": False,
         "meta": {"role": "clique" if group else "distance"},
     }
-
-
-def _contexts(number: int) -> str:
-    return "1 context" if number == 1 else f"{number} contexts"

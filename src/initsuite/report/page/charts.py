@@ -6,7 +6,7 @@ A trace says whose it is in `meta`: the page gives it that initializer's colour,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from initsuite.report.bands import INTERVAL
 from initsuite.report.colours import line_style
 from initsuite.report.comparison import Comparison, Standing
 from initsuite.report.context import Context
+from initsuite.report.formatting import format_counts
 from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.report.page.cells import plot_text, short, shorts, thinned
 from initsuite.tuning import TRAINS_ABOVE
@@ -69,8 +70,9 @@ def curves_chart(comparison: Comparison, bands: pd.DataFrame) -> Figure:
         for band in bands.band.unique()
     }
     caption = (
-        f"Line: median validation {context.yardstick.label} ({_unit(context)}) over {_seeds(seeds, 'scoring')}. "
-        f"Band: {' or '.join(sorted(kinds))}. A diverged trial counts as chance. Steps are optimizer updates."
+        f"Line: median validation {context.yardstick.label} ({_unit(context)}) over "
+        f"{format_counts(seeds, 'scoring seed')}. Band: {' or '.join(sorted(kinds))}. "
+        "A diverged trial counts as chance. Steps are optimizer updates."
     )
     goal = (
         [level_line(comparison.target, f"target {comparison.target:g}", "left")]
@@ -113,7 +115,7 @@ def steps_chart(comparison: Comparison) -> Figure:
     caption = (
         f"Dot: a scoring seed. Diamond and bar: median with its 95 % interval (from 5 seeds on), in "
         f"{'optimizer steps' if by_steps else context.loss_unit}; "
-        f"{_seeds([standing.num_seeds for standing in scored])}.{missed}"
+        f"{format_counts([standing.num_seeds for standing in scored], 'seed')}.{missed}"
     )
     return {"data": traces, "layout": layout, "caption": caption, "rows": len(scored)}
 
@@ -140,8 +142,8 @@ def lr_chart(context: Context, sensitivity: pd.DataFrame) -> Figure:
     layout["xaxis"] |= {"type": "log", "tickvals": thinned(grid, 9), "ticktext": [f"{lr:g}" for lr in thinned(grid, 9)]}
     caption = (
         f"Mean final validation {yardstick.label} ({_unit(context)}) over "
-        f"{_seeds(sensitivity.num_seeds, 'tuning')} at each learning rate; a diverged trial counts as chance. "
-        f"Star: the learning rate that the initializer is scored at. Dashed: above it, it trains."
+        f"{format_counts(sensitivity.num_seeds, 'tuning seed')} at each learning rate; a diverged trial counts as "
+        f"chance. Star: the learning rate that the initializer is scored at. Dashed: above it, it trains."
     )
     return {
         "data": traces,
@@ -225,10 +227,3 @@ def _row_of_dots(standing: Standing, column: str, row: int, edge: float) -> Iter
 
 def _unit(context: Context) -> str:
     return METRICS[context.yardstick.metric].unit
-
-
-def _seeds(counts: Iterable[int], kind: str = "") -> str:
-    """How many, in words."""
-    found = sorted({int(count) for count in counts})
-    span = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
-    return f"{span} {kind}{' ' if kind else ''}seed{'' if found == [1] else 's'}"

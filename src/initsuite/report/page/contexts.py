@@ -11,7 +11,7 @@ from typing import Any
 from initsuite.report.comparison import Comparison, Verdict
 from initsuite.report.context import Context
 from initsuite.report.display import recommendations_for_people, records
-from initsuite.report.formatting import BLANK, format_names
+from initsuite.report.formatting import BLANK, format_count, format_names
 from initsuite.report.guideline import hidden_layers, is_recurrent
 from initsuite.report.recommendations import NOTHING, Report
 from initsuite.report.rules import RELU_LIKE, SATURATING
@@ -92,12 +92,12 @@ def explain_model(context: Context) -> tuple[str, str]:
     if isinstance(model.get("channels"), list):
         return kind, f"convolutions of {format_names([str(number) for number in model['channels']])} channels"
     if model.get("name") in ("transformer", "vit") and isinstance(depth, int):
-        return kind, f"{_count(depth, 'block')} of width {width}"
+        return kind, f"{format_count(depth, 'block')} of width {width}"
     if is_recurrent(context) and isinstance(width, int) and isinstance(depth, int):
-        return kind, f"{_count(depth, 'recurrent layer')} of {width} units"
+        return kind, f"{format_count(depth, 'recurrent layer')} of {width} units"
     if isinstance(width, int) and layers and model.get("name") != "resnet":
-        return kind, f"{_count(layers, 'hidden layer')} of {width} units"
-    return kind, _count(layers, "hidden layer") if layers else ""
+        return kind, f"{format_count(layers, 'hidden layer')} of {width} units"
+    return kind, format_count(layers, "hidden layer") if layers else ""
 
 
 def headline(found: Sequence[Card]) -> list[tuple[str, str]]:
@@ -106,10 +106,13 @@ def headline(found: Sequence[Card]) -> list[tuple[str, str]]:
     if not chosen:
         return [("No initializer can be recommended yet", "strong"), (": the contexts below say why.", "")]
     if len(chosen) == 1 and len(found) == sum(chosen.values()):
-        return [(next(iter(chosen)), "init"), (f" is the first choice in all {_count(len(found), 'context')}.", "")]
+        return [
+            (next(iter(chosen)), "init"),
+            (f" is the first choice in all {format_count(len(found), 'context')}.", ""),
+        ]
     listed = chosen.most_common(3)
     others = sum(chosen.values()) - sum(count for _, count in listed)
-    pieces = [(f"Of {_count(len(found), 'context')}, ", "")]
+    pieces = [(f"Of {format_count(len(found), 'context')}, ", "")]
     for place, (name, count) in enumerate(listed):
         is_last = place == len(listed) - 1 and not others
         pieces.append((("" if not place else " and " if is_last else ", "), ""))
@@ -229,7 +232,3 @@ def _rank(facet: str, value: str) -> tuple[Any, ...]:
     place = _ORDER.index(value) if facet == "activation" and value in _ORDER else len(_ORDER)
     parts = re.split(r"(\d+)", value)
     return (place, *((int(part), "") if part.isdigit() else (-1, part) for part in parts))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

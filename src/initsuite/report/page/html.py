@@ -6,12 +6,12 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import pandas as pd
 import plotly.offline
 from markupsafe import Markup
 
 from initsuite.report.citation import bibtex, citation_block
 from initsuite.report.colours import colour, line_style
+from initsuite.report.comparison import by_comparison
 from initsuite.report.display import CAPTION, summary_line
 from initsuite.report.page import tables as page_tables
 from initsuite.report.page.across import charts_across, heat_charts
@@ -64,12 +64,11 @@ def html_page(views: Views) -> str:
 def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
     """What the scripts draw, sort and filter."""
     report = views.report
-    of_context = _by_comparison(views.curves), _by_comparison(views.lr_sensitivity)
+    of_context = by_comparison(views.curves), by_comparison(views.lr_sensitivity)
     contexts = []
     for card, comparison, arms in zip(found, report.comparisons, page_tables.arms(report), strict=True):
-        key = (comparison.context.context_id, comparison.context.lr_rule)
         curves, sensitivity = (
-            groups.get(key, table.iloc[:0])
+            groups.get(comparison.key, table.iloc[:0])
             for groups, table in zip(of_context, (views.curves, views.lr_sensitivity), strict=True)
         )
         charts = charts_of(comparison, curves, sensitivity)
@@ -90,10 +89,6 @@ def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
         "dots": DOTS,
         "first": first_shown(found),
     }
-
-
-def _by_comparison(table: pd.DataFrame) -> dict[Any, pd.DataFrame]:
-    return dict(iter(table.groupby(["context_id", "lr_rule"], sort=False)))
 
 
 def _palette(views: Views) -> dict[str, dict[str, str]]:

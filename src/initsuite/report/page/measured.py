@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from initsuite.report.comparison import Comparison
-from initsuite.report.formatting import format_lr, format_names
+from initsuite.report.formatting import format_counts, format_lr, format_names
 from initsuite.report.provenance import commits_of
 from initsuite.report.recommendations import Report
 from initsuite.spec import Stage
@@ -60,15 +60,15 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         grids = "; ".join(_ordered(_grid(found) for found in tuned))
         yield (
             "Learning rates",
-            f"Tuned for each initializer over the same grid ({grids}) on {_seeds(counts, 'tuning')}, not used "
-            "again; each is then scored at its best one.",
+            f"Tuned for each initializer over the same grid ({grids}) on {format_counts(counts, 'tuning seed')}, not "
+            "used again; each is then scored at its best one.",
         )
     if len(tuned) < len(comparisons):
         fixed = _ordered(found.context.lr_rule for found in comparisons if not found.context.is_tuned)
         yield "Not tuned", f"{format_names(fixed)}: one learning rate can decide a ranking by accident."
     counts = [standing.num_seeds for found in comparisons for standing in found.standings if standing.num_seeds]
     if counts:
-        yield "Seeds", f"{_seeds(counts, 'scoring')} an initializer and context, from 0."
+        yield "Seeds", f"{format_counts(counts, 'scoring seed')} an initializer and context, from 0."
     targets = "; ".join(_ordered(_target(found) for found in comparisons))
     yield "Targets", f"Fixed before the sweep, never computed from it: {targets}."
     yield "Budget", "; ".join(_ordered(_budget(found) for found in comparisons)) + "."
@@ -105,9 +105,3 @@ def _budget(comparison: Comparison) -> str:
 def _ordered(values: Iterable[Any]) -> list[str]:
     """Distinct ones, in order of appearance."""
     return list(dict.fromkeys(str(value) for value in values))
-
-
-def _seeds(counts: Iterable[int], kind: str) -> str:
-    found = sorted(set(counts))
-    span = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
-    return f"{span} {kind} seed{'' if found == [1] else 's'}"

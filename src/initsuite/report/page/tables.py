@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
+from initsuite.report.comparison import by_comparison
 from initsuite.report.display import arms_for_people, recommendations_for_people, records
 from initsuite.report.formatting import NEVER
 from initsuite.report.page.cells import short
@@ -51,9 +52,8 @@ def recommendations(report: Report) -> Table:
 
 def arms(report: Report) -> list[Table]:
     """The arms for people, a table for each comparison, in the order of the report."""
-    groups = dict(iter(report.arms.groupby(["context_id", "lr_rule"], sort=False)))
-    keys = [(found.context.context_id, found.context.lr_rule) for found in report.comparisons]
-    return [_of_texts(arms_for_people(groups[key])) for key in keys]
+    groups = by_comparison(report.arms)
+    return [_of_texts(arms_for_people(groups[found.key])) for found in report.comparisons]
 
 
 def trials(views: Views) -> Table:

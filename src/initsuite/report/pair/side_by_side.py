@@ -9,12 +9,11 @@ from typing import Any
 import pandas as pd
 
 from initsuite.report.comparison import Comparison
-from initsuite.report.context import Arm
+from initsuite.report.context import Arm, counted_scores
 from initsuite.report.display import records
 from initsuite.report.pair.agreement import agreement
 from initsuite.report.provenance import commits_of
 from initsuite.report.recommendations import NOTHING, Report
-from initsuite.spec import Status
 from initsuite.stats.intervals import Interval, mean_interval
 from initsuite.yardstick import Yardstick
 
@@ -81,7 +80,7 @@ def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideB
         names: of the stores, as sentences call them.
     """
     reports = (first, second)
-    ours, theirs = ({_key(comparison): comparison for comparison in report.comparisons} for report in reports)
+    ours, theirs = ({comparison.key: comparison for comparison in report.comparisons} for report in reports)
     versions = [report.trials.protocol_version.max() for report in reports]
     is_one_version = versions[0] == versions[1]
     pairs = {key: _Pair(ours[key], theirs[key]) for key in ours if key in theirs and is_one_version}
@@ -110,15 +109,7 @@ def score_difference(first: tuple[Arm, Yardstick], second: tuple[Arm, Yardstick]
 
     As in the tables, a diverged trial counts as chance.
     """
-    ours, theirs = (
-        arm.trials.test_score.where(arm.trials.status != Status.DIVERGED, scale.chance).dropna().map(scale.counted)
-        for arm, scale in (first, second)
-    )
-    return mean_interval((theirs - ours).dropna())
-
-
-def _key(comparison: Comparison) -> tuple[str, str]:
-    return comparison.context.context_id, comparison.context.lr_rule
+    return mean_interval((counted_scores(*second) - counted_scores(*first)).dropna())
 
 
 def _of_pairs(arms: pd.DataFrame, pairs: Mapping[tuple[str, str], _Pair]) -> pd.DataFrame:
@@ -156,7 +147,7 @@ def _arm_rows(
         arms = [side[cell_id] for side in found if cell_id in side]
         row = {**_place(pair), "init": max((arm.name for arm in arms), key=len), "cell_id": cell_id}
         for side, name, table, comparison in zip(SIDES, names, tables, comparisons, strict=True):
-            measures = table.get((*_key(comparison), cell_id), {})
+            measures = table.get((*comparison.key, cell_id), {})
             is_leader = bool(comparison.leader and comparison.leader.arm.cell_id == cell_id)
             row |= {f"{side}_store": name, f"{side}_recommended": is_leader}
             row |= {f"{side}_{measure}": measures.get(measure) for measure in _MEASURES}

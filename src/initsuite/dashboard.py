@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from initsuite.errors import InitsuiteError
+from initsuite.report.citation import listed
 from initsuite.report.comparison import BASELINE
 from initsuite.report.display import CAPTION, arms_by_context
 from initsuite.report.documents import report_markdown
@@ -172,16 +173,11 @@ def _method(trials: pd.DataFrame) -> str:
         "scoring trials": stages.get(Stage.SCORE, 0),
         "tuning trials": stages.get(Stage.TUNE, 0),
         **{
-            name: _listed(trials[name])
-            for name in ("protocol", "protocol_version", "device", "torch_version", "commit")
+            name: listed(trials[name]) for name in ("protocol", "protocol_version", "device", "torch_version", "commit")
         },
     }
     lines = [f"- {name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     return "\n".join([CAPTION, "", *lines])
-
-
-def _listed(column: pd.Series) -> str:
-    return ", ".join(sorted({str(value) for value in column.dropna() if value != ""})) or "unknown"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+COMMIT_DIGITS = 9
 
 
 @functools.cache
@@ -24,6 +27,16 @@ def provenance() -> dict[str, Any]:
     commit = _git(folder, "rev-parse", "HEAD") if tracked else None
     dirty = bool(_git(folder, "status", "--porcelain", "--", ":/src", ":/conf")) if commit else False
     return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": str(torch.__version__)}
+
+
+def short_commit(commit: str) -> str:
+    """A hash in few digits; `version 0.1.0`, where there was no checkout, as it is.
+
+    Example:
+        >>> short_commit("a" * 40), short_commit("version 0.1.0")
+        ('aaaaaaaaa', 'version 0.1.0')
+    """
+    return commit[:COMMIT_DIGITS] if re.fullmatch("[0-9a-f]{40}", commit) else commit
 
 
 @functools.cache

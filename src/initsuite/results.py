@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from initsuite.errors import InitsuiteError
 from initsuite.parts import KINDS, Pruning, check_store, merge, plan_prune, prune
+from initsuite.provenance import short_commit
 from initsuite.spec import Stage
 from initsuite.store import Results, load_results, store_hash
 
@@ -69,7 +69,7 @@ def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
     parts = {kind: list((directory / kind).glob("*.parquet")) for kind in KINDS}
     num_damaged = len(list((directory / "quarantine").glob("*.parquet")))
     dirty = trials.commit[trials.dirty.fillna(False).astype(bool)].unique()
-    commits = [_short(name) + " (dirty)" * (name in dirty) for name in trials.commit.dropna().unique()]
+    commits = [short_commit(name) + " (dirty)" * (name in dirty) for name in trials.commit.dropna().unique()]
     links = [results.links[trial_id] for trial_id in trials.trial_id if trial_id in results.links]
     written = trials.written_at.dropna()
     return [
@@ -145,11 +145,6 @@ def _by_stage(trials: pd.DataFrame) -> str:
     return "; ".join(
         f"{stage} " + ", ".join(f"{number} {status}" for status, number in found.items()) for stage, found in counts
     )
-
-
-def _short(commit: str) -> str:
-    """A hash in few digits; `version 0.1.0`, where there was no checkout, as it is."""
-    return commit[:9] if re.fullmatch("[0-9a-f]{40}", commit) else commit
 
 
 def _names(column: pd.Series) -> str:

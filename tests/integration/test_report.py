@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +20,7 @@ from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
 from initsuite.spec import PROTOCOL_VERSION
 from initsuite.store import Store, load_results
+from support.markup import Markup
 from support.planter import CHANCE, DIVERGED, FAILED, LEVELS, MISS, STUCK, Planter
 
 FILES = ["recommendations.html", "recommendations.md", "recommendations.csv", "recommendations.json", "arms.csv"]
@@ -431,21 +431,6 @@ def many_contexts(store: Store) -> None:
         wide.arm(init, [120 + 20 * place + 20 * (seed % 3) for seed in range(18)])
 
 
-class Page(HTMLParser):
-    """Tags and text of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 @pytest.mark.slow
 def test_the_door_prints_and_writes_all(
     store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -465,7 +450,7 @@ def test_the_door_prints_and_writes_all(
         assert str(report_dir / name) in printed
     assert "Recommended: he." in printed
 
-    page = Page()
+    page = Markup()
     page.feed((report_dir / "recommendations.html").read_text())
     assert "<blink>odd</blink>" in page.text
     assert "blink" not in page.tags

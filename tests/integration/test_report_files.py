@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +27,7 @@ from initsuite.report.tables import recommendations_html, recommendations_latex,
 from initsuite.report.terminal import print_report
 from initsuite.report.views import Views
 from initsuite.store import Store, load_results
+from support.markup import Markup
 from support.planter import DIVERGED, MISS, STUCK, TRAINS, Planter
 
 ARMS = ("zero", "normal", "xavier", "he", "orthogonal", "torch_default")
@@ -235,28 +235,13 @@ def test_tex_escapes_what_it_would_read_as_a_command(store: Store) -> None:
     assert 0.8 < sum(widths) < 1
 
 
-class Cells(HTMLParser):
-    """Tags and text of a table."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_the_tables_as_pages(store: Store) -> None:
     plant(store, num_contexts=2)
     Planter(store, activation="<script>odd</script>").arm("he", [300] * 2)
     views = views_of(store)
     page = recommendations_html(views)
     for text in (page, scorecard_html(views)):
-        cells = Cells()
+        cells = Markup()
         cells.feed(text)
         assert "table" in cells.tags
         assert "script" not in cells.tags

@@ -23,11 +23,11 @@ def citation_block(trials: pd.DataFrame) -> list[tuple[str, str]]:
     """
     return [
         ("initsuite", _version()),
-        ("protocol version", _listed(trials.protocol_version)),
+        ("protocol version", listed(trials.protocol_version)),
         ("store hash", store_hash(trials)),
         ("commit", ", ".join(commits_of(trials)) or "unknown"),
-        ("torch", _listed(trials.torch_version)),
-        ("device", _listed(trials.device)),
+        ("torch", listed(trials.torch_version)),
+        ("device", listed(trials.device)),
         ("trials", f"{len(trials)}, {int((trials.stage == Stage.SCORE).sum())} of them for scoring"),
         ("written", _days(trials.written_at)),
     ]
@@ -51,7 +51,8 @@ def _version() -> str:
         return "unknown"
 
 
-def _listed(column: pd.Series) -> str:
+def listed(column: pd.Series) -> str:
+    """The distinct values of a column, in order; `unknown` without one."""
     return ", ".join(sorted({str(value) for value in column.dropna() if value != ""})) or "unknown"
 
 

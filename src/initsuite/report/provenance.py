@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
+from initsuite.provenance import short_commit
 from initsuite.spec import Status
-
-COMMIT_DIGITS = 9
 
 
 def version_notes(trials: pd.DataFrame) -> list[str]:
@@ -55,7 +52,6 @@ def commits_of(trials: pd.DataFrame) -> list[str]:
     named = trials.loc[trials.commit.fillna("") != ""]
     dirty = set(named.commit[named.dirty.fillna(False).astype(bool)])
     return [
-        (name[:COMMIT_DIGITS] if re.fullmatch("[0-9a-f]{40}", name) else name)
-        + (" (uncommitted changes)" if name in dirty else "")
+        short_commit(name) + (" (uncommitted changes)" if name in dirty else "")
         for name in map(str, named.commit.unique())
     ]

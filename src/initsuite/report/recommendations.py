@@ -15,6 +15,7 @@ from initsuite.report.evidence import gather_evidence
 from initsuite.report.guideline import guideline_agreement
 from initsuite.report.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
+from initsuite.stats.tuning_budget import training_runs
 from initsuite.store import Results
 from initsuite.tuning import trains
 
@@ -128,16 +129,9 @@ def arms_table(results: Results) -> pd.DataFrame:
 
 def lr_window(context: Context, arm: Arm) -> tuple[float, float] | None:
     """The ends of the unbroken run of tuned lrs that train, around the arm's best one; None where that one does not."""
-    lrs = sorted(arm.lr_scores)
-    is_training = [trains(arm.lr_scores[lr], context.yardstick) for lr in lrs]
-    if arm.lr not in lrs or not is_training[lrs.index(arm.lr)]:
-        return None
-    first = last = lrs.index(arm.lr)
-    while first > 0 and is_training[first - 1]:
-        first -= 1
-    while last + 1 < len(lrs) and is_training[last + 1]:
-        last += 1
-    return lrs[first], lrs[last]
+    is_training = [trains(score, context.yardstick) for score in arm.lr_scores.values()]
+    around = [run for run in training_runs(list(arm.lr_scores), is_training) if arm.lr in run]
+    return (float(around[0][0]), float(around[0][-1])) if around else None
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

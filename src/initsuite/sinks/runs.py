@@ -26,6 +26,20 @@ PATIENCE = 0.5
 comes before nobody waits any more. W&B's own limits are 90 s and none."""
 
 
+LEAN: dict[str, Any] = {
+    "use_dot_wandb": False,
+    "reinit": "create_new",
+    "silent": True,
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "x_save_requirements": False,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+}
+"""Settings of every run: nothing on the screen, and nothing recorded that nobody asked for."""
+
+
 @dataclass
 class Track:
     """A trial that gets a W&B run: its place in the stack, and the run while it is open."""
@@ -154,9 +168,9 @@ class Runs:
     def _init(self, info: TrialInfo, choice: Choice) -> Any:
         # A fresh Settings each time: W&B writes into the one it is given, and the next run would inherit the name.
         settings = self._wandb.Settings(
+            **LEAN,
             mode=choice.mode,
             root_dir=str(self.directory),
-            use_dot_wandb=False,
             project=self.tracking.project,
             entity=self.tracking.entity,
             run_id=info.trial.trial_id,
@@ -164,20 +178,12 @@ class Runs:
             run_group=run_group(info),
             run_job_type=JOB_TYPES[info.trial.stage],
             run_tags=tuple(tag[:64] for tag in info.tags if tag),
-            reinit="create_new",
             init_timeout=self._patience_s,
             # The stop button of one run must not interrupt the whole sweep, which is W&B's default.
             stop_fn=lambda: None,
-            silent=True,
-            console="off",
             save_code=False,
-            disable_code=True,
-            disable_git=True,
             disable_job_creation=True,
             x_file_stream_transmit_interval=TRANSMIT_INTERVAL_S,
-            x_save_requirements=False,
-            x_disable_meta=True,
-            x_disable_stats=True,
             x_disable_machine_info=True,
         )
         return self._wandb.init(settings=settings, config=run_config(info))

@@ -15,7 +15,7 @@ import pandas as pd
 from initsuite.errors import InitsuiteError
 from initsuite.sinks.dashboard_spec import TITLE, Content, report, workspace
 from initsuite.sinks.labels import REPORT_JOB_TYPE
-from initsuite.sinks.runs import first_line, refusal
+from initsuite.sinks.runs import LEAN, first_line, refusal
 from initsuite.sinks.service import replace_service, within
 from initsuite.sinks.tracking import Tracking, require_online
 
@@ -81,24 +81,16 @@ class Saver:
     def _save_run(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> str:
         wandb = self._wandb
         settings = wandb.Settings(
+            **LEAN,
             mode="online",
             root_dir=str(self._directory),
-            use_dot_wandb=False,
             project=content.project,
             entity=content.entity,
             run_id=content.report_run,
             run_name=TITLE,
             run_job_type=REPORT_JOB_TYPE,
             resume="allow",
-            reinit="create_new",
             init_timeout=self._tracking.finish_timeout_s,
-            silent=True,
-            console="off",
-            disable_code=True,
-            disable_git=True,
-            x_save_requirements=False,
-            x_disable_meta=True,
-            x_disable_stats=True,
         )
         (self._directory / "wandb").mkdir(parents=True, exist_ok=True)
         run = wandb.init(settings=settings)

@@ -51,6 +51,25 @@ def expected_best(values: ArrayLike, budgets: ArrayLike | None = None) -> np.nda
     return v[-1] + np.array(shares) @ (v - v[-1])  # from the maximum down: equal values give themselves, unrounded
 
 
+def training_runs(lrs: ArrayLike, trains: ArrayLike) -> list[np.ndarray]:
+    """The lrs that train, ascending, parted where an lr of the grid between them does not.
+
+    Args:
+        lrs: [lr], in any order, none twice.
+        trains: [lr], whether each of them trains.
+
+    Example:
+        >>> [run.tolist() for run in training_runs([0.001, 0.01, 0.1, 1.0], [True, False, True, True])]
+        [[0.001], [0.1, 1.0]]
+    """
+    grid, is_training = np.asarray(lrs, dtype=float), np.asarray(trains, dtype=bool)
+    order = np.argsort(grid)
+    # A miss before each lr counts up: lrs of one run share the number of misses below them.
+    runs = np.cumsum(~is_training[order])[is_training[order]]
+    training = grid[order][is_training[order]]
+    return [training[runs == run] for run in np.unique(runs)]
+
+
 def lr_window_width(lrs: ArrayLike, trains: ArrayLike, best_lr: float | None = None) -> float:
     """Decades between the ends of an unbroken run of lrs of the grid that train.
 
@@ -86,11 +105,7 @@ def lr_window_width(lrs: ArrayLike, trains: ArrayLike, best_lr: float | None = N
             f"lr_window_width: bad `best_lr`={best_lr!r}. Expected one of: {sorted(grid.tolist())}. "
             "Leave it out for the widest run."
         )
-    order = np.argsort(grid)
-    # A miss before each lr counts up: lrs of one run share the number of misses below them.
-    runs = np.cumsum(~is_training[order])[is_training[order]]
-    training = grid[order][is_training[order]]
-    windows = [training[runs == run] for run in np.unique(runs)]
+    windows = training_runs(grid, is_training)
     if best_lr is not None:
         windows = [window for window in windows if best_lr in window]
     return max((math.log10(window[-1] / window[0]) for window in windows), default=math.nan)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from initsuite.report.across import Ranks
 from initsuite.report.colours import colour
 from initsuite.report.figures.style import (
     COLUMN,
@@ -30,6 +32,8 @@ from initsuite.report.formatting import format_count, format_p
 from initsuite.report.views import Views
 
 _PLOT_HEIGHT = 1.9
+_BAR_STEP, _NAME_ROW = 0.085, 0.15
+"""Of the critical-difference diagram: from bar to bar and from name to name, inches."""
 _RANK_COLUMNS = ["init", "mean_rank", "groups", "critical_difference", "p_friedman", "num_contexts"]
 
 
@@ -107,58 +111,67 @@ def critical_difference(views: Views) -> Drawing | None:
     if ranks is None:
         return None
     names = list(ranks.mean_ranks)
-    k, half = len(names), math.ceil(len(names) / 2)
-    width = PAGE
     side = name_width(names) + 0.4
-    bar_step, row = 0.085, 0.15
-    bars = 0.1 + bar_step * len(ranks.cliques)
-    below = bars + row * half + 0.05
+    bars = 0.1 + _BAR_STEP * len(ranks.cliques)
+    below = bars + _NAME_ROW * math.ceil(len(names) / 2) + 0.05
     note = (
         f"Mean rank over {ranks.num_contexts} contexts, 1 is best. A bar joins initializers that differ by less than "
         f"the critical difference (CD, Nemenyi, 95 %). Friedman (Iman-Davenport): {format_p(ranks.friedman.p_f)}."
     )
-    margins = Margins(side, side, 0.42, below + 0.05 + legend_height([], note, width))
-    figure, (axes,) = grid_of_panels(1, 1, width, 0.001, margins)
-    least, most = 1, k
-    inch = (most - least) / (width - 2 * side)  # in ranks
+    margins = Margins(side, side, 0.42, below + 0.05 + legend_height([], note, PAGE))
+    figure, (axes,) = grid_of_panels(1, 1, PAGE, 0.001, margins)
+    inch = (len(names) - 1) / (PAGE - 2 * side)  # in ranks
     with mpl.rc_context(STYLE):
         axes.set_axis_off()
         # One data unit of y is one inch, downwards from the axis.
-        axes.set_xlim(least, most)
+        axes.set_xlim(1, len(names))
         axes.set_ylim(0.001, 0)
-        line = {"color": "#444444", "linewidth": 0.8, "clip_on": False}
-        axes.plot([least, most], [0, 0], **line)
-        for rank in range(least, most + 1):
-            axes.plot([rank, rank], [0, -0.05], **line)
-            axes.text(rank, -0.07, str(rank), ha="center", va="bottom")
-        end = min(least + ranks.critical_difference, most)
-        axes.plot([least, end], [-0.25, -0.25], **line)
-        for at in (least, end):
-            axes.plot([at, at], [-0.22, -0.28], **line)
-        longer = " (longer than the axis)" if least + ranks.critical_difference > most else ""
-        axes.text((least + end) / 2, -0.28, f"CD {ranks.critical_difference:.2f}{longer}", ha="center", va="bottom")
-        for place, (name, rank) in enumerate(ranks.mean_ranks.items()):
-            is_left = place < half
-            y = bars + row * ((place if is_left else k - 1 - place) + 0.5)
-            edge = least - 0.12 * inch if is_left else most + 0.12 * inch
-            axes.plot([rank, rank, edge], [0, y, y], color=colour(name), linewidth=0.9, clip_on=False)
-            axes.plot(rank, 0, marker(name), color=colour(name), markersize=3.5, markeredgewidth=0, clip_on=False)
-            text = f"{short(name)}  {rank:.2f}" if is_left else f"{rank:.2f}  {short(name)}"
-            axes.text(edge, y, f" {text} ", ha="right" if is_left else "left", va="center")
+        _draw_rank_axis(axes, ranks)
+        _draw_ranks(axes, ranks, bars, 0.12 * inch)
         for place, group in enumerate(ranks.cliques):
             spanned = [ranks.mean_ranks[name] for name in group]
             ends = [min(spanned) - 0.03 * inch, max(spanned) + 0.03 * inch]
-            y = 0.085 + bar_step * place
+            y = 0.085 + _BAR_STEP * place
             axes.plot(ends, [y, y], color="#222222", linewidth=2.4, solid_capstyle="butt", clip_on=False, zorder=5)
     add_legend(figure, [], note)
-    groups = {
-        name: " ".join(str(place + 1) for place, group in enumerate(ranks.cliques) if name in group) for name in names
-    }
-    rows = [
-        (name, rank, groups[name], ranks.critical_difference, ranks.friedman.p_f, ranks.num_contexts)
-        for name, rank in ranks.mean_ranks.items()
-    ]
-    return Drawing("critical_difference", [figure], pd.DataFrame(rows, columns=_RANK_COLUMNS))
+    return Drawing("critical_difference", [figure], _ranks_table(ranks))
+
+
+def _draw_rank_axis(axes: Axes, ranks: Ranks) -> None:
+    """From rank 1 to the last one, with the length of the critical difference above."""
+    last = len(ranks.mean_ranks)
+    line = {"color": "#444444", "linewidth": 0.8, "clip_on": False}
+    axes.plot([1, last], [0, 0], **line)
+    for rank in range(1, last + 1):
+        axes.plot([rank, rank], [0, -0.05], **line)
+        axes.text(rank, -0.07, str(rank), ha="center", va="bottom")
+    end = min(1 + ranks.critical_difference, last)
+    axes.plot([1, end], [-0.25, -0.25], **line)
+    for at in (1, end):
+        axes.plot([at, at], [-0.22, -0.28], **line)
+    longer = " (longer than the axis)" if 1 + ranks.critical_difference > last else ""
+    axes.text((1 + end) / 2, -0.28, f"CD {ranks.critical_difference:.2f}{longer}", ha="center", va="bottom")
+
+
+def _draw_ranks(axes: Axes, ranks: Ranks, top: float, beyond: float) -> None:
+    """The better half of the names on the left, the others on the right, so many ranks beyond the ends of the axis."""
+    last = len(ranks.mean_ranks)
+    for place, (name, rank) in enumerate(ranks.mean_ranks.items()):
+        is_left = place < math.ceil(last / 2)
+        y = top + _NAME_ROW * ((place if is_left else last - 1 - place) + 0.5)
+        edge = 1 - beyond if is_left else last + beyond
+        axes.plot([rank, rank, edge], [0, y, y], color=colour(name), linewidth=0.9, clip_on=False)
+        axes.plot(rank, 0, marker(name), color=colour(name), markersize=3.5, markeredgewidth=0, clip_on=False)
+        text = f"{short(name)}  {rank:.2f}" if is_left else f"{rank:.2f}  {short(name)}"
+        axes.text(edge, y, f" {text} ", ha="right" if is_left else "left", va="center")
+
+
+def _ranks_table(ranks: Ranks) -> pd.DataFrame:
+    rows = []
+    for name, rank in ranks.mean_ranks.items():
+        groups = " ".join(str(place + 1) for place, group in enumerate(ranks.cliques) if name in group)
+        rows.append((name, rank, groups, ranks.critical_difference, ranks.friedman.p_f, ranks.num_contexts))
+    return pd.DataFrame(rows, columns=_RANK_COLUMNS)
 
 
 def _lines(data: pd.DataFrame, x: str, y: str, x_label: str, y_label: str, note: str, is_step: bool = False) -> Figure:

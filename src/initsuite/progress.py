@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from initsuite.protocol.yardstick import Yardstick, yardstick_of
 from initsuite.spec import Evaluation, Stage, Status, TrialInfo
-from initsuite.yardstick import Yardstick, yardstick_of
 
 PLAIN_EVERY_S = 5.0
 """Seconds between two lines where the output is not a terminal."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from initsuite.config import Job, Settings
 from initsuite.engine.checkpoint import Checkpoint
-from initsuite.engine.measures import measure
 from initsuite.executor import checkpoint_path
 from initsuite.plans import Stack
 from initsuite.progress import Progress
+from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.spec import PROTOCOL_VERSION, Sink, Status, Trial, TrialInfo, TrialResult
 from initsuite.store import Store

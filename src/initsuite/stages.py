@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from initsuite import tuning
 from initsuite.config import Job
 from initsuite.engine.workload import Cell
 from initsuite.planning import Pair
+from initsuite.protocol import tuning
+from initsuite.protocol.tuning import FIRST_TUNING_SEED
 from initsuite.spec import Stage
-from initsuite.tuning import FIRST_TUNING_SEED
 
 Grids = Mapping[str, list[float]]
 """The learning rates of each tuned context, by context_id."""

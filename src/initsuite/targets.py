@@ -26,10 +26,10 @@ from initsuite.app import raise_if_failed, run_cells
 from initsuite.config import build
 from initsuite.errors import ConfigError
 from initsuite.groups import conf_dir
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.provenance import provenance
 from initsuite.spec import PROTOCOL_VERSION, Stage
 from initsuite.store import load_results
-from initsuite.yardstick import Yardstick
 
 ARMS = ("he", "xavier", "torch_default")
 SHARES = {"easy": 0.80, "primary": 0.95, "hard": 1.00}

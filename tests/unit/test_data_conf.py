@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from initsuite.losses import LOSSES, SCORES
-from initsuite.yardstick import METRICS, yardstick_of
+from initsuite.protocol.yardstick import METRICS, yardstick_of
 
 CONF = Path(__file__).parents[2] / "conf"
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "custom")

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.report.colours import COLOURS, colour, line_style
 from initsuite.report.comparison import Verdict, compare
 from initsuite.report.context import TUNED, Arm, Context
@@ -19,7 +20,6 @@ from initsuite.report.labels import distinct_labels
 from initsuite.report.recommendations import lr_window
 from initsuite.report.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
-from initsuite.yardstick import Yardstick
 
 LEVELS = {"easy": 0.7, "primary": 0.84, "hard": 0.9}
 MISS = math.nan

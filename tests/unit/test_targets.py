@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from initsuite.errors import ConfigError
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.targets import levels_from
-from initsuite.yardstick import Yardstick
 
 
 def arm(*scores: float) -> pd.DataFrame:

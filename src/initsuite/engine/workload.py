@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from initsuite.data.base import Dataset
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Initializer, Optimizer, ParamSpec, Trial
-from initsuite.yardstick import Yardstick
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.protocol.tuning import trains
 from initsuite.report.comparison import Comparison, Standing
 from initsuite.report.recommendations import Report
 from initsuite.spec import Status
 from initsuite.stats.intervals import median_interval
-from initsuite.tuning import trains
 
 PLACE = ["context", "context_id", "lr_rule", "init"]
 """The first columns of every table here: which arm of which comparison."""

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from initsuite.protocol.tuning import trains
 from initsuite.report.context import Arm, Context, counted_scores
 from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.spec import Status
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
 from initsuite.stats.pairwise import holm, pairs_to_decide, probability_of_improvement, sign_flip_test, smallest_p
-from initsuite.tuning import trains
 
 ALPHA = 1 - CONFIDENCE
 BASELINE = "torch_default"

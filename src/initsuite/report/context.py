@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Status
-from initsuite.yardstick import Yardstick
 
 TUNED = "tuned"
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from initsuite.protocol.yardstick import METRICS
 from initsuite.report.comparison import Verdict
 from initsuite.report.formatting import (
     BLANK,
@@ -20,7 +21,6 @@ from initsuite.report.formatting import (
 )
 from initsuite.report.recommendations import Report
 from initsuite.stats.intervals import CONFIDENCE, Interval
-from initsuite.yardstick import METRICS
 
 Row = Mapping[str, Any]
 """A row of one of the tables of `recommendations`, by column."""

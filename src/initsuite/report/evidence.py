@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from initsuite.errors import ConfigError, StoreError
+from initsuite.protocol.tuning import best_lr, lr_scores
+from initsuite.protocol.yardstick import LEVELS, LOSS_UNITS, Yardstick
 from initsuite.report.balance import balance_notes, unused_notes
 from initsuite.report.context import TUNED, Arm, Context
 from initsuite.report.labels import distinct_labels
@@ -18,8 +20,6 @@ from initsuite.report.levels import level_notes, newest, with_steps
 from initsuite.report.provenance import failure_notes, origin_notes, version_notes
 from initsuite.spec import Stage, Status
 from initsuite.store import Results
-from initsuite.tuning import best_lr, lr_scores
-from initsuite.yardstick import LEVELS, LOSS_UNITS, Yardstick
 
 FIXED_PROTOCOL = "fixed"
 _AXES = ("dataset", "model", "activation", "optimizer")

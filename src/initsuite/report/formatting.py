@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from initsuite.protocol.yardstick import METRICS
 from initsuite.stats.intervals import CONFIDENCE, Interval
-from initsuite.yardstick import METRICS
 
 NEVER = "never"
 BLANK = ""

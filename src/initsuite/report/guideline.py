@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initsuite.guideline import DEEP_FROM, guideline_choice
+from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
 from initsuite.report.comparison import Comparison, Verdict
 from initsuite.report.context import Context
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.yardstick import LEVELS, Yardstick
+from initsuite.protocol.yardstick import LEVELS, Yardstick
 
 COLUMN_OF_LEVEL = {"primary": "steps_to_target", "easy": "steps_to_easy"}
 """The levels that rank arms, the harder one first, with their column in the store."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.protocol.tuning import trains
 from initsuite.report.comparison import Comparison, Standing, Verdict, compare
 from initsuite.report.context import Arm, Context
 from initsuite.report.evidence import gather_evidence
@@ -17,7 +18,6 @@ from initsuite.report.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
 from initsuite.stats.tuning_budget import training_runs
 from initsuite.store import Results
-from initsuite.tuning import trains
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""

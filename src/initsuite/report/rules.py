@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from initsuite.guideline import DEEP_FROM, guideline_choice
+from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
 from initsuite.report.comparison import Comparison, Standing
 from initsuite.report.guideline import activation_name, hidden_layers, is_recurrent
 from initsuite.report.heat import workload_key

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from initsuite.protocol.tuning import TRAINS_ABOVE
+from initsuite.protocol.yardstick import METRICS
 from initsuite.report.bands import INTERVAL
 from initsuite.report.colours import line_style
 from initsuite.report.comparison import Comparison, Standing
@@ -19,8 +21,6 @@ from initsuite.report.context import Context
 from initsuite.report.formatting import format_counts
 from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.report.page.cells import plot_text, short, shorts, thinned
-from initsuite.tuning import TRAINS_ABOVE
-from initsuite.yardstick import METRICS
 
 Figure = dict[str, Any]
 """data, layout and caption; or `empty`: why there is nothing to draw."""

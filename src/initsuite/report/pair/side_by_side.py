@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.report.comparison import Comparison
 from initsuite.report.context import Arm, counted_scores
 from initsuite.report.display import records
@@ -15,7 +16,6 @@ from initsuite.report.pair.agreement import agreement
 from initsuite.report.provenance import commits_of
 from initsuite.report.recommendations import NOTHING, Report
 from initsuite.stats.intervals import Interval, mean_interval
-from initsuite.yardstick import Yardstick
 
 SIDES = ("first", "second")
 MAX_CONTEXTS = 8

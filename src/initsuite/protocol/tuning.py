@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from initsuite.errors import bad_value, check_number, check_whole_number
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Status
-from initsuite.yardstick import Yardstick
 
 FIRST_TUNING_SEED = 10_000
 """Tuning seeds count from here, scoring seeds from 0: they never meet."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.yardstick import Yardstick, yardstick_of
+from initsuite.protocol.yardstick import Yardstick, yardstick_of
 
 ACCURACY = Yardstick("accuracy", 0.1, {"easy": 0.5, "primary": 0.8, "hard": 0.9})
 MSE = Yardstick("mse", 1.0, {"easy": 0.5, "primary": 0.2, "hard": 0.1})

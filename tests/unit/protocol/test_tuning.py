@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.tuning import Protocol, best_lr, centre, extended_grid, lr_scores
-from initsuite.yardstick import Yardstick
+from initsuite.protocol.tuning import Protocol, best_lr, centre, extended_grid, lr_scores
+from initsuite.protocol.yardstick import Yardstick
 
 ACCURACY = Yardstick("accuracy", 0.1)
 GRID = [0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316, 1.0]

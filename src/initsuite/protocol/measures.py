@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Curve, TrialResult
-from initsuite.yardstick import Yardstick
 
 
 def steps_to(curve: Curve, yardstick: Yardstick, level: str) -> float:

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from initsuite.engine.measures import loss_auc, measure, steps_to
+from initsuite.protocol.measures import loss_auc, measure, steps_to
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Curve, Stage, Status, Trial, TrialResult
-from initsuite.yardstick import Yardstick
 
 NAN = math.nan
 

@@ -87,7 +87,7 @@ MAY_IMPORT = {
     "benchmark": DOOR | {"provenance", "engine", "data"},
     "hydra_plugins": DOOR | {"composer", "composing", "resolving", "sweep"},
 }
-MOVED: dict[str, str] = {"guideline": "protocol", "yardstick": "protocol", "tuning": "protocol"}
+MOVED: dict[str, str] = {"guideline": "protocol", "yardstick": "protocol", "tuning": "protocol", "schedules": "optim"}
 """Where the modules of the table live now."""
 ONLY = {
     "omegaconf": COMPOSERS | {"catalogue", "train", "hydra_plugins", "benchmark"},

@@ -30,9 +30,9 @@ from initsuite.groups import GROUP_KEYS, call, choices_with, identity, instantia
 from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
+from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.tuning import Protocol
 from initsuite.protocol.yardstick import yardstick_of
-from initsuite.schedules import Scheduled, schedule, with_schedule
 from initsuite.settings import Settings, settings_of
 from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, Role, short_hash
 

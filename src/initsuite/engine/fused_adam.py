@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from initsuite.optim import Adam, Scalars
+from initsuite.optim import Adam
+from initsuite.optim.base import Scalars
 from initsuite.spec import Optimizer
 
 

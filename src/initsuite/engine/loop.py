@@ -19,7 +19,7 @@ from initsuite.engine.monitor import Monitor
 from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member, stack_state, to_device
 from initsuite.engine.step import make_step
-from initsuite.schedules import Scheduled
+from initsuite.optim.schedules import Scheduled
 from initsuite.spec import Evaluation, Stage, Status, TrialResult
 
 REHEARSED_EXAMPLES = 32

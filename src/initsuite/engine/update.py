@@ -12,7 +12,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from initsuite.engine.fused_adam import FusedAdam
-from initsuite.optim import Elementwise
+from initsuite.optim.base import Elementwise
 from initsuite.spec import Optimizer, Params
 
 BLOCK = 1 << 16

@@ -22,8 +22,17 @@ from initsuite.engine.stack import Member, start_of
 from initsuite.errors import ConfigError
 from initsuite.groups import conf_dir, identity
 from initsuite.optim import Sgd
+from initsuite.optim.schedules import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Scheduled,
+    Warmup,
+    WarmupCosine,
+    schedule,
+    with_schedule,
+)
 from initsuite.planning import groups_of
-from initsuite.schedules import SCHEDULES, Constant, Cosine, Scheduled, Warmup, WarmupCosine, schedule, with_schedule
 from initsuite.spec import PROTOCOL_VERSION, Evaluation, Stage, TrialResult, short_hash
 
 NUM_STEPS = 40

@@ -1,0 +1,141 @@
+"""Adam and AdamW.
+
+References:
+    Kingma and Ba 2015, algorithm 1 (Adam); Loshchilov and Hutter 2019, algorithm 2 (AdamW).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from initsuite.errors import check_number
+from initsuite.optim.base import Scalars, check_below_one, on_copies, zeros_like
+from initsuite.spec import Params
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam, as `torch.optim.Adam`; weight decay is an L2 penalty, added to the gradient.
+
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2, both from 0;  with c_i = 1 - beta_i^t at step t,
+    w <- w - lr (m / c_1) / (sqrt(v / c_2) + eps).
+
+    Args:
+        beta1: decay of the mean of the gradient, 0 <= beta1 < 1.
+        beta2: decay of the mean of its square, 0 <= beta2 < 1.
+        eps: above 0; bounds the step where gradients are small.
+        weight_decay: from 0.
+
+    Raises:
+        ConfigError: a number out of its range.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ("mean", "square")
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        check_below_one(where, "beta1", self.beta1)
+        check_below_one(where, "beta2", self.beta2)
+        check_number(where, "weight_decay", self.weight_decay, minimum=0)
+        check_number(where, "eps", self.eps, above=0, fix="The usual value is 1e-8.")
+
+    @property
+    def kind(self) -> str:
+        return "adam"
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        names = ("beta1", "beta2", "eps", "weight_decay")
+        return {name: float(getattr(self, name)) for name in names}
+
+    def init(self, params: Params, /) -> dict[str, Any]:
+        """The state before the first step: no step counted, m = v = 0 for every parameter."""
+        count = next(iter(params.values())).new_zeros(())
+        return {"count": count, "mean": zeros_like(params), "square": zeros_like(params)}
+
+    def update(
+        self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
+    ) -> tuple[Params, dict[str, Any]]:
+        """New parameters and state of one trial; nothing is written in place."""
+        return on_copies(self, grads, state, params, scalars)
+
+    def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
+        """Count the step; the numbers of it, of the shape of the scalars."""
+        count = state["count"].add_(1)
+        # sqrt(c_2) multiplies numerator and denominator: two operations a tensor less than the formula as written
+        root2 = _bias_correction(scalars["beta2"], count).sqrt()
+        step_size = scalars["lr"] * root2 / _bias_correction(scalars["beta1"], count)
+        return {
+            "fresh1": 1 - scalars["beta1"],
+            "fresh2": 1 - scalars["beta2"],
+            "eps": scalars["eps"] * root2,
+            "minus_step_size": -step_size,
+            "decay": self.decay(scalars),
+        }
+
+    def move_(
+        self,
+        param: Tensor,
+        grad: Tensor,
+        mean: Tensor,
+        square: Tensor,
+        *,
+        fresh1: Tensor,
+        fresh2: Tensor,
+        eps: Tensor,
+        minus_step_size: Tensor,
+        decay: Tensor,
+    ) -> None:
+        """Move a parameter tensor or a part of it; its gradient is used up."""
+        self.decay_(param, grad, decay)
+        mean.lerp_(grad, fresh1)
+        square.lerp_(grad.mul_(grad), fresh2)
+        # where the step size is 0 the divisor is infinite and the parameter stays
+        param.addcdiv_(mean, grad.copy_(square).sqrt_().add_(eps).div_(minus_step_size))
+
+    def decay(self, scalars: Scalars) -> Tensor:
+        """What `decay_` takes, of the shape of the scalars."""
+        return scalars["weight_decay"]
+
+    def decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
+        """The penalty goes into the gradient, and so into both means."""
+        grad.addcmul_(param, decay)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay, as `torch.optim.AdamW`: w <- (1 - lr weight_decay) w before Adam's step.
+
+    Args:
+        beta1: as in Adam.
+        beta2: as in Adam.
+        eps: as in Adam.
+        weight_decay: shrinkage per unit of lr, from 0.
+    """
+
+    weight_decay: float = 0.01
+
+    @property
+    def kind(self) -> str:
+        return "adamw"
+
+    def decay(self, scalars: Scalars) -> Tensor:
+        return 1 - scalars["lr"] * scalars["weight_decay"]
+
+    def decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
+        """The parameters shrink; the gradient stays."""
+        param.mul_(decay)
+
+
+def _bias_correction(beta: Tensor, count: Tensor) -> Tensor:
+    """1 - beta^count as -expm1(count log beta): in float32 the plain form loses four digits at beta = 0.999."""
+    return -torch.expm1(count * beta.log())

@@ -1,0 +1,63 @@
+"""Optimizers as functions of one trial; the engine maps them over a stack.
+
+Each is written once, in place and element by element (`begin_step_`, `move_`), so that the engine can move a whole
+stack block by block, while a block is in the processor's cache. `update` is the same on copies, for one trial.
+
+Every number of an optimizer is a scalar that may differ between the trials of a stack, so each program computes every
+term (a weight decay of 0 is multiplied, not skipped): what a trial gets never depends on its stack-mates, but for the
+rounding of Adam, which torch's own kernel moves where all trials share its betas and eps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from initsuite.errors import bad_value, check_number
+from initsuite.spec import Optimizer, Params
+
+Scalars = Mapping[str, Tensor]
+"""`lr` and the optimizer's own scalars, each a zero-dimensional tensor."""
+
+
+@runtime_checkable
+class Elementwise(Optimizer, Protocol):
+    """An optimizer whose every operation is elementwise: it may move many trials at once and any part of a tensor.
+
+    Attributes:
+        slots: the parts of the state that hold a tensor for each parameter, in the order that `move_` takes them.
+    """
+
+    slots: ClassVar[tuple[str, ...]]
+
+    def begin_step_(self, state: Any, scalars: Scalars, /) -> dict[str, Tensor]: ...
+
+    @property
+    def move_(self) -> Callable[..., None]:
+        """(param, grad, *slots, **numbers), all of one shape but the numbers, which are broadcast."""
+        ...
+
+
+def on_copies(
+    optimizer: Elementwise, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars
+) -> tuple[Params, dict[str, Any]]:
+    """The update of one trial, on copies."""
+    grads, state, params = tree_map(torch.clone, (grads, state, params))
+    numbers = optimizer.begin_step_(state, scalars)
+    for name, param in params.items():
+        optimizer.move_(param, grads[name], *(state[slot][name] for slot in optimizer.slots), **numbers)
+    return params, state
+
+
+def zeros_like(params: Params) -> Params:
+    return {name: torch.zeros_like(value) for name, value in params.items()}
+
+
+def check_below_one(where: str, name: str, value: float) -> None:
+    check_number(where, name, value, minimum=0, fix="It is below 1.")
+    if value >= 1:
+        raise bad_value(where, name, value, "a number from 0 and below 1")

@@ -1,0 +1,90 @@
+"""RMSprop.
+
+References:
+    Tieleman and Hinton 2012, Neural networks for machine learning, lecture 6e.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from initsuite.errors import check_number
+from initsuite.optim.base import Scalars, check_below_one, on_copies, zeros_like
+from initsuite.spec import Params
+
+
+@dataclass(frozen=True)
+class RmsProp:
+    """RMSprop, as `torch.optim.RMSprop` without centring; weight decay is an L2 penalty, added to the gradient.
+
+    v <- alpha v + (1 - alpha) g^2 from v = 0;  b <- momentum b + g / (sqrt(v) + eps) from b = 0;  w <- w - lr b.
+    v is not corrected for its start at 0: the first step is lr sign(g) / sqrt(1 - alpha), ten times lr at alpha = 0.99.
+
+    Args:
+        alpha: decay of the mean of the squared gradient, 0 <= alpha < 1.
+        eps: above 0; bounds the step where gradients are small.
+        momentum: 0 <= momentum < 1.
+        weight_decay: from 0.
+
+    Raises:
+        ConfigError: a number out of its range.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ("square", "momentum")
+
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_below_one("RmsProp", "alpha", self.alpha)
+        check_below_one("RmsProp", "momentum", self.momentum)
+        check_number("RmsProp", "weight_decay", self.weight_decay, minimum=0)
+        check_number("RmsProp", "eps", self.eps, above=0, fix="The usual value is 1e-8.")
+
+    @property
+    def kind(self) -> str:
+        return "rmsprop"
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        names = ("alpha", "eps", "momentum", "weight_decay")
+        return {name: float(getattr(self, name)) for name in names}
+
+    def init(self, params: Params, /) -> dict[str, Any]:
+        """The state before the first step: v = b = 0 for every parameter."""
+        return {"square": zeros_like(params), "momentum": zeros_like(params)}
+
+    def update(
+        self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
+    ) -> tuple[Params, dict[str, Any]]:
+        """New parameters and state of one trial; nothing is written in place."""
+        return on_copies(self, grads, state, params, scalars)
+
+    def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
+        """The numbers of this step, of the shape of the scalars."""
+        own = {name: scalars[name] for name in ("eps", "momentum", "weight_decay")}
+        return {**own, "fresh": 1 - scalars["alpha"], "minus_lr": -scalars["lr"]}
+
+    def move_(
+        self,
+        param: Tensor,
+        grad: Tensor,
+        square: Tensor,
+        buffer: Tensor,
+        *,
+        fresh: Tensor,
+        eps: Tensor,
+        momentum: Tensor,
+        weight_decay: Tensor,
+        minus_lr: Tensor,
+    ) -> None:
+        """Move a parameter tensor or a part of it; its gradient is used up."""
+        grad.addcmul_(param, weight_decay)
+        square.lerp_(grad * grad, fresh)
+        buffer.mul_(momentum).add_(grad.div_(square.sqrt().add_(eps)))
+        param.addcmul_(buffer, minus_lr)

@@ -1,0 +1,89 @@
+"""Gradient descent with momentum.
+
+References:
+    Polyak 1964 (momentum); Sutskever et al. 2013, section 2 (both momenta; there lr stands inside b, here outside).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from initsuite.errors import bad_value, check_number
+from initsuite.optim.base import Scalars, check_below_one, on_copies, zeros_like
+from initsuite.spec import Params
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Gradient descent with momentum, as `torch.optim.SGD` without dampening.
+
+    g' = g + weight_decay w;  b <- momentum b + g' from b = 0;  w <- w - lr b, with Nesterov w - lr (g' + momentum b).
+    From b = 0 the first update sets b = g', which is torch's special case for its first step.
+
+    Args:
+        momentum: 0 <= momentum < 1.
+        nesterov: look one step ahead; needs momentum above 0.
+        weight_decay: of the L2 penalty weight_decay |w|^2 / 2, from 0.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Example:
+        >>> sgd = Sgd(momentum=0.5)
+        >>> params, grads = {"w": torch.tensor([1.0])}, {"w": torch.tensor([2.0])}
+        >>> scalars = {"lr": torch.tensor(0.1), "momentum": torch.tensor(0.5), "weight_decay": torch.tensor(0.0)}
+        >>> params, state = sgd.update(grads, sgd.init(params), params, scalars)
+        >>> params["w"], state["momentum"]["w"]
+        (tensor([0.8000]), tensor([2.]))
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ("momentum",)
+
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_below_one("Sgd", "momentum", self.momentum)
+        check_number("Sgd", "weight_decay", self.weight_decay, minimum=0)
+        if not isinstance(self.nesterov, bool):
+            raise bad_value("Sgd", "nesterov", self.nesterov, "true or false")
+        if self.nesterov and self.momentum == 0:
+            raise bad_value("Sgd", "nesterov", True, "momentum above 0 with it", "Set momentum=0.9 or nesterov=false.")
+
+    @property
+    def kind(self) -> str:
+        return "sgd-nesterov" if self.nesterov else "sgd"
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        return {"momentum": float(self.momentum), "weight_decay": float(self.weight_decay)}
+
+    def init(self, params: Params, /) -> dict[str, Any]:
+        """The state before the first step: b = 0 for every parameter."""
+        return {"momentum": zeros_like(params)}
+
+    def update(
+        self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
+    ) -> tuple[Params, dict[str, Any]]:
+        """New parameters and state of one trial; nothing is written in place."""
+        return on_copies(self, grads, state, params, scalars)
+
+    def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
+        """The numbers of this step, of the shape of the scalars."""
+        decay = {name: scalars[name] for name in ("momentum", "weight_decay")}
+        return {**decay, "minus_lr": -scalars["lr"]}
+
+    def move_(
+        self, param: Tensor, grad: Tensor, buffer: Tensor, *, momentum: Tensor, weight_decay: Tensor, minus_lr: Tensor
+    ) -> None:
+        """Move a parameter tensor or a part of it; its gradient is used up."""
+        grad.addcmul_(param, weight_decay)
+        buffer.mul_(momentum).add_(grad)
+        if self.nesterov:
+            param.addcmul_(grad.addcmul_(buffer, momentum), minus_lr)
+        else:
+            param.addcmul_(buffer, minus_lr)

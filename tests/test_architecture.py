@@ -87,7 +87,14 @@ MAY_IMPORT = {
     "benchmark": DOOR | {"provenance", "engine", "data"},
     "hydra_plugins": DOOR | {"composer", "composing", "resolving", "sweep"},
 }
-MOVED: dict[str, str] = {"guideline": "protocol", "yardstick": "protocol", "tuning": "protocol", "schedules": "optim"}
+"""Where the modules of the table live now."""
+MOVED: dict[str, str] = {
+    "guideline": "protocol",
+    "yardstick": "protocol",
+    "tuning": "protocol",
+    "schedules": "optim",
+    "losses": "data",
+}
 """Where the modules of the table live now."""
 ONLY = {
     "omegaconf": COMPOSERS | {"catalogue", "train", "hydra_plugins", "benchmark"},

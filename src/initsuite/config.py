@@ -20,8 +20,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from initsuite import losses
 from initsuite.activations import activation
+from initsuite.data import losses
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload

@@ -8,10 +8,10 @@ from torch import nn
 from torch.func import functional_call
 
 from initsuite.data.base import Split
+from initsuite.data.losses import accuracy
 from initsuite.engine import evaluate
 from initsuite.engine.evaluate import make_evaluate
 from initsuite.engine.workload import Workload
-from initsuite.losses import accuracy
 
 NUM_TRIALS = 3
 FLOAT64 = 1e-12

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from initsuite.data.base import Dataset, Split
-from initsuite.errors import ConfigError
-from initsuite.losses import (
+from initsuite.data.losses import (
     LOSSES,
     SCORES,
     accuracy,
@@ -22,6 +21,7 @@ from initsuite.losses import (
     mean_squared_error,
     score_of,
 )
+from initsuite.errors import ConfigError
 
 RTOL = 1e-12
 """Float64 rounding of a handful of operations."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from initsuite.losses import LOSSES, SCORES
+from initsuite.data.losses import LOSSES, SCORES
 from initsuite.protocol.yardstick import METRICS, yardstick_of
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from initsuite.data.base import check_dataset
+from initsuite.data.losses import score_of
 from initsuite.data.text import text
 from initsuite.errors import DataError
-from initsuite.losses import score_of
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 
 from initsuite.data.adding import adding
 from initsuite.data.base import check_dataset
+from initsuite.data.losses import score_of
 from initsuite.errors import ConfigError
-from initsuite.losses import score_of
 
 LENGTHS = [2, 7, 50]
 

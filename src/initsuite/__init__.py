@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from initsuite.catalogue import initializers
     from initsuite.initialize import initialize_
     from initsuite.reference import recommend
-    from initsuite.sources import load_results
+    from initsuite.results.sources import load_results
 
 __all__ = ["initialize_", "initializers", "load_results", "plan", "recommend"]
 
 _HOMES = {
     "initialize_": "initsuite.initialize",
     "initializers": "initsuite.catalogue",
-    "load_results": "initsuite.sources",
+    "load_results": "initsuite.results.sources",
     "plan": "initsuite.app",
     "recommend": "initsuite.reference",
 }

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from initsuite.claims import Claims
 from initsuite.config import Job, Settings
 from initsuite.dry_run import plan_table, print_plan
 from initsuite.errors import InitsuiteError
@@ -20,11 +19,12 @@ from initsuite.plans import Plans
 from initsuite.pool import Pools
 from initsuite.progress import Progress
 from initsuite.recording import Recorder, StopLaunch
+from initsuite.results.leases import Claims
+from initsuite.results.store import Store
 from initsuite.runner import Runner
 from initsuite.sinks.beside import wandb_sink
 from initsuite.spec import Sink, Status
 from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
-from initsuite.store import Store
 from initsuite.sweep import build_jobs, compose_sweep
 
 

@@ -16,9 +16,9 @@ from initsuite.config import Job, Settings
 from initsuite.engine.planner import bytes_a_trial
 from initsuite.planning import Group, Planner, groups_of, in_words
 from initsuite.plans import Stack
+from initsuite.results.store import TRIALS, load_results
 from initsuite.spec import Stage, Status
 from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
-from initsuite.store import TRIALS, load_results
 
 COLUMNS = [
     *("dataset", "model", "activation", "optimizer", "stage"),

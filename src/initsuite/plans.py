@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from initsuite.results.store import write_whole
 from initsuite.spec import PROTOCOL_VERSION, short_hash
-from initsuite.store import write_whole
 
 
 @dataclass(frozen=True)

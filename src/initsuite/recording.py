@@ -15,8 +15,8 @@ from initsuite.plans import Stack
 from initsuite.progress import Progress
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
+from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Sink, Status, Trial, TrialInfo, TrialResult
-from initsuite.store import Store
 
 
 class StopLaunch(Exception):

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from initsuite.claims import Claims
 from initsuite.engine.workload import Cell
 from initsuite.executor import Task, failure
 from initsuite.planning import Group, Pair, Planner, groups_of
 from initsuite.pool import Pools
 from initsuite.recording import Recorder
+from initsuite.results.leases import Claims
+from initsuite.results.store import Store
 from initsuite.spec import Trial, short_hash
-from initsuite.store import Store
 
 POLL_S = 1.0
 """Between two looks at what another launch is training."""

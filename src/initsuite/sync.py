@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from initsuite.claims import Claims
 from initsuite.errors import InitsuiteError, check_number
+from initsuite.results.leases import Claims
+from initsuite.results.store import load_results
 from initsuite.sinks.stored import StoredTrial, missing_trials
 from initsuite.sinks.tracking import Tracking
 from initsuite.sinks.uploader import MAX_IN_A_ROW, Uploader
 from initsuite.sinks.uploads import Uploads
-from initsuite.store import load_results
 
 MAX_FAILURES = 5
 """Failures that are listed."""

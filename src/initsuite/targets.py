@@ -28,8 +28,8 @@ from initsuite.errors import ConfigError
 from initsuite.groups import conf_dir
 from initsuite.protocol.yardstick import Yardstick
 from initsuite.provenance import provenance
+from initsuite.results.store import load_results
 from initsuite.spec import PROTOCOL_VERSION, Stage
-from initsuite.store import load_results
 
 ARMS = ("he", "xavier", "torch_default")
 SHARES = {"easy": 0.80, "primary": 0.95, "hard": 1.00}

@@ -20,10 +20,10 @@ from initsuite.dashboard import dashboard_content, exact_tables, main
 from initsuite.errors import InitsuiteError
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
+from initsuite.results.store import Store, load_results
 from initsuite.sinks.saving import Saver
 from initsuite.sinks.tracking import Tracking
 from initsuite.spec import Stage, Trial
-from initsuite.store import Store, load_results
 from support.small_store import make_store, stored_curve, stored_row
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own, of pydantic

@@ -15,7 +15,7 @@ from initsuite.report.page.colours import DARK_BACKGROUND, contrast, on_dark
 from initsuite.report.page.contexts import Card, headline, safest
 from initsuite.report.page.html import html_page
 from initsuite.report.views import Views
-from initsuite.store import Store
+from initsuite.results.store import Store
 from support.pages import plant, views_of
 from support.planter import Planter
 

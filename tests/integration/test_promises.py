@@ -19,8 +19,8 @@ import yaml
 from initsuite.config import build_tree
 from initsuite.errors import DataError
 from initsuite.groups import conf_dir
-from initsuite.sources import REFERENCE_STORE
-from initsuite.store import load_results
+from initsuite.results.sources import REFERENCE_STORE
+from initsuite.results.store import load_results
 from initsuite.sweep import compose_sweep
 
 DATA = Path(__file__).parents[1] / "data"

@@ -14,9 +14,9 @@ from initsuite.reference import recommend
 from initsuite.reference.readme import readme_block
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
-from initsuite.sources import REFERENCE_STORE
+from initsuite.results.sources import REFERENCE_STORE
+from initsuite.results.store import Results, Store, load_results
 from initsuite.spec import PROTOCOL_VERSION
-from initsuite.store import Results, Store, load_results
 from support.planter import MISS, STUCK, Planter
 
 FAST = [100.0 + 20 * seed for seed in range(10)]

@@ -18,8 +18,8 @@ from initsuite.report.display import arms_by_context, recommendations_for_people
 from initsuite.report.figures import curves
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
+from initsuite.results.store import Store, load_results
 from initsuite.spec import PROTOCOL_VERSION
-from initsuite.store import Store, load_results
 from support.markup import Markup
 from support.planter import CHANCE, DIVERGED, FAILED, LEVELS, MISS, STUCK, Planter
 
@@ -492,7 +492,7 @@ def test_the_command_starts_without_torch(store: Store) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     modules = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
-    assert "initsuite.store" in modules
+    assert "initsuite.results.store" in modules
     assert not modules & {"torch", "hydra", "wandb"}
     assert {line.partition(":")[0] for line in result.stderr.splitlines()} == {"import time"}
 

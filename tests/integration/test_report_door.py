@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from initsuite.report import __main__ as door
-from initsuite.store import Store
+from initsuite.results.store import Store
 from support.planter import Planter
 
 FAST = [100.0 + 20 * seed for seed in range(6)]

@@ -26,7 +26,7 @@ from initsuite.report.recommendations import build_report
 from initsuite.report.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
 from initsuite.report.terminal import print_report
 from initsuite.report.views import Views
-from initsuite.store import Store, load_results
+from initsuite.results.store import Store, load_results
 from support.markup import Markup
 from support.planter import DIVERGED, MISS, STUCK, TRAINS, Planter
 

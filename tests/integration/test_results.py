@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from initsuite import parts
-from initsuite.claims import Claims
 from initsuite.errors import StoreError
-from initsuite.parts import KINDS, merge, plan_prune, prune
 from initsuite.report.recommendations import Report, build_report
-from initsuite.results import main
+from initsuite.results import maintain as parts
+from initsuite.results.__main__ import main
+from initsuite.results.leases import Claims
+from initsuite.results.maintain import KINDS, merge, plan_prune, prune
+from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
-from initsuite.store import Store, load_results, store_hash
 from support.planter import FAILED, LEVELS, Planter
 
 
@@ -271,7 +271,7 @@ def test_a_prune_refuses_a_store_that_is_trained_into(tmp_path: Path, capsys: py
     directory = untidy(tmp_path / "results")
     before = files_of(directory)
     code = (
-        "import sys, time; from pathlib import Path; from initsuite.claims import Claims\n"
+        "import sys, time; from pathlib import Path; from initsuite.results.leases import Claims\n"
         "with Claims(Path(sys.argv[1])) as claims:\n"
         "    claims.take('stack'); print('taken', flush=True); time.sleep(60)"
     )

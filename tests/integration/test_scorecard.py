@@ -13,8 +13,8 @@ from scipy.stats import binom, binomtest, rankdata
 from initsuite.report.pooling import Duel, pooled
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
+from initsuite.results.store import Store, load_results
 from initsuite.stats.pairwise import probability_of_improvement
-from initsuite.store import Store, load_results
 from support.planter import MISS, STUCK, Planter
 
 FAST = [100.0 + 20 * seed for seed in range(8)]

@@ -14,12 +14,12 @@ import initsuite
 from initsuite.app import run_cells
 from initsuite.errors import ConfigError, StoreError
 from initsuite.report.recommendations import arms_table, recommend_table
+from initsuite.results.store import Results, Store
 from initsuite.sinks.reading import RunContent, as_trial, content_of, is_trial
 from initsuite.sinks.stored import StoredTrial
 from initsuite.sinks.tracking import Tracking
 from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Curve, Stage, Trial
-from initsuite.store import Results, Store
 from initsuite.sync import main as sync
 from support.small_store import make_store, stored_curve, stored_row
 

@@ -18,11 +18,11 @@ import pytest
 import wandb
 
 from initsuite.app import run_cells
-from initsuite.claims import Claims
+from initsuite.results.leases import Claims
+from initsuite.results.store import TRIALS, Store
 from initsuite.sinks.uploader import GRACE_S
 from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Curve, Stage, Status, Trial
-from initsuite.store import TRIALS, Store
 from initsuite.sync import main
 
 LIMIT_S = 4.0

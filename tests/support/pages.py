@@ -10,7 +10,7 @@ from typing import Any
 
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
-from initsuite.store import Store, load_results
+from initsuite.results.store import Store, load_results
 from support.planter import DIVERGED, FAILED, MISS, STUCK, TRAINS, Planter
 
 PATIENCE_MS = 120_000

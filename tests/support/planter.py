@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Curve, short_hash
-from initsuite.store import Store
 
 GRID = [0.01, 0.0316, 0.1, 0.316, 1.0]
 LEVELS = {"easy": 0.7, "primary": 0.84, "hard": 0.88}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from initsuite.results.store import TRIALS, Store
 from initsuite.spec import Curve, Stage, Status, Trial
-from initsuite.store import TRIALS, Store
 
 STEPS = (0, 20, 40)
 REACHED_AT = {"he": 20.0, "torch_default": 40.0, "zero": None}

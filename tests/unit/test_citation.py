@@ -9,8 +9,8 @@ import yaml
 
 from initsuite.report import citation
 from initsuite.report.citation import AUTHORS, TITLE, bibtex, citation_block
+from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
-from initsuite.store import Store, load_results, store_hash
 from support.planter import Planter
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import pytest
 
 from initsuite import planning, speeds
-from initsuite.claims import Claims
 from initsuite.engine.planner import Speed, choose
 from initsuite.executor import Executor, Task
 from initsuite.planning import Planner, groups_of
 from initsuite.plans import Plans, Stack
 from initsuite.pool import Pools
+from initsuite.results.leases import Claims
+from initsuite.results.store import Store
 from initsuite.runner import Runner
 from initsuite.spec import Stage
 from initsuite.speeds import Measured, measured, recall, remember
-from initsuite.store import Store
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from initsuite.errors import ConfigError
 from initsuite.executor import failure
 from initsuite.progress import Progress
 from initsuite.recording import Recorder, StopLaunch
+from initsuite.results.store import Store
 from initsuite.spec import Evaluation, Stage
-from initsuite.store import Store
 
 SMALL = ("max_steps=4", "eval_every=2", "tracking=disabled", "protocol=smoke", "optimizer.lr_grid=[0.01,0.1]")
 

@@ -17,8 +17,8 @@ from initsuite.report.pair.files import markdown_of_pair, write_side_by_side
 from initsuite.report.pair.side_by_side import ARM_COLUMNS, CONTEXT_COLUMNS, SideBySide, side_by_side
 from initsuite.report.pair.terminal import print_side_by_side
 from initsuite.report.recommendations import build_report
+from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION
-from initsuite.store import Store
 from support.planter import CHANCE, DIVERGED, FAILED, LEVELS, MISS, STUCK, Planter
 
 NAMES = ("laptop", "cluster")

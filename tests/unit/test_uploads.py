@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from initsuite.results.store import TRIALS, Store, load_results
 from initsuite.sinks import uploader as uploader_module
 from initsuite.sinks.runs import refusal
 from initsuite.sinks.stored import StoredTrial, missing_trials
@@ -18,7 +19,6 @@ from initsuite.sinks.tracking import Tracking
 from initsuite.sinks.uploader import MAX_IN_A_ROW, Uploader
 from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Curve, Stage, Status, Trial
-from initsuite.store import TRIALS, Store, load_results
 
 
 def test_what_is_added_is_remembered_by_every_reader(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Answers without training, from results of `experiment=article` that ship with the package (folder `store`)."""
+"""Answers without training, from results of `experiment=article` that ship with the package."""
 
 from initsuite.reference.answer import Answer, recommend
 

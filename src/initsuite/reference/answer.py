@@ -17,10 +17,10 @@ from initsuite.report.guideline import hidden_layers
 from initsuite.report.heat import workload_key
 from initsuite.report.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.recommendations import Report, build_report
-from initsuite.sources import REFERENCE_STORE
+from initsuite.results.sources import REFERENCE_STORE
+from initsuite.results.store import Results, load_results
 from initsuite.stats.intervals import CONFIDENCE, Interval
 from initsuite.stats.pairwise import holm
-from initsuite.store import Results, load_results
 
 EVIDENCE_COLUMNS = [
     *("context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds"),

@@ -8,8 +8,8 @@ from initsuite.report import Views, build_report
 from initsuite.report.display import records, scorecard_for_people
 from initsuite.report.markdown import markdown_table
 from initsuite.report.recommendations import NOTHING
-from initsuite.sources import REFERENCE_STORE
-from initsuite.store import load_results
+from initsuite.results.sources import REFERENCE_STORE
+from initsuite.results.store import load_results
 
 COUNTS = ("for", "against", "undecided")
 

@@ -19,7 +19,7 @@ from initsuite.report.pair.terminal import print_side_by_side
 from initsuite.report.recommendations import build_report
 from initsuite.report.terminal import print_report
 from initsuite.report.views import Views
-from initsuite.sources import load_results
+from initsuite.results.sources import load_results
 
 _DESCRIPTION = """\
 Which weight initializer to use, and how sure that is, from the stored trials alone.

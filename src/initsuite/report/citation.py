@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 import pandas as pd
 
 from initsuite.report.provenance import commits_of
+from initsuite.results.store import store_hash
 from initsuite.spec import Stage
-from initsuite.store import store_hash
 
 AUTHORS = "The initsuite developers"
 TITLE = "initsuite: which weight initializer, and how sure are we?"

@@ -18,8 +18,8 @@ from initsuite.report.context import TUNED, Arm, Context
 from initsuite.report.labels import distinct_labels
 from initsuite.report.levels import level_notes, newest, with_steps
 from initsuite.report.provenance import failure_notes, origin_notes, version_notes
+from initsuite.results.store import Results
 from initsuite.spec import Stage, Status
-from initsuite.store import Results
 
 FIXED_PROTOCOL = "fixed"
 _AXES = ("dataset", "model", "activation", "optimizer")

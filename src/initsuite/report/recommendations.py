@@ -15,9 +15,9 @@ from initsuite.report.context import Arm, Context
 from initsuite.report.evidence import gather_evidence
 from initsuite.report.guideline import guideline_agreement
 from initsuite.report.words import confidence_grade, in_words
+from initsuite.results.store import Results
 from initsuite.stats.intervals import Interval
 from initsuite.stats.tuning_budget import training_runs
-from initsuite.store import Results
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""

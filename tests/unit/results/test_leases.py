@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from initsuite import claims
-from initsuite.claims import Claims
+from initsuite.results import leases as claims
+from initsuite.results.leases import Claims
 from initsuite.errors import StoreError
 
 
@@ -38,7 +38,7 @@ def test_of_many_launches_exactly_one_gets_it(tmp_path) -> None:
 
 def test_the_claim_of_a_process_that_is_gone_is_taken_over_at_once(tmp_path) -> None:
     code = (
-        f"import os; from pathlib import Path; from initsuite.claims import Claims; c = Claims(Path({str(tmp_path)!r}))"
+        f"import os; from pathlib import Path; from initsuite.results.leases import Claims; c = Claims(Path({str(tmp_path)!r}))"
     )
     subprocess.run([sys.executable, "-c", f"{code}; c.__enter__(); c.take('stack'); os._exit(9)"], check=False)
     assert (tmp_path / "claims" / "stack.json").exists()

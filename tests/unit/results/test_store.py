@@ -9,7 +9,7 @@ import pytest
 import initsuite
 from initsuite.errors import StoreError
 from initsuite.spec import Curve
-from initsuite.store import CURVES, TRIALS, Store
+from initsuite.results.store import CURVES, TRIALS, Store
 
 
 def curve(length: int = 3) -> Curve:

@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initsuite import store
+from initsuite.results import store
 from initsuite.sinks.labels import JOB_TYPES
 from initsuite.sinks.reading import ReadTrial, as_trial, is_trial, offline_files, read_offline
 from initsuite.spec import Status
-from initsuite.store import Results, Store
+from initsuite.results.store import Results, Store
 
 if TYPE_CHECKING:
     from initsuite.sinks.project import Project, ProjectRun
 
 PROJECT = "wandb:"
 REFERENCE = "reference"
-REFERENCE_STORE = Path(__file__).parent / "reference" / "store"
+REFERENCE_STORE = Path(__file__).parent / "reference"
 """Results of `experiment=article` that ship with the package."""
 BATCH = 64
 """Runs of a project that are fetched before they are put into the cache."""

@@ -21,11 +21,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from initsuite.claims import Claims
+from initsuite.results.leases import Claims
 from initsuite.errors import StoreError
-from initsuite.schema import CURVES, FORMER_NAMES, TRIALS
+from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.spec import Status
-from initsuite.store import Results, Store, load_results, write_whole
+from initsuite.results.store import Results, Store, load_results, write_whole
 
 KINDS = {"curves": CURVES, "trials": TRIALS}
 """Kinds of parts in the order in which they are written: a trial is never without its curve."""

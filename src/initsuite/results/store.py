@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
-from initsuite.schema import CURVES, FORMER_NAMES, TRIALS
+from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.spec import Curve, Status, short_hash
 
 _MEASURED = (

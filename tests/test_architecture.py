@@ -99,6 +99,7 @@ MOVED: dict[str, str] = {
     "sources": "results",
     "parts": "results",
     "claims": "results",
+    "sinks": "tracking",
 }
 """Where the modules of the table live now."""
 ONLY = {
@@ -166,7 +167,7 @@ def test_a_planted_offence_is_found() -> None:
     [
         *("initsuite", "initsuite.catalogue", "initsuite.results.store", "initsuite.results.sources"),
         "initsuite.stats",
-        *("initsuite.report.__main__", "initsuite.dashboard", "initsuite.sinks.reading"),
+        *("initsuite.report.__main__", "initsuite.dashboard", "initsuite.tracking.read_offline"),
     ],
 )
 def test_readers_of_results_never_import_torch(module: str) -> None:

@@ -22,10 +22,10 @@ from initsuite.recording import Recorder, StopLaunch
 from initsuite.results.leases import Claims
 from initsuite.results.store import Store
 from initsuite.runner import Runner
-from initsuite.sinks.beside import wandb_sink
 from initsuite.spec import Sink, Status
 from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.sweep import build_jobs, compose_sweep
+from initsuite.tracking.process import wandb_sink
 
 
 class TrialsFailed(InitsuiteError):

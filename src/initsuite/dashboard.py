@@ -23,11 +23,11 @@ from initsuite.report.recommendations import Report, build_report
 from initsuite.report.views import Views
 from initsuite.results.sources import cache_root, load_results
 from initsuite.results.store import write_whole
-from initsuite.sinks.dashboard_spec import Content, specification
-from initsuite.sinks.labels import GROUP_AXES
-from initsuite.sinks.saving import Saver
-from initsuite.sinks.tracking import Tracking
 from initsuite.spec import Stage, Status, short_hash
+from initsuite.tracking.dashboard_spec import Content, specification
+from initsuite.tracking.labels import GROUP_AXES
+from initsuite.tracking.save_dashboards import Saver
+from initsuite.tracking.settings import Tracking
 
 DEFAULT_ENTITY = "ENTITY"
 """What a dry run writes where the account's default entity goes."""

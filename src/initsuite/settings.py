@@ -12,7 +12,7 @@ import torch
 
 from initsuite.errors import bad_value, check_number, unknown_choice
 from initsuite.groups import call
-from initsuite.sinks.wandb import Tracking
+from initsuite.tracking.sink import Tracking
 
 
 @dataclass(frozen=True)

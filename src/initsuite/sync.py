@@ -17,10 +17,9 @@ from rich.text import Text
 from initsuite.errors import InitsuiteError, check_number
 from initsuite.results.leases import Claims
 from initsuite.results.store import load_results
-from initsuite.sinks.stored import StoredTrial, missing_trials
-from initsuite.sinks.tracking import Tracking
-from initsuite.sinks.uploader import MAX_IN_A_ROW, Uploader
-from initsuite.sinks.uploads import Uploads
+from initsuite.tracking.settings import Tracking
+from initsuite.tracking.upload import MAX_IN_A_ROW, Uploader
+from initsuite.tracking.uploads import StoredTrial, Uploads, missing_trials
 
 MAX_FAILURES = 5
 """Failures that are listed."""

@@ -21,9 +21,9 @@ from initsuite.errors import InitsuiteError
 from initsuite.report.recommendations import build_report
 from initsuite.report.views import Views
 from initsuite.results.store import Store, load_results
-from initsuite.sinks.saving import Saver
-from initsuite.sinks.tracking import Tracking
 from initsuite.spec import Stage, Trial
+from initsuite.tracking.save_dashboards import Saver
+from initsuite.tracking.settings import Tracking
 from support.small_store import make_store, stored_curve, stored_row
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library's own, of pydantic

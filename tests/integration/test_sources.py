@@ -15,12 +15,12 @@ from initsuite.app import run_cells
 from initsuite.errors import ConfigError, StoreError
 from initsuite.report.recommendations import arms_table, recommend_table
 from initsuite.results.store import Results, Store
-from initsuite.sinks.reading import RunContent, as_trial, content_of, is_trial
-from initsuite.sinks.stored import StoredTrial
-from initsuite.sinks.tracking import Tracking
-from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Curve, Stage, Trial
 from initsuite.sync import main as sync
+from initsuite.tracking.read_offline import RunContent, as_trial, content_of, is_trial
+from initsuite.tracking.settings import Tracking
+from initsuite.tracking.sink import WandbSink
+from initsuite.tracking.uploads import StoredTrial
 from support.small_store import make_store, stored_curve, stored_row
 
 SMALL = ("max_steps=40", "eval_every=10", "optimizer.lr_grid=[0.1,1.0]", "protocol=smoke", "seeds=2")

@@ -20,10 +20,10 @@ import wandb
 from initsuite.app import run_cells
 from initsuite.results.leases import Claims
 from initsuite.results.store import TRIALS, Store
-from initsuite.sinks.uploader import GRACE_S
-from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.sync import main
+from initsuite.tracking.upload import GRACE_S
+from initsuite.tracking.uploads import Uploads
 
 LIMIT_S = 4.0
 NUM_TRIALS = 90

@@ -18,10 +18,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.beside import wandb_sink
-from initsuite.sinks.tracking import Tracking
-from initsuite.sinks.wandb import WandbSink
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.tracking.process import wandb_sink
+from initsuite.tracking.settings import Tracking
+from initsuite.tracking.sink import WandbSink
 
 pytestmark = pytest.mark.slow
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initsuite.sinks.beside import wandb_sink
-from initsuite.sinks.tracking import Tracking
-from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.tracking.process import wandb_sink
+from initsuite.tracking.settings import Tracking
+from initsuite.tracking.uploads import Uploads
 
 FINISH_S = 6.0
 START_S = 60.0

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.sinks import beside
-from initsuite.sinks.beside import WandbProcess, wandb_sink
-from initsuite.sinks.service import NAME, NICENESS, within
-from initsuite.sinks.tracking import Tracking
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.tracking import process as beside
+from initsuite.tracking.process import WandbProcess, wandb_sink
+from initsuite.tracking.service import NAME, NICENESS, within
+from initsuite.tracking.settings import Tracking
 
 pytestmark = pytest.mark.slow
 
@@ -97,8 +97,8 @@ def is_running(pid: int) -> bool:
 def test_the_child_never_imports_torch(isolated_wandb: Path, tmp_path: Path) -> None:
     """Two seconds of import, and memory that the training needs."""
     code = (
-        "import sys; from initsuite.sinks import writer; from initsuite.sinks.wandb import WandbSink;"
-        f"from initsuite.sinks.tracking import Tracking; sink = WandbSink(Tracking(dir={str(tmp_path)!r}));"
+        "import sys; from initsuite.tracking import writer; from initsuite.tracking.sink import WandbSink;"
+        f"from initsuite.tracking.settings import Tracking; sink = WandbSink(Tracking(dir={str(tmp_path)!r}));"
         "assert sink.mode == 'offline'; sys.exit(bool({'torch', 'hydra', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=START_S).returncode == 0

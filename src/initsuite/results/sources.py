@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initsuite.results import store
-from initsuite.sinks.labels import JOB_TYPES
-from initsuite.sinks.reading import ReadTrial, as_trial, is_trial, offline_files, read_offline
+from initsuite.tracking.labels import JOB_TYPES
+from initsuite.tracking.read_offline import ReadTrial, as_trial, is_trial, offline_files, read_offline
 from initsuite.spec import Status
 from initsuite.results.store import Results, Store
 
 if TYPE_CHECKING:
-    from initsuite.sinks.project import Project, ProjectRun
+    from initsuite.tracking.read_project import Project, ProjectRun
 
 PROJECT = "wandb:"
 REFERENCE = "reference"
@@ -77,7 +77,7 @@ def _of_files(files: Iterable[Path]) -> Results:
 
 
 def _of_project(name: str) -> Results:
-    from initsuite.sinks.project import Project
+    from initsuite.tracking.read_project import Project
 
     project = Project(name)
     runs = project.runs()

@@ -199,7 +199,7 @@ def _read(directory: Path) -> Results:
 
 
 def _links(directory: Path, trial_ids: set[str]) -> dict[str, str]:
-    """The addresses that `sinks.uploads` has left in a results folder."""
+    """The addresses that `tracking.uploads` has left in a results folder."""
     folder = directory / "wandb" / "uploaded"
     paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []  # a failure before its good rerun
     links = {path.name.removesuffix(".failed"): path.read_text(encoding="utf-8").strip() for path in paths}

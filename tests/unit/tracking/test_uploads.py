@@ -12,13 +12,12 @@ import pandas as pd
 import pytest
 
 from initsuite.results.store import TRIALS, Store, load_results
-from initsuite.sinks import uploader as uploader_module
-from initsuite.sinks.runs import refusal
-from initsuite.sinks.stored import StoredTrial, missing_trials
-from initsuite.sinks.tracking import Tracking
-from initsuite.sinks.uploader import MAX_IN_A_ROW, Uploader
-from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Curve, Stage, Status, Trial
+from initsuite.tracking import upload as uploader_module
+from initsuite.tracking.runs import refusal
+from initsuite.tracking.settings import Tracking
+from initsuite.tracking.upload import MAX_IN_A_ROW, Uploader
+from initsuite.tracking.uploads import StoredTrial, Uploads, missing_trials
 
 
 def test_what_is_added_is_remembered_by_every_reader(tmp_path: Path) -> None:
@@ -59,7 +58,7 @@ def test_the_address_of_a_run_is_known_to_whoever_reads_the_store(tmp_path: Path
 
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
-    code = "import sys; from initsuite.sinks.uploads import Uploads; Uploads(sys.argv[1]).add(sys.argv[2])"
+    code = "import sys; from initsuite.tracking.uploads import Uploads; Uploads(sys.argv[1]).add(sys.argv[2])"
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda name: Uploads(tmp_path).add(str(name)), range(100)))
         processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "abcd"]
@@ -73,7 +72,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         Uploads(tmp_path).add("a")
 
 
-@pytest.mark.parametrize("module", ["initsuite.sinks.uploads", "initsuite.sync"])
+@pytest.mark.parametrize("module", ["initsuite.tracking.uploads", "initsuite.sync"])
 def test_neither_torch_nor_wandb_is_imported(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'wandb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

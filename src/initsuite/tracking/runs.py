@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initsuite.sinks.labels import JOB_TYPES, curve_keys, run_config, run_group, run_name, run_rest, run_summary
-from initsuite.sinks.service import replace_service, within
-from initsuite.sinks.tracking import Choice, Tracking
-from initsuite.sinks.uploads import Uploads
 from initsuite.spec import Evaluation, Status, TrialInfo
+from initsuite.tracking.labels import JOB_TYPES, curve_keys, run_config, run_group, run_name, run_rest, run_summary
+from initsuite.tracking.service import replace_service, within
+from initsuite.tracking.settings import Choice, Tracking
+from initsuite.tracking.uploads import Uploads
 
 TRANSMIT_INTERVAL_S = 5.0
 """Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""

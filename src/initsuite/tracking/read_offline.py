@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from initsuite.errors import StoreError
-from initsuite.sinks.labels import CONFIG_COLUMNS, JOB_TYPES, REST, keys_of_metric, summary_keys
 from initsuite.spec import Curve
+from initsuite.tracking.labels import CONFIG_COLUMNS, JOB_TYPES, REST, keys_of_metric, summary_keys
 
 AT_ONCE = 4
 """Offline files that are read at once, each by a process of its own that takes 30 ms."""

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from initsuite.errors import InitsuiteError
-from initsuite.sinks.dashboard_spec import TITLE, Content, report, workspace
-from initsuite.sinks.labels import REPORT_JOB_TYPE
-from initsuite.sinks.runs import LEAN, first_line, refusal
-from initsuite.sinks.service import replace_service, within
-from initsuite.sinks.tracking import Tracking, require_online
+from initsuite.tracking.dashboard_spec import TITLE, Content, report, workspace
+from initsuite.tracking.labels import REPORT_JOB_TYPE
+from initsuite.tracking.runs import LEAN, first_line, refusal
+from initsuite.tracking.service import replace_service, within
+from initsuite.tracking.settings import Tracking, require_online
 
 MEMORY = "dashboards.json"
 """Below `<results>/wandb/`: which workspace and report were saved, so that the next call changes them."""

@@ -1,8 +1,8 @@
 """W&B in a process of its own, so that training waits neither for its arithmetic nor for its server.
 
-The parent hands messages to a thread, which feeds a pipe; the child (`python -m initsuite.sinks.writer`) does the work
-of `WandbSink` at a lower priority and answers with how many runs it has written and, in the end, with lines for the
-user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service looks whether the child is
+The parent hands messages to a thread, which feeds a pipe; the child (`python -m initsuite.tracking.writer`) does the
+work of `WandbSink` at a lower priority and answers with how many runs it has written and, in the end, with lines for
+the user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service looks whether the child is
 there, and ends after it; where the parent ends the child, it ends the service too.
 """
 
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.labels import run_label
-from initsuite.sinks.service import kill, services
-from initsuite.sinks.tracking import Tracking, needs_wandb
-from initsuite.sinks.wandb import incomplete, upload_line
 from initsuite.spec import Evaluation, TrialInfo
+from initsuite.tracking.labels import run_label
+from initsuite.tracking.service import kill, services
+from initsuite.tracking.settings import Tracking, needs_wandb
+from initsuite.tracking.sink import incomplete, upload_line
 
 START_TIMEOUT_S = 30.0
 """What the import of W&B may take where an answer is awaited before training, seconds."""
@@ -55,7 +55,7 @@ class WandbProcess:
         self._is_listening = True
         with _log(self._directory / "wandb") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "initsuite.sinks.writer"],
+                [sys.executable, "-m", "initsuite.tracking.writer"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

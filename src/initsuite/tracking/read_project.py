@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from initsuite.errors import StoreError, bad_value
-from initsuite.sinks.labels import JOB_TYPES
-from initsuite.sinks.reading import ReadTrial, RunContent, as_trial, is_trial
-from initsuite.sinks.runs import first_line
-from initsuite.sinks.tracking import Tracking, require_online
+from initsuite.tracking.labels import JOB_TYPES
+from initsuite.tracking.read_offline import ReadTrial, RunContent, as_trial, is_trial
+from initsuite.tracking.runs import first_line
+from initsuite.tracking.settings import Tracking, require_online
 
 PER_PAGE = 200
 AT_ONCE = 8

@@ -13,13 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from initsuite.sinks.handles import affordable_runs
-from initsuite.sinks.labels import run_summary
-from initsuite.sinks.runs import Runs, Track, first_line
-from initsuite.sinks.service import replace_service
-from initsuite.sinks.stored import StoredTrial
-from initsuite.sinks.tracking import Tracking, require_online
-from initsuite.sinks.uploads import Uploads
+from initsuite.tracking.labels import run_summary
+from initsuite.tracking.runs import Runs, Track, first_line
+from initsuite.tracking.service import affordable_runs, replace_service
+from initsuite.tracking.settings import Tracking, require_online
+from initsuite.tracking.uploads import StoredTrial, Uploads
 
 MAX_IN_A_ROW = 3
 """So many runs that fail one after the other are the server's fault: the rest would only wait for it as long."""

@@ -11,8 +11,8 @@ import threading
 from typing import IO, Any
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.service import keep_back, kill, services, yield_to_others
-from initsuite.sinks.wandb import WandbSink
+from initsuite.tracking.service import keep_back, kill, services, yield_to_others
+from initsuite.tracking.sink import WandbSink
 
 END_S = 5.0
 """How long W&B may take to end its own process and to remove its temporary folders, seconds; it takes milliseconds."""

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.handles import affordable_runs
-from initsuite.sinks.labels import run_label
-from initsuite.sinks.runs import Runs, Track, first_line
-from initsuite.sinks.tracking import Choice, Tracking, choose_mode
 from initsuite.spec import Evaluation, TrialInfo
+from initsuite.tracking.labels import run_label
+from initsuite.tracking.runs import Runs, Track, first_line
+from initsuite.tracking.service import affordable_runs
+from initsuite.tracking.settings import Choice, Tracking, choose_mode
 
 ONLINE_WORKERS = 64
 """Runs started or finished at once where each waits for the network: a last upload waits for its turn in the transmit

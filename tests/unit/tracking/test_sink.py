@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.beside import wandb_sink
-from initsuite.sinks.handles import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
-from initsuite.sinks.labels import run_config, run_group, run_name, run_rest, run_summary
-from initsuite.sinks.tracking import Choice, Tracking, choose_mode, server_answers
-from initsuite.sinks.uploads import Uploads
-from initsuite.sinks.wandb import WandbSink, upload_line
 from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.tracking.labels import run_config, run_group, run_name, run_rest, run_summary
+from initsuite.tracking.process import wandb_sink
+from initsuite.tracking.service import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
+from initsuite.tracking.settings import Choice, Tracking, choose_mode, server_answers
+from initsuite.tracking.sink import WandbSink, upload_line
+from initsuite.tracking.uploads import Uploads
 
 API_KEY = "0" * 40
 PROBE_S = 0.5
@@ -137,7 +137,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeWandb]:
     def install(*breaks: str, has_key: bool = False) -> FakeWandb:
         package = FakeWandb(*breaks, has_key=has_key)
         monkeypatch.setitem(sys.modules, "wandb", package)  # type: ignore[arg-type]
-        monkeypatch.setattr("initsuite.sinks.runs.replace_service", lambda wandb: package.lose_runs())
+        monkeypatch.setattr("initsuite.tracking.runs.replace_service", lambda wandb: package.lose_runs())
         return package
 
     return install
@@ -349,7 +349,7 @@ def test_unknown_word_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_disabled_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import sys; from initsuite.sinks.beside import Tracking, wandb_sink;"
+        "import sys; from initsuite.tracking.process import Tracking, wandb_sink;"
         "assert wandb_sink(Tracking(dir='r', mode='disabled')) is None;"
         "assert not {'wandb', 'torch'} & set(sys.modules)"
     )
@@ -485,7 +485,7 @@ def test_one_run_waits_for_a_dead_server_and_all_are_written_offline(
 def test_runs_of_one_stack_do_not_wait_one_after_the_other(
     fake: Callable[..., FakeWandb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("initsuite.sinks.wandb.ONLINE_WORKERS", 1)
+    monkeypatch.setattr("initsuite.tracking.sink.ONLINE_WORKERS", 1)
     package = fake("finish online", has_key=True)
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path)))

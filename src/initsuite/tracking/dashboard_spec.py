@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import Any
 
 from initsuite.errors import ConfigError
-from initsuite.sinks.labels import JOB_TYPES, REPORT_JOB_TYPE
 from initsuite.spec import Stage
+from initsuite.tracking.labels import JOB_TYPES, REPORT_JOB_TYPE
 
 TITLE = "Weight initializers compared"
 """Of the workspace and of the report, whose address it becomes a part of."""

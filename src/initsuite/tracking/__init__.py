@@ -1,0 +1,1 @@
+"""Weights & Biases: a view of the store that can be rebuilt from it."""

@@ -78,8 +78,8 @@ def build_job() -> Callable[..., Any]:
     """`build_job("init=he", "model.depth=3")` composes the configuration and builds its (job, settings)."""
     import hydra
 
-    from initsuite.config import build
-    from initsuite.groups import conf_dir
+    from initsuite.config.build import build
+    from initsuite.config.groups import conf_dir
 
     def make(*overrides: str) -> Any:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):

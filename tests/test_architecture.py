@@ -100,6 +100,14 @@ MOVED: dict[str, str] = {
     "parts": "results",
     "claims": "results",
     "sinks": "tracking",
+    "groups": "config",
+    "settings": "config",
+    "sweep": "config",
+    "catalogue": "config",
+    "trees": "config",
+    "composer": "config",
+    "composing": "config",
+    "resolving": "config",
 }
 """Where the modules of the table live now."""
 ONLY = {
@@ -165,7 +173,7 @@ def test_a_planted_offence_is_found() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("initsuite", "initsuite.catalogue", "initsuite.results.store", "initsuite.results.sources"),
+        *("initsuite", "initsuite.config.catalogue", "initsuite.results.store", "initsuite.results.sources"),
         "initsuite.stats",
         *("initsuite.report.__main__", "initsuite.dashboard", "initsuite.tracking.read_offline"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initsuite.app import plan
-    from initsuite.catalogue import initializers
+    from initsuite.config.catalogue import initializers
     from initsuite.initialize import initialize_
     from initsuite.reference import recommend
     from initsuite.results.sources import load_results
@@ -16,7 +16,7 @@ __all__ = ["initialize_", "initializers", "load_results", "plan", "recommend"]
 
 _HOMES = {
     "initialize_": "initsuite.initialize",
-    "initializers": "initsuite.catalogue",
+    "initializers": "initsuite.config.catalogue",
     "load_results": "initsuite.results.sources",
     "plan": "initsuite.app",
     "recommend": "initsuite.reference",

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from initsuite.config import Job, Settings
+from initsuite.config.build import Job, Settings
+from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.dry_run import plan_table, print_plan
 from initsuite.errors import InitsuiteError
 from initsuite.executor import Executor
@@ -24,7 +25,6 @@ from initsuite.results.store import Store
 from initsuite.runner import Runner
 from initsuite.spec import Sink, Status
 from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
-from initsuite.sweep import build_jobs, compose_sweep
 from initsuite.tracking.process import wandb_sink
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.config import Job, Settings
+from initsuite.config.build import Job, Settings
 from initsuite.engine.planner import bytes_a_trial
 from initsuite.planning import Group, Planner, groups_of, in_words
 from initsuite.plans import Stack

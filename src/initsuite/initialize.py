@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from initsuite import catalogue
 from initsuite.account import account
+from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
 from initsuite.init import as_initializer
 from initsuite.init.probing import on_cpu

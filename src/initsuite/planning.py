@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from initsuite.config import Settings
+from initsuite.config.build import Settings
 from initsuite.engine.planner import (
     WORKER_START_S,
     WORTH,

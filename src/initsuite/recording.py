@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from initsuite.config import Job, Settings
+from initsuite.config.build import Job, Settings
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.executor import checkpoint_path
 from initsuite.plans import Stack

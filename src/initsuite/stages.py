@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from initsuite.config import Job
+from initsuite.config.build import Job
 from initsuite.engine.workload import Cell
 from initsuite.planning import Pair
 from initsuite.protocol import tuning

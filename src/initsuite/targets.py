@@ -23,9 +23,9 @@ import hydra
 import pandas as pd
 
 from initsuite.app import raise_if_failed, run_cells
-from initsuite.config import build
+from initsuite.config.build import build
+from initsuite.config.groups import conf_dir
 from initsuite.errors import ConfigError
-from initsuite.groups import conf_dir
 from initsuite.protocol.yardstick import Yardstick
 from initsuite.provenance import provenance
 from initsuite.results.store import load_results

@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from initsuite.app import TrialsFailed, raise_if_failed, run_cells, show_plan
-from initsuite.config import build
+from initsuite.config.build import build
+from initsuite.config.groups import conf_dir
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
-from initsuite.groups import conf_dir
 
 HELP_WIDTH = 120
 """Characters in a line of the help page."""

@@ -14,9 +14,10 @@ from hydra.utils import get_object
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from initsuite import catalogue, init
+from initsuite import init
 from initsuite.account import declared_std
 from initsuite.activations import activation
+from initsuite.config import catalogue
 from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
 from initsuite.init.compose import ByLaws

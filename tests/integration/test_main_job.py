@@ -10,7 +10,7 @@ from torch import nn
 
 import initsuite
 from initsuite.app import TrialsFailed, raise_if_failed, run_cells
-from initsuite.config import Job
+from initsuite.config.build import Job
 from initsuite.plans import Plans
 from initsuite.spec import PROTOCOL_VERSION
 

@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from initsuite.config import build_tree
+from initsuite.config.build import build_tree
+from initsuite.config.groups import conf_dir
+from initsuite.config.sweep import compose_sweep
 from initsuite.errors import DataError
-from initsuite.groups import conf_dir
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import load_results
-from initsuite.sweep import compose_sweep
 
 DATA = Path(__file__).parents[1] / "data"
 OLD_STORE = DATA / "store_caf4eea"

@@ -51,7 +51,8 @@ def test_it_does_the_main_job_from_an_empty_folder(wheel, tmp_path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    where = python("-c", "import initsuite, initsuite.groups; print(initsuite.__file__, initsuite.groups.conf_dir())")
+    code = "import initsuite; from initsuite.config.groups import conf_dir; print(initsuite.__file__, conf_dir())"
+    where = python("-c", code)
     assert where.split() == [str(site / "initsuite" / "__init__.py"), str(site / "initsuite" / "conf")]
     python("-m", "initsuite.train", "-m", "init=zero,normal,xavier,he,orthogonal", "protocol=smoke")
     python("-m", "initsuite.report", "results")

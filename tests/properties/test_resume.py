@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from initsuite.config import Job
+from initsuite.config.build import Job
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.loop import rehearse, train_stack
 from initsuite.engine.stack import Member, start_of

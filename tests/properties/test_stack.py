@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from initsuite.config import Job
+from initsuite.config.build import Job
 from initsuite.engine.loop import Training, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.spec import Stage, Status, TrialResult

@@ -13,7 +13,8 @@ import torch
 from torch import distributed, nn
 
 import initsuite
-from initsuite import catalogue, initialize
+from initsuite import initialize
+from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Constant, VarianceScaling
 from initsuite.spec import Initialization, Probe

@@ -12,11 +12,11 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
-from initsuite.groups import conf_dir
+from initsuite.config.groups import conf_dir
+from initsuite.config.sweep import compose_sweep
 from initsuite.report.page.reproduce import COMMAND, commands, merged
 from initsuite.report.recommendations import Report
 from initsuite.spec import short_hash
-from initsuite.sweep import compose_sweep
 
 GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init", "batch_size", "max_steps", "eval_every")
 """What of a configuration is stored with a trial."""

@@ -46,9 +46,9 @@ class InitsuiteLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # imported late: Hydra imports every plugin at every start
         from initsuite.app import run_cells, show_plan
-        from initsuite.composer import Composer
-        from initsuite.resolving import compose_jobs
-        from initsuite.sweep import build_jobs, check_can_be_planned, raise_if_illegal
+        from initsuite.config.compose.hydra_files import Composer
+        from initsuite.config.compose.resolve import compose_jobs
+        from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
 
         setup_globals()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it

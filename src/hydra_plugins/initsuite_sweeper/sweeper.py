@@ -47,8 +47,8 @@ class InitsuiteSweeper(BasicSweeper):
         if self.is_ours:
             return
         # imported late: Hydra imports every plugin at every start
-        from initsuite.composer import Composer
-        from initsuite.composing import unresolved
+        from initsuite.config.compose.hydra_files import Composer
+        from initsuite.config.compose.merge import unresolved
 
         assert self.hydra_context is not None
         assert self.config is not None

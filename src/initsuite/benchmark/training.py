@@ -11,11 +11,11 @@ import torch
 
 from initsuite.benchmark.machine import num_cores
 from initsuite.benchmark.timing import Arm, Timing
-from initsuite.config import build
+from initsuite.config.build import build
+from initsuite.config.groups import conf_dir
 from initsuite.engine.loop import train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Workload
-from initsuite.groups import conf_dir
 from initsuite.spec import Role, Stage
 
 INITIALIZERS = ("zero", "normal", "xavier", "he", "orthogonal")

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from initsuite.data.losses import LOSSES, SCORES
 from initsuite.protocol.yardstick import METRICS, yardstick_of
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "custom")
 OPTIMIZERS = sorted(path.stem for path in (CONF / "optimizer").glob("*.yaml"))
 METADATA = {"batch_size", "max_steps", "eval_every", "loss", "metric", "direction", "chance", "levels"}

@@ -15,12 +15,12 @@ import yaml
 from torch import nn
 from torch.optim import lr_scheduler
 
-from initsuite.config import Job
+from initsuite.config.build import Job
+from initsuite.config.groups import conf_dir, identity
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.loop import Training, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.errors import ConfigError
-from initsuite.groups import conf_dir, identity
 from initsuite.optim import Sgd
 from initsuite.optim.schedules import (
     SCHEDULES,

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from initsuite.groups import PLACES, conf_dir
+from initsuite.config.groups import PLACES, conf_dir
 
 Overrides = dict[str, str]
 """Values by key, as the command line writes them."""

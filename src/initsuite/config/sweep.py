@@ -17,12 +17,12 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from initsuite.composer import Composer
-from initsuite.composing import Overrides
-from initsuite.config import Job, Settings, build_tree
+from initsuite.config.build import Job, Settings, build_tree
+from initsuite.config.compose.hydra_files import Composer
+from initsuite.config.compose.merge import Overrides
+from initsuite.config.compose.resolve import Composed, compose_jobs
+from initsuite.config.groups import conf_dir
 from initsuite.errors import ConfigError, bad_value
-from initsuite.groups import conf_dir
-from initsuite.resolving import Composed, compose_jobs
 
 SHOWN = 10
 """Illegal combinations that an error names; `dry_run=true` shows all of them."""

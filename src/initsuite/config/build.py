@@ -7,80 +7,35 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.activations import activation
+from initsuite.config.groups import GROUP_KEYS, call, choices_with, identity, instantiate, label
+from initsuite.config.settings import Settings, settings_of
 from initsuite.data import losses
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
-from initsuite.groups import GROUP_KEYS, call, choices_with, identity, instantiate, label
 from initsuite.init.compose import PerTensor, as_initializer
 from initsuite.models.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.tuning import Protocol
 from initsuite.protocol.yardstick import yardstick_of
-from initsuite.settings import Settings, settings_of
 from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, Role, short_hash
 
 DEFAULT_METRIC = "accuracy"
 """Leaves no trace in ids: those of trials from before there were others stay as they are."""
-
-
-@dataclass
-class Schema:
-    """Names and types of the top-level keys; conf/config.yaml documents them and sets their defaults."""
-
-    init: dict[str, Any] = MISSING
-    model: dict[str, Any] = MISSING
-    activation: dict[str, Any] = MISSING
-    dataset: dict[str, Any] = MISSING
-    optimizer: dict[str, Any] = MISSING
-    schedule: dict[str, Any] = MISSING
-    protocol: dict[str, Any] = MISSING
-    tracking: dict[str, Any] = MISSING
-    seeds: int | None = None
-    max_steps: int = MISSING
-    eval_every: int = MISSING
-    batch_size: int = MISSING
-    results_dir: str = MISSING
-    data_dir: str | None = None
-    device: str = MISSING
-    max_stack: int | None = None
-    workers: int | None = None
-    checkpoint_every_s: float = MISSING
-    on_error: str = MISSING
-    dry_run: bool = MISSING
-    experiment_name: str | None = None
-
-
-ConfigStore.instance().store(name="schema", node=Schema)
-
-
-def maximise_with_optuna() -> None:
-    """Have Optuna's sweeper, where it is installed, look for the best score; it minimises unless told otherwise.
-
-    A file conf/hydra/sweeper/optuna.yaml cannot do it: Hydra refuses a file beside a stored node with a defaults list.
-    """
-    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper"):
-        Plugins.instance()  # stores the plugin's own defaults; later they would replace ours
-        ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node.direction = "maximize"
-
-
-maximise_with_optuna()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from initsuite.config.groups import GROUP_KEYS, conf_dir, instantiate, options_of, target_of
+from initsuite.config.trees import is_reference
 from initsuite.errors import unknown_choice
-from initsuite.groups import GROUP_KEYS, conf_dir, instantiate, options_of, target_of
-from initsuite.trees import is_reference
 
 if TYPE_CHECKING:
     import pandas as pd

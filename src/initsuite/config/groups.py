@@ -13,8 +13,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from initsuite.config.trees import is_reference
 from initsuite.errors import ConfigError, bad_value, unknown_choice
-from initsuite.trees import is_reference
 
 GROUP_KEYS = {
     "init": {"name", "_target_", "requires"},
@@ -32,8 +32,9 @@ PLACES = {"data_dir", "download"}
 
 def conf_dir() -> Path:
     """The configuration folder: inside an installed package, at the top of a checkout."""
-    shipped = Path(__file__).parent / "conf"
-    return shipped if shipped.is_dir() else Path(__file__).parents[2] / "conf"
+    package = Path(__file__).parents[1]
+    shipped = package / "conf"
+    return shipped if shipped.is_dir() else package.parents[1] / "conf"
 
 
 def choices_with(group: str, options: Iterable[str]) -> list[str]:

@@ -12,12 +12,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from initsuite import composing
-from initsuite.composer import Composer
+from initsuite.config.compose import merge as composing
+from initsuite.config.compose.hydra_files import Composer
+from initsuite.config.compose.resolve import compose_jobs
+from initsuite.config.groups import conf_dir
+from initsuite.config.sweep import build_jobs, check_can_be_planned, compose_sweep, raise_if_illegal
 from initsuite.errors import ConfigError
-from initsuite.groups import conf_dir
-from initsuite.resolving import compose_jobs
-from initsuite.sweep import build_jobs, check_can_be_planned, compose_sweep, raise_if_illegal
 
 FILES = {
     "config": """

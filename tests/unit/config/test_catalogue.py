@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 import initsuite
-from initsuite import catalogue
+from initsuite.config import catalogue
 from initsuite.errors import ConfigError
 from initsuite.init import NormalEverywhere
 
-CONF = Path(__file__).parents[2] / "conf" / "init"
+CONF = Path(__file__).parents[3] / "conf" / "init"
 FILES = sorted(path for path in CONF.glob("*.yaml") if path.stem != "custom")
 
 

@@ -13,8 +13,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from initsuite.composer import Composer, Effect
-from initsuite.trees import ABSENT, Path, Tree, get, is_reference, outermost, overlap, put, references
+from initsuite.config.compose.hydra_files import Composer, Effect
+from initsuite.config.trees import ABSENT, Path, Tree, get, is_reference, outermost, overlap, put, references
 
 Overrides = tuple[str, ...]
 Trees = dict[Overrides, Tree | Exception]

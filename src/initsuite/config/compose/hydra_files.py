@@ -22,7 +22,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from initsuite.trees import Path, Tree, paths
+from initsuite.config.trees import Path, Tree, paths
 
 KEY = re.compile(r"[\w/-]+(\.[\w-]+)*")
 """A key without a package, an index or quotes."""

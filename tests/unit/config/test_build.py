@@ -183,8 +183,8 @@ def test_a_rehearsal_of_one_tensor_of_each_kind_refuses_what_a_whole_one_does(ma
 
 
 def test_a_tree_is_built_from_and_left_as_it_was() -> None:
-    from initsuite.config import build_tree
-    from initsuite.sweep import compose_sweep
+    from initsuite.config.build import build_tree
+    from initsuite.config.sweep import compose_sweep
 
     (job,) = compose_sweep(["+init.requires={model.norm: batch}"])
     before = copy.deepcopy(job.tree)
@@ -198,7 +198,7 @@ def test_optuna_looks_for_the_highest_accuracy() -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     import hydra
 
-    from initsuite.groups import conf_dir
+    from initsuite.config.groups import conf_dir
 
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         for more, direction in ((), "maximize"), (("hydra.sweeper.direction=minimize",), "minimize"):

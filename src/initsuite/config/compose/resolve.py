@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from omegaconf import OmegaConf
 
-from initsuite.composer import Composer
-from initsuite.composing import ERRORS, Overrides, unresolved
-from initsuite.trees import ABSENT, Path, Tree, get, put, references
+from initsuite.config.compose.hydra_files import Composer
+from initsuite.config.compose.merge import ERRORS, Overrides, unresolved
+from initsuite.config.trees import ABSENT, Path, Tree, get, put, references
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 """An interpolation that names another key."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from initsuite.config.groups import call
 from initsuite.errors import bad_value, check_number, unknown_choice
-from initsuite.groups import call
 from initsuite.tracking.sink import Tracking
 
 

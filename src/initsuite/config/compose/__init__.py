@@ -1,0 +1,1 @@
+"""What Hydra composes for a job, without composing each job from the start."""

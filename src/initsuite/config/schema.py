@@ -1,0 +1,54 @@
+"""What Hydra is told before it composes: the keys of the configuration, and which way Optuna looks."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from omegaconf import MISSING
+
+
+@dataclass
+class Schema:
+    """Names and types of the top-level keys; conf/config.yaml documents them and sets their defaults."""
+
+    init: dict[str, Any] = MISSING
+    model: dict[str, Any] = MISSING
+    activation: dict[str, Any] = MISSING
+    dataset: dict[str, Any] = MISSING
+    optimizer: dict[str, Any] = MISSING
+    schedule: dict[str, Any] = MISSING
+    protocol: dict[str, Any] = MISSING
+    tracking: dict[str, Any] = MISSING
+    seeds: int | None = None
+    max_steps: int = MISSING
+    eval_every: int = MISSING
+    batch_size: int = MISSING
+    results_dir: str = MISSING
+    data_dir: str | None = None
+    device: str = MISSING
+    max_stack: int | None = None
+    workers: int | None = None
+    checkpoint_every_s: float = MISSING
+    on_error: str = MISSING
+    dry_run: bool = MISSING
+    experiment_name: str | None = None
+
+
+ConfigStore.instance().store(name="schema", node=Schema)
+
+
+def maximise_with_optuna() -> None:
+    """Have Optuna's sweeper, where it is installed, look for the best score; it minimises unless told otherwise.
+
+    A file conf/hydra/sweeper/optuna.yaml cannot do it: Hydra refuses a file beside a stored node with a defaults list.
+    """
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper"):
+        Plugins.instance()  # stores the plugin's own defaults; later they would replace ours
+        ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node.direction = "maximize"
+
+
+maximise_with_optuna()

@@ -108,6 +108,17 @@ MOVED: dict[str, str] = {
     "composer": "config",
     "composing": "config",
     "resolving": "config",
+    "app": "train",
+    "stages": "train",
+    "runner": "train",
+    "executor": "train",
+    "pool": "train",
+    "recording": "train",
+    "progress": "train",
+    "planning": "train",
+    "speeds": "train",
+    "plans": "train",
+    "dry_run": "train",
 }
 """Where the modules of the table live now."""
 ONLY = {

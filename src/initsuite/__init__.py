@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from initsuite.app import plan
     from initsuite.config.catalogue import initializers
     from initsuite.initialize import initialize_
     from initsuite.reference import recommend
     from initsuite.results.sources import load_results
+    from initsuite.train.launch import plan
 
 __all__ = ["initialize_", "initializers", "load_results", "plan", "recommend"]
 
@@ -18,7 +18,7 @@ _HOMES = {
     "initialize_": "initsuite.initialize",
     "initializers": "initsuite.config.catalogue",
     "load_results": "initsuite.results.sources",
-    "plan": "initsuite.app",
+    "plan": "initsuite.train.launch",
     "recommend": "initsuite.reference",
 }
 """Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""

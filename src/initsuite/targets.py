@@ -22,7 +22,6 @@ from typing import Any
 import hydra
 import pandas as pd
 
-from initsuite.app import raise_if_failed, run_cells
 from initsuite.config.build import build
 from initsuite.config.groups import conf_dir
 from initsuite.errors import ConfigError
@@ -30,6 +29,7 @@ from initsuite.protocol.yardstick import Yardstick
 from initsuite.provenance import provenance
 from initsuite.results.store import load_results
 from initsuite.spec import PROTOCOL_VERSION, Stage
+from initsuite.train.launch import raise_if_failed, run_cells
 
 ARMS = ("he", "xavier", "torch_default")
 SHARES = {"easy": 0.80, "primary": 0.95, "hard": 1.00}

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import initsuite
-from initsuite.app import TrialsFailed, raise_if_failed, run_cells
 from initsuite.config.build import Job
-from initsuite.plans import Plans
 from initsuite.spec import PROTOCOL_VERSION
+from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells
+from initsuite.train.plan.stored import Plans
 
 SMALL = ("max_steps=40", "eval_every=20", "optimizer.lr_grid=[0.01,0.0316,0.1]", "tracking=disabled")
 
@@ -179,7 +179,7 @@ def test_hidden_units_of_zero_stay_identical(make_job) -> None:
 @pytest.mark.slow
 def test_a_sink_that_breaks_costs_no_result(sweep, monkeypatch, capsys) -> None:
     """Whatever the event, the sink is dropped and named, and every trial is stored."""
-    from initsuite.progress import Progress
+    from initsuite.train.progress import Progress
 
     for event in ("stack_started", "evaluated", "stack_finished"):
 
@@ -190,7 +190,7 @@ def test_a_sink_that_breaks_costs_no_result(sweep, monkeypatch, capsys) -> None:
             raise ValueError("the planted sink defect")
 
         setattr(Breaks, event, defect)
-        monkeypatch.setattr("initsuite.app.Progress", Breaks)
+        monkeypatch.setattr("initsuite.train.launch.Progress", Breaks)
         trials = launch(sweep("protocol=smoke", results=event, inits=("he",)))
         assert set(trials.status) == {"done"}
         assert "Breaks: dropped in this launch" in capsys.readouterr().out

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import initsuite
-from initsuite.app import run_cells
 from initsuite.errors import ConfigError, StoreError
 from initsuite.report.recommendations import arms_table, recommend_table
 from initsuite.results.store import Results, Store
@@ -21,6 +20,7 @@ from initsuite.tracking.read_offline import RunContent, as_trial, content_of, is
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.sink import WandbSink
 from initsuite.tracking.uploads import StoredTrial
+from initsuite.train.launch import run_cells
 from support.small_store import make_store, stored_curve, stored_row
 
 SMALL = ("max_steps=40", "eval_every=10", "optimizer.lr_grid=[0.1,1.0]", "protocol=smoke", "seeds=2")

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import wandb
 
-from initsuite.app import run_cells
 from initsuite.results.leases import Claims
 from initsuite.results.store import TRIALS, Store
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.sync import main
 from initsuite.tracking.upload import GRACE_S
 from initsuite.tracking.uploads import Uploads
+from initsuite.train.launch import run_cells
 
 LIMIT_S = 4.0
 NUM_TRIALS = 90

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import initsuite
-from initsuite.app import run_cells
+from initsuite.train.launch import run_cells
 
 SUMMARY = {
     "result/steps_to_target": "steps_to_target",

@@ -45,10 +45,10 @@ class InitsuiteLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # imported late: Hydra imports every plugin at every start
-        from initsuite.app import run_cells, show_plan
         from initsuite.config.compose.hydra_files import Composer
         from initsuite.config.compose.resolve import compose_jobs
         from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
+        from initsuite.train.launch import run_cells, show_plan
 
         setup_globals()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
@@ -72,7 +72,7 @@ class InitsuiteLauncher(Launcher):
 
     def _returns(self, job_overrides: Sequence[Sequence[str]], built: Any, outcome: Any) -> list[JobReturn]:
         """Scores, or the error of a job whose trials failed; a launch that was stopped raises at once."""
-        from initsuite.app import TrialsFailed, raise_if_failed
+        from initsuite.train.launch import TrialsFailed, raise_if_failed
 
         failed: dict[str, Exception] = {}
         try:

@@ -32,8 +32,8 @@ from initsuite.optim.schedules import (
     schedule,
     with_schedule,
 )
-from initsuite.planning import groups_of
 from initsuite.spec import PROTOCOL_VERSION, Evaluation, Stage, TrialResult, short_hash
+from initsuite.train.plan.planner import groups_of
 
 NUM_STEPS = 40
 RTOL = 1e-10

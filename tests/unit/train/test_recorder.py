@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from initsuite.app import TrialsFailed, raise_if_failed, run_cells
 from initsuite.errors import ConfigError
-from initsuite.executor import failure
-from initsuite.progress import Progress
-from initsuite.recording import Recorder, StopLaunch
 from initsuite.results.store import Store
 from initsuite.spec import Evaluation, Stage
+from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells
+from initsuite.train.progress import Progress
+from initsuite.train.recorder import Recorder, StopLaunch
+from initsuite.train.task import failure
 
 SMALL = ("max_steps=4", "eval_every=2", "tracking=disabled", "protocol=smoke", "optimizer.lr_grid=[0.01,0.1]")
 

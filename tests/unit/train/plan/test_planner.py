@@ -6,17 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from initsuite import planning, speeds
-from initsuite.engine.planner import Speed, choose
-from initsuite.executor import Executor, Task
-from initsuite.planning import Planner, groups_of
-from initsuite.plans import Plans, Stack
-from initsuite.pool import Pools
 from initsuite.results.leases import Claims
 from initsuite.results.store import Store
-from initsuite.runner import Runner
 from initsuite.spec import Stage
-from initsuite.speeds import Measured, measured, recall, remember
+from initsuite.train.executor import Executor
+from initsuite.train.plan import planner as planning
+from initsuite.train.plan import speeds
+from initsuite.train.plan.planner import Planner, groups_of
+from initsuite.train.plan.speeds import Measured, measured, recall, remember
+from initsuite.train.plan.stored import Plans
+from initsuite.train.plan.widths import Speed, choose
+from initsuite.train.runner import Runner
+from initsuite.train.task import Stack, Task
+from initsuite.train.workers import Pools
 
 
 @pytest.fixture

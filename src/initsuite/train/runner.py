@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from initsuite.engine.workload import Cell
-from initsuite.executor import Task, failure
-from initsuite.planning import Group, Pair, Planner, groups_of
-from initsuite.pool import Pools
-from initsuite.recording import Recorder
 from initsuite.results.leases import Claims
 from initsuite.results.store import Store
 from initsuite.spec import Trial, short_hash
+from initsuite.train.plan.planner import Group, Planner, groups_of
+from initsuite.train.recorder import Recorder
+from initsuite.train.task import Pair, Task, failure
+from initsuite.train.workers import Pools
 
 POLL_S = 1.0
 """Between two looks at what another launch is training."""

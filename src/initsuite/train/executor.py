@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.loop import rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
-from initsuite.plans import Stack
 from initsuite.provenance import code_state
-from initsuite.spec import PROTOCOL_VERSION, Curve, Initialization, Stage, Status, Trial, TrialResult
-
-Emit = Callable[[str, str, Any], None]
-"""(event, stack_id, news): started with its trials, evaluated with an Evaluation, finished with a list of TrialResult,
-abandoned with None, note with a line for the user."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A stack with its trials, ready to be trained.
-
-    Attributes:
-        claim: the name under which the launch has claimed it, or the whole that it is a part of.
-    """
-
-    stack: Stack
-    trials: tuple[Trial, ...]
-    claim: str = ""
-
-    def part(self, trials: Sequence[Trial]) -> Task:
-        ids = tuple(trial.trial_id for trial in trials)
-        return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.claim)
+from initsuite.spec import PROTOCOL_VERSION, Initialization, Stage, TrialResult
+from initsuite.train.task import Emit, Stack, Task, checkpoint_path, failure
 
 
 class Executor:
@@ -157,21 +133,6 @@ class Executor:
             "code": code_state(),
         }
         return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.every_s, identity)
-
-
-def checkpoint_path(directory: Path, stack_id: str) -> Path:
-    return directory / f"{stack_id}.pt"
-
-
-def failure(trial: Trial, error: str, stack_size: int, device: str) -> TrialResult:
-    """The result of a trial that raised.
-
-    Args:
-        error: the traceback.
-    """
-    nothing = Curve(np.array([], dtype=int), *(np.array([]) for _ in range(3)))
-    nan = math.nan
-    return TrialResult(trial, Status.FAILED, nothing, nan, None, nan, nan, stack_size, device, error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

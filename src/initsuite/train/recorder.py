@@ -10,13 +10,12 @@ from typing import Any
 
 from initsuite.config.build import Job, Settings
 from initsuite.engine.checkpoint import Checkpoint
-from initsuite.executor import checkpoint_path
-from initsuite.plans import Stack
-from initsuite.progress import Progress
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Sink, Status, Trial, TrialInfo, TrialResult
+from initsuite.train.progress import Progress
+from initsuite.train.task import Stack, checkpoint_path
 
 
 class StopLaunch(Exception):

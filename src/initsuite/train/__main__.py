@@ -19,10 +19,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from initsuite.app import TrialsFailed, raise_if_failed, run_cells, show_plan
 from initsuite.config.build import build
 from initsuite.config.groups import conf_dir
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
+from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells, show_plan
 
 HELP_WIDTH = 120
 """Characters in a line of the help page."""

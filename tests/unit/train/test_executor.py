@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from initsuite import executor as module
-from initsuite.executor import Executor, Task, is_out_of_memory
-from initsuite.plans import Stack
 from initsuite.spec import Stage, Status
+from initsuite.train import executor as module
+from initsuite.train.executor import Executor, is_out_of_memory
+from initsuite.train.task import Stack, Task
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from initsuite.engine.planner import Speed
 from initsuite.spec import short_hash
+from initsuite.train.plan.widths import Speed
 
 KEPT_S = 14 * 24 * 3600
 """A measurement older than two weeks is made again: drivers, neighbours and libraries change."""

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-from initsuite.engine.planner import (
+from initsuite.train.plan.widths import (
     MEASURING_SHARE,
     WORKER_START_S,
     Speed,

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from initsuite.engine.workload import Cell
-from initsuite.executor import Emit, Executor, Task, failure
+from initsuite.train.executor import Executor
+from initsuite.train.task import Emit, Task, failure
 
 Done = Callable[[Task], None]
 

@@ -12,20 +12,20 @@ import torch
 
 from initsuite.config.build import Job, Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
-from initsuite.dry_run import plan_table, print_plan
 from initsuite.errors import InitsuiteError
-from initsuite.executor import Executor
-from initsuite.planning import Planner
-from initsuite.plans import Plans
-from initsuite.pool import Pools
-from initsuite.progress import Progress
-from initsuite.recording import Recorder, StopLaunch
 from initsuite.results.leases import Claims
 from initsuite.results.store import Store
-from initsuite.runner import Runner
 from initsuite.spec import Sink, Status
-from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.tracking.process import wandb_sink
+from initsuite.train.executor import Executor
+from initsuite.train.plan.planner import Planner
+from initsuite.train.plan.preview import plan_table, print_plan
+from initsuite.train.plan.stored import Plans
+from initsuite.train.progress import Progress
+from initsuite.train.recorder import Recorder, StopLaunch
+from initsuite.train.runner import Runner
+from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
+from initsuite.train.workers import Pools
 
 
 class TrialsFailed(InitsuiteError):

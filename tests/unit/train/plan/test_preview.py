@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 import initsuite
-from initsuite.app import plan_cells, run_cells
-from initsuite.dry_run import COLUMNS, print_plan
 from initsuite.errors import ConfigError
+from initsuite.train.launch import plan_cells, run_cells
+from initsuite.train.plan.preview import COLUMNS, print_plan
 
 SMALL = ("max_steps=20", "eval_every=10", "optimizer.lr_grid=[0.01,0.0316,0.1]", "tracking=disabled", "protocol=smoke")
 
@@ -65,13 +65,13 @@ def test_the_expected_time_grows_with_the_work(launch) -> None:
 
 
 def test_a_workload_that_was_not_timed_is_estimated_from_one_that_was(launch, monkeypatch) -> None:
-    monkeypatch.setattr("initsuite.dry_run.MEASURING_S", 0.0)
+    monkeypatch.setattr("initsuite.train.plan.preview.MEASURING_S", 0.0)
     small, settings = launch("max_steps=2000", "eval_every=2000", inits=("he",))
     nothing_timed = plan_cells(small, settings)
     assert nothing_timed.expected_s.isna().all()
     monkeypatch.undo()
     plan_cells(small, settings)  # its speed is remembered
-    monkeypatch.setattr("initsuite.dry_run.MEASURING_S", 0.0)
+    monkeypatch.setattr("initsuite.train.plan.preview.MEASURING_S", 0.0)
     large, _ = launch("max_steps=2000", "eval_every=2000", "model.depth=4", inits=("he",))
     plan = plan_cells([*small, *large], settings)
     assert plan.expected_s.notna().all()

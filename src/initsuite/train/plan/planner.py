@@ -11,7 +11,11 @@ from typing import Any
 import torch
 
 from initsuite.config.build import Settings
-from initsuite.engine.planner import (
+from initsuite.engine.workload import Cell
+from initsuite.train.executor import Executor
+from initsuite.train.plan.speeds import Measured, machine, measured, recall, remember
+from initsuite.train.plan.stored import Plans, still_valid
+from initsuite.train.plan.widths import (
     WORKER_START_S,
     WORTH,
     Choice,
@@ -24,14 +28,8 @@ from initsuite.engine.planner import (
     unmeasured,
     widths_for,
 )
-from initsuite.engine.workload import Cell
-from initsuite.executor import Executor
-from initsuite.plans import Plans, Stack, still_valid
-from initsuite.pool import Pools, Workers
-from initsuite.spec import Trial
-from initsuite.speeds import Measured, machine, measured, recall, remember
-
-Pair = tuple[Cell, Trial]
+from initsuite.train.task import Pair, Stack
+from initsuite.train.workers import Pools, Workers
 
 WORKERS_PAY_FROM_S = 20 * WORKER_START_S
 """Work that takes longer than this in one process is worth the start of workers to time them, seconds: 5 % at most."""

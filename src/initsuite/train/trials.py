@@ -11,10 +11,10 @@ import pandas as pd
 
 from initsuite.config.build import Job
 from initsuite.engine.workload import Cell
-from initsuite.planning import Pair
 from initsuite.protocol import tuning
 from initsuite.protocol.tuning import FIRST_TUNING_SEED
 from initsuite.spec import Stage
+from initsuite.train.task import Pair
 
 Grids = Mapping[str, list[float]]
 """The learning rates of each tuned context, by context_id."""

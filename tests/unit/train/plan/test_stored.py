@@ -3,7 +3,8 @@ import json
 import pytest
 
 from initsuite.errors import StoreError
-from initsuite.plans import Plans, Stack, still_valid
+from initsuite.train.plan.stored import Plans, still_valid
+from initsuite.train.task import Stack
 
 STACKS = [Stack(("a", "b"), 2, 1, "cpu"), Stack(("c",), 2, 1, "cpu")]
 SPEEDS = {"workload": [{"width": 1, "workers": 1, "threads": 2, "step_s": 0.1}]}

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from initsuite.config.build import Job, Settings
-from initsuite.engine.planner import bytes_a_trial
-from initsuite.planning import Group, Planner, groups_of, in_words
-from initsuite.plans import Stack
 from initsuite.results.store import TRIALS, load_results
 from initsuite.spec import Stage, Status
-from initsuite.stages import Tuned, grids_of, scoring_pairs, tuning_pairs
+from initsuite.train.plan.planner import Group, Planner, groups_of, in_words
+from initsuite.train.plan.widths import bytes_a_trial
+from initsuite.train.task import Stack
+from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 
 COLUMNS = [
     *("dataset", "model", "activation", "optimizer", "stage"),

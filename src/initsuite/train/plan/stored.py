@@ -8,34 +8,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from initsuite.results.store import write_whole
-from initsuite.spec import PROTOCOL_VERSION, short_hash
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Trials to be trained together.
-
-    Attributes:
-        trial_ids: in the order of the stack.
-        threads: of the process that trains them; with the composition and the width, all that rounding depends on.
-        workers: how many processes train stacks of this kind at the same time.
-        device: cpu or cuda.
-    """
-
-    trial_ids: tuple[str, ...]
-    threads: int
-    workers: int
-    device: str
-
-    @property
-    def stack_id(self) -> str:
-        return short_hash([self.trial_ids, self.threads, self.device, PROTOCOL_VERSION])
+from initsuite.spec import PROTOCOL_VERSION
+from initsuite.train.task import Stack
 
 
 class Plans:

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from initsuite.executor import Executor, Task
-from initsuite.plans import Stack
-from initsuite.pool import Pools, ThisProcess, Workers
 from initsuite.spec import Stage, Status
+from initsuite.train.executor import Executor
+from initsuite.train.task import Stack, Task
+from initsuite.train.workers import Pools, ThisProcess, Workers
 
 pytestmark = pytest.mark.slow
 

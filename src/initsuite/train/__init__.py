@@ -1,0 +1,1 @@
+"""A launch: from jobs to stored results."""

@@ -1,0 +1,1 @@
+"""Which trials share a stack, how wide it is, and where it trains."""

@@ -1,0 +1,72 @@
+"""What passes between the parts of a launch: a trial with its cell, a stack, and a stack ready to be trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from initsuite.engine.workload import Cell
+from initsuite.spec import PROTOCOL_VERSION, Curve, Status, Trial, TrialResult, short_hash
+
+Pair = tuple[Cell, Trial]
+Emit = Callable[[str, str, Any], None]
+"""(event, stack_id, news): started with its trials, evaluated with an Evaluation, finished with a list of TrialResult,
+abandoned with None, note with a line for the user."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Trials to be trained together.
+
+    Attributes:
+        trial_ids: in the order of the stack.
+        threads: of the process that trains them; with the composition and the width, all that rounding depends on.
+        workers: how many processes train stacks of this kind at the same time.
+        device: cpu or cuda.
+    """
+
+    trial_ids: tuple[str, ...]
+    threads: int
+    workers: int
+    device: str
+
+    @property
+    def stack_id(self) -> str:
+        return short_hash([self.trial_ids, self.threads, self.device, PROTOCOL_VERSION])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stack with its trials, ready to be trained.
+
+    Attributes:
+        claim: the name under which the launch has claimed it, or the whole that it is a part of.
+    """
+
+    stack: Stack
+    trials: tuple[Trial, ...]
+    claim: str = ""
+
+    def part(self, trials: Sequence[Trial]) -> Task:
+        ids = tuple(trial.trial_id for trial in trials)
+        return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.claim)
+
+
+def checkpoint_path(directory: Path, stack_id: str) -> Path:
+    return directory / f"{stack_id}.pt"
+
+
+def failure(trial: Trial, error: str, stack_size: int, device: str) -> TrialResult:
+    """The result of a trial that raised.
+
+    Args:
+        error: the traceback.
+    """
+    nothing = Curve(np.array([], dtype=int), *(np.array([]) for _ in range(3)))
+    nan = math.nan
+    return TrialResult(trial, Status.FAILED, nothing, nan, None, nan, nan, stack_size, device, error)

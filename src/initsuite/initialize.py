@@ -16,7 +16,7 @@ from initsuite.init import as_initializer
 from initsuite.init.probing import on_cpu
 from initsuite.initialization import check_initialization
 from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
 
 NAMED = 4

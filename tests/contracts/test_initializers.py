@@ -22,7 +22,7 @@ from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
 from initsuite.init.compose import ByLaws
 from initsuite.models import Cnn, Mlp, ResNet, Rnn, Siren, Vit
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Probe, Role
 from support.laws import FALSE_ALARM, chi_square_p

@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from initsuite.init import as_initializer
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Params
 

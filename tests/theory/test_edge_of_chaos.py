@@ -14,7 +14,7 @@ from initsuite.edge_of_chaos import CriticalPoint, edge_of_chaos
 from initsuite.errors import ConfigError
 from initsuite.init import Critical
 from initsuite.models import Mlp
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Activation
 

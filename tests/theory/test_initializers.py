@@ -20,7 +20,7 @@ from initsuite.init import Guideline, NormalEverywhere, Orthogonal, TorchDefault
 from initsuite.init.distributions import TRUNCATED_STD, sample
 from initsuite.init.orthogonal import haar
 from initsuite.models import Mlp
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params
 

@@ -20,7 +20,7 @@ from initsuite.init import (
     as_initializer,
 )
 from initsuite.models import Mlp
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import ParamSpec, Role
 from support.laws import FALSE_ALARM, draw

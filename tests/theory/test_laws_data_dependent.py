@@ -18,7 +18,7 @@ from initsuite.errors import ConfigError
 from initsuite.init import AutoInit, DataDependent, Lsuv
 from initsuite.init.propagation import UNIT, Signal
 from initsuite.models import Mlp, Rnn
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Probe
 

@@ -19,7 +19,7 @@ from initsuite.errors import ConfigError
 from initsuite.init import AutoInit, DataDependent, GradInit, Lsuv, MetaInit, PerTensor, VarianceScaling
 from initsuite.init.metainit import EPSILON, gradient_quotient
 from initsuite.init.probing import ProbedModel
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Probe
 

@@ -17,7 +17,7 @@ from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import Mimetic
 from initsuite.models import Vit
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Params, ParamSpec, Role
 

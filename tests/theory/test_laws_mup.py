@@ -15,7 +15,7 @@ from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import Mup
 from initsuite.models import Mlp
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initialization, ParamSpec, Role
 

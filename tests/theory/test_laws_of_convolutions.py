@@ -15,7 +15,7 @@ from initsuite.init import (
     DeltaOrthogonal,
     Orthogonal,
 )
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Activation
 from support.laws import draw

@@ -28,7 +28,7 @@ from initsuite.init import (
 from initsuite.init.kumar import kumar_gain
 from initsuite.init.random_walk import random_walk_gain
 from initsuite.models import Gru, Mlp, Rnn
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Activation, Role
 from support.laws import FALSE_ALARM, chi_square_p, draw

@@ -18,7 +18,7 @@ from initsuite.errors import ConfigError
 from initsuite.init import BranchScale, Fixup, StableResnet, TorchDefault, VarianceScaling, ZeroGamma, as_initializer
 from initsuite.models import ResNet
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, ParamSpec, Role
 

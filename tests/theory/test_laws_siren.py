@@ -17,7 +17,7 @@ from initsuite.errors import ConfigError
 from initsuite.init import Siren
 from initsuite.models import Mlp
 from initsuite.models import Siren as SirenModel
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Activation, Params, ParamSpec, Role
 

@@ -16,7 +16,7 @@ from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import DeepNorm, Gpt2, TFixup, VarianceScaling, as_initializer
 from initsuite.models import Mlp, Transformer, Vit
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, ParamSpec, Role
 

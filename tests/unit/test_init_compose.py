@@ -13,7 +13,7 @@ from initsuite import rng
 from initsuite.activations import activation
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Constant, Normal, Orthogonal, PerTensor, RandomWalk, VarianceScaling, as_initializer
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initialization, ParamSpec, Role
 

@@ -27,7 +27,7 @@ from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.init.compose import PerTensor, as_initializer
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.tuning import Protocol

@@ -1,11 +1,9 @@
 """Models, built from layers that `describe` knows."""
 
 from initsuite.models.cnn import Cnn
-from initsuite.models.gru import Gru
-from initsuite.models.lstm import Lstm
 from initsuite.models.mlp import Mlp
+from initsuite.models.recurrent import Gru, Lstm, Rnn
 from initsuite.models.resnet import ResNet
-from initsuite.models.rnn import Rnn
 from initsuite.models.siren import Siren
 from initsuite.models.transformer import Transformer
 from initsuite.models.vit import Vit

@@ -1,4 +1,4 @@
-"""What the recurrent networks share: a layer whose outputs are gates, and the way through a sequence."""
+"""Recurrent networks: Elman layers, LSTM and GRU, and what they share."""
 
 from __future__ import annotations
 
@@ -131,3 +131,121 @@ def _time_first(inputs: Tensor) -> Tensor:
     if inputs.ndim == 4:
         return inputs.permute(2, 0, 1, 3).flatten(2)
     return inputs.transpose(0, 1)
+
+
+class Rnn(Recurrent):
+    """Elman layers over a sequence; the last hidden state of the last layer goes to a linear head.
+
+    h[t] = phi(W x[t] + b + U h[t-1]) with h[-1] = 0, `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U.
+    torch's nn.RNN has a second bias, which adds nothing, and cannot be stacked by vmap. W and U are two layers with
+    weights to `describe`, and phi follows both: an initializer scales each as if the other were absent, so that a
+    step whose input is not small has twice the mean square pre-activation that the gain aims at.
+
+    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
+    sequence of `height` steps of channel x width features. Returns [example, output].
+
+    Args:
+        input_shape: [time, feature] or [channel, height, width] of one example.
+        num_outputs: from 1.
+        activation: phi; tanh is the usual one (with relu the state may grow without bound).
+        depth: recurrent layers, from 1.
+        width: units of each hidden state, from 1.
+
+    Raises:
+        ConfigError: an option outside its range, or inputs that are no sequence.
+
+    References:
+        Elman 1990, Finding structure in time. Le, Jaitly and Hinton 2015, A simple way to initialize recurrent
+        networks of rectified linear units, section 4.2 (images as sequences).
+    """
+
+    def _states(self, drives: Sequence[Tensor], recurrent: nn.Module, phi: nn.Module) -> list[Tensor]:
+        states = [phi(drives[0])]
+        for drive in drives[1:]:
+            states.append(phi(drive + recurrent(states[-1])))
+        return states
+
+
+class Lstm(Recurrent):
+    """Long short-term memory over a sequence; the last hidden state of the last layer goes to a linear head.
+
+    (i, f, g, o) = W x[t] + b + U h[t-1] with h[-1] = c[-1] = 0,
+    c[t] = sigmoid(f) c[t-1] + sigmoid(i) phi(g), h[t] = sigmoid(o) phi(c[t]).
+    `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U, each with the blocks input_gate, forget_gate, cell
+    and output_gate, in torch's order. torch's nn.LSTM has a second bias, which adds nothing, and cannot be stacked by
+    vmap. phi is noted as what follows the whole matrix; on the three gates it is the logistic sigmoid.
+
+    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
+    sequence of `height` steps of channel x width features. Returns [example, output].
+
+    Args:
+        input_shape: [time, feature] or [channel, height, width] of one example.
+        num_outputs: from 1.
+        activation: phi; tanh is the usual one.
+        depth: recurrent layers, from 1.
+        width: units of each hidden state, from 1.
+
+    Raises:
+        ConfigError: an option outside its range, or inputs that are no sequence.
+
+    References:
+        Hochreiter and Schmidhuber 1997, Long short-term memory. Gers, Schmidhuber and Cummins 2000, Learning to forget
+        (the forget gate).
+    """
+
+    PARTS = ("input_gate", "forget_gate", "cell", "output_gate")
+
+    def _states(self, drives: Sequence[Tensor], recurrent: nn.Module, phi: nn.Module) -> list[Tensor]:
+        states: list[Tensor] = []
+        cell = None
+        for drive in drives:
+            gates = drive + recurrent(states[-1]) if states else drive
+            entrance, forget, candidate, output = gates.chunk(4, dim=-1)
+            written = entrance.sigmoid() * phi(candidate)
+            cell = written if cell is None else forget.sigmoid() * cell + written
+            states.append(output.sigmoid() * phi(cell))
+        return states
+
+
+class Gru(Recurrent):
+    """Gated recurrent units over a sequence; the last hidden state of the last layer goes to a linear head.
+
+    r = sigmoid(W_r x[t] + b_r + U_r h[t-1]), z = sigmoid(W_z x[t] + b_z + U_z h[t-1]), h[-1] = 0,
+    n = phi(W_n x[t] + b_n + r (U_n h[t-1])), h[t] = (1 - z) n + z h[t-1].
+    `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U, each with the blocks reset_gate, update_gate and
+    new, in torch's order. The reset gate acts on U_n h, as in torch's nn.GRU, whose second bias is left out (the paper
+    has none; only its part inside r (...) would add anything). phi is noted as what follows the whole matrix; on the
+    two gates it is the logistic sigmoid.
+
+    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
+    sequence of `height` steps of channel x width features. Returns [example, output].
+
+    Args:
+        input_shape: [time, feature] or [channel, height, width] of one example.
+        num_outputs: from 1.
+        activation: phi; tanh is the usual one.
+        depth: recurrent layers, from 1.
+        width: units of each hidden state, from 1.
+
+    Raises:
+        ConfigError: an option outside its range, or inputs that are no sequence.
+
+    References:
+        Cho et al. 2014, Learning phrase representations using RNN encoder-decoder for statistical machine translation,
+        section 2.3; version 1 of the paper has the reset gate where it is here.
+    """
+
+    PARTS = ("reset_gate", "update_gate", "new")
+
+    def _states(self, drives: Sequence[Tensor], recurrent: nn.Module, phi: nn.Module) -> list[Tensor]:
+        states: list[Tensor] = []
+        for drive in drives:
+            reset, update, new = drive.chunk(3, dim=-1)
+            if not states:  # nothing to remember yet
+                states.append((1 - update.sigmoid()) * phi(new))
+                continue
+            reset_state, update_state, new_state = recurrent(states[-1]).chunk(3, dim=-1)
+            candidate = phi(new + (reset + reset_state).sigmoid() * new_state)
+            kept = (update + update_state).sigmoid()
+            states.append(candidate + kept * (states[-1] - candidate))
+        return states

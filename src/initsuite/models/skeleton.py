@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from initsuite.errors import ConfigError
-from initsuite.models.describe import unplaced
+from initsuite.models.describe.describe import unplaced
 
 
 def skeleton(build: Callable[[], nn.Module]) -> nn.Module:

@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 from initsuite.activations import ActivationLayer
 from initsuite.errors import InitsuiteError
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.layers import BARE, NORM_ROLES, NORMS, SCALARS, Facts, Layer, layers_of
+from initsuite.models.describe.layers import BARE, NORM_ROLES, NORMS, SCALARS, Facts, Layer, layers_of
 from initsuite.spec import Role
 
 WEIGHTS = (Role.WEIGHT, Role.RECURRENT)

@@ -15,8 +15,8 @@ import torch
 from torch import fx, nn
 
 from initsuite.activations import ActivationLayer, activation
-from initsuite.models.following import activation_called, activation_of, without_identity
-from initsuite.models.layers import LAYERS, NORMS
+from initsuite.models.describe.following import activation_called, activation_of, without_identity
+from initsuite.models.describe.layers import LAYERS, NORMS
 from initsuite.spec import Activation
 
 OPAQUE = (nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.init import _calculate_fan_in_and_fan_out  # type: ignore[attr-defined]
 
 from initsuite.data.torchvision_import import import_torchvision
-from initsuite.models.describe import describe, unplaced
-from initsuite.models.layers import NORMS
-from initsuite.models.tracing import trace
+from initsuite.models.describe.describe import describe, unplaced
+from initsuite.models.describe.layers import NORMS
+from initsuite.models.describe.tracing import trace
 from initsuite.spec import ParamSpec, Role
 
 HEADS = {

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from initsuite.activations import activation
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
+from initsuite.models.describe.tracing import trace
 from initsuite.models.resnet import ResNet
-from initsuite.models.tracing import trace
 from initsuite.models.vit import Vit
 from initsuite.spec import ParamSpec, Role
 

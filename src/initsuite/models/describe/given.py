@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from initsuite.activations import activation
 from initsuite.errors import bad_value
-from initsuite.models.following import without_identity
-from initsuite.models.places import Place, Places
+from initsuite.models.describe.following import without_identity
+from initsuite.models.describe.places import Place, Places
 from initsuite.spec import Activation, ParamSpec, Role
 
 Given = str | Activation | Mapping[str, str | Activation | None]

@@ -17,12 +17,12 @@ from initsuite.engine.loop import train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.errors import ConfigError
 from initsuite.models import Cnn, Mlp, Rnn
-from initsuite.models.describe import describe
+from initsuite.models.describe.describe import describe
 from initsuite.models.options import check_switch
 from initsuite.spec import Role, Stage
 
 RELU = activation("relu")
-CONF = Path(__file__).parents[2] / "conf" / "model"
+CONF = Path(__file__).parents[3] / "conf" / "model"
 REORDERED = 1e-9
 """Relative and absolute: float64 sums in another order, 1e-16 a term, over hundreds of terms and a few layers."""
 STACKED_RUN = 1e-9

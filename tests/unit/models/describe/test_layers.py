@@ -11,7 +11,7 @@ from torch.nn.init import _calculate_fan_in_and_fan_out  # type: ignore[attr-def
 
 from initsuite.activations import activation
 from initsuite.models.attention import PartEmbedding
-from initsuite.models.describe import describe, unplaced
+from initsuite.models.describe.describe import describe, unplaced
 from initsuite.models.recurrent import GatedLinear
 from initsuite.spec import ParamSpec, Role
 

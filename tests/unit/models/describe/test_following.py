@@ -14,8 +14,8 @@ from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import ConfigError
 from initsuite.gains import forward_gain
 from initsuite.models import Rnn
-from initsuite.models.describe import describe
-from initsuite.models.tracing import trace
+from initsuite.models.describe.describe import describe
+from initsuite.models.describe.tracing import trace
 from initsuite.spec import Activation, ParamSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")

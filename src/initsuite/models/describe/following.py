@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from initsuite.activations import FUNCTIONS, OPTIONS, ActivationLayer, activation
-from initsuite.models.layers import LAYERS
+from initsuite.models.describe.layers import LAYERS
 from initsuite.spec import Activation
 
 NOT_ELEMENTWISE = (nn.GLU, nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)

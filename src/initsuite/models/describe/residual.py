@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.models.branch import Branch
-from initsuite.models.layers import NORMS
+from initsuite.models.describe.layers import NORMS
 
 BLOCKS: dict[str, tuple[tuple[str, ...], ...]] = {
     # torch.nn.modules.transformer

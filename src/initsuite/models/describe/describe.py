@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from initsuite.errors import InitsuiteError, callers_level
-from initsuite.models.following import activation_given, activation_of, following_in_order, without_identity
-from initsuite.models.given import Given, chooser
-from initsuite.models.layers import EMBEDDINGS, LAYERS, NORMS
-from initsuite.models.places import NORM_PARAMETERS, Place, Places, Site, find_places
-from initsuite.models.residual import Member, members
-from initsuite.models.tracing import Trace, trace
+from initsuite.models.describe.following import activation_given, activation_of, following_in_order, without_identity
+from initsuite.models.describe.given import Given, chooser
+from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORMS
+from initsuite.models.describe.places import NORM_PARAMETERS, Place, Places, Site, find_places
+from initsuite.models.describe.residual import Member, members
+from initsuite.models.describe.tracing import Trace, trace
 from initsuite.spec import Activation, ParamSpec, Role
 
 

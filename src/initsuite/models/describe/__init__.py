@@ -1,0 +1,1 @@
+"""From a module to the facts about each of its parameters."""

@@ -119,6 +119,8 @@ MOVED: dict[str, str] = {
     "speeds": "train",
     "plans": "train",
     "dry_run": "train",
+    "gains": "init",
+    "edge_of_chaos": "init",
 }
 """Where the modules of the table live now."""
 ONLY = {

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from initsuite.errors import ConfigError
-from initsuite.gains import resolve_gain
-from initsuite.init.compose import ByLaws
-from initsuite.init.layout import each_block
+from initsuite.init.base.compose import ByLaws
+from initsuite.init.base.layout import each_block
+from initsuite.init.theory.gains import resolve_gain
 from initsuite.spec import Initializer, ParamSpec, TensorInit
 
 DRAWN, KEPT, MISSING = "drawn", "kept", "missing"

@@ -13,7 +13,7 @@ from initsuite.account import account
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
 from initsuite.init import as_initializer
-from initsuite.init.probing import on_cpu
+from initsuite.init.base.probing import on_cpu
 from initsuite.initialization import check_initialization
 from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
 from initsuite.models.describe.describe import describe

@@ -20,7 +20,7 @@ from initsuite.activations import activation
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
-from initsuite.init.compose import ByLaws
+from initsuite.init.base.compose import ByLaws
 from initsuite.models import Cnn, Mlp, ResNet, Rnn, Siren, Vit
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.activations import ActivationLayer, activation
-from initsuite.edge_of_chaos import CriticalPoint, edge_of_chaos
 from initsuite.errors import ConfigError
 from initsuite.init import Critical
+from initsuite.init.theory.edge_of_chaos import CriticalPoint, edge_of_chaos
 from initsuite.models import Mlp
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton

@@ -7,10 +7,10 @@ import torch
 from scipy import integrate, stats
 from torch.nn import functional
 
-from initsuite import gains
 from initsuite.activations import FUNCTIONS, activation
 from initsuite.errors import ConfigError
-from initsuite.gains import (
+from initsuite.init.theory import gains
+from initsuite.init.theory.gains import (
     TORCH_NAMES,
     backward_gain,
     forward_gain,

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.activations import ActivationLayer, activation
-from initsuite.gains import forward_gain
 from initsuite.init import Guideline, NormalEverywhere, Orthogonal, TorchDefault, VarianceScaling, Zero, as_initializer
 from initsuite.init.distributions import TRUNCATED_STD, sample
 from initsuite.init.orthogonal import haar
+from initsuite.init.theory.gains import forward_gain
 from initsuite.models import Mlp
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton

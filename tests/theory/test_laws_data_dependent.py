@@ -16,7 +16,7 @@ from torch.nn import functional
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import AutoInit, DataDependent, Lsuv
-from initsuite.init.propagation import UNIT, Signal
+from initsuite.init.theory.propagation import UNIT, Signal
 from initsuite.models import Mlp, Rnn
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton

@@ -17,8 +17,8 @@ from torch.nn import functional
 from initsuite import rng
 from initsuite.errors import ConfigError
 from initsuite.init import AutoInit, DataDependent, GradInit, Lsuv, MetaInit, PerTensor, VarianceScaling
+from initsuite.init.base.probing import ProbedModel
 from initsuite.init.metainit import EPSILON, gradient_quotient
-from initsuite.init.probing import ProbedModel
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Probe

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.activations import ActivationLayer, activation
-from initsuite.edge_of_chaos import edge_of_chaos
 from initsuite.errors import ConfigError
 from initsuite.init import (
     Critical,
@@ -27,6 +26,7 @@ from initsuite.init import (
 )
 from initsuite.init.kumar import kumar_gain
 from initsuite.init.random_walk import random_walk_gain
+from initsuite.init.theory.edge_of_chaos import edge_of_chaos
 from initsuite.models import Gru, Mlp, Rnn
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton

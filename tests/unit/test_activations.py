@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, vmap
 
 from initsuite.activations import FUNCTIONS, ActivationLayer, activation
 from initsuite.errors import ConfigError
-from initsuite.gains import forward_gain
+from initsuite.init.theory.gains import forward_gain
 
 CONF = Path(__file__).parents[2] / "conf" / "activation"
 MODULES = {

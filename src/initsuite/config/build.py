@@ -26,7 +26,7 @@ from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
-from initsuite.init.compose import PerTensor, as_initializer
+from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule

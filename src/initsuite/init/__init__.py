@@ -2,7 +2,7 @@
 
 from initsuite.init.asymmetric import Asymmetric
 from initsuite.init.autoinit import AutoInit
-from initsuite.init.compose import PerTensor, as_initializer
+from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.init.constant import Constant
 from initsuite.init.critical import Critical
 from initsuite.init.data_dependent import DataDependent

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import check_number
-from initsuite.init.compose import ZERO, PerTensor, draw
-from initsuite.init.layout import matrix_shape, weight_name
+from initsuite.init.base.compose import ZERO, PerTensor, draw
+from initsuite.init.base.layout import matrix_shape, weight_name
 from initsuite.spec import Initialization, ParamSpec, Probe, Role
 
 STD = 0.6007

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_number
-from initsuite.init.compose import PerTensor, draw
+from initsuite.init.base.compose import PerTensor, draw
+from initsuite.init.base.probing import WEIGHTS, layers_of
 from initsuite.init.distributions import Normal
-from initsuite.init.probing import WEIGHTS, layers_of
-from initsuite.init.propagation import UNIT, Signal, seen_by_layers
+from initsuite.init.theory.propagation import UNIT, Signal, seen_by_layers
 from initsuite.spec import Initialization, ParamSpec, Probe, Role
 
 

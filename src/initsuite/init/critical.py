@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from initsuite.edge_of_chaos import CriticalPoint, edge_of_chaos
 from initsuite.errors import ConfigError, check_number
-from initsuite.init.compose import PerTensor
+from initsuite.init.base.compose import PerTensor
+from initsuite.init.base.layout import last_hidden_nonlinearity
 from initsuite.init.distributions import Normal
-from initsuite.init.layout import last_hidden_nonlinearity
+from initsuite.init.theory.edge_of_chaos import CriticalPoint, edge_of_chaos
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role
 

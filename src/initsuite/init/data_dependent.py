@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
-from initsuite.init.compose import PerTensor
-from initsuite.init.normalizing import Correction, Moments, normalize
-from initsuite.init.probing import Layer, ProbedModel, layers_of, needed
+from initsuite.init.base.compose import PerTensor
+from initsuite.init.base.normalizing import Correction, Moments, normalize
+from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role
 

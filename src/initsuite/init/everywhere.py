@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_number
-from initsuite.init.compose import PerTensor
+from initsuite.init.base.compose import PerTensor
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit

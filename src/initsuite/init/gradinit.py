@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.errors import check_number, check_whole_number, unknown_choice
-from initsuite.gains import check_gain
-from initsuite.init.compose import PerTensor
-from initsuite.init.probing import ProbedModel, needed
+from initsuite.init.base.compose import PerTensor
+from initsuite.init.base.probing import ProbedModel, needed
+from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, Params, ParamSpec, Probe
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from initsuite.errors import check_whole_number
-from initsuite.init.compose import ByLaws, Laws, PerTensor, weights_by_place
-from initsuite.init.layout import last_hidden_nonlinearity
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor, weights_by_place
+from initsuite.init.base.layout import last_hidden_nonlinearity
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.protocol.guideline import DEEP_FROM, guideline_choice

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import ConfigError, check_number
-from initsuite.gains import check_gain, resolve_gain
-from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor
+from initsuite.init.base.layout import centre_tap, matrix_shape
 from initsuite.init.distributions import Normal
-from initsuite.init.layout import centre_tap, matrix_shape
+from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.spec import ParamSpec, Role
 
 

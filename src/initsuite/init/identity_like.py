@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import check_number
-from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor
+from initsuite.init.base.layout import centre_tap, matrix_shape
 from initsuite.init.distributions import sample
-from initsuite.init.layout import centre_tap, matrix_shape
 from initsuite.spec import ParamSpec
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from initsuite.edge_of_chaos import slope_at_zero
 from initsuite.errors import ConfigError
-from initsuite.gains import forward_gain
 from initsuite.init.distributions import sample
+from initsuite.init.theory.edge_of_chaos import slope_at_zero
+from initsuite.init.theory.gains import forward_gain
 from initsuite.spec import Activation, ParamSpec
 
 RELU_FAMILY = ("leaky_relu", "prelu", "relu")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.base.layout import as_one_matrix, weight_name
 from initsuite.init.distributions import Uniform
-from initsuite.init.layout import as_one_matrix, weight_name
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import ParamSpec, Role, TensorInit

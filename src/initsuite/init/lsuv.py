@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from initsuite.errors import check_number, check_whole_number
-from initsuite.init.compose import PerTensor
-from initsuite.init.normalizing import Correction, Moments, normalize
+from initsuite.init.base.compose import PerTensor
+from initsuite.init.base.normalizing import Correction, Moments, normalize
+from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.orthogonal import Orthogonal
-from initsuite.init.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.spec import Initialization, ParamSpec, Probe
 
 

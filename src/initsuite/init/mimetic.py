@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.errors import ConfigError, check_number
-from initsuite.init.compose import PerTensor
+from initsuite.init.base.compose import PerTensor
+from initsuite.init.base.requirements import need_attention, refusal
 from initsuite.init.distributions import Normal
-from initsuite.init.requirements import need_attention, refusal
 from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role
 
 PROJECTIONS = ("query", "key", "value", "attention_out")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_whole_number, unknown_choice
-from initsuite.gains import check_gain
-from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role
 

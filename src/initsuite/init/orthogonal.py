@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
-from initsuite.gains import check_gain, resolve_gain
-from initsuite.init.layout import as_weight, centre_tap, matrix_shape
+from initsuite.init.base.layout import as_weight, centre_tap, matrix_shape
+from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.spec import ParamSpec
 
 

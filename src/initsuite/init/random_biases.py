@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_number
-from initsuite.init.compose import ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import ParamSpec

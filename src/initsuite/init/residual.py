@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.compose import ZERO, ByLaws, Laws, PerTensor, Scaled, weights_by_place
+from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor, Scaled, weights_by_place
+from initsuite.init.base.requirements import need_branches, need_role, refusal, refuse_norm
 from initsuite.init.constant import Constant
-from initsuite.init.requirements import need_branches, need_role, refusal, refuse_norm
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit

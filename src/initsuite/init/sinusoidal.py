@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import unknown_choice
-from initsuite.gains import check_gain, resolve_gain
-from initsuite.init.layout import as_weight, matrix_shape
+from initsuite.init.base.layout import as_weight, matrix_shape
+from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.init.variance_scaling import FANS
 from initsuite.spec import ParamSpec
 

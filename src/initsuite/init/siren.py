@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import bad_value, check_number
-from initsuite.init.compose import ByLaws, Laws, weights_by_place
+from initsuite.init.base.compose import ByLaws, Laws, weights_by_place
+from initsuite.init.base.requirements import refusal
 from initsuite.init.distributions import Uniform
-from initsuite.init.requirements import refusal
 from initsuite.spec import ParamSpec, Role
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import check_number, check_whole_number
-from initsuite.init.layout import as_weight, matrix_shape
+from initsuite.init.base.layout import as_weight, matrix_shape
 from initsuite.spec import ParamSpec
 
 

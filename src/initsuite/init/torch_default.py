@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from initsuite.init.compose import ONE, UNIT_NORMAL, ZERO, ByLaws, Laws
+from initsuite.init.base.compose import ONE, UNIT_NORMAL, ZERO, ByLaws, Laws
+from initsuite.init.base.layout import as_one_matrix, weight_name
 from initsuite.init.distributions import Normal, Uniform
-from initsuite.init.layout import as_one_matrix, weight_name
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import ParamSpec, Role, TensorInit
 

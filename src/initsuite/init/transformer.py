@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.compose import ByLaws, Laws, PerTensor, Scaled
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled
+from initsuite.init.base.requirements import need_attention, need_branches, refusal, refuse_norm
 from initsuite.init.distributions import Normal
-from initsuite.init.requirements import need_attention, need_branches, refusal, refuse_norm
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import ParamSpec, Role
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import unknown_choice
-from initsuite.gains import check_gain, resolve_gain
 from initsuite.init.distributions import DISTRIBUTIONS, sample
+from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.spec import ParamSpec
 
 FANS = ("fan_in", "fan_out", "fan_avg")

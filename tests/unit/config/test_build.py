@@ -155,7 +155,7 @@ def test_an_edit_of_a_users_file_makes_another_initializer(make_job, user_module
 @pytest.fixture
 def count_draws(monkeypatch) -> list[str]:
     """The name of every tensor that is drawn."""
-    from initsuite.init import compose
+    from initsuite.init.base import compose
 
     names: list[str] = []
     draw = compose.draw

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import ConfigError, InitsuiteError
-from initsuite.gains import forward_gain
+from initsuite.init.theory.gains import forward_gain
 from initsuite.models.describe.describe import describe, unplaced
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Activation, ParamSpec, Role

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import ConfigError
-from initsuite.gains import forward_gain
+from initsuite.init.theory.gains import forward_gain
 from initsuite.models import Rnn
 from initsuite.models.describe.describe import describe
 from initsuite.models.describe.tracing import trace

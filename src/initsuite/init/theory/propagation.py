@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from initsuite.gains import gaussian_quadrature
-from initsuite.init.probing import Layer
+from initsuite.init.base.probing import Layer
+from initsuite.init.theory.gains import gaussian_quadrature
 from initsuite.spec import Activation, Role
 
 ELEMENTWISE = {

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from initsuite.errors import ConfigError, bad_value, check_number
-from initsuite.gains import LARGEST_Q, mean_square, mean_square_slope, slope
+from initsuite.init.theory.gains import LARGEST_Q, mean_square, mean_square_slope, slope
 from initsuite.spec import Activation
 
 Q_RANGE = (1e-6, 1e3)

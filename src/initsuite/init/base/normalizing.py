@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
-from initsuite.init.probing import Layer, ProbedModel
+from initsuite.init.base.probing import Layer, ProbedModel
 from initsuite.spec import Params
 
 DEAD = 1e-12

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.errors import ConfigError, InitsuiteError
+from initsuite.init.base.layout import each_block
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
-from initsuite.init.layout import each_block
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, TensorInit
 
 TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"

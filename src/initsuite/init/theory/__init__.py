@@ -1,0 +1,1 @@
+"""Mean-field numbers: gains, the edge of chaos, how a signal travels."""

@@ -14,7 +14,6 @@ from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
 from initsuite.init import as_initializer
 from initsuite.init.base.probing import on_cpu
-from initsuite.initialization import check_initialization
 from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
 from initsuite.models.describe.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
@@ -143,7 +142,7 @@ def _start(
         raise
     except Exception as error:  # an initializer runs the user's code, which may raise anything
         raise InitsuiteError(f"initialize_: {name} failed. {type(error).__name__}: {error}") from error
-    check_initialization(start, specs, name)
+    Initialization.checked(start, specs, name)
     for key, tensor in start.params.items():
         if not tensor.isfinite().all():
             raise ConfigError(f"{name}: bad values of `{key}`: not finite. Expected finite numbers.")

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from initsuite.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -137,6 +139,36 @@ class Initialization:
 
     params: Params
     lr_factors: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def checked(start: object, specs: Sequence[ParamSpec], initializer: str) -> Initialization:
+        """Pass on what an initializer returned: a tensor for each parameter with a place, and no other.
+
+        Args:
+            start: what was returned.
+            specs: of the parameters that have a place.
+            initializer: its name, for the message.
+
+        Raises:
+            ConfigError: something else.
+        """
+        from torch import Tensor
+
+        if not isinstance(start, Initialization):
+            got = type(start).__name__
+            raise ConfigError(f"{initializer}: bad result of type {got}. Expected an initsuite.spec.Initialization.")
+        expected = {spec.name: spec.shape for spec in specs}
+        got = {
+            name: tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+            for name, tensor in start.params.items()
+        }
+        if got != expected:
+            wrong = min(name for name in got.keys() | expected.keys() if got.get(name) != expected.get(name))
+            raise ConfigError(
+                f"{initializer}: bad parameters `{wrong}`={got.get(wrong)}. Expected shape {expected.get(wrong)}. An "
+                "initializer returns every parameter that it has a spec of and no other."
+            )
+        return start
 
 
 class Initializer(Protocol):
@@ -294,9 +326,3 @@ class Sink(Protocol):
     def close(self) -> list[str]:
         """Finish; return lines that tell the user how to look at what was written."""
         ...
-
-
-class Diagnostic(Protocol):
-    """A measurement of the signal at step 0, without training. The docstring says what the ideal value is."""
-
-    def __call__(self, model: nn.Module, params: Params, probe: Probe, /) -> Mapping[str, np.ndarray]: ...

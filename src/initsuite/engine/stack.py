@@ -14,7 +14,6 @@ from initsuite import rng
 from initsuite.data.base import Dataset, Split
 from initsuite.engine.step import StackState
 from initsuite.engine.workload import Cell, Workload
-from initsuite.initialization import check_initialization
 from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
 
 PROBE_EXAMPLES = 256
@@ -52,7 +51,7 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
     begin = time.perf_counter()
     start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
-    return check_initialization(start, workload.specs, type(initializer).__name__), seconds
+    return Initialization.checked(start, workload.specs, type(initializer).__name__), seconds
 
 
 def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> StackState:

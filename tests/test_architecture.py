@@ -120,6 +120,9 @@ MOVED: dict[str, str] = {
     "dry_run": "train",
     "gains": "init",
     "edge_of_chaos": "init",
+    "initialize": "apply",
+    "inplace": "apply",
+    "account": "apply",
 }
 """Where the modules of the table live now."""
 ONLY = {

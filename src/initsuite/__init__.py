@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initsuite.apply.initialize import initialize_
     from initsuite.config.catalogue import initializers
-    from initsuite.initialize import initialize_
     from initsuite.reference import recommend
     from initsuite.results.sources import load_results
     from initsuite.train.launch import plan
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["initialize_", "initializers", "load_results", "plan", "recommend"]
 
 _HOMES = {
-    "initialize_": "initsuite.initialize",
+    "initialize_": "initsuite.apply.initialize",
     "initializers": "initsuite.config.catalogue",
     "load_results": "initsuite.results.sources",
     "plan": "initsuite.train.launch",

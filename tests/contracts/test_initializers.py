@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from initsuite import init
-from initsuite.account import declared_std
 from initsuite.activations import activation
+from initsuite.apply.account import declared_std
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError
 from initsuite.init import as_initializer

@@ -13,7 +13,7 @@ import torch
 from torch import distributed, nn
 
 import initsuite
-from initsuite import initialize
+from initsuite.apply import initialize
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Constant, VarianceScaling

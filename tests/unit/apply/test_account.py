@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import initsuite
-from initsuite.account import declared_gain, declared_std
+from initsuite.apply.account import declared_gain, declared_std
 from initsuite.spec import ParamSpec, Role
 from support.users import mlp
 

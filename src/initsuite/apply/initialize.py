@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from initsuite.account import account
+from initsuite.apply.account import account
+from initsuite.apply.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
 from initsuite.init import as_initializer
 from initsuite.init.base.probing import on_cpu
-from initsuite.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
 from initsuite.models.describe.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
 

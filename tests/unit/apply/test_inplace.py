@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import initsuite
+from initsuite.apply.inplace import stand_in
 from initsuite.init import Constant
-from initsuite.inplace import stand_in
 from support.users import Whole, convnet, mlp
 
 

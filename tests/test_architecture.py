@@ -123,6 +123,7 @@ MOVED: dict[str, str] = {
     "initialize": "apply",
     "inplace": "apply",
     "account": "apply",
+    "reference": "report",
 }
 """Where the modules of the table live now."""
 ONLY = {

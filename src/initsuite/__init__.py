@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from initsuite.apply.initialize import initialize_
     from initsuite.config.catalogue import initializers
-    from initsuite.reference import recommend
+    from initsuite.report.answer import recommend
     from initsuite.results.sources import load_results
     from initsuite.train.launch import plan
 
@@ -19,7 +19,7 @@ _HOMES = {
     "initializers": "initsuite.config.catalogue",
     "load_results": "initsuite.results.sources",
     "plan": "initsuite.train.launch",
-    "recommend": "initsuite.reference",
+    "recommend": "initsuite.report.answer",
 }
 """Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""
 

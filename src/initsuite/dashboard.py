@@ -13,14 +13,13 @@ from pathlib import Path
 import pandas as pd
 
 from initsuite.errors import InitsuiteError
-from initsuite.report.citation import listed
-from initsuite.report.comparison import BASELINE
-from initsuite.report.display import CAPTION, arms_by_context
-from initsuite.report.documents import report_markdown
 from initsuite.report.files import write_report
-from initsuite.report.markdown import markdown_table
-from initsuite.report.recommendations import Report, build_report
-from initsuite.report.views import Views
+from initsuite.report.text.citation import listed
+from initsuite.report.text.display import CAPTION, arms_by_context
+from initsuite.report.text.documents import markdown_table, report_markdown
+from initsuite.report.verdicts.comparison import BASELINE
+from initsuite.report.verdicts.recommendations import Report, build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.sources import cache_root, load_results
 from initsuite.results.store import write_whole
 from initsuite.spec import Stage, Status, short_hash

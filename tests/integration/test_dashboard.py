@@ -18,8 +18,8 @@ import pytest
 import initsuite
 from initsuite.dashboard import dashboard_content, exact_tables, main
 from initsuite.errors import InitsuiteError
-from initsuite.report.recommendations import build_report
-from initsuite.report.views import Views
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from initsuite.spec import Stage, Trial
 from initsuite.tracking.save_dashboards import Saver

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from initsuite.report.colours import colour
-from initsuite.report.page.colours import contrast, on_dark
+from initsuite.report.colours import colour, contrast, on_dark
 from initsuite.report.page.html import html_page
-from initsuite.report.views import Views
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from support.pages import INITS, PATIENCE_MS, Browser, column, draw, lines_shown, plant, until, views_of
 from support.planter import FAILED, MISS, Planter

@@ -10,11 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from initsuite.report.colours import COLOURS, colour
-from initsuite.report.page.colours import DARK_BACKGROUND, contrast, on_dark
+from initsuite.report.colours import COLOURS, DARK_BACKGROUND, colour, contrast, on_dark
 from initsuite.report.page.contexts import Card, headline, safest
 from initsuite.report.page.html import html_page
-from initsuite.report.views import Views
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store
 from support.pages import plant, views_of
 from support.planter import Planter

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from readme_tables import readme_block
 
 import initsuite
 from initsuite.errors import ConfigError
-from initsuite.reference import recommend
-from initsuite.reference.readme import readme_block
-from initsuite.report.recommendations import build_report
-from initsuite.report.views import Views
+from initsuite.report.answer import recommend
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, Store, load_results
 from initsuite.spec import PROTOCOL_VERSION

@@ -14,10 +14,10 @@ import pytest
 from initsuite.errors import StoreError
 from initsuite.report import arms_table, recommend_table
 from initsuite.report.__main__ import main
-from initsuite.report.display import arms_by_context, recommendations_for_people, summary_line
 from initsuite.report.figures import curves
-from initsuite.report.recommendations import build_report
-from initsuite.report.views import Views
+from initsuite.report.text.display import arms_by_context, recommendations_for_people, summary_line
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from initsuite.spec import PROTOCOL_VERSION
 from support.markup import Markup

@@ -18,14 +18,14 @@ from rich.console import Console
 
 from initsuite.errors import StoreError
 from initsuite.report import files
-from initsuite.report.documents import report_json
 from initsuite.report.figures import FIGURES, drawings
 from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, look
 from initsuite.report.files import write_report
-from initsuite.report.recommendations import build_report
-from initsuite.report.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
-from initsuite.report.terminal import print_report
-from initsuite.report.views import Views
+from initsuite.report.text.documents import report_json
+from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
+from initsuite.report.text.terminal import print_report
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from support.markup import Markup
 from support.planter import DIVERGED, MISS, STUCK, TRAINS, Planter

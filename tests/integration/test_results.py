@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from initsuite.errors import StoreError
-from initsuite.report.recommendations import Report, build_report
+from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.results import maintain as parts
 from initsuite.results.__main__ import main
 from initsuite.results.leases import Claims

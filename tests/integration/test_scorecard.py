@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, binomtest, rankdata
 
-from initsuite.report.pooling import Duel, pooled
-from initsuite.report.recommendations import build_report
-from initsuite.report.views import Views
+from initsuite.report.verdicts.pooling import Duel, pooled
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from initsuite.stats.pairwise import probability_of_improvement
 from support.planter import MISS, STUCK, Planter

@@ -12,7 +12,7 @@ import pytest
 
 import initsuite
 from initsuite.errors import ConfigError, StoreError
-from initsuite.report.recommendations import arms_table, recommend_table
+from initsuite.report.verdicts.recommendations import arms_table, recommend_table
 from initsuite.results.store import Results, Store
 from initsuite.spec import Curve, Stage, Trial
 from initsuite.sync import main as sync

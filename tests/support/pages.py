@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from initsuite.report.recommendations import build_report
-from initsuite.report.views import Views
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from support.planter import DIVERGED, FAILED, MISS, STUCK, TRAINS, Planter
 

@@ -16,9 +16,9 @@ from initsuite.report.files import write_report
 from initsuite.report.pair.files import write_side_by_side
 from initsuite.report.pair.side_by_side import side_by_side
 from initsuite.report.pair.terminal import print_side_by_side
-from initsuite.report.recommendations import build_report
-from initsuite.report.terminal import print_report
-from initsuite.report.views import Views
+from initsuite.report.text.terminal import print_report
+from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.views import Views
 from initsuite.results.sources import load_results
 
 _DESCRIPTION = """\

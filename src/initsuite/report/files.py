@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 
 from initsuite.errors import StoreError
-from initsuite.report.documents import report_json, report_markdown, scorecard_parts
 from initsuite.report.figures import FIGURES, STYLE, Drawing, drawings
 from initsuite.report.page.html import html_page
-from initsuite.report.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
-from initsuite.report.views import Views
+from initsuite.report.text.documents import report_json, report_markdown, scorecard_parts
+from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
+from initsuite.report.verdicts.views import Views
 
 RESOLUTION = 200
 """Of the PNG figures, dots an inch."""

@@ -7,7 +7,7 @@ from initsuite.report.figures.maps import heat_activation, heat_depth
 from initsuite.report.figures.multiples import curves, lr_sensitivity, steps_to_target
 from initsuite.report.figures.rules import scorecard
 from initsuite.report.figures.style import STYLE, Drawing
-from initsuite.report.views import Views
+from initsuite.report.verdicts.views import Views
 
 FIGURES: dict[str, Callable[[Views], Drawing | None]] = {
     "curves": curves,

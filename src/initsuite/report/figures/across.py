@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from initsuite.report.across import Ranks
 from initsuite.report.colours import colour
 from initsuite.report.figures.style import (
     COLUMN,
@@ -29,7 +28,8 @@ from initsuite.report.figures.style import (
     short,
 )
 from initsuite.report.formatting import format_count, format_p
-from initsuite.report.views import Views
+from initsuite.report.verdicts.across import Ranks
+from initsuite.report.verdicts.views import Views
 
 _PLOT_HEIGHT = 1.9
 _BAR_STEP, _NAME_ROW = 0.085, 0.15

@@ -27,7 +27,7 @@ from initsuite.report.figures.style import (
     short,
     wrapped,
 )
-from initsuite.report.views import Views
+from initsuite.report.verdicts.views import Views
 
 COLOUR_MAP = "cividis"
 """The same for all who cannot tell red from green."""

@@ -12,9 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from initsuite.report.bands import place_of
 from initsuite.report.colours import colour
-from initsuite.report.comparison import Comparison, Standing, by_comparison
+from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.figures.style import (
     COLUMN,
     LINE,
@@ -34,9 +33,10 @@ from initsuite.report.figures.style import (
     title_of,
 )
 from initsuite.report.formatting import format_lr
-from initsuite.report.levels import COLUMN_OF_LEVEL
-from initsuite.report.recommendations import Report
-from initsuite.report.views import Views
+from initsuite.report.verdicts.bands import place_of
+from initsuite.report.verdicts.comparison import Comparison, Standing, by_comparison
+from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.views import Views
 
 PER_PAGE = 12
 """Panels; more than can be told apart on a page go to the next one."""

@@ -18,8 +18,8 @@ from initsuite.report.figures.style import (
     wrapped,
 )
 from initsuite.report.formatting import format_count, format_p
-from initsuite.report.scorecard import IMPROVEMENT, Ruling
-from initsuite.report.views import Views
+from initsuite.report.verdicts.scorecard import IMPROVEMENT, Ruling
+from initsuite.report.verdicts.views import Views
 
 RULING_COLOURS = {
     Ruling.SUPPORTED: "#0072B2",

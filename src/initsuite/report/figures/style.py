@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from initsuite.report.colours import COLOURS, colour, line_style
-from initsuite.report.comparison import Comparison
+from initsuite.report.verdicts.comparison import Comparison
 
 COLUMN, PAGE = 3.3, 6.9
 """Widths of figures, inches: one column and two columns of a paper."""

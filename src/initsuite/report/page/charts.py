@@ -14,13 +14,13 @@ import pandas as pd
 
 from initsuite.protocol.tuning import TRAINS_ABOVE
 from initsuite.protocol.yardstick import METRICS
-from initsuite.report.bands import INTERVAL
 from initsuite.report.colours import line_style
-from initsuite.report.comparison import Comparison, Standing
-from initsuite.report.context import Context
+from initsuite.report.evidence.context import Context
+from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.formatting import format_counts
-from initsuite.report.levels import COLUMN_OF_LEVEL
 from initsuite.report.page.cells import plot_text, short, shorts, thinned
+from initsuite.report.verdicts.bands import INTERVAL
+from initsuite.report.verdicts.comparison import Comparison, Standing
 
 Figure = dict[str, Any]
 """data, layout and caption; or `empty`: why there is nothing to draw."""

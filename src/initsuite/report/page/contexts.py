@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from initsuite.report.comparison import Comparison, Verdict
-from initsuite.report.context import Context
-from initsuite.report.display import recommendations_for_people, records
+from initsuite.report.evidence.context import Context
 from initsuite.report.formatting import BLANK, format_count, format_names
-from initsuite.report.guideline import hidden_layers, is_recurrent
-from initsuite.report.recommendations import NOTHING, Report
-from initsuite.report.rules import RELU_LIKE, SATURATING
+from initsuite.report.text.display import recommendations_for_people, records
+from initsuite.report.verdicts.comparison import Comparison, Verdict
+from initsuite.report.verdicts.guideline import hidden_layers, is_recurrent
+from initsuite.report.verdicts.recommendations import NOTHING, Report
+from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
 
 GRADES = ("high", "moderate", "low", "none")
 """Of confidence, surest first."""

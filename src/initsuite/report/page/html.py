@@ -9,20 +9,19 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
-from initsuite.report.citation import bibtex, citation_block
-from initsuite.report.colours import colour, line_style
-from initsuite.report.comparison import by_comparison
-from initsuite.report.display import CAPTION, summary_line
+from initsuite.report.colours import colour, line_style, on_dark
 from initsuite.report.page import tables as page_tables
 from initsuite.report.page.across import charts_across, heat_charts
 from initsuite.report.page.cells import script_json
 from initsuite.report.page.charts import charts_of
-from initsuite.report.page.colours import on_dark
 from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
 from initsuite.report.page.measured import STATISTICS, protocol_facts
 from initsuite.report.page.reproduce import commands
 from initsuite.report.page.rules import rules
-from initsuite.report.views import Views
+from initsuite.report.text.citation import bibtex, citation_block
+from initsuite.report.text.display import CAPTION, summary_line
+from initsuite.report.verdicts.comparison import by_comparison
+from initsuite.report.verdicts.views import Views
 
 SCRIPTS = ("page.js", "charts.js", "tables.js")
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from initsuite.report.comparison import Comparison
+from initsuite.report.evidence.notes import commits_of
 from initsuite.report.formatting import format_counts, format_lr, format_names
-from initsuite.report.provenance import commits_of
-from initsuite.report.recommendations import Report
+from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import Stage
 
 STATISTICS = (

@@ -22,7 +22,7 @@ from initsuite.report.page.overrides import (
     usual_value,
     written,
 )
-from initsuite.report.recommendations import Report
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import Stage
 
 COMMAND = "python -m initsuite.train"

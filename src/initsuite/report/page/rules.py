@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from initsuite.report.display import records
 from initsuite.report.formatting import format_p
-from initsuite.report.views import Views
+from initsuite.report.text.display import records
+from initsuite.report.verdicts.views import Views
 
 MARKS = {
     "supported": "✓",

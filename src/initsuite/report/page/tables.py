@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from initsuite.report.comparison import by_comparison
-from initsuite.report.display import arms_for_people, recommendations_for_people, records
 from initsuite.report.formatting import NEVER
 from initsuite.report.page.cells import short
-from initsuite.report.recommendations import Report
-from initsuite.report.views import Views
+from initsuite.report.text.display import arms_for_people, recommendations_for_people, records
+from initsuite.report.verdicts.comparison import by_comparison
+from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.views import Views
 
 Table = dict[str, Any]
 """columns: [{title, kind, filter}], rows: [row][column]; `empty`: what to say without rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from initsuite.report.comparison import Comparison, Verdict
+from initsuite.report.verdicts.comparison import Comparison, Verdict
 
 _OPEN = {
     Verdict.NO_DIFFERENCE: "is tied with it",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from initsuite.report.display import Row, area_heading, arms_for_people, records, score_heading
 from initsuite.report.formatting import BLANK, format_score
 from initsuite.report.pair.side_by_side import SideBySide
+from initsuite.report.text.display import Row, area_heading, arms_for_people, records, score_heading
 from initsuite.stats.intervals import Interval
 
 DIFFERENCE = "difference"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from initsuite.errors import StoreError
-from initsuite.report.markdown import markdown_table, plain
 from initsuite.report.pair.display import caption_of_pair, contexts_for_people, summary_of_pair
 from initsuite.report.pair.side_by_side import SideBySide
+from initsuite.report.text.documents import markdown_table, plain
 
 
 def write_side_by_side(pair: SideBySide, directory: Path) -> list[Path]:

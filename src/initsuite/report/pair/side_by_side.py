@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from initsuite.protocol.yardstick import Yardstick
-from initsuite.report.comparison import Comparison
-from initsuite.report.context import Arm, counted_scores
-from initsuite.report.display import records
+from initsuite.report.evidence.context import Arm, counted_scores
+from initsuite.report.evidence.notes import commits_of
 from initsuite.report.pair.agreement import agreement
-from initsuite.report.provenance import commits_of
-from initsuite.report.recommendations import NOTHING, Report
+from initsuite.report.text.display import records
+from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.stats.intervals import Interval, mean_interval
 
 SIDES = ("first", "second")

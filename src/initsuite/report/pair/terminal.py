@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.report.display import Row, records
 from initsuite.report.pair.display import (
     DIFFERENCE,
     RATE,
@@ -18,6 +17,7 @@ from initsuite.report.pair.display import (
     summary_of_pair,
 )
 from initsuite.report.pair.side_by_side import SIDES, SideBySide
+from initsuite.report.text.display import Row, records
 
 LABELS = ("A", "B")
 """Of the stores in a table: their names may be long paths."""

@@ -13,11 +13,10 @@ import pandas as pd
 from initsuite.errors import ConfigError, StoreError
 from initsuite.protocol.tuning import best_lr, lr_scores
 from initsuite.protocol.yardstick import LEVELS, LOSS_UNITS, Yardstick
-from initsuite.report.balance import balance_notes, unused_notes
-from initsuite.report.context import TUNED, Arm, Context
-from initsuite.report.labels import distinct_labels
-from initsuite.report.levels import level_notes, newest, with_steps
-from initsuite.report.provenance import failure_notes, origin_notes, version_notes
+from initsuite.report.evidence.context import TUNED, Arm, Context
+from initsuite.report.evidence.labels import distinct_labels
+from initsuite.report.evidence.levels import level_notes, newest, with_steps
+from initsuite.report.evidence.notes import balance_notes, failure_notes, origin_notes, unused_notes, version_notes
 from initsuite.results.store import Results
 from initsuite.spec import Stage, Status
 

@@ -10,13 +10,13 @@ from functools import cache
 import pandas as pd
 
 from initsuite.errors import ConfigError, unknown_choice
-from initsuite.report.across import Block, complete_block, main_comparisons, rank_places
-from initsuite.report.comparison import ALPHA, Comparison
 from initsuite.report.formatting import format_count, format_names, format_p, format_share
-from initsuite.report.guideline import hidden_layers
-from initsuite.report.heat import workload_key
-from initsuite.report.pooling import Duel, Pooled, duel, pooled
-from initsuite.report.recommendations import Report, build_report
+from initsuite.report.verdicts.across import Block, complete_block, main_comparisons, rank_places
+from initsuite.report.verdicts.comparison import ALPHA, Comparison
+from initsuite.report.verdicts.guideline import hidden_layers
+from initsuite.report.verdicts.heat import workload_key
+from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
+from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, load_results
 from initsuite.stats.intervals import CONFIDENCE, Interval

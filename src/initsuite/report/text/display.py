@@ -9,7 +9,6 @@ from typing import Any, cast
 import pandas as pd
 
 from initsuite.protocol.yardstick import METRICS
-from initsuite.report.comparison import Verdict
 from initsuite.report.formatting import (
     BLANK,
     format_area,
@@ -19,7 +18,8 @@ from initsuite.report.formatting import (
     format_share,
     format_steps,
 )
-from initsuite.report.recommendations import Report
+from initsuite.report.verdicts.comparison import Verdict
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.stats.intervals import CONFIDENCE, Interval
 
 Row = Mapping[str, Any]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from initsuite.report import citation
-from initsuite.report.citation import AUTHORS, TITLE, bibtex, citation_block
+from initsuite.report.text import citation
+from initsuite.report.text.citation import AUTHORS, TITLE, bibtex, citation_block
 from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
 from support.planter import Planter
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[4]
 
 
 def test_the_citation_file_has_what_its_format_requires_and_agrees_with_the_project() -> None:

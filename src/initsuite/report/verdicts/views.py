@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from initsuite.report.across import (
+from initsuite.report.verdicts.across import (
     Block,
     Ranks,
     aggregates,
@@ -18,10 +18,10 @@ from initsuite.report.across import (
     ranks,
     tuning_budget,
 )
-from initsuite.report.bands import curve_bands, lr_sensitivity
-from initsuite.report.heat import by_activation, by_depth
-from initsuite.report.recommendations import Report
-from initsuite.report.scorecard import Score, scorecard, scorecard_table, votes_table
+from initsuite.report.verdicts.bands import curve_bands, lr_sensitivity
+from initsuite.report.verdicts.heat import by_activation, by_depth
+from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.scorecard import Score, scorecard, scorecard_table, votes_table
 from initsuite.spec import Stage, Status
 
 TRIAL_COLUMNS = [

@@ -12,13 +12,13 @@ import pytest
 
 from initsuite.protocol.yardstick import Yardstick
 from initsuite.report.colours import COLOURS, colour, line_style
-from initsuite.report.comparison import Verdict, compare
-from initsuite.report.context import TUNED, Arm, Context
+from initsuite.report.evidence.context import TUNED, Arm, Context
+from initsuite.report.evidence.labels import distinct_labels
 from initsuite.report.formatting import format_share, format_steps
-from initsuite.report.guideline import guideline_agreement, rule_choice
-from initsuite.report.labels import distinct_labels
-from initsuite.report.recommendations import lr_window
-from initsuite.report.words import confidence_grade, in_words
+from initsuite.report.verdicts.comparison import Verdict, compare
+from initsuite.report.verdicts.guideline import guideline_agreement, rule_choice
+from initsuite.report.verdicts.recommendations import lr_window
+from initsuite.report.verdicts.words import confidence_grade, in_words
 from initsuite.stats.intervals import Interval
 
 LEVELS = {"easy": 0.7, "primary": 0.84, "hard": 0.9}

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.report.display import (
+from initsuite.report.text.display import (
     Row,
     area_heading,
     arms_for_people,
@@ -17,8 +17,8 @@ from initsuite.report.display import (
     scorecard_for_people,
     summary_line,
 )
-from initsuite.report.scorecard import Ruling
-from initsuite.report.views import Views
+from initsuite.report.verdicts.scorecard import Ruling
+from initsuite.report.verdicts.views import Views
 
 _NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
 _RULE_COLUMNS = {"recommendation": 25, "verdict": 13, "contexts": 13, "estimate": 16, "p": 9}

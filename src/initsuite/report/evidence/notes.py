@@ -1,4 +1,4 @@
-"""Sentences on trials that no row uses, and on arms of a context that do not have the same evidence."""
+"""Sentences on the trials of a report: their origin, those that no row uses, and arms without the same evidence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from initsuite.errors import as_overrides
-from initsuite.report.context import Arm, Context
+from initsuite.provenance import short_commit
+from initsuite.report.evidence.context import Arm, Context
 from initsuite.spec import Stage, Status
 
 
@@ -78,3 +79,52 @@ def _range(arm: Arm) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+
+
+def version_notes(trials: pd.DataFrame) -> list[str]:
+    """Trials of older protocol versions, which are left out."""
+    newest = trials.protocol_version.max()
+    older = trials.protocol_version[trials.protocol_version != newest]
+    return [
+        f"{count} trials of protocol version {version} are left out: their numbers do not compare with those of "
+        f"version {newest}."
+        for version, count in sorted(older.value_counts().items())
+    ]
+
+
+def failure_notes(trials: pd.DataFrame) -> list[str]:
+    """Failed trials, by initializer, with the last line of one traceback."""
+    failed = trials[trials.status == Status.FAILED]
+    if failed.empty:
+        return []
+    by_init = ", ".join(f"{name} {count}" for name, count in failed.init.value_counts().items())
+    lines = str(failed.error.iloc[-1] or "").strip().splitlines()
+    reason = f' The last one ended with "{lines[-1].strip()}".' if lines else ""
+    return [f"Failed trials, left out: {by_init}.{reason} The same command, run again, repeats only those."]
+
+
+def origin_notes(trials: pd.DataFrame) -> list[str]:
+    """Trials that may come from different code."""
+    notes = []
+    commits = commits_of(trials.assign(dirty=False))
+    if len(commits) > 1:
+        notes.append(f"Trials come from {len(commits)} commits ({', '.join(commits)}): their code may differ.")
+    dirty = int(trials.dirty.fillna(False).astype(bool).sum())
+    if dirty:
+        notes.append(f"{dirty} of {len(trials)} trials come from a working tree with uncommitted changes.")
+    return notes
+
+
+def commits_of(trials: pd.DataFrame) -> list[str]:
+    """The code that trials come from, in the order of the rows, short, with a word where it had uncommitted changes.
+
+    Example:
+        >>> commits_of(pd.DataFrame({"commit": ["a" * 40, "version 0.1.0"], "dirty": [True, False]}))
+        ['aaaaaaaaa (uncommitted changes)', 'version 0.1.0']
+    """
+    named = trials.loc[trials.commit.fillna("") != ""]
+    dirty = set(named.commit[named.dirty.fillna(False).astype(bool)])
+    return [
+        short_commit(name) + (" (uncommitted changes)" if name in dirty else "")
+        for name in map(str, named.commit.unique())
+    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from initsuite.report.comparison import Comparison, Standing, Verdict
 from initsuite.report.formatting import (
     format_area,
     format_count,
@@ -15,6 +14,7 @@ from initsuite.report.formatting import (
     format_score,
     format_steps,
 )
+from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict
 
 
 def in_words(comparison: Comparison) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
-from initsuite.report.comparison import Comparison, Standing
-from initsuite.report.guideline import activation_name, hidden_layers, is_recurrent
-from initsuite.report.heat import workload_key
+from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.report.verdicts.guideline import activation_name, hidden_layers, is_recurrent
+from initsuite.report.verdicts.heat import workload_key
 
 RELU_LIKE = ("relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "softplus")
 """ReLU and its variants."""

@@ -15,7 +15,7 @@ import pytest
 from initsuite.config.groups import conf_dir
 from initsuite.config.sweep import compose_sweep
 from initsuite.report.page.reproduce import COMMAND, commands, merged
-from initsuite.report.recommendations import Report
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import short_hash
 
 GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init", "batch_size", "max_steps", "eval_every")

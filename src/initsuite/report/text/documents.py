@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initsuite.report.display import (
+from initsuite.report.text.display import (
     CAPTION,
     SCORECARD_CAPTION,
     arms_by_context,
@@ -18,8 +18,7 @@ from initsuite.report.display import (
     scorecard_for_people,
     summary_line,
 )
-from initsuite.report.markdown import markdown_table, plain
-from initsuite.report.views import Views
+from initsuite.report.verdicts.views import Views
 
 SCHEMA = 1
 """Of the JSON; another one means that a reader has to be changed."""
@@ -98,3 +97,20 @@ def _value(value: Any) -> Any:
     if not isinstance(plain_value, float) or math.isfinite(plain_value):
         return plain_value
     return None if math.isnan(plain_value) else str(plain_value).replace("inf", "Infinity")
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A table of strings."""
+    return table.map(lambda value: plain(str(value))).to_markdown(index=False, disable_numparse=True)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, in one line: underscores and stars in names, bars in cells, no links.
+
+    Example:
+        >>> print(plain("torch_default"))
+        torch\\_default
+    """
+    for mark in "\\`*_|<[]!&":
+        text = text.replace(mark, "\\" + mark)
+    return " ".join(text.splitlines())

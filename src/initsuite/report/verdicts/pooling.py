@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from initsuite.report.comparison import ALPHA, Standing, places_of
+from initsuite.report.verdicts.comparison import ALPHA, Standing, places_of
 from initsuite.stats.intervals import Interval
 from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test, smallest_p
 from initsuite.stats.pooled import dependent_mean, mean_over_contexts, stratified_sign_flip_test

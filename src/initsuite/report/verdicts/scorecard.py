@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.report.across import main_comparisons
-from initsuite.report.comparison import ALPHA
+from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.formatting import format_count, format_p, format_share
-from initsuite.report.levels import COLUMN_OF_LEVEL
-from initsuite.report.pooling import Duel, Pooled, duel, pooled
-from initsuite.report.recommendations import Report
-from initsuite.report.rules import RULES, Pair, Rule, Sighting
+from initsuite.report.verdicts.across import main_comparisons
+from initsuite.report.verdicts.comparison import ALPHA
+from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
+from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.rules import RULES, Pair, Rule, Sighting
 from initsuite.stats.intervals import Interval, success_rate
 from initsuite.stats.pairwise import holm
 

@@ -1,13 +1,14 @@
-"""What the README shows of the reference: python -m initsuite.reference.readme prints it."""
+#!/usr/bin/env python3
+"""What the README shows of the reference: python scripts/readme_tables.py prints it."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from initsuite.report import Views, build_report
-from initsuite.report.display import records, scorecard_for_people
-from initsuite.report.markdown import markdown_table
-from initsuite.report.recommendations import NOTHING
+from initsuite.report.text.display import records, scorecard_for_people
+from initsuite.report.text.documents import markdown_table
+from initsuite.report.verdicts.recommendations import NOTHING
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import load_results
 

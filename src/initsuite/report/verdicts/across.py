@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from initsuite.report.comparison import Comparison, Standing, rank_key
-from initsuite.report.context import Arm, Context, counted_scores
+from initsuite.report.evidence.context import Arm, Context, counted_scores
 from initsuite.report.formatting import format_count
-from initsuite.report.recommendations import Report
+from initsuite.report.verdicts.comparison import Comparison, Standing, rank_key
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.stats.aggregate import iqm, optimality_gap, stratified_bootstrap
 from initsuite.stats.profiles import performance_profile, profile_area
 from initsuite.stats.ranks import FriedmanResult, cliques, critical_difference, friedman_test

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
-from initsuite.report.comparison import Comparison, Verdict
-from initsuite.report.context import Context
+from initsuite.report.evidence.context import Context
+from initsuite.report.verdicts.comparison import Comparison, Verdict
 
 GUIDELINE = "guideline"
 """The arm that is the rule itself."""

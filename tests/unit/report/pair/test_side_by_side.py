@@ -11,12 +11,12 @@ from rich.console import Console
 from scipy import stats
 
 from initsuite.errors import StoreError
-from initsuite.report.markdown import plain
 from initsuite.report.pair.display import contexts_for_people, summary_of_pair
 from initsuite.report.pair.files import markdown_of_pair, write_side_by_side
 from initsuite.report.pair.side_by_side import ARM_COLUMNS, CONTEXT_COLUMNS, SideBySide, side_by_side
 from initsuite.report.pair.terminal import print_side_by_side
-from initsuite.report.recommendations import build_report
+from initsuite.report.text.documents import plain
+from initsuite.report.verdicts.recommendations import build_report
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION
 from support.planter import CHANCE, DIVERGED, FAILED, LEVELS, MISS, STUCK, Planter

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 from great_tables import GT, loc, style
 
-from initsuite.report.display import (
+from initsuite.report.text.display import (
     CAPTION,
     SCORECARD_CAPTION,
     recommendations_for_people,
@@ -16,7 +16,7 @@ from initsuite.report.display import (
     scorecard_for_people,
     ties_in_words,
 )
-from initsuite.report.views import Views
+from initsuite.report.verdicts.views import Views
 
 _TITLE = "Which weight initializer, and how sure are we?"
 _RULES_TITLE = "The article's recommendations against the trials"

@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.context import Arm, Context, counted_scores
-from initsuite.report.levels import COLUMN_OF_LEVEL
+from initsuite.report.evidence.context import Arm, Context, counted_scores
+from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.spec import Status
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
 from initsuite.stats.pairwise import holm, pairs_to_decide, probability_of_improvement, sign_flip_test, smallest_p

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.comparison import Comparison, Standing, Verdict, compare
-from initsuite.report.context import Arm, Context
-from initsuite.report.evidence import gather_evidence
-from initsuite.report.guideline import guideline_agreement
-from initsuite.report.words import confidence_grade, in_words
+from initsuite.report.evidence.context import Arm, Context
+from initsuite.report.evidence.evidence import gather_evidence
+from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict, compare
+from initsuite.report.verdicts.guideline import guideline_agreement
+from initsuite.report.verdicts.words import confidence_grade, in_words
 from initsuite.results.store import Results
 from initsuite.stats.intervals import Interval
 from initsuite.stats.tuning_budget import training_runs

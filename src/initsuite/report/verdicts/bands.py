@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.comparison import Comparison, Standing
-from initsuite.report.recommendations import Report
+from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import Status
 from initsuite.stats.intervals import median_interval
 

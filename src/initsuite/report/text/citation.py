@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
-from initsuite.report.provenance import commits_of
+from initsuite.report.evidence.notes import commits_of
 from initsuite.results.store import store_hash
 from initsuite.spec import Stage
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initsuite.report.across import Block, main_comparisons, normalised_scores
-from initsuite.report.comparison import Comparison
-from initsuite.report.guideline import hidden_layers
-from initsuite.report.labels import distinct_labels
-from initsuite.report.recommendations import Report
+from initsuite.report.evidence.labels import distinct_labels
+from initsuite.report.verdicts.across import Block, main_comparisons, normalised_scores
+from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.guideline import hidden_layers
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import short_hash
 from initsuite.stats.intervals import mean_interval
 

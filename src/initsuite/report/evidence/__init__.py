@@ -1,0 +1,1 @@
+"""Which trials count, and under which heading."""

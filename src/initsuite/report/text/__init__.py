@@ -1,0 +1,1 @@
+"""The report in words: terminal, Markdown, LaTeX, HTML and JSON."""

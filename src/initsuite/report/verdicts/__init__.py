@@ -1,0 +1,1 @@
+"""What the trials that count say."""

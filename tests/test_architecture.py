@@ -1,154 +1,45 @@
-"""The import table of the design, walked."""
+"""The import rule of docs/architecture.md, walked; and the shape of the house."""
+
+from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "src" / "initsuite"
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = REPOSITORY / "src" / "initsuite"
 PLUGINS = PACKAGE.parent / "hydra_plugins"
-LEFT = ("errors", "spec", "rng", "gains")
-"""Each may import those before it."""
-BASE = set(LEFT)
-ROOMS = {"init", "models", "data", "optim", "activations", "losses", "engine", "tuning", "sinks", "groups", "settings"}
-CONFIG = BASE | ROOMS | {"schedules", "yardstick"}
-COMPOSERS = {"config", "groups", "composer", "composing", "resolving", "sweep"}
-DOOR = {"app", "config", "groups", "store", "report", "sinks", "errors", "spec"}
-MAY_IMPORT = {
-    "__init__": {"app", "catalogue", "initialize", "reference", "sources"},
-    **{name: set(LEFT[:index]) for index, name in enumerate(LEFT)},
-    "activations": BASE,
-    "guideline": set(),
-    "yardstick": {"errors"},
-    "edge_of_chaos": BASE,
-    "init": BASE | {"guideline", "edge_of_chaos"},
-    "models": BASE | {"activations", "data"},
-    "data": BASE,
-    "optim": BASE,
-    "schedules": {"spec", "errors"},
-    "losses": BASE | {"data"},
-    "tuning": {"spec", "errors", "yardstick"},
-    "engine": BASE - {"gains"} | {"optim", "schedules", "data", "yardstick"},
-    "stats": set(),
-    "schema": set(),
-    "store": {"spec", "errors", "schema"},
-    "sources": {"sinks", "spec", "store"},
-    "report": {
-        "groups",
-        "provenance",
-        "sources",
-        "store",
-        "stats",
-        "errors",
-        "spec",
-        "tuning",
-        "guideline",
-        "yardstick",
-    },
-    "reference": {"errors", "report", "sources", "stats", "store"},
-    "sinks": {"spec", "errors"},
-    "groups": {"errors", "trees"},
-    "config": CONFIG,
-    "settings": {"errors", "groups", "sinks"},
-    "catalogue": {"errors", "groups", "trees"},
-    "account": {"errors", "gains", "init", "spec"},
-    "inplace": {"errors", "spec"},
-    "initialize": {"account", "catalogue", "errors", "init", "inplace", "models", "spec"},
-    "trees": set(),
-    "composer": {"trees"},
-    "composing": {"composer", "trees"},
-    "resolving": {"composer", "composing", "trees"},
-    "sweep": {"composer", "composing", "resolving", "config", "errors", "groups"},
-    "progress": {"spec", "yardstick"},
-    "provenance": set(),
-    "claims": {"errors"},
-    "parts": {"claims", "errors", "schema", "spec", "store"},
-    "results": {"provenance", "errors", "parts", "spec", "store"},
-    "plans": {"spec", "store"},
-    "speeds": {"engine", "spec"},
-    "executor": {"engine", "plans", "provenance", "spec"},
-    "pool": {"engine", "executor"},
-    "planning": {"config", "engine", "executor", "plans", "pool", "spec", "speeds"},
-    "stages": {"config", "engine", "planning", "spec", "tuning"},
-    "recording": {"protocol"} | {"config", "engine", "executor", "plans", "progress", "provenance", "spec", "store"},
-    "runner": {"claims", "engine", "executor", "planning", "pool", "recording", "spec", "store"},
-    "dry_run": {"config", "engine", "planning", "plans", "spec", "stages", "store"},
-    "app": {
-        *("config", "store", "sinks", "progress", "spec", "errors"),
-        *("claims", "plans", "executor", "pool", "planning", "stages", "recording", "runner", "dry_run", "sweep"),
-    },
-    "train": DOOR,
-    "sync": DOOR | {"claims"},
-    "dashboard": DOOR | {"sources"},
-    "targets": DOOR | {"provenance", "yardstick"},
-    "benchmark": DOOR | {"provenance", "engine", "data"},
-    "hydra_plugins": DOOR | {"composer", "composing", "resolving", "sweep"},
-}
-"""Where the modules of the table live now."""
-MOVED: dict[str, str] = {
-    "guideline": "protocol",
-    "yardstick": "protocol",
-    "tuning": "protocol",
-    "schedules": "optim",
-    "losses": "data",
-    "schema": "results",
-    "store": "results",
-    "sources": "results",
-    "parts": "results",
-    "claims": "results",
-    "sinks": "tracking",
-    "groups": "config",
-    "settings": "config",
-    "sweep": "config",
-    "catalogue": "config",
-    "trees": "config",
-    "composer": "config",
-    "composing": "config",
-    "resolving": "config",
-    "app": "train",
-    "stages": "train",
-    "runner": "train",
-    "executor": "train",
-    "pool": "train",
-    "recording": "train",
-    "progress": "train",
-    "planning": "train",
-    "speeds": "train",
-    "plans": "train",
-    "dry_run": "train",
-    "gains": "init",
-    "edge_of_chaos": "init",
-    "initialize": "apply",
-    "inplace": "apply",
-    "account": "apply",
-    "reference": "report",
-}
-"""Where the modules of the table live now."""
-ONLY = {
-    "omegaconf": COMPOSERS | {"catalogue", "train", "hydra_plugins", "benchmark"},
-    "hydra": COMPOSERS | {"train", "targets", "hydra_plugins", "benchmark"},
-    "wandb": {"sinks", "benchmark"},
-    "wandb_workspaces": {"sinks"},
-    "rich": {"progress", "report", "dry_run", "sync", "results"},
-    "sklearn": {"data"},
-    "torchvision": {"data", "benchmark"},
-    "matplotlib": {"report"},
-}
-"""Libraries that only some rooms know."""
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+FILES = sorted([*PACKAGE.rglob("*.py"), *PLUGINS.rglob("*.py")])
+MOST_ROWS, MOST_MODULES, MOST_ROOMS = 20, 11, 13
 
 
-def moved(rooms: set[str]) -> set[str]:
-    return rooms | {MOVED[room] for room in rooms & MOVED.keys()}
+def table(heading: str) -> list[tuple[list[str], str]]:
+    """The rows of a table of the page: the names in the first column, and the text of the second."""
+    lines = PAGE[PAGE.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
+    rows = [line.strip("| ").split(" | ") for line in lines]
+    return [(re.findall(r"`([\w.]+)`", first), second) for first, second in rows]
 
 
-def table() -> dict[str, set[str]]:
-    """The table, with the rows of what has moved into one room put together."""
-    found: dict[str, set[str]] = {}
-    for room, allowed in MAY_IMPORT.items():
-        found.setdefault(MOVED.get(room, room), set()).update(moved(allowed))
+def rule() -> dict[str, dict[str, str]]:
+    """By room: what it may import, and the only file that may, or ""."""
+    found: dict[str, dict[str, str]] = {}
+    (base, _), *rows = table("room")
+    for index, name in enumerate(base):
+        found[name] = dict.fromkeys(base[:index], "")
+    for rooms, text in rows:
+        allowed = dict(re.findall(r"`([\w.]+)`(?: \(in `(\w+)`\))?", text)) | dict.fromkeys(base, "")
+        found |= dict.fromkeys(rooms, allowed)
     return found
+
+
+RULE = rule()
+LIBRARIES = {name: re.findall(r"`(\w+)`", rooms) for names, rooms in table("library") for name in names}
 
 
 def room_of(path: Path) -> str:
@@ -157,41 +48,97 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def imports_of(source: str) -> set[str]:
+def imports_of(source: str) -> Iterator[str]:
     """Dotted names of all modules that a source imports, wherever in the file."""
-    found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
-    return found
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def offences(room: str, source: str) -> list[str]:
-    names = imports_of(source)
-    ours = {name.split(".")[1] for name in names if name.startswith("initsuite.")}
-    libraries = {name.split(".")[0] for name in names}
-    bad = ours - table()[room] - {room}
-    return sorted(bad) + sorted(name for name in libraries & ONLY.keys() if room not in moved(ONLY[name]))
+def offences(room: str, source: str, file: str = "file") -> list[str]:
+    """What a source imports against the rule."""
+    bad = set()
+    for name in imports_of(source):
+        ours, _, inner = name.partition(".")
+        if ours != "initsuite":
+            if room not in LIBRARIES.get(ours, [room]):
+                bad.add(ours)
+            continue
+        allowed = [key for key, only in RULE[room].items() if only in ("", file) and f"{inner}.".startswith(f"{key}.")]
+        if inner.partition(".")[0] != room and not allowed:
+            bad.add(inner)
+    return sorted(bad)
 
 
-@pytest.mark.parametrize("path", sorted([*PACKAGE.rglob("*.py"), *PLUGINS.rglob("*.py")]), ids=lambda path: path.stem)
-def test_imports_follow_the_map(path: Path) -> None:
-    assert offences(room_of(path), path.read_text()) == []
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_imports_follow_the_rule(path: Path) -> None:
+    assert offences(room_of(path), path.read_text(encoding="utf-8"), path.stem) == []
 
 
-def test_a_planted_offence_is_found() -> None:
-    assert offences("engine", "def f():\n    import initsuite.results.store\n    import wandb") == ["results", "wandb"]
-    assert offences("stats", "import initsuite.spec") == ["spec"]
+def test_planted_offences_are_found() -> None:
+    source = "def f():\n    from initsuite.results.store import Store\n    import wandb"
+    assert offences("engine", source) == ["results.store.Store", "wandb"]
+    assert offences("stats", "import torch") == ["torch"]
+    assert offences("spec", "from initsuite import rng") == ["rng"]
+    assert offences("init", "from initsuite.models.mlp import Mlp") == ["models.mlp.Mlp"]
+    assert offences("init", "from initsuite.models.describe.layers import x") == []
+    assert offences("results", "from initsuite.tracking.labels import x", "store") == ["tracking.labels.x"]
+    assert offences("results", "from initsuite.tracking.labels import x", "sources") == []
+
+
+def test_every_room_has_a_row_and_every_row_a_room() -> None:
+    assert {room_of(path) for path in FILES} - {"__main__"} == RULE.keys()
+    assert len(table("room")) <= MOST_ROWS
+
+
+def test_the_rule_has_no_circle() -> None:
+    above = {room: {key.partition(".")[0] for key in allowed} for room, allowed in RULE.items()}
+    while ready := [room for room, below in above.items() if not below & above.keys()]:
+        for room in ready:
+            del above[room]
+    assert above == {}
+
+
+def test_the_top_level_stays_a_table_of_contents() -> None:
+    entries = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")]
+    assert len([path for path in entries if path.is_file()]) <= MOST_MODULES
+    assert len([path for path in entries if path.is_dir()]) <= MOST_ROOMS
+
+
+def test_the_page_names_every_room() -> None:
+    tree = PAGE.split("## The way of a trial")[0]
+    rooms = {path.parent.name for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE}
+    loose = {path.name for path in PACKAGE.glob("*.py")}
+    assert [name for name in [*(f"{room}/" for room in rooms), *loose] if name not in tree] == []
+
+
+def test_every_file_that_the_page_names_exists() -> None:
+    way = PAGE.split("## The way of a trial")[1].split("## The import rule")[0]
+    named = [name for name in re.findall(r"`([\w/]+(?:\.py|/))`", way) if "/" in name]
+    assert len(named) > 10
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
+
+
+def test_the_unit_tests_mirror_the_package() -> None:
+    folders = {path.parent for path in (REPOSITORY / "tests" / "unit").rglob("test_*.py")}
+    unit = REPOSITORY / "tests" / "unit"
+    assert [str(folder) for folder in folders if not (PACKAGE / folder.relative_to(unit)).is_dir()] == []
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        *("initsuite", "initsuite.config.catalogue", "initsuite.results.store", "initsuite.results.sources"),
+        "initsuite",
+        "initsuite.config.catalogue",
+        "initsuite.results.store",
+        "initsuite.results.sources",
         "initsuite.stats",
-        *("initsuite.report.__main__", "initsuite.dashboard", "initsuite.tracking.read_offline"),
+        "initsuite.report.__main__",
+        "initsuite.dashboard",
+        "initsuite.tracking.read_offline",
     ],
 )
 def test_readers_of_results_never_import_torch(module: str) -> None:

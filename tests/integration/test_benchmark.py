@@ -8,14 +8,14 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from benchmark.launches import Place
+from benchmark.plain import Loading, PlainLoop
 
-from initsuite.benchmark.launches import Place
-from initsuite.benchmark.plain import Loading, PlainLoop
 from initsuite.data.files import locate
 from initsuite.data.images import FASHION_MNIST
 from initsuite.errors import DataError
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark"
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import torch
 
 from initsuite.config.groups import call
 from initsuite.errors import bad_value, check_number, unknown_choice
-from initsuite.tracking.sink import Tracking
+from initsuite.tracking.settings import Tracking
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 A program of its own that the benchmark compares the suite with; nothing of the suite is in its loop.
 
-    python -m initsuite.benchmark.plain_loop data_dir=DIR
-    python -m initsuite.benchmark.plain_loop -m data_dir=DIR init=xavier,he seed=0,1 hydra/launcher=joblib
+    python -m benchmark.plain_loop data_dir=DIR
+    python -m benchmark.plain_loop -m data_dir=DIR init=xavier,he seed=0,1 hydra/launcher=joblib
 """
 
 from __future__ import annotations
@@ -161,6 +161,6 @@ def train(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     # joblib sends `train` to its processes: from here by value, without the import of torchvision; by name with it
-    from initsuite.benchmark import plain_loop
+    from benchmark import plain_loop
 
     plain_loop.train()

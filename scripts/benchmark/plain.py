@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from initsuite.benchmark.launches import Place, run_program
-from initsuite.benchmark.timing import Arm, JobTimes, Timing, job_rest_s, sweep_seconds
+from benchmark.launches import Place, run_program
+from benchmark.timing import Arm, JobTimes, Timing, job_rest_s, sweep_seconds
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PlainLoop:
         folder, begin = self.place.folder(), time.time()
         launcher = "basic" if self.num_processes == 1 else "joblib"
         run_program(
-            "initsuite.benchmark.plain_loop",
+            "benchmark.plain_loop",
             [
                 "-m",
                 f"hydra/launcher={launcher}",

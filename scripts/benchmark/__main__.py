@@ -1,4 +1,4 @@
-"""The door: python -m initsuite.benchmark."""
+"""The door: python scripts/benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from initsuite.benchmark.rows import FULL, QUICK, ROWS, Row, Sizes
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of this package: it is not installed
+
+from benchmark.rows import FULL, QUICK, ROWS, Row, Sizes
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 
 _DESCRIPTION = """\
@@ -23,9 +25,9 @@ with their range, and benchmark.json all that was measured.
 """
 _EPILOG = """\
 examples:
-  python -m initsuite.benchmark --quick           small budgets, a few minutes
-  python -m initsuite.benchmark --only cnn        one row
-  python -m initsuite.benchmark --output bench    about twenty minutes
+  python scripts/benchmark --quick           small budgets, a few minutes
+  python scripts/benchmark --only cnn        one row
+  python scripts/benchmark --output bench    about twenty minutes
 
 Let the machine do nothing else meanwhile.
 """
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output = Path(options.output)
         output.mkdir(parents=True, exist_ok=True)
         result = run_rows(rows, QUICK if options.quick else FULL, is_quick=options.quick)
-        from initsuite.benchmark.results import markdown
+        from benchmark.results import markdown
 
         (output / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
         (output / "benchmark.md").write_text(markdown(result))
@@ -83,9 +85,9 @@ def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> di
         Plain values: machine; rows, as `results.record` makes them; skipped and failed, each a name and a reason;
         total_s; quick.
     """
-    from initsuite.benchmark.launches import Place  # torch and hydra: seconds that --help does not need
-    from initsuite.benchmark.machine import machine
-    from initsuite.benchmark.results import in_words
+    from benchmark.launches import Place  # torch and hydra: seconds that --help does not need
+    from benchmark.machine import machine
+    from benchmark.results import in_words
 
     begin, about = time.perf_counter(), machine()
     _say(in_words(about))
@@ -109,9 +111,9 @@ def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> di
 
 def _measure(block: str, rows: Sequence[Row], sizes: Sizes, place: Any) -> list[dict[str, Any]]:
     """The records of the rows of one block."""
-    from initsuite.benchmark.blocks import BLOCKS, num_repeats
-    from initsuite.benchmark.results import ratio_in_words, record
-    from initsuite.benchmark.timing import interleave
+    from benchmark.blocks import BLOCKS, num_repeats
+    from benchmark.results import ratio_in_words, record
+    from benchmark.timing import interleave
 
     wanted = {name for row in rows for name in (row.suite, row.other)}
     arms = {name: build() for name, build in BLOCKS[block](sizes, place).items() if name in wanted}
@@ -134,7 +136,7 @@ def _say(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m initsuite.benchmark",
+        prog="python scripts/benchmark",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

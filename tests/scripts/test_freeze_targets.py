@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from freeze_targets import levels_from
 
 from initsuite.errors import ConfigError
 from initsuite.protocol.yardstick import Yardstick
-from initsuite.targets import levels_from
 
 
 def arm(*scores: float) -> pd.DataFrame:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import hydra
 import torch
 
-from initsuite.benchmark.machine import num_cores
-from initsuite.benchmark.timing import Arm, Timing
+from benchmark.machine import num_cores
+from benchmark.timing import Arm, Timing
 from initsuite.config.build import build
 from initsuite.config.groups import conf_dir
 from initsuite.engine.loop import train_stack

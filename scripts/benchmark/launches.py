@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from initsuite.benchmark.timing import Arm, Timing
+from benchmark.timing import Arm, Timing
 from initsuite.data.files import locate
 from initsuite.data.images import FASHION_MNIST
 from initsuite.errors import InitsuiteError
 
 FOREIGN = ("WANDB_", "HYDRA_", "OMP_", "MKL_", "OPENBLAS_")
 """Variables with such names are not passed on: the programs run as on a machine without settings."""
+SCRIPTS = Path(__file__).parents[1]
+"""Where programs of the benchmark are imported from: they are not installed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Place:
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        return {**kept, "XDG_CACHE_HOME": str(self.root / "cache"), "WANDB_SILENT": "true"}
+        path = os.pathsep.join([str(SCRIPTS), *filter(None, [kept.get("PYTHONPATH")])])
+        return {**kept, "PYTHONPATH": path, "XDG_CACHE_HOME": str(self.root / "cache"), "WANDB_SILENT": "true"}
 
     def fashion_mnist(self) -> Path:
         """A folder with FashionMNIST/raw as torchvision keeps it, unpacked."""

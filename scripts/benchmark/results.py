@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from initsuite.benchmark.rows import AT_MOST, Row
-from initsuite.benchmark.timing import Timing, rate_ratios, spread
+from benchmark.rows import AT_MOST, Row
+from benchmark.timing import Timing, rate_ratios, spread
 
 Record = dict[str, Any]
 HEAD = ("row", "work", "against", "suite", "other", "ratio: median (range of n)", "to reach", "reached")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from initsuite.benchmark.launches import Place, one_trial_a_job_arm, suite_arm, training_arm
-from initsuite.benchmark.machine import SGEMM_SIZE, num_cores, sgemm
-from initsuite.benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
-from initsuite.benchmark.rows import GPU_WIDTHS, Sizes
-from initsuite.benchmark.timing import Arm
-from initsuite.benchmark.training import INITIALIZERS, Work, rate_arm, steps_arm, whole_arm
+from benchmark.launches import Place, one_trial_a_job_arm, suite_arm, training_arm
+from benchmark.machine import SGEMM_SIZE, num_cores, sgemm
+from benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
+from benchmark.rows import GPU_WIDTHS, Sizes
+from benchmark.timing import Arm
+from benchmark.training import INITIALIZERS, Work, rate_arm, steps_arm, whole_arm
 
 Arms = Mapping[str, Callable[[], Arm]]
 

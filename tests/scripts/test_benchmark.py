@@ -10,18 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
-
-from initsuite.benchmark import __main__ as door
-from initsuite.benchmark.blocks import BLOCKS, IN_PROCESS, num_repeats
-from initsuite.benchmark.launches import Place, mean_gap, positive_difference, run_program, training_arm
-from initsuite.benchmark.machine import machine, num_cores, sgemm
-from initsuite.benchmark.plain import Loading, PlainLoop, where_time_goes
-from initsuite.benchmark.results import cells, markdown, record
-from initsuite.benchmark.rows import AT_MOST, FULL, QUICK, ROWS, Row
-from initsuite.benchmark.timing import Arm, JobTimes, Timing, interleave, job_rest_s, rate_ratios, spread, sweep_seconds
-from initsuite.benchmark.training import (
+from benchmark import __main__ as door
+from benchmark.blocks import BLOCKS, IN_PROCESS, num_repeats
+from benchmark.launches import Place, mean_gap, positive_difference, run_program, training_arm
+from benchmark.machine import machine, num_cores, sgemm
+from benchmark.plain import Loading, PlainLoop, where_time_goes
+from benchmark.results import cells, markdown, record
+from benchmark.rows import AT_MOST, FULL, QUICK, ROWS, Row
+from benchmark.timing import Arm, JobTimes, Timing, interleave, job_rest_s, rate_ratios, spread, sweep_seconds
+from benchmark.training import (
     INITIALIZERS,
     Work,
     fastest_threads,
@@ -30,6 +27,9 @@ from initsuite.benchmark.training import (
     steps_arm,
     whole_arm,
 )
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.models import Mlp
 from initsuite.spec import Stage
@@ -40,6 +40,7 @@ PLANTED = {  # pair by pair the suite is 10, 9 and 4 times as fast
     "other": [Timing(5.0, 5), Timing(5.0, 5), Timing(5.0, 5)],
 }
 LABELS = {"suite": "60 trials", "other": "5 trials"}
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def test_arms_take_turns() -> None:
@@ -176,7 +177,7 @@ def test_training_is_what_a_rerun_does_not_take(
         done.add(folder)
         return 7.0 if is_rerun else 7.0 + 10.0 + 2.5 * int(arguments[-1])
 
-    monkeypatch.setattr("initsuite.benchmark.launches.run_program", fake)
+    monkeypatch.setattr("benchmark.launches.run_program", fake)
     timing = training_arm(Place(tmp_path), "label", lambda count: [str(count)], trials).run()
     assert (timing.seconds, timing.amount) == (pytest.approx(seconds), trials[-1])
     assert timing.note == "7.0 s taken off"
@@ -311,5 +312,5 @@ def test_the_door_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_help_is_quick() -> None:
-    code = "import sys, initsuite.benchmark.__main__; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    code = "import sys, benchmark.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS).returncode == 0

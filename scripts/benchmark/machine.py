@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from initsuite.benchmark.timing import Timing
+from benchmark.timing import Timing
 from initsuite.provenance import provenance
 
 SGEMM_SIZE = 2048

@@ -1,1 +1,0 @@
-"""How fast the suite is, against the ways most people train such trials: python -m initsuite.benchmark"""

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from initsuite.errors import InitsuiteError, check_number
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.results.store import load_results
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.upload import MAX_IN_A_ROW, Uploader
@@ -76,10 +76,10 @@ def _sync(options: argparse.Namespace, console: Console) -> int:
         finish_timeout_s=options.limit_s,
     )
     results = load_results(directory)
-    with Claims(directory) as claims:
-        if not claims.take("sync"):
+    with Leases(directory) as leases:
+        if not leases.take("sync"):
             raise InitsuiteError(
-                f"sync: another sync of {str(directory)!r} is running ({claims.holder('sync')}). "
+                f"sync: another sync of {str(directory)!r} is running ({leases.holder('sync')}). "
                 "Expected one at a time, so that no run is uploaded twice. Wait until it has ended."
             )
         missing = missing_trials(results.trials, results.curves, Uploads(directory), tracking.stages)

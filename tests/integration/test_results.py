@@ -17,7 +17,7 @@ from initsuite.errors import StoreError
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.results import maintain as parts
 from initsuite.results.__main__ import main
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.results.maintain import KINDS, merge, plan_prune, prune
 from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
@@ -271,9 +271,9 @@ def test_a_prune_refuses_a_store_that_is_trained_into(tmp_path: Path, capsys: py
     directory = untidy(tmp_path / "results")
     before = files_of(directory)
     code = (
-        "import sys, time; from pathlib import Path; from initsuite.results.leases import Claims\n"
-        "with Claims(Path(sys.argv[1])) as claims:\n"
-        "    claims.take('stack'); print('taken', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from initsuite.results.leases import Leases\n"
+        "with Leases(Path(sys.argv[1])) as leases:\n"
+        "    leases.take('stack'); print('taken', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE) as launch:
         assert launch.stdout is not None
@@ -292,7 +292,7 @@ def test_a_launch_waits_for_a_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     taken: list[bool] = []
 
     def watch(*arguments: object) -> None:
-        with Claims(directory) as launch:
+        with Leases(directory) as launch:
             taken.append(launch.take("planning"))
 
     monkeypatch.setattr(parts, "_write", watch)

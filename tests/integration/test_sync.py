@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import wandb
 
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.results.store import TRIALS, Store
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.sync import main
@@ -208,14 +208,14 @@ def test_ctrl_c_ends_a_call_that_waits_for_a_server(wandb_server, tmp_path) -> N
     assert process.returncode == 130
     assert f"To go on: python -m initsuite.sync {tmp_path}" in errors
     assert Uploads(tmp_path).ids() <= set(ids)
-    with Claims(tmp_path) as claims:
-        assert claims.take("sync"), "an interrupted call holds nothing"
+    with Leases(tmp_path) as leases:
+        assert leases.take("sync"), "an interrupted call holds nothing"
 
 
 def test_two_syncs_at_once_do_not_double(wandb_server, tmp_path, capfd) -> None:
     store(tmp_path, [trial(0)])
-    with Claims(tmp_path) as claims:
-        assert claims.take("sync")
+    with Leases(tmp_path) as leases:
+        assert leases.take("sync")
         assert main([str(tmp_path)]) == 2
     assert "another sync of " in (errors := capfd.readouterr().err)
     assert "Wait until it has ended" in errors

@@ -1,9 +1,10 @@
-"""Who trains what: claims on stacks, so that launches of the same sweep share the work.
+"""Who trains what: leases on stacks, so that launches of the same sweep share the work.
 
     <dir>/claims/<name>.json    holds the owner; its modification time is the owner's heartbeat
 
-A claim whose heart has stopped for `EXPIRES_S`, or whose process is gone from this machine, may be taken over. Two
-launches may in rare cases hold one claim: the work is then done twice, and readers drop what is repeated.
+A lease whose heart has stopped for `EXPIRES_S`, or whose process is gone from this machine, may be taken over. Two
+launches may in rare cases hold one lease: the work is then done twice, and readers drop what is repeated. The folder has
+the name that it had before leases were called so: launches of older versions share with those of newer ones.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ EXPIRES_S = 60.0
 POLL_S = 0.2
 
 
-class Claims:
-    """The claims of one launch. Use it as a context manager: on leaving, everything it holds is released.
+class Leases:
+    """The leases of one launch. Use it as a context manager: on leaving, everything it holds is released.
 
     Raises:
         StoreError: the results folder cannot be written.
@@ -38,9 +39,9 @@ class Claims:
         self.owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
         self._held: set[Path] = set()
         self._stop = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name="claims", daemon=True)
+        self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
 
-    def __enter__(self) -> Claims:
+    def __enter__(self) -> Leases:
         with _writing(self.directory):
             self.directory.mkdir(exist_ok=True)
         self._heart.start()
@@ -53,10 +54,10 @@ class Claims:
             self._let_go(path)
 
     def take(self, name: str) -> bool:
-        """Claim this name unless somebody else holds it.
+        """Take the lease of this name unless somebody else holds it.
 
         Raises:
-            StoreError: the claim cannot be written.
+            StoreError: the lease cannot be written.
         """
         path = self._path(name)
         with _writing(path):
@@ -70,10 +71,10 @@ class Claims:
 
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        """Wait for a claim and hold it for a `with` block.
+        """Wait for a lease and hold it for a `with` block.
 
         Raises:
-            StoreError: the claim cannot be written.
+            StoreError: the lease cannot be written.
         """
         while not self.take(name):
             time.sleep(POLL_S)
@@ -83,7 +84,7 @@ class Claims:
             self.release(name)
 
     def holder(self, name: str) -> str:
-        """Who holds a claim, for a message: `host, process 123`."""
+        """Who holds a lease, for a message: `host, process 123`."""
         owner = _read(self._path(name))
         return f"{owner['host']}, process {owner['pid']}" if owner else "nobody"
 
@@ -113,7 +114,7 @@ class Claims:
             clock.unlink()
 
     def _bury(self, path: Path) -> bool:
-        """Move a dead claim away; of several launches that try, one succeeds."""
+        """Move a dead lease away; of several launches that try, one succeeds."""
         grave = path.with_suffix(f".{self.owner['token']}")
         try:
             os.rename(path, grave)
@@ -137,7 +138,7 @@ class Claims:
 
 
 def _read(path: Path) -> dict[str, str | int] | None:
-    """The owner; None where there is no claim, or one that is being written."""
+    """The owner; None where there is no lease, or one that is being written."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -160,6 +161,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"claims: cannot write `{path}`: {error.strerror or error}. "
+            f"leases: cannot write `{path}`: {error.strerror or error}. "
             "Expected room and permission. What was stored is intact: mend the disk and run the command again."
         ) from error

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.errors import StoreError
 from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.spec import Status
@@ -246,12 +246,12 @@ def _check_columns(parts: Mapping[str, Sequence[Path]]) -> None:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Hold all claims of a store, so that a launch that starts now waits with its plan."""
-    with Claims(directory) as claims:
-        for name in sorted({"planning", *(path.stem for path in claims.directory.glob("*.json"))}):
-            if not claims.take(name):
+    """Hold all leases of a store, so that a launch that starts now waits with its plan."""
+    with Leases(directory) as leases:
+        for name in sorted({"planning", *(path.stem for path in leases.directory.glob("*.json"))}):
+            if not leases.take(name):
                 raise StoreError(
-                    f"prune: another command works in `DIR`={str(directory)!r} ({claims.holder(name)}). "
+                    f"prune: another command works in `DIR`={str(directory)!r} ({leases.holder(name)}). "
                     "Expected a store that nobody trains into. Wait until it has ended."
                 )
         yield

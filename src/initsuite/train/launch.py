@@ -13,7 +13,7 @@ import torch
 from initsuite.config.build import Job, Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.errors import InitsuiteError
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
@@ -130,12 +130,12 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
         if wandb:
             sinks.append(wandb)
             closing.callback(lambda: progress.say(wandb.close()))
-        claims = closing.enter_context(Claims(settings.results_dir))
+        leases = closing.enter_context(Leases(settings.results_dir))
         executor = _executor(jobs, settings)
         pools = closing.enter_context(Pools(executor, _devices(settings), lambda line: progress.say([line])))
         recorder, plans = Recorder(store, settings, progress, sinks, jobs), Plans(settings.results_dir)
         recorder.drop_leftovers(plans.read()[0])
-        yield Runner(store, claims, Planner(settings, plans, executor, pools), pools, recorder)
+        yield Runner(store, leases, Planner(settings, plans, executor, pools), pools, recorder)
     where = shlex.quote(str(settings.results_dir))
     progress.say([f"Table and figures: python -m initsuite.report {where}"])
 

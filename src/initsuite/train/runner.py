@@ -1,4 +1,4 @@
-"""Trains the missing trials of a launch: plans them, claims their stacks, runs them where they are fastest."""
+"""Trains the missing trials of a launch: plans them, takes leases on their stacks, runs them where they are fastest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from initsuite.engine.workload import Cell
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Trial, short_hash
 from initsuite.train.plan.planner import Group, Planner, groups_of
@@ -29,7 +29,7 @@ class Runner:
     """
 
     store: Store
-    claims: Claims
+    leases: Leases
     planner: Planner
     pools: Pools
     recorder: Recorder
@@ -51,12 +51,12 @@ class Runner:
             if group.key in broken:
                 self._fail(group, broken[group.key])
         groups = [group for group in groups if group.key not in broken]
-        with self.claims.hold("planning"):
+        with self.leases.hold("planning"):
             stacks, lines = self.planner.plan(groups)
         self._say(lines)
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
         tasks = [
-            Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), claim=stack.stack_id)
+            Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), lease=stack.stack_id)
             for stack in stacks
         ]
         self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()})
@@ -66,27 +66,27 @@ class Runner:
         return {trial.trial_id: (cell, trial) for cell, trial in wanted if trial.trial_id not in skip}
 
     def _train_all(self, tasks: list[Task], cells: dict[str, Cell]) -> None:
-        """Train what can be claimed, and wait for what another launch is training."""
+        """Train what no other launch has a lease on, and wait for what another launch is training."""
         is_told = False
         while tasks:
             elsewhere: list[Task] = []
             for num_workers in sorted({task.stack.workers for task in tasks}):
                 alike = [task for task in tasks if task.stack.workers == num_workers]
-                claimed = self._claimed(alike, elsewhere, cells)
-                self.pools.get(num_workers).run(claimed, self.recorder.take, self._done)
+                leased = self._leased(alike, elsewhere, cells)
+                self.pools.get(num_workers).run(leased, self.recorder.take, self._done)
             tasks = elsewhere
             if tasks:
                 if not is_told:
                     count = sum(len(task.trials) for task in tasks)
-                    who = self.claims.holder(tasks[0].claim)
+                    who = self.leases.holder(tasks[0].lease)
                     self.recorder.progress.say([f"Waiting for {count} trials that another launch trains ({who})."])
                     is_told = True
                 time.sleep(POLL_S)
 
-    def _claimed(self, tasks: Iterable[Task], elsewhere: list[Task], cells: dict[str, Cell]) -> Iterator[Task]:
-        """The tasks one by one, each claimed in the moment in which it is asked for."""
+    def _leased(self, tasks: Iterable[Task], elsewhere: list[Task], cells: dict[str, Cell]) -> Iterator[Task]:
+        """The tasks one by one, each under a lease taken in the moment in which it is asked for."""
         for task in tasks:
-            if not self.claims.take(task.claim):
+            if not self.leases.take(task.lease):
                 elsewhere.append(task)
                 continue
             stored = self.store.stored()
@@ -97,10 +97,10 @@ class Runner:
             if left:
                 yield task.part(left) if found else task
             else:
-                self.claims.release(task.claim)
+                self.leases.release(task.lease)
 
     def _done(self, task: Task) -> None:
-        self.claims.release(task.claim)
+        self.leases.release(task.lease)
 
     def _fail(self, group: Group, error: str) -> None:
         """Store the trials of a workload that cannot take a step."""

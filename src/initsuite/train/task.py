@@ -45,16 +45,16 @@ class Task:
     """A stack with its trials, ready to be trained.
 
     Attributes:
-        claim: the name under which the launch has claimed it, or the whole that it is a part of.
+        lease: the name of the lease that the launch holds on it, or on the whole that it is a part of.
     """
 
     stack: Stack
     trials: tuple[Trial, ...]
-    claim: str = ""
+    lease: str = ""
 
     def part(self, trials: Sequence[Trial]) -> Task:
         ids = tuple(trial.trial_id for trial in trials)
-        return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.claim)
+        return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.lease)
 
 
 def checkpoint_path(directory: Path, stack_id: str) -> Path:

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from initsuite.results import leases as claims
-from initsuite.results.leases import Claims
+from initsuite.results import leases
+from initsuite.results.leases import Leases
 from initsuite.errors import StoreError
 
 
 def test_one_launch_holds_a_name_until_it_lets_go(tmp_path) -> None:
-    with Claims(tmp_path) as first, Claims(tmp_path) as second:
+    with Leases(tmp_path) as first, Leases(tmp_path) as second:
         assert first.take("stack")
         assert not second.take("stack")
         assert second.take("another")
@@ -25,7 +25,7 @@ def test_one_launch_holds_a_name_until_it_lets_go(tmp_path) -> None:
 
 
 def test_of_many_launches_exactly_one_gets_it(tmp_path) -> None:
-    launches = [Claims(tmp_path) for _ in range(8)]
+    launches = [Leases(tmp_path) for _ in range(8)]
     with launches[0]:
         got = []
         threads = [threading.Thread(target=lambda c=c: got.append(c.take("stack"))) for c in launches]
@@ -38,17 +38,17 @@ def test_of_many_launches_exactly_one_gets_it(tmp_path) -> None:
 
 def test_the_claim_of_a_process_that_is_gone_is_taken_over_at_once(tmp_path) -> None:
     code = (
-        f"import os; from pathlib import Path; from initsuite.results.leases import Claims; c = Claims(Path({str(tmp_path)!r}))"
+        f"import os; from pathlib import Path; from initsuite.results.leases import Leases; c = Leases(Path({str(tmp_path)!r}))"
     )
     subprocess.run([sys.executable, "-c", f"{code}; c.__enter__(); c.take('stack'); os._exit(9)"], check=False)
     assert (tmp_path / "claims" / "stack.json").exists()
-    with Claims(tmp_path) as after:
+    with Leases(tmp_path) as after:
         assert after.take("stack")
 
 
 def test_a_claim_without_a_heartbeat_expires_and_one_with_does_not(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.05)
-    with Claims(tmp_path) as ours:
+    monkeypatch.setattr(leases, "HEARTBEAT_S", 0.05)
+    with Leases(tmp_path) as ours:
         for name in ("beats", "stopped", "half-written"):
             ours.take(name)
         elsewhere = {"host": "another-machine", "pid": 1, "token": "theirs"}
@@ -56,17 +56,17 @@ def test_a_claim_without_a_heartbeat_expires_and_one_with_does_not(tmp_path, mon
         ours._held.discard(ours._path("half-written"))
         ours._path("stopped").write_text(json.dumps(elsewhere))
         ours._path("half-written").write_text("")
-        long_ago = time.time() - 2 * claims.EXPIRES_S
+        long_ago = time.time() - 2 * leases.EXPIRES_S
         for name in ("beats", "stopped", "half-written"):
             os.utime(ours._path(name), (long_ago, long_ago))
         time.sleep(0.3)
-        with Claims(tmp_path) as other:
+        with Leases(tmp_path) as other:
             assert [other.take(name) for name in ("beats", "stopped", "half-written")] == [False, True, True]
         assert ours._path("beats").exists()
 
 
-def test_a_claim_that_was_taken_over_is_not_released_by_its_first_owner(tmp_path) -> None:
-    with Claims(tmp_path) as sleeper:
+def test_a_lease_that_was_taken_over_is_not_released_by_its_first_owner(tmp_path) -> None:
+    with Leases(tmp_path) as sleeper:
         sleeper.take("stack")
         sleeper._path("stack").write_text(json.dumps({"host": "another-machine", "pid": 1, "token": "theirs"}))
         sleeper.release("stack")
@@ -74,7 +74,7 @@ def test_a_claim_that_was_taken_over_is_not_released_by_its_first_owner(tmp_path
 
 
 def test_holding_waits_for_the_other(tmp_path) -> None:
-    with Claims(tmp_path) as first, Claims(tmp_path) as second:
+    with Leases(tmp_path) as first, Leases(tmp_path) as second:
         first.take("planning")
         threading.Timer(0.3, first.release, ["planning"]).start()
         begin = time.monotonic()
@@ -86,5 +86,5 @@ def test_holding_waits_for_the_other(tmp_path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path) -> None:
     (tmp_path / "claims").write_text("a file in the way")
-    with pytest.raises(StoreError, match="mend the disk and run the command again"), Claims(tmp_path):
+    with pytest.raises(StoreError, match="mend the disk and run the command again"), Leases(tmp_path):
         pass

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from initsuite.results.leases import Claims
+from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Stage
 from initsuite.train.executor import Executor
@@ -137,23 +137,23 @@ def test_what_another_launch_stored_of_a_stack_is_not_trained_again(make_job, tm
     cell = make_job("init=he").cell
     trials = tuple(cell.trial(0.1, seed, Stage.SCORE) for seed in range(3))
     ids = tuple(trial.trial_id for trial in trials)
-    tasks = [Task(Stack(ids, 1, 1, "cpu"), trials, claim="a"), Task(Stack(ids[:1], 1, 1, "cpu"), trials[:1], claim="b")]
+    tasks = [Task(Stack(ids, 1, 1, "cpu"), trials, lease="a"), Task(Stack(ids[:1], 1, 1, "cpu"), trials[:1], lease="b")]
     store, found = Store(tmp_path), []
     progress = SimpleNamespace(found=lambda steps, count: found.append(count))
     monkeypatch.setattr(store, "stored", lambda: {ids[0]})
-    with Claims(tmp_path) as claims:
-        runner = Runner(store, claims, None, None, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
-        left = list(runner._claimed(tasks, [], {cell.cell_id: cell}))
+    with Leases(tmp_path) as leases:
+        runner = Runner(store, leases, None, None, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
+        left = list(runner._leased(tasks, [], {cell.cell_id: cell}))
         assert [task.trials for task in left] == [trials[1:]]
         assert found == [1, 1]
-        assert sorted(path.stem for path in claims.directory.iterdir()) == ["a"]
+        assert sorted(path.stem for path in leases.directory.iterdir()) == ["a"]
         runner._done(left[0])
-        assert not list(claims.directory.iterdir())
+        assert not list(leases.directory.iterdir())
 
 
-def test_parts_of_a_task_keep_its_claim(make_job) -> None:
+def test_parts_of_a_task_keep_its_lease(make_job) -> None:
     cell = make_job("init=he").cell
     trials = tuple(cell.trial(0.1, seed, Stage.SCORE) for seed in range(4))
-    task = Task(Stack(tuple(trial.trial_id for trial in trials), 2, 1, "cpu"), trials, claim="root")
+    task = Task(Stack(tuple(trial.trial_id for trial in trials), 2, 1, "cpu"), trials, lease="root")
     part = task.part(trials[:2])
     assert part == replace(task, stack=replace(task.stack, trial_ids=task.stack.trial_ids[:2]), trials=trials[:2])

@@ -32,6 +32,7 @@ class Sgd:
         ConfigError: a number out of its range.
 
     Example:
+        >>> import torch
         >>> sgd = Sgd(momentum=0.5)
         >>> params, grads = {"w": torch.tensor([1.0])}, {"w": torch.tensor([2.0])}
         >>> scalars = {"lr": torch.tensor(0.1), "momentum": torch.tensor(0.5), "weight_decay": torch.tensor(0.0)}

@@ -11,6 +11,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" dev
 if [ "${arguments[0]:-}" = --fast ]; then
     arguments=(-m "not slow" "${arguments[@]:1}")
 fi
+# the many programs that the tests start need not compile the package each time, nor pytest the tests
+unset PYTHONDONTWRITEBYTECODE
 ruff format --check .
 ruff check .
 pyright

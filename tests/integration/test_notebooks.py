@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -35,8 +33,13 @@ def test_it_runs_from_top_to_bottom(
     if path.stem == "quickstart":
         monkeypatch.setenv("RESULTS", str(quickstart_store))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    import nbformat
+
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     shown = [output for cell in code for output in cell.outputs]
     assert len([cell for cell in code if cell.outputs]) >= len(code) - 2
@@ -45,6 +48,8 @@ def test_it_runs_from_top_to_bottom(
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_kept_without_outputs(path: Path) -> None:
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")] == []
@@ -53,6 +58,8 @@ def test_it_is_kept_without_outputs(path: Path) -> None:
 
 def test_quickstart_goes_from_results_to_table_in_ten_cells() -> None:
     path = next(path for path in NOTEBOOKS if path.stem == "quickstart")
+    import nbformat
+
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert len(code) <= 10
     assert os.linesep.join(cell.source for cell in code).count("recommendations_for_people") >= 1

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 
 from initsuite.report.colours import COLOURS, DARK_BACKGROUND, colour, contrast, on_dark
@@ -83,6 +82,8 @@ def test_a_store_in_which_nothing_counts(tmp_path: Path) -> None:
 
 
 def test_figures_are_plotly_figures(views: Views, text: str) -> None:
+    import plotly.graph_objects as go
+
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert found
     data = json.loads(found.group(1))

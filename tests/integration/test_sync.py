@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import wandb
 
 from initsuite.results.leases import Leases
 from initsuite.results.store import TRIALS, Store
@@ -260,6 +259,8 @@ def test_bad_input_is_refused_with_a_reason(isolated_wandb, tmp_path, capfd, arg
 
 
 def test_no_key_and_no_server_are_said(wandb_server, tmp_path, capfd, monkeypatch) -> None:
+    import wandb
+
     store(tmp_path, [trial(0)])
     wandb_server.fault = "500"
     assert main([str(tmp_path)]) == 2
@@ -276,6 +277,8 @@ def test_no_key_and_no_server_are_said(wandb_server, tmp_path, capfd, monkeypatc
 @pytest.mark.parametrize("way", ["environment", "settings file"])
 def test_a_habit_of_offline_does_not_stop_an_upload(wandb_server, isolated_wandb, tmp_path, monkeypatch, way) -> None:
     """It is how many sweeps come to need this door."""
+    import wandb
+
     if way == "environment":
         monkeypatch.setenv("WANDB_MODE", "offline")
     else:

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import scikit_posthocs
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -138,6 +137,8 @@ def test_critical_difference_refuses_nonsense() -> None:
 @pytest.mark.parametrize("shape", [(6, 3), (12, 5), (30, 8), (9, 2)])
 def test_nemenyi_against_scikit_posthocs(shape: tuple[int, int], rng: np.random.Generator) -> None:
     scores = rng.normal(size=shape) + np.linspace(0, 2, shape[1])
+    import scikit_posthocs  # with seaborn and statsmodels: seconds
+
     expected = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
     p = nemenyi_p(friedman_test(scores).mean_ranks, shape[0])
     assert p == pytest.approx(expected, abs=EXACT)

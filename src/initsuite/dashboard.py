@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from initsuite.errors import InitsuiteError
+from initsuite.files import cache_root, write_whole
 from initsuite.report.files import write_report
 from initsuite.report.text.citation import listed
 from initsuite.report.text.display import CAPTION, arms_by_context
@@ -20,8 +21,7 @@ from initsuite.report.text.documents import markdown_table, report_markdown
 from initsuite.report.verdicts.comparison import BASELINE
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.views import Views
-from initsuite.results.sources import cache_root, load_results
-from initsuite.results.store import write_whole
+from initsuite.results.sources import load_results
 from initsuite.spec import Stage, Status, short_hash
 from initsuite.tracking.dashboard_spec import Content, specification
 from initsuite.tracking.labels import GROUP_AXES
@@ -102,7 +102,7 @@ def exact_tables(views: Views) -> dict[str, pd.DataFrame]:
 def _save_or_write(options: argparse.Namespace) -> None:
     # W&B's own files and the memory of what was saved go to the store, where there is one.
     directory = Path(options.results_dir)
-    directory = directory if (directory / "trials").is_dir() else cache_root() / "dashboards"
+    directory = directory if (directory / "trials").is_dir() else cache_root() / "wandb" / "dashboards"
     tracking = Tracking(dir=str(directory), mode="online", project=options.project, entity=options.entity)
     views = Views(build_report(load_results(options.results_dir)))
     if options.dry_run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import DataError, bad_value
+from initsuite.files import cache_root
 
 SYSTEM_ROOT = Path("/usr/share/datasets")
 """Where Debian's package dataset-fashion-mnist puts its files."""
@@ -49,11 +49,6 @@ class Source:
     find: Find = plain_file
     advice: str = ""
     splits: tuple[str, ...] = ()
-
-
-def cache_root() -> Path:
-    """`initsuite` in $XDG_CACHE_HOME, which is ~/.cache unless set (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initsuite"
 
 
 def locate(source: Source, data_dir: str | None, download: bool) -> list[Path]:

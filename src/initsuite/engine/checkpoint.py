@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import uuid
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +12,9 @@ from typing import Any
 
 import torch
 
+from initsuite.errors import StoreError
+from initsuite.files import write_whole
+
 Snapshot = dict[str, Any]
 """A plain tree of tensors on the CPU, numbers and strings."""
 
@@ -21,8 +22,6 @@ Snapshot = dict[str, Any]
 @dataclass
 class Checkpoint:
     """The checkpoint file of one stack.
-
-    It is written under a temporary name and renamed, so that a file of this name is whole whatever kills the process.
 
     Attributes:
         path: of the file; its folder is made when the first checkpoint is written.
@@ -67,15 +66,13 @@ class Checkpoint:
         if time.perf_counter() - self._saved_at < self.every_s:
             return
         stored = {"identity": self._identity(layout), "snapshot": snapshot()}
-        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(stored, temporary)
-            os.replace(temporary, self.path)
+            write_whole(self.path, lambda temporary: torch.save(stored, temporary))
+        except StoreError as error:
+            self._refused("written", error.__cause__ or error)
         except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
             self._refused("written", error)
-        finally:
-            self._discard(temporary)
         self._saved_at = time.perf_counter()
 
     def remove(self) -> None:
@@ -95,7 +92,7 @@ class Checkpoint:
         except OSError as error:
             self._refused("removed", error)
 
-    def _refused(self, what: str, error: Exception) -> None:
+    def _refused(self, what: str, error: BaseException) -> None:
         """Say once that the disk refuses."""
         if not self._is_refused:
             warnings.warn(f"Checkpoint: `{self.path}` cannot be {what} ({error}). Training goes on.", stacklevel=4)

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from initsuite.errors import StoreError
+from initsuite.files import read_json, writing
 
 HEARTBEAT_S = 10.0
 EXPIRES_S = 60.0
@@ -42,7 +42,7 @@ class Leases:
         self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
 
     def __enter__(self) -> Leases:
-        with _writing(self.directory):
+        with writing("leases", self.directory):
             self.directory.mkdir(exist_ok=True)
         self._heart.start()
         return self
@@ -60,7 +60,7 @@ class Leases:
             StoreError: the lease cannot be written.
         """
         path = self._path(name)
-        with _writing(path):
+        with writing("leases", path):
             if not self._create(path) and not (self._is_dead(path) and self._bury(path) and self._create(path)):
                 return False
         self._held.add(path)
@@ -85,7 +85,7 @@ class Leases:
 
     def holder(self, name: str) -> str:
         """Who holds a lease, for a message: `host, process 123`."""
-        owner = _read(self._path(name))
+        owner = read_json(self._path(name))
         return f"{owner['host']}, process {owner['pid']}" if owner else "nobody"
 
     def _path(self, name: str) -> Path:
@@ -101,7 +101,7 @@ class Leases:
 
     def _is_dead(self, path: Path) -> bool:
         """Whether the owner's process is gone from this machine, or its heart stopped, by the clock of the disk."""
-        owner = _read(path)
+        owner = read_json(path)  # None where there is no lease, or one that is being written
         if owner and owner["host"] == self.owner["host"] and not _is_running(owner["pid"]):
             return True
         clock = self.directory / f".clock-{self.owner['token']}"
@@ -125,7 +125,7 @@ class Leases:
 
     def _let_go(self, path: Path) -> None:
         self._held.discard(path)
-        owner = _read(path)
+        owner = read_json(path)
         if owner and owner["token"] == self.owner["token"]:  # unless taken over while we slept
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -137,14 +137,6 @@ class Leases:
                     os.utime(path)
 
 
-def _read(path: Path) -> dict[str, str | int] | None:
-    """The owner; None where there is no lease, or one that is being written."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 def _is_running(pid: object) -> bool:
     try:
         os.kill(int(str(pid)), 0)
@@ -153,14 +145,3 @@ def _is_running(pid: object) -> bool:
     except OSError:  # it runs, under another user
         return True
     return True
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"leases: cannot write `{path}`: {error.strerror or error}. "
-            "Expected room and permission. What was stored is intact: mend the disk and run the command again."
-        ) from error

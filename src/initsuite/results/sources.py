@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from initsuite.files import cache_root, read_json, write_whole
 from initsuite.results import store
 from initsuite.tracking.labels import JOB_TYPES
 from initsuite.tracking.read_offline import ReadTrial, as_trial, is_trial, offline_files, read_offline
@@ -94,17 +94,12 @@ def _of_project(name: str) -> Results:
 
 def cache_folder(project: Project) -> Path:
     """Where the trials of a project are kept, as a results store."""
-    return cache_root() / project.host.replace(":", "-") / project.path
-
-
-def cache_root() -> Path:
-    """Where everything goes that W&B projects are asked for, by server."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initsuite" / "wandb"
+    return cache_root() / "wandb" / project.host.replace(":", "-") / project.path
 
 
 def _fetch(project: Project, runs: list[ProjectRun], cache: Path) -> None:
     """Put those runs into the cache that it lacks; make it anew where it holds an older state of one."""
-    known, stamps = set(Store(cache).trials().trial_id), _stamps(cache)
+    known, stamps = set(Store(cache).trials().trial_id), read_json(cache / STAMPS) or {}
     fresh = [run for run in runs if run.run_id not in known or stamps.get(run.run_id) != run.stamp]
     if any(run.run_id in known for run in fresh):
         shutil.rmtree(cache)
@@ -114,14 +109,7 @@ def _fetch(project: Project, runs: list[ProjectRun], cache: Path) -> None:
         _append(Store(cache), project.read(batch))
         stamps |= {run.run_id: run.stamp for run in batch}
         text = json.dumps(stamps, indent=0)
-        store.write_whole(cache / STAMPS, lambda path, text=text: path.write_text(text, encoding="utf-8"))
-
-
-def _stamps(cache: Path) -> dict[str, str]:
-    try:
-        return json.loads((cache / STAMPS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        write_whole(cache / STAMPS, lambda path, text=text: path.write_text(text, encoding="utf-8"))
 
 
 def _append(target: Store, trials: Iterable[ReadTrial]) -> None:

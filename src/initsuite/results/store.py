@@ -11,11 +11,10 @@ tool that reads Parquet reads the store; readers here also drop repeated trials.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
+from initsuite.files import write_whole
 from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.spec import Curve, Status, short_hash
 
@@ -131,30 +131,6 @@ class Store:
     def _write(self, kind: str, part: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
         table = pa.Table.from_pandas(pd.DataFrame(rows, columns=schema.names), schema=schema, preserve_index=False)
         write_whole(self.directory / kind / part, lambda path: pq.write_table(table, path, write_page_checksum=True))
-
-
-def write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Write a file of a results folder so that it is there whole or not at all.
-
-    Args:
-        target: its name; the folder is made when it is missing.
-        write: writes to the temporary name it is given.
-
-    Raises:
-        StoreError: no room, no permission, no disk.
-    """
-    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        target.parent.mkdir(exist_ok=True)
-        write(temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"store: cannot write `{target}`: {error.strerror or error}. "
-            "Expected room and permission. What was stored is intact: mend the disk and run the command again."
-        ) from error
 
 
 def load_results(directory: str | Path = "results") -> Results:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from initsuite.errors import InitsuiteError
+from initsuite.errors import InitsuiteError, StoreError
+from initsuite.files import read_json, write_whole
 from initsuite.tracking.dashboard_spec import TITLE, Content, report, workspace
 from initsuite.tracking.labels import REPORT_JOB_TYPE
 from initsuite.tracking.runs import LEAN, first_line, refusal
@@ -124,15 +125,13 @@ class Saver:
         return answers[0]
 
     def _memory(self) -> dict[str, Any]:
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads((self._directory / "wandb" / MEMORY).read_text(encoding="utf-8"))
-        return {}
+        return read_json(self._directory / "wandb" / MEMORY) or {}
 
     def _remember(self, saved: Mapping[str, Any]) -> None:
         """Without it the next call saves others beside these."""
-        with contextlib.suppress(OSError):
-            text = json.dumps({**self._memory(), self._place: saved}, indent=2)
-            (self._directory / "wandb" / MEMORY).write_text(text, encoding="utf-8")
+        text = json.dumps({**self._memory(), self._place: saved}, indent=2)
+        with contextlib.suppress(StoreError):
+            write_whole(self._directory / "wandb" / MEMORY, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _save_workspace(view: Any, known: Sequence[str] | None) -> Any:

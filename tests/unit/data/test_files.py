@@ -254,11 +254,6 @@ def test_downloaded_files_are_used(tmp_path, monkeypatch) -> None:
     assert (tmp_path / "cache/initsuite/FashionMNIST/raw").is_dir()
 
 
-def test_the_cache_is_below_the_home_folder_unless_told(monkeypatch) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert files.cache_root() == Path.home() / ".cache/initsuite"
-
-
 # ---- the real images
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 import torch
 
+from initsuite.errors import StoreError
+from initsuite.files import cache_root, read_json, write_whole
 from initsuite.spec import short_hash
 from initsuite.train.plan.widths import Speed
 
@@ -75,23 +76,17 @@ def remember(key: str, known: Measured) -> None:
     """Keep speeds for later launches. A cache that cannot be written is no reason to stop."""
     path = _file()
     entry = {"measured_at": time.time(), **known.plain()}
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, StoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({**_read(path), key: entry}))
-        os.replace(temporary, path)
+        write_whole(path, lambda temporary: temporary.write_text(json.dumps({**_read(path), key: entry})))
 
 
 def _file() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "initsuite" / "speeds.json"
+    return cache_root() / "speeds.json"
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        entries = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
+    entries = read_json(path)
     return entries if isinstance(entries, dict) else {}
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from initsuite.results.store import write_whole
+from initsuite.files import write_whole
 from initsuite.spec import PROTOCOL_VERSION
 from initsuite.train.task import Stack
 

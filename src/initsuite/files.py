@@ -1,0 +1,63 @@
+"""Files that are there whole or not at all, and the user's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from initsuite.errors import StoreError
+
+
+def cache_root() -> Path:
+    """`initsuite` in $XDG_CACHE_HOME, which is ~/.cache unless set (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initsuite"
+
+
+def write_whole(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name and rename it: whatever kills the process, what has its name is whole.
+
+    Args:
+        target: its name; the folder is made when it is missing, the folders above are not.
+        write: writes to the temporary name it is given, `.NAME.*.tmp` in the same folder.
+
+    Raises:
+        StoreError: no room, no permission, no disk. What was there before is still there.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with writing("store", target):
+        try:
+            target.parent.mkdir(exist_ok=True)
+            write(temporary)
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(where: str, path: Path) -> Iterator[None]:
+    """Explain a disk that refuses to be written.
+
+    Raises:
+        StoreError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{where}: cannot write `{path}`: {error.strerror or error}. "
+            "Expected room and permission. What was stored is intact: mend the disk and run the command again."
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None where there is no file, or none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from initsuite.errors import InitsuiteError
-from initsuite.results.maintain import KINDS, Pruning, check_store, merge, plan_prune, prune
 from initsuite.provenance import short_commit
-from initsuite.spec import Stage
+from initsuite.results.maintain import KINDS, Pruning, check_store, merge, plan_prune, prune
 from initsuite.results.store import Results, load_results, store_hash
+from initsuite.spec import Stage
 
 MAX_NAMES = 12
 """Of initializers and experiments that are listed."""

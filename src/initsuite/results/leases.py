@@ -3,8 +3,8 @@
     <dir>/claims/<name>.json    holds the owner; its modification time is the owner's heartbeat
 
 A lease whose heart has stopped for `EXPIRES_S`, or whose process is gone from this machine, may be taken over. Two
-launches may in rare cases hold one lease: the work is then done twice, and readers drop what is repeated. The folder has
-the name that it had before leases were called so: launches of older versions share with those of newer ones.
+launches may in rare cases hold one lease: the work is then done twice, and readers drop what is repeated. The folder
+keeps its former name: launches of older versions share with those of newer ones.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from initsuite.results.leases import Leases
 from initsuite.errors import StoreError
 from initsuite.files import write_whole
 from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
-from initsuite.spec import Status
+from initsuite.results.leases import Leases
 from initsuite.results.store import Results, Store, load_results
+from initsuite.spec import Status
 
 KINDS = {"curves": CURVES, "trials": TRIALS}
 """Kinds of parts in the order in which they are written: a trial is never without its curve."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from initsuite.files import cache_root, read_json, write_whole
 from initsuite.results import store
+from initsuite.results.store import Results, Store
+from initsuite.spec import Status
 from initsuite.tracking.labels import JOB_TYPES
 from initsuite.tracking.read_offline import ReadTrial, as_trial, is_trial, offline_files, read_offline
-from initsuite.spec import Status
-from initsuite.results.store import Results, Store
 
 if TYPE_CHECKING:
     from initsuite.tracking.read_project import Project, ProjectRun

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from initsuite.errors import StoreError
 from initsuite.results import leases
 from initsuite.results.leases import Leases
-from initsuite.errors import StoreError
 
 
 def test_one_launch_holds_a_name_until_it_lets_go(tmp_path) -> None:
@@ -37,9 +37,8 @@ def test_of_many_launches_exactly_one_gets_it(tmp_path) -> None:
 
 
 def test_the_claim_of_a_process_that_is_gone_is_taken_over_at_once(tmp_path) -> None:
-    code = (
-        f"import os; from pathlib import Path; from initsuite.results.leases import Leases; c = Leases(Path({str(tmp_path)!r}))"
-    )
+    code = "import os; from pathlib import Path; from initsuite.results.leases import Leases; "
+    code += f"c = Leases(Path({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-c", f"{code}; c.__enter__(); c.take('stack'); os._exit(9)"], check=False)
     assert (tmp_path / "claims" / "stack.json").exists()
     with Leases(tmp_path) as after:

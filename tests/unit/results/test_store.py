@@ -8,8 +8,8 @@ import pytest
 
 import initsuite
 from initsuite.errors import StoreError
-from initsuite.spec import Curve
 from initsuite.results.store import CURVES, TRIALS, Store
+from initsuite.spec import Curve
 
 
 def curve(length: int = 3) -> Curve:

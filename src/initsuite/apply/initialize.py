@@ -17,6 +17,7 @@ from initsuite.init import as_initializer
 from initsuite.init.base.probing import on_cpu
 from initsuite.models.describe.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
+from initsuite.wording import format_first
 
 NAMED = 4
 """Of the tensors without values, so many are named in the warning."""
@@ -151,10 +152,9 @@ def _start(
 
 def _warn_of(lost: Sequence[str]) -> None:
     if lost:
-        named = ", ".join(f"`{name}`" for name in lost[:NAMED])
-        rest = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        named = format_first([f"`{name}`" for name in lost], NAMED)
         warnings.warn(
-            f"initialize_: no value for tensors on the meta device: {named}{rest}. No law is for them, and what the "
+            f"initialize_: no value for tensors on the meta device: {named}. No law is for them, and what the "
             "model gave them is lost. Build the model without torch.device('meta'), or set them.",
             stacklevel=3,
         )

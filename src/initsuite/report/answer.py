@@ -10,7 +10,7 @@ from functools import cache
 import pandas as pd
 
 from initsuite.errors import ConfigError, unknown_choice
-from initsuite.report.formatting import format_count, format_names, format_p, format_share
+from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import Block, complete_block, main_comparisons, rank_places
 from initsuite.report.verdicts.comparison import ALPHA, Comparison
 from initsuite.report.verdicts.guideline import hidden_layers
@@ -21,6 +21,7 @@ from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, load_results
 from initsuite.stats.intervals import CONFIDENCE, Interval
 from initsuite.stats.pairwise import holm
+from initsuite.wording import format_count, format_names, format_range
 
 EVIDENCE_COLUMNS = [
     *("context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds"),
@@ -234,8 +235,8 @@ def _limits(
     titles = [comparison.context.title for comparison in found]
     listed = "; ".join(titles[:4]) + (" ..." if len(titles) > 4 else "")
     yield f"It stands on {format_count(len(found), 'context')}: {listed}."
-    seeds = sorted({standing.num_seeds for comparison in found for standing in comparison.standings})
-    yield f"Scoring seeds an initializer and context: {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}."
+    seeds = format_range(standing.num_seeds for comparison in found for standing in comparison.standings)
+    yield f"Scoring seeds an initializer and context: {seeds}."
     if is_reference:
         yield (
             "These are small networks and data sets, trained for some hundred steps with one optimizer. For "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from initsuite.protocol.yardstick import METRICS
 from initsuite.stats.intervals import CONFIDENCE, Interval
@@ -69,38 +69,6 @@ def format_p(p_value: float) -> str:
         ('p < 0.001', 'p = 0.031')
     """
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
-
-
-def format_count(number: int, what: str) -> str:
-    """How many there are.
-
-    Example:
-        >>> format_count(1, "seed"), format_count(6, "scoring seed")
-        ('1 seed', '6 scoring seeds')
-    """
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def format_counts(numbers: Iterable[int], what: str) -> str:
-    """How many there are of each, from the least to the most.
-
-    Example:
-        >>> format_counts([10, 6, 6], "seed"), format_counts([1, 1], "seed")
-        ('6 to 10 seeds', '1 seed')
-    """
-    found = sorted({int(number) for number in numbers})
-    span = "" if len(found) == 1 else f"{found[0]} to "
-    return span + format_count(found[-1], what)
-
-
-def format_names(names: list[str]) -> str:
-    """A list as a person writes it.
-
-    Example:
-        >>> format_names(["he", "xavier", "zero"])
-        'he, xavier and zero'
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _format(interval: Interval, write: Callable[[float], str]) -> str:

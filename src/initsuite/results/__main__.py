@@ -18,6 +18,7 @@ from initsuite.provenance import short_commit
 from initsuite.results.maintain import KINDS, Pruning, check_store, merge, plan_prune, prune
 from initsuite.results.store import Results, load_results, store_hash
 from initsuite.spec import Stage
+from initsuite.wording import format_bytes, format_first
 
 MAX_NAMES = 12
 """Of initializers and experiments that are listed."""
@@ -149,8 +150,7 @@ def _by_stage(trials: pd.DataFrame) -> str:
 
 def _names(column: pd.Series) -> str:
     names = sorted({str(name) for name in column.dropna() if name})
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return f"{len(names)}: {', '.join(names[:MAX_NAMES])}{more}" if names else "none"
+    return f"{len(names)}: {format_first(names, MAX_NAMES)}" if names else "none"
 
 
 def _counted(column: pd.Series) -> str:
@@ -163,13 +163,8 @@ def _whole_size(directory: Path) -> str:
 
 
 def _size(paths: Sequence[Path]) -> str:
-    """Bytes as a person reads them; a file that goes in this moment counts nothing."""
-    number = float(sum(path.stat().st_size for path in paths if path.exists()))
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} GB"
+    """A file that goes in this moment counts nothing."""
+    return format_bytes(sum(path.stat().st_size for path in paths if path.exists()))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from initsuite.spec import Stage, Status, TrialInfo
+from initsuite.wording import last_line
 
 MEASURES = ("steps_to_target", "epochs_to_target", "loss_auc", "diverged_at")
 SCORES = ("final_val_score", "best_val_score", "test_score")
@@ -78,7 +79,7 @@ def run_summary(row: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: row.get(name) for key, name in summary_keys(row["metric"]).items()}
     summary: dict[str, Any] = {key: value for key, value in values.items() if _has_value(value)}
     if row["status"] == Status.FAILED:
-        return {**summary, "result/error": (str(row.get("error") or "").strip().splitlines() or [""])[-1]}
+        return {**summary, "result/error": last_line(row.get("error"))}
     if _has_target(row):  # a number, whose mean over the seeds of a cell is the success rate
         summary["result/reached_target"] = int("result/steps_to_target" in summary)
     return {**summary, "result/diverged": row["status"] == Status.DIVERGED}

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from initsuite.errors import StoreError, bad_value
 from initsuite.tracking.labels import JOB_TYPES
 from initsuite.tracking.read_offline import ReadTrial, RunContent, as_trial, is_trial
-from initsuite.tracking.runs import first_line
 from initsuite.tracking.settings import Tracking, require_online
+from initsuite.wording import first_line
 
 PER_PAGE = 200
 AT_ONCE = 8

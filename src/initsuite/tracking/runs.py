@@ -14,6 +14,7 @@ from initsuite.tracking.labels import JOB_TYPES, curve_keys, run_config, run_gro
 from initsuite.tracking.service import replace_service, within
 from initsuite.tracking.settings import Choice, Tracking
 from initsuite.tracking.uploads import Uploads
+from initsuite.wording import first_line
 
 TRANSMIT_INTERVAL_S = 5.0
 """Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
@@ -187,11 +188,6 @@ class Runs:
             x_disable_machine_info=True,
         )
         return self._wandb.init(settings=settings, config=run_config(info))
-
-
-def first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def refusal(log: Path) -> str:

@@ -16,9 +16,10 @@ from initsuite.errors import InitsuiteError, StoreError
 from initsuite.files import read_json, write_whole
 from initsuite.tracking.dashboard_spec import TITLE, Content, report, workspace
 from initsuite.tracking.labels import REPORT_JOB_TYPE
-from initsuite.tracking.runs import LEAN, first_line, refusal
+from initsuite.tracking.runs import LEAN, refusal
 from initsuite.tracking.service import replace_service, within
 from initsuite.tracking.settings import Tracking, require_online
+from initsuite.wording import first_line
 
 MEMORY = "dashboards.json"
 """Below `<results>/wandb/`: which workspace and report were saved, so that the next call changes them."""

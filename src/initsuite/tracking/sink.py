@@ -18,9 +18,10 @@ from typing import Any
 from initsuite.errors import ConfigError
 from initsuite.spec import Evaluation, TrialInfo
 from initsuite.tracking.labels import run_label
-from initsuite.tracking.runs import Runs, Track, first_line
+from initsuite.tracking.runs import Runs, Track
 from initsuite.tracking.service import affordable_runs
 from initsuite.tracking.settings import Choice, Tracking, choose_mode
+from initsuite.wording import first_line, format_count, format_first
 
 ONLINE_WORKERS = 64
 """Runs started or finished at once where each waits for the network: a last upload waits for its turn in the transmit
@@ -190,10 +191,10 @@ class WandbSink:
         command = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
         written = self._runs.written
         online, offline = written.count("online"), written.count("offline")
-        lines = [f"W&B: {in_runs(online)} at {self._runs.url}"] if online else []
+        lines = [f"W&B: {format_count(online, 'run')} at {self._runs.url}"] if online else []
         if offline:
             why = f" ({self._runs.choice.why})" if self._runs.choice.why else ""
-            lines.append(f"W&B: {in_runs(offline)} written offline{why}")
+            lines.append(f"W&B: {format_count(offline, 'run')} written offline{why}")
             lines.append(f"  browse: {command} leet {folder}")
         if offline or self._problems.keys() - {"start"}:
             lines.append(upload_line(self._tracking))
@@ -212,8 +213,7 @@ def incomplete(labels: Sequence[str]) -> str:
         >>> incomplete([f"digits/mlp-2x64/relu/sgd/he/he-s{seed}" for seed in range(5)])
         '5 runs incomplete (digits/mlp-2x64/relu/sgd/he/he-s0, digits/mlp-2x64/relu/sgd/he/he-s1 and 3 more)'
     """
-    more = f" and {len(labels) - NUM_NAMED} more" if len(labels) > NUM_NAMED else ""
-    return f"{in_runs(len(labels))} incomplete ({', '.join(labels[:NUM_NAMED])}{more})"
+    return f"{format_count(len(labels), 'run')} incomplete ({format_first(labels, NUM_NAMED)})"
 
 
 def upload_line(tracking: Tracking) -> str:
@@ -222,7 +222,3 @@ def upload_line(tracking: Tracking) -> str:
     options += ["--entity", tracking.entity] if tracking.entity else []
     folder = str(Path(tracking.dir).expanduser().absolute())
     return f"  upload: {shlex.join(['python', '-m', 'initsuite.sync', folder, *options])}"
-
-
-def in_runs(number: int) -> str:
-    return f"{number} run" if number == 1 else f"{number} runs"

@@ -14,10 +14,11 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from initsuite.tracking.labels import run_summary
-from initsuite.tracking.runs import Runs, Track, first_line
+from initsuite.tracking.runs import Runs, Track
 from initsuite.tracking.service import affordable_runs, replace_service
 from initsuite.tracking.settings import Tracking, require_online
 from initsuite.tracking.uploads import StoredTrial, Uploads
+from initsuite.wording import first_line
 
 MAX_IN_A_ROW = 3
 """So many runs that fail one after the other are the server's fault: the rest would only wait for it as long."""

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from initsuite.protocol.yardstick import Yardstick, yardstick_of
 from initsuite.spec import Evaluation, Stage, Status, TrialInfo
+from initsuite.wording import format_duration, last_line
 
 PLAIN_EVERY_S = 5.0
 """Seconds between two lines where the output is not a terminal."""
@@ -62,7 +63,7 @@ class Progress:
         if not self.total_trials and exception[0] is None:
             self.console.print("Every trial of this command is already stored.")
         elif self.total_trials:
-            self.console.print(f"{self.done_trials} trials in {_duration(time.monotonic() - self.begin)}")
+            self.console.print(f"{self.done_trials} trials in {format_duration(time.monotonic() - self.begin)}")
             self.console.print(self._standings())
         if self.failed:
             self.console.print(self._failures())
@@ -130,9 +131,9 @@ class Progress:
     def _status(self) -> str:
         elapsed = time.monotonic() - self.begin
         share = self.done_steps / self.total_steps if self.total_steps else 0.0
-        left = f", about {_duration(elapsed * (1 - share) / share)} left in this stage" if 0 < share < 1 else ""
+        left = f", about {format_duration(elapsed * (1 - share) / share)} left in this stage" if 0 < share < 1 else ""
         done = f"{self.done_trials:,} of {self.total_trials:,} trials"
-        return f"{done}, {self._in_training()}{_duration(elapsed)} elapsed{left}"
+        return f"{done}, {self._in_training()}{format_duration(elapsed)} elapsed{left}"
 
     def _in_training(self) -> str:
         if not self.stacks:
@@ -182,7 +183,7 @@ class Progress:
             table.add_column(name, overflow="fold")
         for row in self.failed[:MAX_FAILURES]:
             label = f"{row['init']} lr {row['lr']:g} seed {row['seed']} ({row['model']}, {row['dataset']})"
-            table.add_row(Text(label), Text(row["error"].strip().splitlines()[-1]))
+            table.add_row(Text(label), Text(last_line(row["error"])))
         if len(self.failed) > MAX_FAILURES:
             table.add_row("...", f"and {len(self.failed) - MAX_FAILURES} more")
         return table
@@ -191,8 +192,3 @@ class Progress:
 def _arm(info: TrialInfo) -> Arm:
     *context, init = (info.axes[axis] for axis in ("dataset", "model", "activation", "optimizer", "init"))
     return tuple(context), init
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -22,6 +22,7 @@ import torch
 from initsuite.engine.workload import Cell
 from initsuite.train.executor import Executor
 from initsuite.train.task import Emit, Task, failure
+from initsuite.wording import last_line
 
 Done = Callable[[Task], None]
 
@@ -62,7 +63,7 @@ class Pools:
                     executor.cells, devices[:num_workers], executor.checkpoints, executor.every_s
                 )
             except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
-                self.say(f"Training in one process: no other can do it ({str(error).strip().splitlines()[-1]}).")
+                self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
                 self._pools[num_workers] = self.here
         return self._pools[num_workers]
 

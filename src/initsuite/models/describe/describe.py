@@ -16,6 +16,7 @@ from initsuite.models.describe.places import NORM_PARAMETERS, Place, Places, Sit
 from initsuite.models.describe.residual import Member, members
 from initsuite.models.describe.tracing import Trace, trace
 from initsuite.spec import Activation, ParamSpec, Role
+from initsuite.wording import plural
 
 
 def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: bool = False) -> list[ParamSpec]:
@@ -213,7 +214,7 @@ def _report(model: nn.Module, places: Places, strict: bool) -> None:
         owner = model.get_submodule(name.rpartition(".")[0])
         named.append(f"`{name}` {tuple(model.get_parameter(name).shape)} of a {type(owner).__name__}")
     known = ", ".join(kind.__name__ for kind in LAYERS + NORMS)
-    parameters = f"parameter{'s' * (len(named) > 1)} {', '.join(named)}"
+    parameters = f"{plural(len(named), 'parameter')} {', '.join(named)}"
     expected = f"Expected parameters of: {known}."
     if strict or not places.sites:
         reason = "role and fans are not known" if places.sites else "the model has no layer with weights"

@@ -8,8 +8,9 @@ import pandas as pd
 
 from initsuite.errors import as_overrides
 from initsuite.provenance import short_commit
-from initsuite.report.evidence.context import Arm, Context
+from initsuite.report.evidence.context import Context
 from initsuite.spec import Stage, Status
+from initsuite.wording import format_count, format_range, last_line
 
 
 def unused_notes(trials: pd.DataFrame, contexts: Sequence[Context]) -> list[str]:
@@ -63,7 +64,8 @@ def balance_notes(context: Context) -> list[str]:
         if lrs != all_lrs:
             notes.append(f"{where}: {name} was tuned at {len(lrs)} of {len(all_lrs)} learning rates.")
     if any(len({arm.tuning_seeds.get(lr) for arm in context.arms} - {None}) > 1 for lr in all_lrs):
-        listed = ", ".join(f"{arm.name} {_range(arm)}" for arm in context.arms if arm.tuning_seeds)
+        tuned = [arm for arm in context.arms if arm.tuning_seeds]
+        listed = ", ".join(f"{arm.name} {format_range(arm.tuning_seeds.values())}" for arm in tuned)
         notes.append(
             f"{where}: unequal numbers of tuning seeds at a learning rate ({listed}); an arm with more has its best "
             "one chosen with less noise. The same protocol for all arms makes them equal."
@@ -71,14 +73,8 @@ def balance_notes(context: Context) -> list[str]:
     return notes
 
 
-def _range(arm: Arm) -> str:
-    """Tuning seeds of an arm, over its learning rates."""
-    least, most = min(arm.tuning_seeds.values()), max(arm.tuning_seeds.values())
-    return str(least) if least == most else f"{least} to {most}"
-
-
 def _count(number: int, what: str) -> str:
-    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+    return f"{format_count(number, what)} {'is' if number == 1 else 'are'}"
 
 
 def version_notes(trials: pd.DataFrame) -> list[str]:
@@ -98,8 +94,8 @@ def failure_notes(trials: pd.DataFrame) -> list[str]:
     if failed.empty:
         return []
     by_init = ", ".join(f"{name} {count}" for name, count in failed.init.value_counts().items())
-    lines = str(failed.error.iloc[-1] or "").strip().splitlines()
-    reason = f' The last one ended with "{lines[-1].strip()}".' if lines else ""
+    line = last_line(failed.error.iloc[-1])
+    reason = f' The last one ended with "{line}".' if line else ""
     return [f"Failed trials, left out: {by_init}.{reason} The same command, run again, repeats only those."]
 
 

@@ -27,9 +27,10 @@ from initsuite.report.figures.style import (
     name_width,
     short,
 )
-from initsuite.report.formatting import format_count, format_p
+from initsuite.report.formatting import format_p
 from initsuite.report.verdicts.across import Ranks
 from initsuite.report.verdicts.views import Views
+from initsuite.wording import format_count
 
 _PLOT_HEIGHT = 1.9
 _BAR_STEP, _NAME_ROW = 0.085, 0.15

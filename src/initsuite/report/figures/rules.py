@@ -17,9 +17,10 @@ from initsuite.report.figures.style import (
     legend_height,
     wrapped,
 )
-from initsuite.report.formatting import format_count, format_p
+from initsuite.report.formatting import format_p
 from initsuite.report.verdicts.scorecard import IMPROVEMENT, Ruling
 from initsuite.report.verdicts.views import Views
+from initsuite.wording import format_count
 
 RULING_COLOURS = {
     Ruling.SUPPORTED: "#0072B2",

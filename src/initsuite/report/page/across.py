@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.report.formatting import format_count, format_names, format_p
+from initsuite.report.formatting import format_p
 from initsuite.report.page.cells import plot_text, short, shorts
 from initsuite.report.page.charts import Figure, axes, rows_axis, trace
 from initsuite.report.text.display import records
@@ -16,6 +16,7 @@ from initsuite.report.verdicts.across import Ranks
 from initsuite.report.verdicts.heat import EVERYWHERE
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
 from initsuite.report.verdicts.views import Views
+from initsuite.wording import format_count, format_names
 
 CIVIDIS = [[0.0, "#00204d"], [0.25, "#414d6b"], [0.5, "#7c7b78"], [0.75, "#bbaf71"], [1.0, "#ffea46"]]
 """Nunez, Anderton and Renslow 2018: read the same with every common colour blindness."""

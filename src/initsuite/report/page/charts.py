@@ -17,10 +17,10 @@ from initsuite.protocol.yardstick import METRICS
 from initsuite.report.colours import line_style
 from initsuite.report.evidence.context import Context
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
-from initsuite.report.formatting import format_counts
 from initsuite.report.page.cells import plot_text, short, shorts, thinned
 from initsuite.report.verdicts.bands import INTERVAL
 from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.wording import format_counts
 
 Figure = dict[str, Any]
 """data, layout and caption; or `empty`: why there is nothing to draw."""

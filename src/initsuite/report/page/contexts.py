@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from initsuite.report.evidence.context import Context
-from initsuite.report.formatting import BLANK, format_count, format_names
+from initsuite.report.formatting import BLANK
 from initsuite.report.text.display import recommendations_for_people, records
 from initsuite.report.verdicts.comparison import Comparison, Verdict
 from initsuite.report.verdicts.guideline import hidden_layers, is_recurrent
 from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
+from initsuite.wording import format_count, format_names
 
 GRADES = ("high", "moderate", "low", "none")
 """Of confidence, surest first."""

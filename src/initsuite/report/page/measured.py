@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from initsuite.report.evidence.notes import commits_of
-from initsuite.report.formatting import format_counts, format_lr, format_names
+from initsuite.report.formatting import format_lr
 from initsuite.report.verdicts.comparison import Comparison
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import Stage
+from initsuite.wording import format_counts, format_names
 
 STATISTICS = (
     (

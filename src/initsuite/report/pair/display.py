@@ -10,6 +10,7 @@ from initsuite.report.formatting import BLANK, format_score
 from initsuite.report.pair.side_by_side import SideBySide
 from initsuite.report.text.display import Row, area_heading, arms_for_people, records, score_heading
 from initsuite.stats.intervals import Interval
+from initsuite.wording import plural
 
 DIFFERENCE = "difference"
 NOT_THERE = "not in this store"
@@ -50,7 +51,7 @@ def _lines(pair: SideBySide, row: Row) -> Iterator[dict[str, str]]:
             yield {"initializer": arm["init"], "store": name, **{column: text.get(column, BLANK) for column in shown}}
         if arm["num_shared_seeds"] > 0:  # NaN where one store lacks the arm
             line = {"initializer": arm["init"], "store": DIFFERENCE, **dict.fromkeys(shown, BLANK)}
-            shared = f"{arm['num_shared_seeds']:.0f} shared seed{'s' * (arm['num_shared_seeds'] > 1)}"
+            shared = f"{arm['num_shared_seeds']:.0f} {plural(arm['num_shared_seeds'], 'shared seed')}"
             yield {**line, score: format_score(_difference(arm), arm["metric"]), "verdict": shared}
 
 

@@ -11,13 +11,13 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from initsuite.report.evidence.context import Arm, Context, counted_scores
-from initsuite.report.formatting import format_count
 from initsuite.report.verdicts.comparison import Comparison, Standing, rank_key
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.stats.aggregate import iqm, optimality_gap, stratified_bootstrap
 from initsuite.stats.profiles import performance_profile, profile_area
 from initsuite.stats.ranks import FriedmanResult, cliques, critical_difference, friedman_test
 from initsuite.stats.tuning_budget import expected_best
+from initsuite.wording import format_count
 
 TAUS = np.linspace(1.0, 4.0, 61)
 """Factors of the fastest arm's steps at which profiles are drawn."""

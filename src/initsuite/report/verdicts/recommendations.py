@@ -18,6 +18,7 @@ from initsuite.report.verdicts.words import confidence_grade, in_words
 from initsuite.results.store import Results
 from initsuite.stats.intervals import Interval
 from initsuite.stats.tuning_budget import training_runs
+from initsuite.wording import format_range
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""
@@ -148,7 +149,7 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
         "tied_with": ", ".join(tied),
         "undecided": ", ".join(undecided),
         **_measures(comparison, leader),
-        "seeds": _seed_range(comparison.standings),
+        "seeds": format_range(standing.num_seeds for standing in comparison.standings),
         "seeds_to_decide": comparison.seeds_to_decide,
         "confidence": confidence_grade(comparison),
         "article_agrees": guideline_agreement(comparison),
@@ -211,8 +212,3 @@ def _interval(name: str, interval: Interval) -> dict[str, float]:
         f"{name}_high": interval.high,
         f"{name}_coverage": interval.coverage if interval.exists else math.nan,
     }
-
-
-def _seed_range(standings: Sequence[Standing]) -> str:
-    counts = sorted({standing.num_seeds for standing in standings})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
-from initsuite.report.formatting import format_count, format_p, format_share
+from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import ALPHA
 from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
@@ -19,6 +19,7 @@ from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.rules import RULES, Pair, Rule, Sighting
 from initsuite.stats.intervals import Interval, success_rate
 from initsuite.stats.pairwise import holm
+from initsuite.wording import format_count
 
 SCORECARD_COLUMNS = [
     *("rule", "recommendation", "test", "verdict", "num_contexts", "num_for", "num_against", "num_undecided"),

@@ -23,6 +23,7 @@ from initsuite.report.verdicts.heat import by_activation, by_depth
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.scorecard import Score, scorecard, scorecard_table, votes_table
 from initsuite.spec import Stage, Status
+from initsuite.wording import last_line
 
 TRIAL_COLUMNS = [
     *("context", "init", "stage", "lr", "seed", "status", "counts", "steps_to_target", "loss_auc"),
@@ -128,13 +129,8 @@ class Views:
         arms = self.report.arms
         table = arms.assign(
             diverges_from_lr=arms.cell_id.map(least).astype(float),
-            last_error=arms.cell_id.map(errors).map(_last_line),
+            last_error=arms.cell_id.map(errors).map(last_line),
         )
         bad = (table.num_diverged > 0) | (table.num_failed > 0) | table.near_chance.astype(bool)
         bad |= np.isfinite(table.diverges_from_lr)
         return table.loc[bad, FAILURE_COLUMNS].reset_index(drop=True)
-
-
-def _last_line(error: object) -> str:
-    lines = error.strip().splitlines() if isinstance(error, str) else []
-    return lines[-1].strip() if lines else ""

@@ -5,16 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from initsuite.report.formatting import (
-    format_area,
-    format_count,
-    format_lr,
-    format_names,
-    format_p,
-    format_score,
-    format_steps,
-)
+from initsuite.report.formatting import format_area, format_lr, format_p, format_score, format_steps
 from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict
+from initsuite.wording import format_count, format_names
 
 
 def in_words(comparison: Comparison) -> str:

@@ -19,6 +19,7 @@ from initsuite.train.plan.planner import Group, Planner, groups_of, in_words
 from initsuite.train.plan.widths import bytes_a_trial
 from initsuite.train.task import Stack
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
+from initsuite.wording import format_duration, last_line, plural
 
 COLUMNS = [
     *("dataset", "model", "activation", "optimizer", "stage"),
@@ -108,7 +109,7 @@ def _row(
         return row
     error = planner.broken([group]).get(group.key)
     if error:
-        return {**row, "illegal": error.strip().splitlines()[-1]}
+        return {**row, "illegal": last_line(error)}
     draft = planner.draft(Group(missing), *known, is_timed=is_timed)
     stacks = [*draft.kept, *draft.new]
     width, workers = (max(sizes) for sizes in zip(*((len(s.trial_ids), s.workers) for s in stacks), strict=True))
@@ -150,15 +151,11 @@ def _summary(legal: pd.DataFrame, settings: Settings) -> str:
     cells = int(legal[legal.stage == Stage.SCORE].cells.sum())
     trials, done, stacks = (int(legal[name].sum()) for name in ("trials", "done", "stacks"))
     return (
-        f"{cells:,} cell{'s' * (cells != 1)}, {trials:,} trials, {done:,} of them done; {trials - done:,} to train in "
+        f"{cells:,} {plural(cells, 'cell')}, {trials:,} trials, {done:,} of them done; {trials - done:,} to train in "
         f"{stacks:,} stacks: {_time(legal.expected_s.sum(skipna=False))} on {settings.device}, up to "
         f"{legal.memory_mb.max():,.0f} MB for stacks. An extended learning-rate grid adds to it."
     )
 
 
 def _time(seconds: float) -> str:
-    if math.isnan(seconds):
-        return "too little to time"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return "too little to time" if math.isnan(seconds) else format_duration(seconds)

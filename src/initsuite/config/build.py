@@ -30,6 +30,7 @@ from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
+from initsuite.protocol.guideline import network_of
 from initsuite.protocol.tuning import Protocol
 from initsuite.protocol.yardstick import yardstick_of
 from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, Role, short_hash
@@ -120,17 +121,9 @@ def _cell(tree: dict[str, Any]) -> Cell:
             **frame,
             "dataset": dataset,
             **{group: tree[group] for group in ("init", "optimizer", "schedule")},
-            "network": _network(workload.specs),
+            "network": asdict(network_of(workload.specs)),  # which the options do not say alike for all models
         },
     )
-
-
-def _network(specs: Sequence[ParamSpec]) -> dict[str, Any]:
-    """What a rule about networks asks of a model, and its options do not say alike for all."""
-    return {
-        "hidden_layers": max((spec.num_layers for spec in specs), default=1) - 1,
-        "is_recurrent": any(spec.role is Role.RECURRENT for spec in specs),
-    }
 
 
 @functools.cache

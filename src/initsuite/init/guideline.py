@@ -13,8 +13,8 @@ from initsuite.init.base.compose import ByLaws, Laws, PerTensor, weights_by_plac
 from initsuite.init.base.layout import last_hidden_nonlinearity
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
-from initsuite.spec import Activation, ParamSpec, Role
+from initsuite.protocol.guideline import DEEP_FROM, choice_before, guideline_choice, network_of
+from initsuite.spec import Activation, ParamSpec
 
 XAVIER = VarianceScaling(gain=1.0, fan="fan_avg")
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
@@ -47,10 +47,9 @@ class Guideline(ByLaws):
         check_whole_number("Guideline", "deep_from", self.deep_from)
 
     def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
-        hidden_layers = max((spec.num_layers for spec in specs), default=1) - 1
-        is_recurrent = any(spec.role is Role.RECURRENT for spec in specs)
-        if guideline_choice(hidden_layers, None, self.deep_from, is_recurrent=is_recurrent) == "orthogonal":
-            law = ORTHOGONAL if is_recurrent else ORTHOGONAL_GAIN_AWARE
+        network = network_of(specs)
+        if guideline_choice(network, None, self.deep_from) == "orthogonal":
+            law = ORTHOGONAL if network.is_recurrent else ORTHOGONAL_GAIN_AWARE
             return PerTensor(weight=law).laws(model, specs)
         before_head = last_hidden_nonlinearity(specs)
         seen = [replace(spec, nonlinearity=before_head) if spec.is_head else spec for spec in specs]
@@ -59,6 +58,6 @@ class Guideline(ByLaws):
 
 def _law(nonlinearity: Activation | None) -> VarianceScaling:
     name = nonlinearity.name if nonlinearity else None
-    if guideline_choice(0, name) == "xavier":
+    if choice_before(name) == "xavier":
         return XAVIER
     return HE_SLOPE_AWARE if name == "leaky_relu" else HE

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from initsuite.spec import ParamSpec, Role
+
 DEEP_FROM = 30
 """Hidden layers from which a network is very deep. The article gives no number; this is the suite's reading of it."""
-_BEFORE = {"tanh": "xavier", "sigmoid": "xavier"}
-_BEFORE_ANYTHING_ELSE = "he"
+RECURRENT = ("rnn", "irnn", "lstm", "gru", "recurrent")
+"""Names of models that count as recurrent where a stored configuration does not say it."""
 
 
-def guideline_choice(
-    hidden_layers: int, activation: str | None, deep_from: int = DEEP_FROM, *, is_recurrent: bool = False
-) -> str:
-    """Orthogonal for recurrent and very deep networks; else xavier for tanh and sigmoid, he for everything else.
+@dataclass(frozen=True)
+class Network:
+    """What the rule asks of a network.
+
+    Attributes:
+        hidden_layers: layers with weights but the head; 0 where it is unknown.
+        is_recurrent: it reads a sequence with recurrent layers.
+    """
+
+    hidden_layers: int
+    is_recurrent: bool
+
+
+def network_of(specs: Sequence[ParamSpec]) -> Network:
+    """By the facts about its parameters."""
+    layers = max((spec.num_layers for spec in specs), default=1)
+    return Network(layers - 1, any(spec.role is Role.RECURRENT for spec in specs))
+
+
+def stored_network(config: Mapping[str, Any]) -> Network:
+    """By the configuration of a trial; where it does not say it, layers that are listed, else the option `depth`."""
+    known, model = config.get("network") or {}, config.get("model") or {}
+    listed = next((len(model[option]) for option in ("widths", "channels") if model.get(option)), model.get("depth"))
+    layers, is_recurrent = known.get("hidden_layers"), known.get("is_recurrent")
+    if not isinstance(layers, int):
+        layers = listed if isinstance(listed, int) else 0
+    if not isinstance(is_recurrent, bool):
+        is_recurrent = str(model.get("name", "")).lower() in RECURRENT
+    return Network(layers, is_recurrent)
+
+
+def guideline_choice(network: Network, activation: str | None, deep_from: int = DEEP_FROM) -> str:
+    """Orthogonal for recurrent and very deep networks; else what suits the nonlinearity.
 
     Args:
-        hidden_layers: layers with weights but the head.
+        network: what is initialized.
         activation: name of the nonlinearity; None where nothing follows.
         deep_from: hidden layers from which a network is very deep.
-        is_recurrent: the network is a recurrent one.
 
     Example:
-        >>> guideline_choice(2, "tanh"), guideline_choice(2, "relu"), guideline_choice(30, "relu")
-        ('xavier', 'he', 'orthogonal')
+        >>> [guideline_choice(Network(2, False), name) for name in ("tanh", "relu")]
+        ['xavier', 'he']
+        >>> guideline_choice(Network(30, False), "relu"), guideline_choice(Network(1, True), "tanh")
+        ('orthogonal', 'orthogonal')
 
     References:
         The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025.
     """
-    if is_recurrent or hidden_layers >= deep_from:
-        return "orthogonal"
-    return _BEFORE.get(activation or "", _BEFORE_ANYTHING_ELSE)
+    is_hard = network.is_recurrent or network.hidden_layers >= deep_from
+    return "orthogonal" if is_hard else choice_before(activation)
+
+
+def choice_before(activation: str | None) -> str:
+    """Xavier for tanh and sigmoid, he for everything else."""
+    return "xavier" if activation in ("tanh", "sigmoid") else "he"

@@ -13,7 +13,6 @@ from initsuite.errors import ConfigError, unknown_choice
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import Block, complete_block, main_comparisons, rank_places
 from initsuite.report.verdicts.comparison import ALPHA, Comparison
-from initsuite.report.verdicts.guideline import hidden_layers
 from initsuite.report.verdicts.heat import workload_key
 from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.verdicts.recommendations import Report, build_report
@@ -121,14 +120,14 @@ def _at_depth(found: list[Comparison], depth: int | None) -> tuple[list[Comparis
         return found, None
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected a number of hidden layers, from 1.")
-    tried = {hidden_layers(comparison.context) for comparison in found} - {0}
+    tried = {comparison.context.network.hidden_layers for comparison in found} - {0}
     if not tried:
         raise ConfigError(
             f"recommend: bad `depth`={depth!r}. Expected none: the number of hidden layers of these networks is not "
             "known. Leave it out."
         )
     nearest = min(sorted(tried), key=lambda layers: abs(math.log(layers / depth)))
-    return [comparison for comparison in found if hidden_layers(comparison.context) == nearest], nearest
+    return [comparison for comparison in found if comparison.context.network.hidden_layers == nearest], nearest
 
 
 def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> Answer:

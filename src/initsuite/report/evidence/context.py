@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.protocol.guideline import Network, stored_network
 from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Status
 
@@ -78,3 +79,7 @@ class Context:
     @property
     def is_tuned(self) -> bool:
         return self.lr_rule == TUNED
+
+    @property
+    def network(self) -> Network:
+        return stored_network(self.config)

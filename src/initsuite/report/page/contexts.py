@@ -12,7 +12,6 @@ from initsuite.report.evidence.context import Context
 from initsuite.report.formatting import BLANK
 from initsuite.report.text.display import recommendations_for_people, records
 from initsuite.report.verdicts.comparison import Comparison, Verdict
-from initsuite.report.verdicts.guideline import hidden_layers, is_recurrent
 from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
 from initsuite.wording import format_count, format_names
@@ -87,14 +86,14 @@ def explain_model(context: Context) -> tuple[str, str]:
     """
     model = context.config.get("model") or {}
     kind = _KINDS.get(str(model.get("name")), f"the model {context.axes['model']}")
-    layers, width, depth = hidden_layers(context), model.get("width"), model.get("depth")
+    layers, width, depth = context.network.hidden_layers, model.get("width"), model.get("depth")
     if isinstance(model.get("widths"), list):
         return kind, f"hidden layers of {format_names([str(width) for width in model['widths']])} units"
     if isinstance(model.get("channels"), list):
         return kind, f"convolutions of {format_names([str(number) for number in model['channels']])} channels"
     if model.get("name") in ("transformer", "vit") and isinstance(depth, int):
         return kind, f"{format_count(depth, 'block')} of width {width}"
-    if is_recurrent(context) and isinstance(width, int) and isinstance(depth, int):
+    if context.network.is_recurrent and isinstance(width, int) and isinstance(depth, int):
         return kind, f"{format_count(depth, 'recurrent layer')} of {width} units"
     if isinstance(width, int) and layers and model.get("name") != "resnet":
         return kind, f"{format_count(layers, 'hidden layer')} of {width} units"

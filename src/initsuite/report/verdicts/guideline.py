@@ -8,8 +8,6 @@ from initsuite.report.verdicts.comparison import Comparison, Verdict
 
 GUIDELINE = "guideline"
 """The arm that is the rule itself."""
-RECURRENT = ("rnn", "irnn", "lstm", "gru", "recurrent")
-"""Names of models that count as recurrent."""
 
 
 def guideline_agreement(comparison: Comparison) -> str:
@@ -34,37 +32,9 @@ def guideline_agreement(comparison: Comparison) -> str:
 def rule_choice(context: Context) -> str:
     """What the rule chooses for a context; "very deep" is what its own arm, where there is one, was configured with."""
     deep_from = next((arm.options.get("deep_from") for arm in context.arms if arm.name == GUIDELINE), None)
-    return guideline_choice(
-        activation=activation_name(context),
-        deep_from=deep_from or DEEP_FROM,
-        hidden_layers=hidden_layers(context),
-        is_recurrent=is_recurrent(context),
-    )
+    return guideline_choice(context.network, activation_name(context), deep_from or DEEP_FROM)
 
 
 def activation_name(context: Context) -> str:
     """Of the activation, without the options that its label may hold."""
     return str((context.config.get("activation") or {}).get("name") or context.axes["activation"])
-
-
-def hidden_layers(context: Context) -> int:
-    """Layers with weights but the head; 0 where it is unknown.
-
-    Of a configuration that does not say it: layers listed one by one, else `depth`.
-    """
-    known = (context.config.get("network") or {}).get("hidden_layers")
-    model = context.config.get("model") or {}
-    if isinstance(known, int):
-        return known
-    for option in ("widths", "channels"):
-        if model.get(option):
-            return len(model[option])
-    depth = model.get("depth")
-    return depth if isinstance(depth, int) else 0
-
-
-def is_recurrent(context: Context) -> bool:
-    """Whether the network reads a sequence with recurrent layers."""
-    known = (context.config.get("network") or {}).get("is_recurrent")
-    model = context.config.get("model") or {}
-    return known if isinstance(known, bool) else str(model.get("name", "")).lower() in RECURRENT

@@ -11,7 +11,6 @@ import pandas as pd
 from initsuite.report.evidence.labels import distinct_labels
 from initsuite.report.verdicts.across import Block, main_comparisons, normalised_scores
 from initsuite.report.verdicts.comparison import Comparison
-from initsuite.report.verdicts.guideline import hidden_layers
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import short_hash
 from initsuite.stats.intervals import mean_interval
@@ -44,8 +43,8 @@ def by_activation(report: Report, block: Block) -> pd.DataFrame:
 
 def by_depth(report: Report) -> pd.DataFrame:
     """The same at each number of hidden layers, for networks that differ in nothing else; `column` is the depth."""
-    layered = [found for found in main_comparisons(report) if hidden_layers(found.context)]
-    found = _heat(layered, "depth", lambda comparison: hidden_layers(comparison.context))
+    layered = [found for found in main_comparisons(report) if found.context.network.hidden_layers]
+    found = _heat(layered, "depth", lambda comparison: comparison.context.network.hidden_layers)
     per_panel = found.groupby("panel").column.nunique()
     return found[found.panel.isin(per_panel[per_panel > 1].index)].reset_index(drop=True)
 

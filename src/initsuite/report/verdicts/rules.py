@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
+from initsuite.protocol.guideline import DEEP_FROM, choice_before, guideline_choice
 from initsuite.report.verdicts.comparison import Comparison, Standing
-from initsuite.report.verdicts.guideline import activation_name, hidden_layers, is_recurrent
+from initsuite.report.verdicts.guideline import activation_name
 from initsuite.report.verdicts.heat import workload_key
 
 RELU_LIKE = ("relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "softplus")
@@ -71,6 +71,10 @@ def _activation(comparison: Comparison) -> str:
     return activation_name(comparison.context)
 
 
+def _layers(comparison: Comparison) -> int:
+    return comparison.context.network.hidden_layers
+
+
 def _in_context(comparison: Comparison, ours: str, theirs: str) -> Iterator[Pair]:
     first, second = _standing(comparison, ours), _standing(comparison, theirs)
     if first and second:
@@ -92,8 +96,8 @@ def _xavier_for_saturating(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
 
 def _orthogonal_where_hard(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
     for found in comparisons:
-        if is_recurrent(found.context) or hidden_layers(found.context) >= DEEP_FROM:
-            yield from _in_context(found, "orthogonal", guideline_choice(0, _activation(found)))
+        if guideline_choice(found.context.network, _activation(found)) == "orthogonal":
+            yield from _in_context(found, "orthogonal", choice_before(_activation(found)))
 
 
 def _zero_biases(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
@@ -108,11 +112,8 @@ def _he_with_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
         relu = with_relu.get(workload)
         if relu is None or _activation(found) == "relu":
             continue
-        network = {"hidden_layers": hidden_layers(found.context), "is_recurrent": is_recurrent(found.context)}
-        ours, theirs = (
-            _standing(relu, "he"),
-            _standing(found, guideline_choice(activation=_activation(found), **network)),
-        )
+        choice = guideline_choice(found.context.network, _activation(found))
+        ours, theirs = _standing(relu, "he"), _standing(found, choice)
         if ours and theirs:
             yield Pair(f"{found.context.title}, {theirs.arm.name}", workload, (relu, ours), (found, theirs))
 
@@ -129,19 +130,14 @@ def _normal_vanishes(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
     for found in comparisons:
         groups.setdefault(workload_key(found, "depth"), []).append(found)
     for group in groups.values():
-        shallow = min(group, key=lambda found: hidden_layers(found.context))
+        shallow = min(group, key=lambda found: _layers(found))
         before = _standing(shallow, "normal")
         for deep in group:
             after = _standing(deep, "normal")
-            if (
-                hidden_layers(deep.context) >= DEEP_FROM
-                and hidden_layers(shallow.context) < DEEP_FROM
-                and before
-                and after
-            ):
+            if before and after and _layers(shallow) < DEEP_FROM <= _layers(deep):
                 # Where it does not even train the shallow network, depth cannot be what stops it.
                 holds = after.near_chance if not before.near_chance else None
-                yield Sighting(f"{deep.context.title} beside {hidden_layers(shallow.context)} hidden layers", holds)
+                yield Sighting(f"{deep.context.title} beside {_layers(shallow)} hidden layers", holds)
 
 
 RULES = (

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from initsuite.results.sources import load_results
     from initsuite.train.launch import plan
 
+    __version__: str
+
 __all__ = ["initialize_", "initializers", "load_results", "plan", "recommend"]
 
 _HOMES = {
@@ -25,10 +27,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("initsuite.provenance").package_version()
     if name not in _HOMES:
         raise AttributeError(f"module 'initsuite' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, "__version__"])

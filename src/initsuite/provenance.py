@@ -26,7 +26,15 @@ def provenance() -> dict[str, Any]:
     tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git(folder, "rev-parse", "HEAD") if tracked else None
     dirty = bool(_git(folder, "status", "--porcelain", "--", ":/src", ":/conf")) if commit else False
-    return {"commit": commit or f"version {_version()}", "dirty": dirty, "torch_version": str(torch.__version__)}
+    return {"commit": commit or f"version {package_version()}", "dirty": dirty, "torch_version": str(torch.__version__)}
+
+
+def package_version() -> str:
+    """Of the installed package; `unknown` for a checkout that is only on the path."""
+    try:
+        return version("initsuite")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def short_commit(commit: str) -> str:
@@ -55,10 +63,3 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _version() -> str:
-    try:
-        return version("initsuite")
-    except PackageNotFoundError:
-        return "unknown"

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from initsuite.errors import InitsuiteError
 from initsuite.provenance import short_commit
-from initsuite.results.maintain import KINDS, Pruning, check_store, merge, plan_prune, prune
-from initsuite.results.store import Results, load_results, store_hash
+from initsuite.results.maintain import KINDS, Pruning, merge, plan_prune, prune
+from initsuite.results.store import Results, check_store, load_results, store_hash
 from initsuite.spec import Stage
 from initsuite.wording import format_bytes, format_first
 

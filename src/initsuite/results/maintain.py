@@ -25,7 +25,7 @@ from initsuite.errors import StoreError
 from initsuite.files import write_whole
 from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.results.leases import Leases
-from initsuite.results.store import Results, Store, load_results
+from initsuite.results.store import Results, Store, check_store, load_results, refuse_disk
 from initsuite.spec import Status
 
 KINDS = {"curves": CURVES, "trials": TRIALS}
@@ -164,19 +164,6 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
     return plan, place
 
 
-def check_store(where: str, directory: Path) -> None:
-    """Refuse what is no results store.
-
-    Raises:
-        StoreError: there is no folder of trials.
-    """
-    if not (directory / "trials").is_dir():
-        raise StoreError(
-            f"{where}: no results store at `DIR`={str(directory)!r}. Expected a folder with trials/ and curves/. "
-            "Look for the results_dir of the command that trained."
-        )
-
-
 def _wanted(target: Path, sources: Sequence[Path]) -> tuple[dict[str, Path], int, list[Path]]:
     """Parts that the target lacks, by name, curves first; how many it has; the damaged ones."""
     wanted: dict[str, Path] = {}
@@ -202,8 +189,7 @@ def _is_whole(part: Path) -> bool:
     try:
         pq.read_table(part, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None):  # the disk or the permissions, not the content
-            raise StoreError(f"merge: cannot read `{part}`: {error}. Mend the disk and try again.") from error
+        refuse_disk("merge", part, error)
         return False
     return True
 

@@ -143,13 +143,31 @@ def load_results(directory: str | Path = "results") -> Results:
     Raises:
         StoreError: the folder is not a results store.
     """
-    directory = Path(directory)
+    check_store("load_results", Path(directory), "directory")
+    return _read(Path(directory))
+
+
+def check_store(where: str, directory: Path, name: str = "DIR") -> None:
+    """Refuse what is no results store; `name` is of the option or argument that chose the folder.
+
+    Raises:
+        StoreError: there is no folder of trials.
+    """
     if not (directory / "trials").is_dir():
         raise StoreError(
-            f"load_results: no results store at `directory`={str(directory)!r}. Expected a folder with trials/ and "
-            "curves/. Make one with: python -m initsuite.train results_dir=DIR"
+            f"{where}: no results store at `{name}`={str(directory)!r}. Expected a folder with trials/ and curves/, "
+            "the results_dir of a command that trained. Make one with: python -m initsuite.train results_dir=DIR"
         )
-    return _read(directory)
+
+
+def refuse_disk(where: str, part: Path, error: Exception) -> None:
+    """Pass over an error that comes from damaged content.
+
+    Raises:
+        StoreError: it comes from the disk or the permissions, and the part may be whole.
+    """
+    if getattr(error, "errno", None):
+        raise StoreError(f"{where}: cannot read `{part}`: {error}. Mend the disk and try again.") from error
 
 
 def store_hash(trials: pd.DataFrame) -> str:
@@ -217,8 +235,7 @@ def _read_part(part: Path, schema: pa.Schema, directory: Path, damaged: list[Pat
     except FileNotFoundError:  # another reader has moved it
         damaged.append(part)
     except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None):  # the disk or the permissions, not the content
-            raise StoreError(f"store: cannot read `{part}`: {error}. Mend the disk and try again.") from error
+        refuse_disk("store", part, error)
         damaged.append(_quarantine(part, directory, error))
     return None
 

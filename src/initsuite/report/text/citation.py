@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import pandas as pd
 
+from initsuite.provenance import package_version
 from initsuite.report.evidence.notes import commits_of
 from initsuite.results.store import store_hash
 from initsuite.spec import Stage
@@ -22,7 +21,7 @@ def citation_block(trials: pd.DataFrame) -> list[tuple[str, str]]:
         trials: of the whole store, as `load_results` reads them; columns of the store.
     """
     return [
-        ("initsuite", _version()),
+        ("initsuite", package_version()),
         ("protocol version", listed(trials.protocol_version)),
         ("store hash", store_hash(trials)),
         ("commit", ", ".join(commits_of(trials)) or "unknown"),
@@ -40,15 +39,8 @@ def bibtex() -> str:
         >>> print(bibtex().splitlines()[0])
         @software{initsuite,
     """
-    fields = {"author": f"{{{AUTHORS}}}", "title": f"{{{TITLE}}}", "version": _version()}
+    fields = {"author": f"{{{AUTHORS}}}", "title": f"{{{TITLE}}}", "version": package_version()}
     return "\n".join(["@software{initsuite,", *(f"  {name} = {{{value}}}," for name, value in fields.items()), "}"])
-
-
-def _version() -> str:
-    try:
-        return version("initsuite")
-    except PackageNotFoundError:  # a checkout that is only on the path
-        return "unknown"
 
 
 def listed(column: pd.Series) -> str:

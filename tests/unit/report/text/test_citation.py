@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from initsuite.report.text import citation
+from initsuite import provenance
 from initsuite.report.text.citation import AUTHORS, TITLE, bibtex, citation_block
 from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
@@ -69,5 +69,5 @@ def test_the_entry_names_the_installed_version(monkeypatch: pytest.MonkeyPatch) 
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(citation, "version", missing)
+    monkeypatch.setattr(provenance, "version", missing)
     assert "version = {unknown}" in bibtex()

@@ -21,8 +21,9 @@ def format_range(numbers: Iterable[int]) -> str:
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
-def format_counts(numbers: Sequence[int], what: str) -> str:
+def format_counts(numbers: Iterable[int], what: str) -> str:
     """How many there are of each: `6 to 10 seeds`."""
+    numbers = list(numbers)
     return f"{format_range(numbers)} {plural(max(numbers), what)}"
 
 

@@ -49,25 +49,15 @@ def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:
-    path = tree.get("_target_", "???")
+    where, path = f"{group}={tree['name']}", tree.get("_target_", "???")
     if path == "???":
-        raise bad_value(
-            f"{group}={tree['name']}",
-            "_target_",
-            path,
-            "the import path of your own class",
-            f"Example: {group}=custom {group}._target_=mypkg.MyClass",
-        )
+        fix = f"Example: {group}=custom {group}._target_=mypkg.MyClass"
+        raise bad_value(where, "_target_", path, "the import path of your own class", fix)
     try:
         return pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
-        raise bad_value(
-            f"{group}={tree['name']}",
-            "_target_",
-            path,
-            "an importable name",
-            f"({error}.) Run from the folder of your package, or install it.",
-        ) from error
+        fix = f"({error}.) Run from the folder of your package, or install it."
+        raise bad_value(where, "_target_", path, "an importable name", fix) from error
 
 
 def instantiate(group: str, tree: Mapping[str, Any], **context: Any) -> Any:

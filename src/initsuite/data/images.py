@@ -3,6 +3,7 @@ torchvision."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,14 +18,6 @@ from initsuite.errors import bad_file
 
 NUM_CLASSES = 10
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-FASHION_MNIST = Source(
-    name="fashion_mnist",
-    reader="FashionMNIST",
-    layouts=("FashionMNIST/raw", "fashion-mnist", "."),
-    files=IDX_FILES,
-    find=find_idx,
-    advice="Gzipped files (.gz) will do. On Debian and Ubuntu: apt install dataset-fashion-mnist.",
-)
 MNIST = Source(
     name="mnist",
     reader="MNIST",
@@ -33,13 +26,13 @@ MNIST = Source(
     find=find_idx,
     advice="Gzipped files (.gz) will do.",
 )
-KMNIST = Source(
-    name="kmnist",
-    reader="KMNIST",
-    layouts=("KMNIST/raw", "kmnist", "."),
-    files=IDX_FILES,
-    find=find_idx,
-    advice="Gzipped files (.gz) will do.",
+KMNIST = replace(MNIST, name="kmnist", reader="KMNIST", layouts=("KMNIST/raw", "kmnist", "."))
+FASHION_MNIST = replace(
+    MNIST,
+    name="fashion_mnist",
+    reader="FashionMNIST",
+    layouts=("FashionMNIST/raw", "fashion-mnist", "."),
+    advice=f"{MNIST.advice} On Debian and Ubuntu: apt install dataset-fashion-mnist.",
 )
 CIFAR10 = Source(
     name="cifar10",

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import check_number
-from initsuite.optim.base import Scalars, check_below_one, on_copies, zeros_like
+from initsuite.optim.base import Scalars, Slotted, check_below_one
 from initsuite.spec import Params
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Slotted):
     """Adam, as `torch.optim.Adam`; weight decay is an L2 penalty, added to the gradient.
 
     m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2, both from 0;  with c_i = 1 - beta_i^t at step t,
@@ -34,6 +34,7 @@ class Adam:
         ConfigError: a number out of its range.
     """
 
+    names: ClassVar[tuple[str, ...]] = ("beta1", "beta2", "eps", "weight_decay")
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     beta1: float = 0.9
@@ -52,21 +53,10 @@ class Adam:
     def kind(self) -> str:
         return "adam"
 
-    @property
-    def scalars(self) -> dict[str, float]:
-        names = ("beta1", "beta2", "eps", "weight_decay")
-        return {name: float(getattr(self, name)) for name in names}
-
     def init(self, params: Params, /) -> dict[str, Any]:
         """The state before the first step: no step counted, m = v = 0 for every parameter."""
         count = next(iter(params.values())).new_zeros(())
-        return {"count": count, "mean": zeros_like(params), "square": zeros_like(params)}
-
-    def update(
-        self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
-    ) -> tuple[Params, dict[str, Any]]:
-        """New parameters and state of one trial; nothing is written in place."""
-        return on_copies(self, grads, state, params, scalars)
+        return {"count": count, **super().init(params)}
 
     def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
         """Count the step; the numbers of it, of the shape of the scalars."""

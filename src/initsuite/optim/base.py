@@ -42,19 +42,34 @@ class Elementwise(Optimizer, Protocol):
         ...
 
 
-def on_copies(
-    optimizer: Elementwise, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars
-) -> tuple[Params, dict[str, Any]]:
-    """The update of one trial, on copies."""
-    grads, state, params = tree_map(torch.clone, (grads, state, params))
-    numbers = optimizer.begin_step_(state, scalars)
-    for name, param in params.items():
-        optimizer.move_(param, grads[name], *(state[slot][name] for slot in optimizer.slots), **numbers)
-    return params, state
+class Slotted:
+    """What is the same in every elementwise optimizer: its own scalars, its first state, and the update of one trial.
 
+    Attributes:
+        names: of the options that are scalars.
+        slots: as in `Elementwise`.
+    """
 
-def zeros_like(params: Params) -> Params:
-    return {name: torch.zeros_like(value) for name, value in params.items()}
+    names: ClassVar[tuple[str, ...]]
+    slots: ClassVar[tuple[str, ...]]
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        return {name: float(getattr(self, name)) for name in self.names}
+
+    def init(self, params: Params, /) -> dict[str, Any]:
+        """The state before the first step: 0 for every parameter in every slot."""
+        return {slot: {name: torch.zeros_like(value) for name, value in params.items()} for slot in self.slots}
+
+    def update(
+        self: Elementwise, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
+    ) -> tuple[Params, dict[str, Any]]:
+        """New parameters and state of one trial; nothing is written in place."""
+        grads, state, params = tree_map(torch.clone, (grads, state, params))
+        numbers = self.begin_step_(state, scalars)
+        for name, param in params.items():
+            self.move_(param, grads[name], *(state[slot][name] for slot in self.slots), **numbers)
+        return params, state
 
 
 def check_below_one(where: str, name: str, value: float) -> None:

@@ -12,12 +12,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from initsuite.errors import check_number
-from initsuite.optim.base import Scalars, check_below_one, on_copies, zeros_like
-from initsuite.spec import Params
+from initsuite.optim.base import Scalars, Slotted, check_below_one
 
 
 @dataclass(frozen=True)
-class RmsProp:
+class RmsProp(Slotted):
     """RMSprop, as `torch.optim.RMSprop` without centring; weight decay is an L2 penalty, added to the gradient.
 
     v <- alpha v + (1 - alpha) g^2 from v = 0;  b <- momentum b + g / (sqrt(v) + eps) from b = 0;  w <- w - lr b.
@@ -33,6 +32,7 @@ class RmsProp:
         ConfigError: a number out of its range.
     """
 
+    names: ClassVar[tuple[str, ...]] = ("alpha", "eps", "momentum", "weight_decay")
     slots: ClassVar[tuple[str, ...]] = ("square", "momentum")
 
     alpha: float = 0.99
@@ -49,21 +49,6 @@ class RmsProp:
     @property
     def kind(self) -> str:
         return "rmsprop"
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        names = ("alpha", "eps", "momentum", "weight_decay")
-        return {name: float(getattr(self, name)) for name in names}
-
-    def init(self, params: Params, /) -> dict[str, Any]:
-        """The state before the first step: v = b = 0 for every parameter."""
-        return {"square": zeros_like(params), "momentum": zeros_like(params)}
-
-    def update(
-        self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
-    ) -> tuple[Params, dict[str, Any]]:
-        """New parameters and state of one trial; nothing is written in place."""
-        return on_copies(self, grads, state, params, scalars)
 
     def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
         """The numbers of this step, of the shape of the scalars."""

@@ -12,12 +12,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from initsuite.errors import bad_value, check_number
-from initsuite.optim.base import Scalars, check_below_one, on_copies, zeros_like
-from initsuite.spec import Params
+from initsuite.optim.base import Scalars, Slotted, check_below_one
 
 
 @dataclass(frozen=True)
-class Sgd:
+class Sgd(Slotted):
     """Gradient descent with momentum, as `torch.optim.SGD` without dampening.
 
     g' = g + weight_decay w;  b <- momentum b + g' from b = 0;  w <- w - lr b, with Nesterov w - lr (g' + momentum b).
@@ -41,6 +40,7 @@ class Sgd:
         (tensor([0.8000]), tensor([2.]))
     """
 
+    names: ClassVar[tuple[str, ...]] = ("momentum", "weight_decay")
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
     momentum: float = 0.9
@@ -58,20 +58,6 @@ class Sgd:
     @property
     def kind(self) -> str:
         return "sgd-nesterov" if self.nesterov else "sgd"
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        return {"momentum": float(self.momentum), "weight_decay": float(self.weight_decay)}
-
-    def init(self, params: Params, /) -> dict[str, Any]:
-        """The state before the first step: b = 0 for every parameter."""
-        return {"momentum": zeros_like(params)}
-
-    def update(
-        self, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
-    ) -> tuple[Params, dict[str, Any]]:
-        """New parameters and state of one trial; nothing is written in place."""
-        return on_copies(self, grads, state, params, scalars)
 
     def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
         """The numbers of this step, of the shape of the scalars."""

@@ -1,0 +1,1 @@
+"""The store: what was measured, kept and read back."""

@@ -1,56 +1,85 @@
-"""The commands of the README, run in order as they stand there, in a fresh folder."""
+"""The README, the pages of docs/ and the examples: what they tell to run is run, what they link to is there."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import initsuite
+
 REPOSITORY = Path(__file__).parents[2]
-README = (REPOSITORY / "README.md").read_text()
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+EXAMPLES = sorted((REPOSITORY / "docs" / "examples").iterdir())
+LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("conf/*/*.md"), *REPOSITORY.glob("docs/*/*/*.md")]
+DOORS = "train|report|results|sync|dashboard"
+TOP = "conf|docs|notebooks|scripts|src|tests"
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, *pages: Path) -> list[str]:
     """Fenced code blocks of a language, without the indentation of the list they stand in."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", README, flags=re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+def run(command: str, folder: Path, home: Path) -> str:
+    """What a command prints, run as it is written; `initsuite train` as `python -m initsuite.train`, which is the same
+    and needs no installed script."""
+    command = re.sub(rf"^initsuite ({DOORS})\b", r"python -m initsuite.\1", command)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
+    environment |= {"HOME": str(home), "RESULTS": str(home / "quickstart")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def missing_files(page: Path, text: str) -> list[str]:
+    """Relative links of a page, and paths of the repository in backticks, that lead to no file."""
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if not re.match(r"\w+:", link)]
+    paths = [path for path in re.findall(rf"`((?:{TOP})/[\w./-]+)`", text) if "NAME" not in path]
+    return [name for name in links if not (page.parent / name).exists()] + [
+        name for name in paths if not (REPOSITORY / name).exists()
+    ]
 
 
 def test_the_first_two_blocks_are_the_two_commands() -> None:
-    first, second = blocks("bash")[:2]
+    first, second = blocks("bash", *PAGES)[:2]
     assert (first, second) == ("bash scripts/quickstart.sh\n", "bash scripts/test.sh\n")
     assert all((REPOSITORY / command.split()[1]).is_file() for command in (first, second))
 
 
 @pytest.mark.slow
-def test_the_commands_run(tmp_path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
-    environment |= {"HOME": str(tmp_path / "home"), "RESULTS": str(tmp_path / "quickstart")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    for text in [*blocks("python"), *blocks("yaml")]:
-        if named := re.match(r"# (mypkg/\S+)\n", text):
-            path = tmp_path / named[1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    for command in "".join(blocks("bash")).splitlines():
-        if command == "bash scripts/test.sh":  # it is what runs this test
-            continue
-        folder = REPOSITORY if command.startswith("bash scripts/") else tmp_path
-        done = subprocess.run(
-            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    code = next(text for text in blocks("python") if "load_results" in text)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "orthogonal" in done.stdout
-    assert "Triangular" in done.stdout
-    assert "triangular" in done.stdout
+def test_the_commands_and_the_python_of_the_pages_run(tmp_path: Path) -> None:
+    """In order, in one fresh folder: what the README trains is what the pages look at."""
+    home, folder = tmp_path / "home", tmp_path / "work"
+    folder.mkdir()
+    for command in "".join(blocks("bash", *PAGES)).splitlines():
+        if command != "bash scripts/test.sh":  # it is what runs this test
+            run(command, REPOSITORY if command.startswith("bash scripts/") else folder, home)
+    for code in blocks("python", *PAGES):
+        (folder / "block.py").write_text(code)
+        printed = run("python block.py", folder, home)
+        assert printed
+        assert "load_results" not in code or "orthogonal" in printed
 
 
-@pytest.mark.parametrize("command", re.findall(r"python -m initsuite\.train (.*)", "".join(blocks("text"))))
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_commands_of_an_example_run(example: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(example, tmp_path / "copy", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    commands = "".join(blocks("bash", folder / "README.md")).splitlines()
+    printed = [run(command, folder, tmp_path / "home") for command in commands]
+    if example.name == "own_initializer":
+        assert "Triangular(gain=1.4)" in printed[-1]
+        assert {"he", "torch_default", "triangular"} <= set(initsuite.load_results(folder / "results").trials.init)
+
+
+@pytest.mark.parametrize("command", re.findall(r"initsuite train (.*)", "".join(blocks("text", *PAGES))))
 def test_the_commands_that_take_minutes_compose(make_job, command) -> None:
     """Each value of each axis builds, on digits so that no file is needed."""
     axes = [override.split("=", 1) for override in command.split() if override != "-m"]
@@ -59,3 +88,13 @@ def test_the_commands_that_take_minutes_compose(make_job, command) -> None:
         for value in values.split(","):
             overrides = first | ({key: value} if key != "dataset" else {})
             assert make_job(*(f"{name}={choice}" for name, choice in overrides.items()))
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_what_a_page_links_to_and_names_is_there(page: Path) -> None:
+    assert missing_files(page, page.read_text(encoding="utf-8")) == []
+
+
+def test_a_planted_dead_link_is_found() -> None:
+    text = "[a](docs/own.md) [b](docs/ours.md) ![c](gone.png) [d](https://x.org/y) `conf/init` `conf/inits`"
+    assert missing_files(REPOSITORY / "README.md", text) == ["docs/ours.md", "gone.png", "conf/inits"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from initsuite.errors import InitsuiteError
+from initsuite.errors import door_parser, run_door
 from initsuite.files import cache_root, write_whole
 from initsuite.report.files import write_report
 from initsuite.report.text.citation import listed
@@ -49,21 +48,8 @@ exit codes: 0 good, 2 nothing could be done (no results, no API key, no server, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Save the dashboards, or write what would be saved.
-
-    Args:
-        arguments: of the command line.
-
-    Returns:
-        The exit code: 0, or 2 after an error that the user can mend.
-    """
-    options = _parser().parse_args(arguments)
-    try:
-        _save_or_write(options)
-    except InitsuiteError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    """Save the dashboards, or write what would be saved; returns the exit code, as `run_door` does."""
+    return run_door(_parser(), _save_or_write, arguments, may_hang=True)
 
 
 def dashboard_content(views: Views, entity: str, project: str) -> Content:
@@ -180,12 +166,7 @@ def _method(trials: pd.DataFrame) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m initsuite.dashboard",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = door_parser("python -m initsuite.dashboard", _DESCRIPTION, _EPILOG)
     parser.add_argument(
         "results_dir", nargs="?", default="results", help="the results, as load_results reads them (default: results)"
     )
@@ -197,7 +178,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # a thread may still wait for a server that hangs
+    sys.exit(main())

@@ -1,13 +1,17 @@
-"""Errors that say where, what, got, expected and how to fix it."""
+"""Errors that say where, what, got, expected and how to fix it; and the doors, which print them."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 import math
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -108,3 +112,62 @@ def callers_level() -> int:
     while frame and frame.f_code.co_filename.startswith(package):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def door_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The parser of a door; its help shows `command` as it was typed."""
+    typed = as_typed(command)
+    return argparse.ArgumentParser(
+        prog=typed,
+        description=description,
+        epilog=epilog.replace(command, typed),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def run_door(
+    parser: argparse.ArgumentParser,
+    action: Callable[[argparse.Namespace], int | None],
+    arguments: Sequence[str] | None = None,
+    *,
+    going_on: str = "To go on",
+    may_hang: bool = False,
+) -> int:
+    """Do what a command line asks for.
+
+    Args:
+        parser: of the command line.
+        action: what the door does with the options; returns its own exit code, None = 0.
+        arguments: None = those of the process, for which SIGTERM then means Ctrl-C.
+        going_on: what stands before the command that goes on after Ctrl-C.
+        may_hang: threads may wait for a server that never answers: the process ends without them.
+
+    Returns:
+        The exit code: that of `action`, 2 after an error that the user can mend, 130 after Ctrl-C.
+    """
+    options = parser.parse_args(arguments)
+    if arguments is None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    try:
+        code = action(options) or 0
+    except InitsuiteError as error:
+        print(error, file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = say_interrupted(parser.prog, sys.argv[1:] if arguments is None else arguments, going_on)
+    if may_hang and arguments is None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def say_interrupted(command: str, arguments: Sequence[str], going_on: str) -> int:
+    """Tell how to go on after Ctrl-C; returns the exit code."""
+    print(f"\nInterrupted. {going_on}: {as_typed(command)} {shlex.join(arguments)}".rstrip(), file=sys.stderr)
+    return 130
+
+
+def as_typed(command: str) -> str:
+    """`python -m initsuite.NAME`, or the way through `initsuite.__main__`, which writes it into `sys.argv`."""
+    return sys.argv[0] if sys.argv[0].startswith(("initsuite ", "python -m initsuite ")) else command

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from initsuite.errors import InitsuiteError, check_number
+from initsuite.errors import InitsuiteError, check_number, door_parser, run_door
 from initsuite.results.leases import Leases
 from initsuite.results.store import load_results
 from initsuite.tracking.settings import Tracking
@@ -43,28 +40,13 @@ exit codes: 0 good, 1 some runs failed, 2 nothing could be done (no store, no AP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Upload what is missing.
-
-    Args:
-        arguments: of the command line.
-
-    Returns:
-        The exit code: 0 good, 1 some runs failed, 2 bad input, 130 interrupted. Threads that still wait for a server
-        may be left behind.
-    """
-    options = _parser().parse_args(arguments)
-    try:
-        return _sync(options, Console())
-    except InitsuiteError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        command = shlex.join(["python", "-m", "initsuite.sync", *(sys.argv[1:] if arguments is None else arguments)])
-        print(f"\nInterrupted. What is complete on the server is remembered. To go on: {command}", file=sys.stderr)
-        return 130
+    """Upload what is missing; returns the exit code, as `run_door` does."""
+    going_on = "What is complete on the server is remembered. To go on"
+    return run_door(_parser(), _sync, arguments, going_on=going_on, may_hang=True)
 
 
-def _sync(options: argparse.Namespace, console: Console) -> int:
+def _sync(options: argparse.Namespace) -> int:
+    console = Console()
     check_number("sync", "limit_s", options.limit_s, above=0)
     directory = Path(options.results_dir)
     tracking = Tracking(
@@ -144,12 +126,7 @@ def _print_problems(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m initsuite.sync",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = door_parser("python -m initsuite.sync", _DESCRIPTION, _EPILOG)
     parser.add_argument("results_dir", nargs="?", default="results", help="the results store (default: results)")
     parser.add_argument("--project", default=Tracking.project, help=f"W&B project (default: {Tracking.project})")
     parser.add_argument("--entity", help="W&B user or team (default: the account's)")
@@ -165,8 +142,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # threads and W&B's own process may still wait for a server that hangs
+    sys.exit(main())

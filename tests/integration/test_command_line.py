@@ -1,14 +1,12 @@
 """What a person types, and what they see when it is wrong. Run in a folder that is not the repository."""
 
 import gzip
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import initsuite
+from support.typed import typed
 
 QUICK = ["max_steps=40", "eval_every=20", "protocol=smoke", "optimizer.lr_grid=[0.03,0.1]"]
 
@@ -17,21 +15,7 @@ QUICK = ["max_steps=40", "eval_every=20", "protocol=smoke", "optimizer.lr_grid=[
 def command(tmp_path):
     """Run `python -m initsuite.MODULE ARGUMENTS` from an empty folder with no W&B account."""
 
-    def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
-        environment |= {"HOME": str(tmp_path / "home"), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
-        (tmp_path / "home").mkdir(exist_ok=True)
-        return subprocess.run(
-            [sys.executable, "-m", f"initsuite.{module}", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            stdin=subprocess.DEVNULL,
-        )
-
-    return run
+    return lambda module, *arguments: typed(tmp_path, f"initsuite.{module}", *arguments)
 
 
 BAD = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from initsuite.errors import ConfigError, InitsuiteError
+from initsuite.errors import ConfigError, door_parser, run_door
 from initsuite.report.files import write_report
 from initsuite.report.pair.files import write_side_by_side
 from initsuite.report.pair.side_by_side import side_by_side
@@ -42,27 +42,18 @@ Read recommendations.html first. Nothing is trained.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print and write the report.
+    """Print and write the report; returns the exit code, as `run_door` does."""
+    return run_door(_parser(), _report, arguments)
 
-    Args:
-        arguments: of the command line.
 
-    Returns:
-        The exit code: 0, or 2 after an error that the user can mend.
-    """
-    options = _parser().parse_args(arguments)
+def _report(options: argparse.Namespace) -> None:
     console = Console()
-    try:
-        paths = _two_stores(options, console) if len(options.stores) > 1 else _one_store(options, console)
-    except InitsuiteError as error:
-        print(error, file=sys.stderr)
-        return 2
+    paths = _two_stores(options, console) if len(options.stores) > 1 else _one_store(options, console)
     console.print("\nWritten:", style="bold")
     for path in paths:
         console.print(Text(f"  {path}"), soft_wrap=True)
     if options.open and not webbrowser.open(paths[0].absolute().as_uri()):
         print(f"report: no browser found to open {paths[0]}. Open it by hand.", file=sys.stderr)
-    return 0
 
 
 def _one_store(options: argparse.Namespace, console: Console) -> list[Path]:
@@ -92,12 +83,7 @@ def _directory(options: argparse.Namespace, source: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m initsuite.report",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = door_parser("python -m initsuite.report", _DESCRIPTION, _EPILOG)
     parser.add_argument(
         "stores",
         nargs="*",

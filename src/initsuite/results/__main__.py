@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.errors import InitsuiteError
+from initsuite.errors import door_parser, run_door
 from initsuite.provenance import short_commit
 from initsuite.results.maintain import KINDS, Pruning, merge, plan_prune, prune
 from initsuite.results.store import Results, check_store, load_results, store_hash
@@ -47,21 +47,8 @@ The old parts are moved to DIR/pruned, which can be merged again.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show, merge or prune.
-
-    Args:
-        arguments: of the command line.
-
-    Returns:
-        The exit code: 0, or 2 after an error that the user can mend.
-    """
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options, Console())
-    except InitsuiteError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    """Show, merge or prune; returns the exit code, as `run_door` does."""
+    return run_door(_parser(), lambda options: options.run(options, Console()), arguments)
 
 
 def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
@@ -168,10 +155,8 @@ def _size(paths: Sequence[Path]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m initsuite.results", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=shape
-    )
+    parser = door_parser("python -m initsuite.results", _DESCRIPTION, _EPILOG)
+    shape = parser.formatter_class
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="what a store holds")
     show.add_argument("dir", nargs="?", default="results", metavar="DIR", help="the store (default: results)")

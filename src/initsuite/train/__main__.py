@@ -7,7 +7,6 @@ import gc
 import io
 import math
 import os
-import shlex
 import signal
 import sys
 import textwrap
@@ -21,9 +20,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from initsuite.config.build import build
 from initsuite.config.groups import conf_dir
-from initsuite.errors import InitsuiteError, bad_value, unknown_choice
+from initsuite.errors import InitsuiteError, as_typed, bad_value, say_interrupted, unknown_choice
 from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells, show_plan
 
+COMMAND = "python -m initsuite.train"
 HELP_WIDTH = 120
 """Characters in a line of the help page."""
 
@@ -61,9 +61,7 @@ def main() -> None:
         else:
             train()
     except KeyboardInterrupt:
-        command = shlex.join(["python", "-m", "initsuite.train", *sys.argv[1:]])
-        print(f"\nInterrupted. What is complete is stored. To go on from there: {command}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(say_interrupted(COMMAND, sys.argv[1:], "What is complete is stored. To go on from there"))
     except (Exception, Refused) as raised:
         error = raised.__cause__ if isinstance(raised, Refused) else raised
         message = _explain(error)
@@ -78,7 +76,7 @@ def _print_help() -> None:
     page = io.StringIO()
     with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):  # Hydra exits after the page
         train()
-    for line in page.getvalue().splitlines():
+    for line in page.getvalue().replace(COMMAND, as_typed(COMMAND)).splitlines():
         print("\n".join(textwrap.wrap(line, HELP_WIDTH, subsequent_indent="  ")) if len(line) > HELP_WIDTH else line)
 
 

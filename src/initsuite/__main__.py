@@ -1,0 +1,69 @@
+"""One command for every door: `initsuite`, or `python -m initsuite`. Bare, it shows what there is."""
+
+from __future__ import annotations
+
+import sys
+
+from initsuite.errors import unknown_choice
+from initsuite.provenance import package_version
+
+COMMANDS = {
+    "train": "train one cell, or with -m every combination of a sweep",
+    "report": "which initializer to use, and how sure that is, from the stored trials",
+    "results": "look into results stores, put several into one, tidy one up",
+    "recommend": "which initializer to use for one network, without training",
+    "sync": "upload stored trials to Weights & Biases",
+    "dashboard": "save W&B dashboards of the stored trials",
+}
+_PAGE = """\
+initsuite: which weight initializer for this model, activation and data set, and how sure are we?
+
+usage: initsuite COMMAND ...
+
+commands:
+{commands}
+
+examples:
+  initsuite train -m init=zero,normal,xavier,he,orthogonal
+  initsuite report --open
+
+Help for a command: initsuite COMMAND --help. Version: initsuite --version.
+"""
+
+
+def main() -> int | None:
+    """Open the door that the first argument names; returns its exit code."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(_PAGE.format(commands="\n".join(f"  {key:<11}{line}" for key, line in COMMANDS.items())), end="")
+    elif name == "--version":
+        print(f"initsuite {package_version()}")
+    elif name in COMMANDS:
+        command = "python -m initsuite" if sys.argv[0].endswith("__main__.py") else "initsuite"
+        sys.argv = [f"{command} {name}", *arguments]
+        return _open(name)
+    else:
+        print(unknown_choice("initsuite", "command", name, COMMANDS), file=sys.stderr)
+        return 2
+
+
+def _open(name: str) -> int | None:
+    """Import a door only when it is asked for: the page shall not cost the import of torch."""
+    match name:
+        case "train":
+            from initsuite.train.__main__ import main as door
+        case "report":
+            from initsuite.report.__main__ import main as door
+        case "results":
+            from initsuite.results.__main__ import main as door
+        case "recommend":
+            from initsuite.report.ask import main as door
+        case "sync":
+            from initsuite.sync import main as door
+        case _:
+            from initsuite.dashboard import main as door
+    return door()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

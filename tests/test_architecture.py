@@ -108,6 +108,16 @@ def test_the_top_level_stays_a_table_of_contents() -> None:
     assert len([path for path in entries if path.is_dir()]) <= MOST_ROOMS
 
 
+def test_no_file_of_the_package_is_ignored() -> None:
+    """What git ignores is left out of the wheel, and ruff does not check it."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a checkout")
+    paths = [path for folder in ("src", "conf", "tests") for path in (REPOSITORY / folder).rglob("*.*")]
+    listed = "\n".join(str(path) for path in paths if path.suffix in (".py", ".yaml", ".parquet"))
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    assert subprocess.run(command, input=listed, capture_output=True, text=True, cwd=REPOSITORY).stdout == ""
+
+
 def test_the_page_names_every_room() -> None:
     tree = PAGE.split("## The way of a trial")[0]
     rooms = {path.parent.name for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import inspect
 import math
 import numbers
 import os
+import re
 import shlex
 import signal
 import sys
@@ -100,8 +102,33 @@ def as_overrides(options: Mapping[str, object]) -> str:
         >>> as_overrides({"model.norm": "none", "model.fixup": True})
         'model.norm=none model.fixup=true'
     """
-    values = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in options.items()}
-    return " ".join(f"{key}={value}" for key, value in values.items())
+    return " ".join(f"{key}={written(value)}" for key, value in options.items())
+
+
+def written(value: object) -> str:
+    """A value as Hydra's command line takes it.
+
+    Example:
+        >>> written([0.1, 1.0]), written(None), written(True), written("a b"), written("1e3")
+        ('[0.1,1.0]', 'null', 'true', "'a b'", "'1e3'")
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(written(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str) and not _reads_as_text(value):
+        return "'" + re.sub(r"(\\*)'", r"\1\1\\'", value) + "'"
+    return str(value)
+
+
+def _reads_as_text(value: str) -> bool:
+    """Whether Hydra takes it for text without quotes."""
+    with contextlib.suppress(ValueError):
+        float(value)
+        return False
+    return bool(re.fullmatch(r"[\w.+-]+", value)) and value.lower() not in ("null", "true", "false")
 
 
 def callers_level() -> int:

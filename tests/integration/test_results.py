@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,14 +16,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from initsuite.errors import StoreError
+from initsuite.report.page.reproduce import commands, without_command
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.results import maintain as parts
+from initsuite.results import migrate as migration
 from initsuite.results.__main__ import main
 from initsuite.results.leases import Leases
 from initsuite.results.maintain import KINDS, merge, plan_prune, prune
+from initsuite.results.migrate import migrate
+from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
 from support.planter import FAILED, LEVELS, Planter
+
+OLD_STORE = Path(__file__).parents[1] / "data" / "store_caf4eea"
 
 
 def plant(directory: Path, inits: tuple[str, ...] = ("he", "xavier"), **changes: object) -> Path:
@@ -37,6 +45,10 @@ def hash_of(directory: Path) -> str:
 
 def files_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def parts_of(directory: Path) -> dict[str, bytes]:
+    return {name: content for name, content in files_of(directory).items() if Path(name).parts[0] in KINDS}
 
 
 def assert_same_report(ours: Report, theirs: Report) -> None:
@@ -296,7 +308,7 @@ def test_a_launch_waits_for_a_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             taken.append(launch.take("planning"))
 
     monkeypatch.setattr(parts, "_write", watch)
-    monkeypatch.setattr(parts, "_put_away", watch)
+    monkeypatch.setattr(parts, "put_away", watch)
     prune(directory)
     assert taken
     assert not any(taken)
@@ -344,6 +356,137 @@ def test_an_empty_store_has_nothing_to_prune(tmp_path: Path, capsys: pytest.Capt
     Store(tmp_path)
     assert main(["prune", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("Nothing to prune")
+
+
+# ---- migrate --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_store(tmp_path: Path) -> Path:
+    """Written by a version that stored no overrides."""
+    shutil.copytree(OLD_STORE, tmp_path / "old")
+    return tmp_path / "old"
+
+
+def test_a_migration_writes_the_overrides_and_changes_nothing_else(
+    old_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, parts_before = load_results(old_store), files_of(old_store)
+    report = build_report(before)
+    assert commands(report) == []
+    assert without_command(report).startswith("18 trials were stored by an older version")
+    assert main(["migrate", str(old_store), "--dry-run"]) == 0
+    assert capsys.readouterr().out == "Would write the overrides of 18 rows of trials.\n"
+    assert files_of(old_store) == parts_before
+    assert main(["migrate", str(old_store)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Wrote the overrides of 18 rows of trials.\nOld files: 12 moved to ")
+    after = load_results(old_store)
+    assert after.trials.overrides.notna().all()
+    pd.testing.assert_frame_equal(after.trials.assign(overrides=before.trials.overrides), before.trials)
+    pd.testing.assert_frame_equal(after.curves, before.curves)
+    assert store_hash(after.trials) == store_hash(before.trials)
+    assert Store(old_store).stored() == set(before.trials.trial_id)
+    names = [{path.name for path in (old_store / kind).iterdir()} for kind in KINDS]
+    assert names[0] == names[1]
+    # A second time there is nothing to do.
+    parts_after = files_of(old_store)
+    assert main(["migrate", str(old_store)]) == 0
+    assert capsys.readouterr().out.startswith("Nothing to migrate")
+    assert files_of(old_store) == parts_after
+
+
+def test_the_commands_of_a_migrated_store_train_nothing(old_store: Path) -> None:
+    migrate(old_store)
+    before = parts_of(old_store)
+    report = build_report(load_results(old_store))
+    assert without_command(report) == ""
+    found = commands(report)
+    assert len(found) == 3
+    for command in found:
+        words = [*shlex.split(command)[1:], f"results_dir={old_store}", "tracking=disabled"]
+        done = subprocess.run([sys.executable, *words], cwd=old_store.parent, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert parts_of(old_store) == before
+
+
+def test_what_a_migration_puts_away_can_be_merged_again(old_store: Path) -> None:
+    place = migrate(old_store).place
+    assert place is not None
+    assert files_of(place) == parts_of(OLD_STORE)
+    before = load_results(old_store)
+    assert merge(old_store, [place]).num_new == 0
+    pd.testing.assert_frame_equal(load_results(old_store).trials, before.trials)  # the overrides are still found
+    assert migrate(old_store).num_filled == 18
+    prune(old_store)
+    pd.testing.assert_frame_equal(load_results(old_store).trials, before.trials)
+
+
+def test_parts_that_have_overrides_are_left_alone(old_store: Path) -> None:
+    late = sorted((old_store / "trials").glob("*.parquet"))[0]
+    content = {part: part.read_bytes() for part in (late, old_store / "curves" / late.name)}
+    for part in content:
+        part.unlink()
+    migrate(old_store)
+    migrated = files_of(old_store)
+    for part, found in content.items():
+        part.write_bytes(found)
+    done = migrate(old_store)
+    assert done.old == tuple(content)
+    assert migrated.items() <= files_of(old_store).items()
+    assert load_results(old_store).trials.overrides.notna().all()
+
+
+def test_rows_without_a_configuration_stay_without_overrides(
+    old_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in (old_store / "trials").glob("*.parquet"):
+        pq.write_table(pq.read_table(part).drop_columns(["config"]), part)
+    before = parts_of(old_store)
+    assert main(["migrate", str(old_store)]) == 0
+    printed = capsys.readouterr().out
+    assert "Left without: 18 rows that hold no configuration." in printed
+    assert parts_of(old_store) == before
+
+
+def test_a_store_that_is_trained_into_is_not_migrated(old_store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files_of(old_store)
+    with Leases(old_store) as launch:
+        launch.take("stack")
+        assert main(["migrate", str(old_store)]) == 2
+        assert "migrate: another command works in `DIR`=" in capsys.readouterr().err
+    assert files_of(old_store) == before
+    assert main(["migrate", str(old_store / "nowhere")]) == 2
+    assert "migrate: no results store at" in capsys.readouterr().err
+
+
+def test_a_reader_of_a_migration_finds_every_trial_with_its_curve(
+    old_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(load_results(old_store).trials.trial_id)
+    seen = []
+
+    def watched(real: Callable[..., None]) -> Callable[..., None]:
+        def watch(*arguments: object) -> None:
+            seen.append(set(Store(old_store).trials().trial_id))
+            with Leases(old_store) as launch:
+                assert not launch.take("planning")  # which a launch waits for
+            real(*arguments)
+
+        return watch
+
+    monkeypatch.setattr(migration, "write_whole", watched(migration.write_whole))
+    monkeypatch.setattr(migration, "put_away", watched(migration.put_away))
+    migrate(old_store)
+    assert len(seen) == 24
+    assert all(found == before for found in seen)
+
+
+def test_the_shipped_reference_says_how_it_is_made() -> None:
+    (command,) = commands(build_report(load_results(REFERENCE_STORE)))
+    assert command.startswith("python -m initsuite.train -m experiment=article workload=")
+    assert command.endswith(" protocol=quick seeds=10")
+    assert hash_of(REFERENCE_STORE) == "7351bdcf38d518f2"  # of what was measured, before it had overrides
 
 
 # ---- show -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.activations import activation
 from initsuite.config.groups import GROUP_KEYS, call, choices_with, identity, instantiate, label
+from initsuite.config.overrides import overrides_text
 from initsuite.config.settings import Settings, settings_of
 from initsuite.data import losses
 from initsuite.data.base import Dataset, check_dataset
@@ -123,6 +124,7 @@ def _cell(tree: dict[str, Any]) -> Cell:
             **{group: tree[group] for group in ("init", "optimizer", "schedule")},
             "network": asdict(network_of(workload.specs)),  # which the options do not say alike for all models
         },
+        overrides=overrides_text(tree, tree["experiment_name"] or ""),
     )
 
 

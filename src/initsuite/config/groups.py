@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -35,6 +36,14 @@ def conf_dir() -> Path:
     package = Path(__file__).parents[1]
     shipped = package / "conf"
     return shipped if shipped.is_dir() else package.parents[1] / "conf"
+
+
+@functools.cache
+def shipped_file(group: str, name: str) -> dict[str, Any]:
+    """What a file of the configuration folder says, references unresolved; empty where there is none."""
+    path = conf_dir() / group / f"{name}.yaml"
+    is_there = re.fullmatch(r"[\w-]+", name) and path.is_file()
+    return OmegaConf.to_container(OmegaConf.load(path)) if is_there else {}  # type: ignore[return-value]
 
 
 def choices_with(group: str, options: Iterable[str]) -> list[str]:
@@ -128,9 +137,8 @@ def _source(module: str) -> str | None:
 @functools.cache
 def _defaults(group: str, name: str, target: str) -> dict[str, Any]:
     """The options of a shipped choice; of a user's own file those of its class."""
-    path = conf_dir() / group / f"{name}.yaml"
-    if path.is_file():
-        return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
+    if file := shipped_file(group, name):
+        return file
     parameters = inspect.signature(pkgutil.resolve_name(target)).parameters if target else {}
     return {name: parameter.default for name, parameter in parameters.items()}
 

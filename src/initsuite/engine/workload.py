@@ -56,6 +56,7 @@ class Cell:
         axes: dataset, model, activation, init, optimizer: labels that a person reads.
         lr_grid: learning rates of a tuning protocol, the same for all arms.
         config: the resolved configuration, plain values.
+        overrides: a JSON object of what a command says to make the cell: by key, the value as it is written there.
     """
 
     cell_id: str
@@ -67,6 +68,7 @@ class Cell:
     optimizer: Optimizer
     lr_grid: tuple[float, ...]
     config: Mapping[str, Any]
+    overrides: str
 
     def trial(self, lr: float, seed: int, stage: Any) -> Trial:
         return Trial(self.cell_id, float(lr), seed, stage)

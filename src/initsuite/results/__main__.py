@@ -16,6 +16,7 @@ from rich.text import Text
 from initsuite.errors import door_parser, run_door
 from initsuite.provenance import short_commit
 from initsuite.results.maintain import KINDS, Pruning, merge, plan_prune, prune
+from initsuite.results.migrate import Migration, migrate
 from initsuite.results.store import Results, check_store, load_results, store_hash
 from initsuite.spec import Stage
 from initsuite.wording import format_bytes, format_first
@@ -24,13 +25,15 @@ MAX_NAMES = 12
 """Of initializers and experiments that are listed."""
 
 _DESCRIPTION = """\
-Look into results stores, put several into one, tidy one up. Nothing is trained.
+Look into results stores, put several into one, tidy one up, bring one up to date.
+Nothing is trained.
 """
 _EPILOG = """\
 examples:
   python -m initsuite.results show                        the store in ./results
   python -m initsuite.results merge all laptop cluster    two stores in one
   python -m initsuite.results prune results --dry-run     what would go
+  python -m initsuite.results migrate results             the commands of old trials
 
 exit codes: 0 good, 2 nothing was done (no store, no room, a store in use)
 """
@@ -46,8 +49,16 @@ The old parts are moved to DIR/pruned, which can be merged again.
 """
 
 
+_MIGRATE = """\
+Give each trial that an older version stored the overrides that make it, worked out
+from its stored configuration: the page of the report shows them as commands. What was
+measured stays the same. The old parts are moved to DIR/pruned, which can be merged
+again.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show, merge or prune; returns the exit code, as `run_door` does."""
+    """Show, merge, prune or migrate; returns the exit code, as `run_door` does."""
     return run_door(_parser(), lambda options: options.run(options, Console()), arguments)
 
 
@@ -127,6 +138,24 @@ def _prune_lines(plan: Pruning, is_dry: bool) -> list[str]:
     return [*lines, f"{'Would leave' if is_dry else 'Left'} out: {gone or 'nothing'}."]
 
 
+def _migrate(options: argparse.Namespace, console: Console) -> None:
+    done = migrate(Path(options.dir), options.dry_run)
+    for line in _migrate_lines(done, options.dry_run):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _migrate_lines(done: Migration, is_dry: bool) -> list[str]:
+    lines = ["Nothing to migrate: every trial that can say how to make it again does."]
+    if done.num_filled:
+        verb = "Would write" if is_dry else "Wrote"
+        lines = [f"{verb} the overrides of {done.num_filled} rows of trials."]
+    if done.num_left:
+        lines.append(f"Left without: {done.num_left} rows that hold no configuration.")
+    if done.place:
+        lines.append(f"Old files: {len(done.old)} moved to {done.place}")
+    return lines
+
+
 def _by_stage(trials: pd.DataFrame) -> str:
     stages = sorted(trials.stage.dropna().unique(), key=lambda stage: stage == Stage.SCORE)  # the last one
     counts = [(stage, trials.status[trials.stage == stage].value_counts().sort_index()) for stage in stages]
@@ -175,6 +204,12 @@ def _parser() -> argparse.ArgumentParser:
     pruning.add_argument("--delete", action="store_true", help="remove the old files instead of moving them")
     pruning.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
     pruning.set_defaults(run=_prune)
+    migrating = commands.add_parser(
+        "migrate", help="store how to make old trials again", description=_MIGRATE, formatter_class=shape
+    )
+    migrating.add_argument("dir", metavar="DIR", help="the store")
+    migrating.add_argument("--dry-run", action="store_true", help="say what would be written, and change nothing")
+    migrating.set_defaults(run=_migrate)
     return parser
 
 

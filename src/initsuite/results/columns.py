@@ -42,10 +42,15 @@ TRIALS = pa.schema(
         "commit": pa.string(),
         "dirty": pa.bool_(),
         "config": pa.string(),
+        "overrides": pa.string(),
         "written_at": pa.string(),
     }
 )
-"""Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas."""
+"""Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas.
+
+`config` is the resolved configuration of the cell and `overrides` what a command says to make it, both JSON objects.
+Parts from before there were `overrides` lack them until `python -m initsuite.results migrate DIR`.
+"""
 
 CURVES = pa.schema(
     {

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from initsuite.errors import StoreError
 from initsuite.files import read_json, writing
 
 HEARTBEAT_S = 10.0
@@ -135,6 +136,23 @@ class Leases:
             for path in list(self._held):
                 with contextlib.suppress(OSError):  # a disk that is away for a moment; the next beat tries again
                     os.utime(path)
+
+
+@contextlib.contextmanager
+def hold_all(where: str, results_dir: Path) -> Iterator[None]:
+    """Hold all leases of a store for a `with` block, so that a launch that starts now waits with its plan.
+
+    Raises:
+        StoreError: another command works in the store.
+    """
+    with Leases(results_dir) as leases:
+        for name in sorted({"planning", *(path.stem for path in leases.directory.glob("*.json"))}):
+            if not leases.take(name):
+                raise StoreError(
+                    f"{where}: another command works in `DIR`={str(results_dir)!r} ({leases.holder(name)}). "
+                    "Expected a store that nobody trains into. Wait until it has ended."
+                )
+        yield
 
 
 def _is_running(pid: object) -> bool:

@@ -6,13 +6,12 @@ In between a trial is there twice, which readers do not mind.
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 from initsuite.errors import StoreError
 from initsuite.files import write_whole
 from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
-from initsuite.results.leases import Leases
+from initsuite.results.leases import hold_all
 from initsuite.results.store import Results, Store, check_store, load_results, refuse_disk
 from initsuite.spec import Status
 
@@ -153,14 +152,14 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
         StoreError: no store, one that another command works in, or one that cannot be written.
     """
     check_store("prune", directory)
-    with _alone(directory):
+    with hold_all("prune", directory):
         plan = plan_prune(directory, older_versions)
         now = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
         if plan.is_rewritten:
             _write(plan, now)
         place = directory / "pruned" / now if plan.old and not delete else None
         for part in plan.old:
-            _put_away(part, place, plan.old)
+            put_away("prune", part, place, plan.old)
     return plan, place
 
 
@@ -231,19 +230,6 @@ def _check_columns(parts: Mapping[str, Sequence[Path]]) -> None:
                 )
 
 
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Hold all leases of a store, so that a launch that starts now waits with its plan."""
-    with Leases(directory) as leases:
-        for name in sorted({"planning", *(path.stem for path in leases.directory.glob("*.json"))}):
-            if not leases.take(name):
-                raise StoreError(
-                    f"prune: another command works in `DIR`={str(directory)!r} ({leases.holder(name)}). "
-                    "Expected a store that nobody trains into. Wait until it has ended."
-                )
-        yield
-
-
 def _slices(num_trials: int) -> list[slice]:
     """Of the trials, one a new part, all about equally long."""
     num_parts = math.ceil(num_trials / TRIALS_PER_PART)
@@ -263,8 +249,15 @@ def _write(plan: Pruning, name: str) -> None:
             write_whole(target, lambda path, table=table: pq.write_table(table, path, write_page_checksum=True))
 
 
-def _put_away(part: Path, place: Path | None, old: Sequence[Path]) -> None:
-    """Move or remove a part, unless it is the curves of trials that were stored in this moment."""
+def put_away(where: str, part: Path, place: Path | None, old: Sequence[Path]) -> None:
+    """Move or remove a part, unless it is the curves of trials that were stored in this moment.
+
+    Args:
+        old: all parts that go.
+
+    Raises:
+        StoreError: it cannot be moved.
+    """
     beside = part.parent.parent / "trials" / part.name
     if part.parent.name == "curves" and beside not in old and beside.exists():
         return
@@ -276,6 +269,6 @@ def _put_away(part: Path, place: Path | None, old: Sequence[Path]) -> None:
             os.replace(part, place / part.parent.name / part.name)
     except OSError as error:
         raise StoreError(
-            f"prune: cannot put `{part}` away: {error.strerror or error}. Expected permission to change the folder. "
+            f"{where}: cannot put `{part}` away: {error.strerror or error}. Expected permission to change the folder. "
             "Nothing is lost, and readers drop what is there twice: mend the disk and run the command again."
         ) from error

@@ -264,7 +264,8 @@ def _quarantine(part: Path, directory: Path, error: Exception) -> Path:
 def _drop_repeats(trials: pd.DataFrame) -> pd.DataFrame:
     """One row a trial: the first that did not fail, else the last failure."""
     failed = trials.status == Status.FAILED
-    good = trials[~failed].sort_values("written_at").drop_duplicates("trial_id", keep="first")
-    bad = trials[failed & ~trials.trial_id.isin(good.trial_id)].sort_values("written_at")
+    order = ["written_at", "overrides"]  # a copy that was migrated before one that lacks them
+    good = trials[~failed].sort_values(order).drop_duplicates("trial_id", keep="first")
+    bad = trials[failed & ~trials.trial_id.isin(good.trial_id)].sort_values(order, na_position="first")
     bad = bad.drop_duplicates("trial_id", keep="last")
     return pd.concat([good, bad] if len(bad) else [good]).sort_values(["written_at", "trial_id"], ignore_index=True)

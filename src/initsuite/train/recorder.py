@@ -133,4 +133,5 @@ class Recorder:
             "experiment": self.settings.experiment,
             **self._code,
             "config": json.dumps(cell.config, sort_keys=True),
+            "overrides": cell.overrides,
         }

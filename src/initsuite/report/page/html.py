@@ -16,7 +16,7 @@ from initsuite.report.page.cells import script_json
 from initsuite.report.page.charts import charts_of
 from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
 from initsuite.report.page.measured import STATISTICS, protocol_facts
-from initsuite.report.page.reproduce import commands
+from initsuite.report.page.reproduce import commands, without_command
 from initsuite.report.page.rules import rules
 from initsuite.report.text.citation import bibtex, citation_block
 from initsuite.report.text.display import CAPTION, summary_line
@@ -52,6 +52,7 @@ def html_page(views: Views) -> str:
         statistics=list(STATISTICS),
         facts=protocol_facts(report),
         commands=commands(report),
+        without_command=without_command(report),
         citation=citation_block(report.results.trials),
         bibtex=bibtex(),
         style=Markup(_text("page.css")),

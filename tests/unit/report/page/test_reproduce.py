@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from initsuite.config.groups import conf_dir
+from initsuite.config.overrides import overrides_text
 from initsuite.config.sweep import compose_sweep
-from initsuite.report.page.reproduce import COMMAND, commands, merged
+from initsuite.report.page.reproduce import COMMAND, commands, merged, without_command
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import short_hash
 
@@ -48,6 +49,7 @@ def trials_of(
             assert job.tree is not None, job.error
             config = json.dumps({**{name: job.tree[name] for name in GROUPS}, "network": {"hidden_layers": 2}})
             shared = {"cell_id": short_hash([json.loads(config)]), "config": config, "experiment": experiment, "lr": lr}
+            shared["overrides"] = overrides_text(json.loads(config), experiment)
             rows += [{**shared, "protocol": protocol, "stage": "score", "seed": seed} for seed in range(num_seeds)]
     return pd.DataFrame(rows)
 
@@ -130,19 +132,41 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.y
 )
 def test_experiments_are_made_by_their_name(name: str) -> None:
     trials = trials_of([[f"experiment={name}"]], experiment=name)
-    assert commands_of(trials) == [f"python -m initsuite.train -m experiment={name} protocol=quick seeds=6"]
+    (found,) = commands_of(trials)
+    assert found.startswith(f"python -m initsuite.train -m experiment={name} ")
+    assert found.endswith(" protocol=quick seeds=6")
+    made = configs_composed([found])
+    assert len(made) == len(set(made))
+    assert set(made) == configs(trials)
+
+
+def test_an_experiment_has_a_command_for_each_protocol() -> None:
+    parts = [
+        trials_of([["experiment=quickstart"]], name, seeds, "quickstart")
+        for name, seeds in (("quick", 6), ("smoke", 1))
+    ]
+    start = "python -m initsuite.train -m experiment=quickstart init=zero,normal,xavier,he,orthogonal"
+    assert commands_of(pd.concat(parts, ignore_index=True)) == [
+        f"{start} protocol=quick seeds=6",
+        f"{start} protocol=smoke seeds=1",
+    ]
 
 
 def test_an_interrupted_experiment_is_still_that_experiment() -> None:
     trials = trials_of([["experiment=quickstart"]], experiment="quickstart").iloc[:13]  # the third cell is not complete
     (found,) = commands_of(trials)
-    assert found.startswith("python -m initsuite.train -m experiment=quickstart ")
+    assert found == (
+        "python -m initsuite.train -m experiment=quickstart init=zero,normal,xavier protocol=quick seeds=6"
+    )
 
 
 def test_a_part_of_an_experiment_is_narrowed() -> None:
     trials = trials_of([["experiment=depth", "activation=relu", "init=he,zero"]], experiment="depth")
     (found,) = commands_of(trials)
-    assert found == "python -m initsuite.train -m experiment=depth activation=relu init=zero,he protocol=quick seeds=6"
+    assert found == (
+        "python -m initsuite.train -m experiment=depth model.depth=2,4,8,16,30,60 activation=relu init=he,zero "
+        "protocol=quick seeds=6"
+    )
     assert set(configs_composed([found])) == configs(trials)
 
 
@@ -161,6 +185,19 @@ def test_an_unknown_experiment_is_spelled_out() -> None:
 def test_cells_are_neither_lost_nor_made_up() -> None:
     cells = [{"a": a, "b": b} for a in "12" for b in "345" if (a, b) != ("2", "5")]
     found = merged(cells)
-    made = [(a, b) for cell in found for a in cell["a"].split(",") for b in cell["b"].split(",")]
+    made = [(a, b) for sweep in found for a in sweep["a"] for b in sweep["b"]]
     assert sorted(made) == sorted((cell["a"], cell["b"]) for cell in cells)
     assert len(found) == 2
+
+
+def test_trials_without_overrides_have_no_command_but_a_way_to_get_one() -> None:
+    trials = trials_of([["init=he,zero"]])
+    mixed = trials.assign(overrides=trials.overrides.where(trials.index >= 6))
+    (found,) = commands_of(mixed)
+    assert " init=zero " in found
+    said = without_command(cast(Report, SimpleNamespace(trials=mixed)))
+    assert said.startswith("6 trials were stored by an older version, without the overrides that make them")
+    assert said.endswith("python -m initsuite.results migrate RESULTS_DIR")
+    none = cast(Report, SimpleNamespace(trials=trials.assign(overrides=None)))
+    assert commands(none) == []
+    assert without_command(cast(Report, SimpleNamespace(trials=trials))) == ""

@@ -1,0 +1,134 @@
+"""From the resolved configuration of a cell back to the overrides of a command: what differs from the files of conf.
+
+They are stored with each trial and are part of no id.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from initsuite.config.groups import PLACES, shipped_file
+from initsuite.config.trees import get, paths
+from initsuite.errors import written
+
+Overrides = dict[str, str]
+"""Values by key, as the command line writes them."""
+GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init")
+_DEFAULT = {"schedule": "constant"}
+"""Choices that a reader need not be told."""
+_SKIPPED = {
+    "dataset": {"levels", "chance", "direction"},  # no id depends on them, or only the metric decides them
+    "init": {"requires"},
+    "optimizer": {"lr"},  # of the trial
+}
+_CUSTOM = "custom"
+_VALUE = re.compile(r"(?:\[[^]]*\]|[^,\s])+")
+"""One of the values of a sweep; commas in brackets are part of it."""
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+def overrides_text(config: Mapping[str, Any], experiment: str) -> str:
+    """The overrides of a cell as the store holds them: a JSON object.
+
+    Args:
+        config: of the cell, resolved.
+        experiment: the name that it is trained under. A cell that is in the plan of this file of conf/experiment has
+            the name and the axes that the file sweeps; any other its choices, and the options that differ from theirs.
+    """
+    found = _choices_and_options(config)
+    return json.dumps(_plan(experiment).get(_key(found), found), sort_keys=True)
+
+
+def _choices_and_options(config: Mapping[str, Any]) -> Overrides:
+    found: Overrides = {}
+    for group in GROUPS:
+        tree = config.get(group)
+        if isinstance(tree, dict) and "name" in tree:
+            found |= _group(group, tree, config)
+    dataset = config.get("dataset") or {}
+    for key in ("batch_size", "max_steps", "eval_every"):
+        if key in config and config[key] != dataset.get(
+            key, shipped_file("dataset", str(dataset.get("name"))).get(key)
+        ):
+            found[key] = written(config[key])
+    return found
+
+
+def _group(group: str, tree: dict[str, Any], config: Mapping[str, Any]) -> Overrides:
+    name = str(tree["name"])
+    choice = name if shipped_file(group, name) else _CUSTOM
+    file = shipped_file(group, choice)
+    usual = _flat(file)
+    found = {} if _DEFAULT.get(group) == choice else {group: choice}
+    skipped = PLACES | _SKIPPED.get(group, set())
+    for key, value in _flat({key: value for key, value in tree.items() if key not in skipped}).items():
+        if key in usual and written(_referred(usual[key], config)) == written(value):
+            continue
+        is_new = key not in usual and key.partition(".")[0] not in file
+        found[f"{'+' if is_new else ''}{group}.{key}"] = written(value)
+    return found
+
+
+def _referred(value: Any, config: Mapping[str, Any]) -> Any:
+    """A value of a file; one that refers to another key is looked up in the configuration."""
+    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return get(config, tuple(match.group(1).split("."))) if match else value
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """The leaves of a tree by dotted key."""
+    return {".".join(path): value for path, value in paths(tree)}
+
+
+def _key(overrides: Overrides) -> frozenset[tuple[str, str]]:
+    return frozenset(overrides.items())
+
+
+@functools.cache
+def _plan(experiment: str) -> dict[frozenset[tuple[str, str]], Overrides]:
+    """What the sweep of an experiment asks for: its name and its choices of each axis, by the choices and options of
+    the cell that they make. Empty for a name without a file.
+
+    Composing the sweep would say the same, but takes seconds for hundreds of cells.
+    """
+    tree = shipped_file("experiment", experiment)
+    if not tree:
+        return {}
+    params = ((tree.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
+    axes = {key: _VALUE.findall(value if isinstance(value, str) else written(value)) for key, value in params.items()}
+    planned = {}
+    for values in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        choices, options = {}, {}
+        for file in (shipped_file("", "config"), shipped_file("workload", chosen.get("workload", "")), tree):
+            choices |= _choices_of(file)
+            options |= _flat({group: file[group] for group in GROUPS if group in file})
+        choices |= {key: value for key, value in chosen.items() if key in GROUPS}
+        options |= {key: value for key, value in chosen.items() if key not in (*GROUPS, "workload")}
+        swept = {key: value for key, value in chosen.items() if len(axes[key]) > 1}
+        planned[_key(_normal_form(choices, options))] = {"experiment": experiment, **swept}
+    return planned
+
+
+def _choices_of(file: Mapping[str, Any]) -> dict[str, str]:
+    """By group, what the defaults list of a file chooses."""
+    entries = [entry for entry in file.get("defaults") or [] if isinstance(entry, dict)]
+    named = {key.removeprefix("override ").strip("/ "): value for entry in entries for key, value in entry.items()}
+    return {key: str(value) for key, value in named.items() if key in GROUPS}
+
+
+def _normal_form(choices: Mapping[str, str], options: Mapping[str, Any]) -> Overrides:
+    """As `_choices_and_options` would write them: without options that say what the files say."""
+    found = {group: name for group, name in choices.items() if _DEFAULT.get(group) != name}
+    for key, value in options.items():
+        group, _, option = key.partition(".")
+        usual = _flat(shipped_file(group, choices.get(group, "")))
+        text = value if isinstance(value, str) else written(value)
+        if not (option in usual and written(usual[option]) == text):
+            found[key] = text
+    return found

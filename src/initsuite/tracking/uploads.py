@@ -12,13 +12,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from initsuite.spec import Evaluation, Stage, Status, Trial, TrialInfo
 from initsuite.tracking.labels import GROUP_AXES
+
+if TYPE_CHECKING:  # W&B's process remembers uploads, and starts without pandas
+    import pandas as pd
 
 FAILED_SUFFIX = ".failed"
 

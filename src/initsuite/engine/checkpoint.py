@@ -70,14 +70,10 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, lambda temporary: torch.save(stored, temporary))
         except StoreError as error:
-            self._refused("written", error.__cause__ or error)
+            self._refused(error.__cause__ or error)
         except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
-            self._refused("written", error)
+            self._refused(error)
         self._saved_at = time.perf_counter()
-
-    def remove(self) -> None:
-        """Delete the file and what killed processes left of it, once the results of the stack are stored."""
-        self._discard(self.path, *self.path.parent.glob(f".{self.path.name}.*.tmp"))
 
     def _identity(self, layout: Sequence[str]) -> dict[str, str]:
         return {**self.identity, "layout": "; ".join(layout)}
@@ -85,15 +81,21 @@ class Checkpoint:
     def _ignored(self, what: str) -> None:
         warnings.warn(f"Checkpoint: `{self.path}` is {what}. The stack starts over.", stacklevel=3)
 
-    def _discard(self, *paths: Path) -> None:
-        try:
-            for path in paths:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            self._refused("removed", error)
-
-    def _refused(self, what: str, error: BaseException) -> None:
+    def _refused(self, error: BaseException) -> None:
         """Say once that the disk refuses."""
         if not self._is_refused:
-            warnings.warn(f"Checkpoint: `{self.path}` cannot be {what} ({error}). Training goes on.", stacklevel=4)
+            _warn_of_disk(self.path, "written", error)
         self._is_refused = True
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Delete a file and what killed processes left of it, once the results of its stack are stored."""
+    try:
+        for each in (path, *path.parent.glob(f".{path.name}.*.tmp")):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        _warn_of_disk(path, "removed", error)
+
+
+def _warn_of_disk(path: Path, what: str, error: BaseException) -> None:
+    warnings.warn(f"Checkpoint: `{path}` cannot be {what} ({error}). Training goes on.", stacklevel=4)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from initsuite.config.build import Job, Settings
-from initsuite.engine.checkpoint import Checkpoint
+from initsuite.engine.checkpoint import remove_checkpoint
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.results.store import Store
@@ -84,8 +83,7 @@ class Recorder:
                 self._drop_checkpoint(stack.stack_id)
 
     def _drop_checkpoint(self, stack_id: str) -> None:
-        with contextlib.suppress(OSError):
-            Checkpoint(checkpoint_path(self.settings.checkpoints, stack_id), 0.0, {}).remove()
+        remove_checkpoint(checkpoint_path(self.settings.checkpoints, stack_id))
 
     def _tell(self, event: str, *news: Any) -> None:
         """Call a method of every sink; one that breaks is dropped, and never changes what is trained or stored."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from initsuite.engine.checkpoint import Checkpoint
+from initsuite.engine.checkpoint import Checkpoint, remove_checkpoint
 
 LAYOUT = ["torch.float32 [2, 3]"]
 SNAPSHOT = {"step": 7, "params": {"w": torch.tensor([[1.5, -0.0, float("nan")], [1e-42, 3.0, 4.0]])}}
@@ -124,12 +124,12 @@ def test_remove_leaves_nothing_and_may_be_called_twice(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path)
     (checkpoint.path.parent / ".a.pt.0123abcd.tmp").write_text("left by a process that was killed")
     (checkpoint.path.parent / "b.pt").write_text("of another stack")
-    checkpoint.remove()
-    checkpoint.remove()
+    remove_checkpoint(checkpoint.path)
+    remove_checkpoint(checkpoint.path)
     assert os.listdir(checkpoint.path.parent) == ["b.pt"]
 
 
 def test_a_file_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pt").mkdir()
     with pytest.warns(UserWarning, match="cannot be removed"):
-        Checkpoint(tmp_path / "a.pt", 0.0, {}).remove()
+        remove_checkpoint(tmp_path / "a.pt")

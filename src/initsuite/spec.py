@@ -303,26 +303,41 @@ class Evaluation:
     val_score: np.ndarray
 
 
+@dataclass(frozen=True)
+class Announced:
+    """A stack goes into training. Several may be in training at once; `stack_id` says which one news is about."""
+
+    stack_id: str
+    trials: Sequence[TrialInfo]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A stack was evaluated, in the order of its steps. One resumed from a checkpoint repeats those it had before."""
+
+    stack_id: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stack has ended; `rows` are its rows in the store (the columns of `trials`), in the order of `Announced`."""
+
+    stack_id: str
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """A stack ended without results: it is split and tried again under other ids, or the launch stops."""
+
+    stack_id: str
+
+
+News = Announced | Evaluated | Stored | Abandoned
+
+
 class Sink(Protocol):
-    """A consumer of results. It may be slow or break; it never changes what is trained or stored.
+    """A consumer of results. It may be slow or break; it never changes what is trained or stored."""
 
-    Several stacks may be in training at once; `stack_id` tells them apart.
-    """
-
-    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo], /) -> None: ...
-
-    def evaluated(self, stack_id: str, evaluation: Evaluation, /) -> None:
-        """Of one stack, in the order of its steps. A stack resumed from a checkpoint repeats those it had before."""
-        ...
-
-    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]], /) -> None:
-        """`rows` are the stored rows (the columns of `trials`), in the order of `stack_started`."""
-        ...
-
-    def stack_abandoned(self, stack_id: str, /) -> None:
-        """The stack ended without results: it is split and tried again under other ids, or the launch stops."""
-        ...
-
-    def close(self) -> list[str]:
-        """Finish; return lines that tell the user how to look at what was written."""
-        ...
+    def take(self, news: News, /) -> None: ...

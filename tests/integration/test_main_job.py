@@ -179,18 +179,19 @@ def test_hidden_units_of_zero_stay_identical(make_job) -> None:
 @pytest.mark.slow
 def test_a_sink_that_breaks_costs_no_result(sweep, monkeypatch, capsys) -> None:
     """Whatever the event, the sink is dropped and named, and every trial is stored."""
+    from initsuite.spec import Announced, Evaluated, Stored
     from initsuite.train.progress import Progress
 
-    for event in ("stack_started", "evaluated", "stack_finished"):
+    for kind in (Announced, Evaluated, Stored):
 
         class Breaks(Progress):
-            pass
+            def take(self, news, kind=kind):
+                if isinstance(news, kind):
+                    raise ValueError("the planted sink defect")
+                super().take(news)
 
-        def defect(self, news):
-            raise ValueError("the planted sink defect")
-
-        setattr(Breaks, event, defect)
         monkeypatch.setattr("initsuite.train.launch.Progress", Breaks)
-        trials = launch(sweep("protocol=smoke", results=event, inits=("he",)))
+        trials = launch(sweep("protocol=smoke", results=kind.__name__, inits=("he",)))
         assert set(trials.status) == {"done"}
-        assert "Breaks: dropped in this launch" in capsys.readouterr().out
+        error = f"{kind.__name__.lower()}: ValueError('the planted sink defect')"
+        assert f"Breaks: dropped in this launch after an error in {error}" in capsys.readouterr().out

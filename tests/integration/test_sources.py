@@ -14,7 +14,7 @@ import initsuite
 from initsuite.errors import ConfigError, StoreError
 from initsuite.report.verdicts.recommendations import arms_table, recommend_table
 from initsuite.results.store import Results, Store
-from initsuite.spec import Curve, Stage, Trial
+from initsuite.spec import Announced, Curve, Evaluated, Stage, Stored, Trial
 from initsuite.sync import main as sync
 from initsuite.tracking.read_offline import RunContent, as_trial, content_of, is_trial
 from initsuite.tracking.settings import Tracking
@@ -63,10 +63,10 @@ def write_offline(folder: Path, *rows: tuple[dict[str, Any], Curve]) -> None:
     sink = WandbSink(Tracking(dir=str(folder), mode="offline", stages=("tune", "score")))
     for row, curve in rows:
         stored = StoredTrial(row, pd.DataFrame({name: getattr(curve, name) for name in vars(curve)}))
-        sink.stack_started(row["trial_id"], [stored.info])
+        sink.take(Announced(row["trial_id"], [stored.info]))
         for evaluation in stored.evaluations:
-            sink.evaluated(row["trial_id"], evaluation)
-        sink.stack_finished(row["trial_id"], [row])
+            sink.take(Evaluated(row["trial_id"], evaluation))
+        sink.take(Stored(row["trial_id"], [row]))
     sink.close()
 
 

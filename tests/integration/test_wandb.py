@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.spec import Announced, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
 from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.sink import WandbSink
@@ -96,10 +96,10 @@ def test_offline_runs_hold_what_was_logged(
 ) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path / "my results"), mode="offline", max_open_runs=max_open_runs))
     assert sink is not None
-    sink.stack_started("stack", infos())
+    sink.take(Announced("stack", infos()))
     for one in evaluations():
-        sink.evaluated("stack", one)
-    sink.stack_finished("stack", ROWS)
+        sink.take(Evaluated("stack", one))
+    sink.take(Stored("stack", ROWS))
     lines = sink.close()
     assert capfd.readouterr() == ("", ""), "nothing is printed between the lines of the progress display"
 
@@ -133,8 +133,8 @@ def test_offline_runs_hold_what_was_logged(
 
 def test_the_printed_commands_accept_the_folder(isolated_wandb: Path, tmp_path: Path) -> None:
     sink = WandbSink(Tracking(dir=str(tmp_path / "my results"), mode="offline"))
-    sink.stack_started("stack", infos()[:1])
-    sink.stack_finished("stack", ROWS[:1])
+    sink.take(Announced("stack", infos()[:1]))
+    sink.take(Stored("stack", ROWS[:1]))
     _, browse, upload = sink.close()
     assert upload == f"  upload: python -m initsuite.sync '{tmp_path}/my results'"
     browse = browse.partition("browse: ")[2].replace(" leet ", " leet inspect --summary --json ")
@@ -148,8 +148,8 @@ def test_tuning_trials_on_request(
     first = infos()[0]
     tuning = TrialInfo(Trial("c0ffee", 0.1, 10_000, Stage.TUNE), first.axes, first.config, "standard")
     sink = WandbSink(Tracking(dir=str(tmp_path), mode="offline", stages=("tune", "score")))
-    sink.stack_started("stack", [tuning])
-    sink.stack_finished("stack", ROWS[:1])
+    sink.take(Announced("stack", [tuning]))
+    sink.take(Stored("stack", ROWS[:1]))
     sink.close()
     (run,) = read_wandb_runs(tmp_path / "wandb").values()
     assert (run["name"], run["job_type"], run["config"]["stage"]) == ("he-lr0.1-s10000", "tune", "tune")
@@ -174,9 +174,9 @@ def one_offline_run(tmp_path: Path) -> list[str]:
     """The lines after one trial in mode auto, which must end offline."""
     sink = wandb_sink(Tracking(dir=str(tmp_path), probe_timeout_s=PROBE_S))
     assert sink is not None
-    sink.stack_started("stack", infos()[:1])
-    sink.evaluated("stack", evaluations()[0])
-    sink.stack_finished("stack", ROWS[:1])
+    sink.take(Announced("stack", infos()[:1]))
+    sink.take(Evaluated("stack", evaluations()[0]))
+    sink.take(Stored("stack", ROWS[:1]))
     lines = sink.close()
     assert len(list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))) == 1
     return lines

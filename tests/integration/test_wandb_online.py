@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.spec import Announced, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
 from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.uploads import Uploads
@@ -128,10 +128,10 @@ def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: py
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
     trials = infos(5)
-    sink.stack_started("stack", trials)
+    sink.take(Announced("stack", trials))
     for step in (0, 20, 40):
-        sink.evaluated("stack", evaluation(step, 5))
-    sink.stack_finished("stack", [ROW] * 5)
+        sink.take(Evaluated("stack", evaluation(step, 5)))
+    sink.take(Stored("stack", [ROW] * 5))
     assert sink.close() == [f"W&B: 5 runs at {server.url}/someone/initsuite"]
     assert capfd.readouterr() == ("", "")
     for place, info in enumerate(trials):
@@ -162,11 +162,11 @@ def test_a_server_that_goes_down_delays_the_end_within_bounds(
 ) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
     assert sink is not None
-    sink.stack_started("stack", infos(2))
+    sink.take(Announced("stack", infos(2)))
     wait_for(lambda: len(server.upserts) == 2)
     server.is_down = True
-    sink.evaluated("stack", evaluation(0, 2))
-    sink.stack_finished("stack", [ROW] * 2)
+    sink.take(Evaluated("stack", evaluation(0, 2)))
+    sink.take(Stored("stack", [ROW] * 2))
     start = time.perf_counter()
     lines = sink.close()
     assert time.perf_counter() - start < FINISH_S + SLACK_S
@@ -187,13 +187,13 @@ def test_after_a_server_has_gone_down_runs_go_offline_without_waiting(server: St
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
     assert sink is not None
     first, second = infos(2)
-    sink.stack_started("first", [first])
+    sink.take(Announced("first", [first]))
     wait_for(lambda: len(server.upserts) == 1)
     server.is_down = True
-    sink.stack_finished("first", [ROW])
-    sink.stack_started("second", [second])
-    sink.evaluated("second", evaluation(0, 1))
-    sink.stack_finished("second", [ROW])
+    sink.take(Stored("first", [ROW]))
+    sink.take(Announced("second", [second]))
+    sink.take(Evaluated("second", evaluation(0, 1)))
+    sink.take(Stored("second", [ROW]))
     lines = sink.close()
     assert lines[0].startswith("W&B: 2 runs written offline (the server stopped answering")
     assert not any("incomplete" in line for line in lines)
@@ -207,14 +207,14 @@ def test_a_server_that_takes_no_run_costs_no_run(wandb_server: Any, tmp_path: Pa
     """It answered the probe. W&B then refuses ids that it has tried online, unless its process is replaced."""
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
     assert sink is not None
-    sink.stack_started("good", infos(1))
+    sink.take(Announced("good", infos(1)))
     wait_for(lambda: len(wandb_server.runs) == 1)
     wandb_server.fault = fault
     trials = infos(6)[1:]
-    sink.stack_started("bad", trials)
-    sink.evaluated("bad", evaluation(0, 5))
-    sink.stack_finished("bad", [ROW] * 5)
-    sink.stack_finished("good", [ROW])
+    sink.take(Announced("bad", trials))
+    sink.take(Evaluated("bad", evaluation(0, 5)))
+    sink.take(Stored("bad", [ROW] * 5))
+    sink.take(Stored("good", [ROW]))
     start = time.perf_counter()
     lines = sink.close()
     assert time.perf_counter() - start < FINISH_S + SLACK_S
@@ -229,11 +229,11 @@ def test_open_runs_of_several_stacks_wait_once_for_a_server_that_hangs(wandb_ser
     assert sink is not None
     trials = infos(32)
     for number in range(2):
-        sink.stack_started(str(number), trials[16 * number : 16 * (number + 1)])
+        sink.take(Announced(str(number), trials[16 * number : 16 * (number + 1)]))
     wait_for(lambda: len(wandb_server.runs) == 32)
     wandb_server.fault = "hang"
     for number in range(2):
-        sink.stack_finished(str(number), [ROW] * 16)
+        sink.take(Stored(str(number), [ROW] * 16))
     start = time.perf_counter()
     lines = sink.close()
     assert time.perf_counter() - start < FINISH_S + SLACK_S
@@ -247,9 +247,9 @@ def test_a_refused_run_is_incomplete_and_uploaded_later(wandb_server: Any, tmp_p
     wandb_server.broken, wandb_server.broken_status = {refused.trial.trial_id}, status
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
-    sink.stack_started("stack", [refused, taken])
-    sink.evaluated("stack", evaluation(0, 2))
-    sink.stack_finished("stack", [ROW] * 2)
+    sink.take(Announced("stack", [refused, taken]))
+    sink.take(Evaluated("stack", evaluation(0, 2)))
+    sink.take(Stored("stack", [ROW] * 2))
     lines = sink.close()
     assert "1 run incomplete (digits/mlp-2x64/relu/sgd/he/he-s0)" in lines[-1]
     assert f"{status} " in lines[-1]
@@ -264,8 +264,8 @@ def test_training_never_waits(server: StandIn, tmp_path: Path) -> None:
     assert sink is not None
     start = time.perf_counter()
     for number in range(50):
-        sink.stack_started(str(number), infos(40))
-        sink.evaluated(str(number), evaluation(0, 40))
+        sink.take(Announced(str(number), infos(40)))
+        sink.take(Evaluated(str(number), evaluation(0, 40)))
     assert time.perf_counter() - start < 1.0
     sink._messages.put(None)  # what a parent that is killed leaves behind: the end of the pipe
     assert sink._child.wait(timeout=60) in (0, 1)
@@ -276,8 +276,8 @@ def test_what_was_uploaded_is_remembered(server: StandIn, tmp_path: Path) -> Non
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
     done, failed = infos(2)
-    sink.stack_started("stack", [done, failed])
-    sink.stack_finished("stack", [ROW, {**ROW, "status": "failed", "error": "ValueError: no"}])
+    sink.take(Announced("stack", [done, failed]))
+    sink.take(Stored("stack", [ROW, {**ROW, "status": "failed", "error": "ValueError: no"}]))
     sink.close()
     assert Uploads(tmp_path).ids() == {done.trial.trial_id}
     assert Uploads(tmp_path).ids(is_failed=True) == {failed.trial.trial_id}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.spec import Announced, Evaluation, Stage, Stored, Trial, TrialInfo
 from initsuite.tracking import process as beside
 from initsuite.tracking.process import WandbProcess, wandb_sink
 from initsuite.tracking.service import NAME, NICENESS, within
@@ -37,11 +37,12 @@ PARENT = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from test_wandb_process import evaluation, infos, offline_sink, ROW
+from initsuite.spec import Announced, Evaluated, Stored
 sink = offline_sink(sys.argv[1])
 print(sink._child.pid, flush=True)
-sink.stack_started("stack", infos(20))
-sink.evaluated("stack", evaluation(0, 20))
-sink.stack_finished("stack", [ROW] * 20)
+sink.take(Announced("stack", infos(20)))
+sink.take(Evaluated("stack", evaluation(0, 20)))
+sink.take(Stored("stack", [ROW] * 20))
 while not sink._messages.empty(): time.sleep(0.01)
 time.sleep(0.2)  # the feeder may be at the last message
 os.kill(os.getpid(), signal.SIGKILL)
@@ -107,7 +108,7 @@ def test_the_child_never_imports_torch(isolated_wandb: Path, tmp_path: Path) -> 
 @PROC
 def test_the_child_and_its_service_yield_to_the_training(isolated_wandb: Path, tmp_path: Path) -> None:
     sink = offline_sink(tmp_path)
-    sink.stack_started("stack", infos(1))
+    sink.take(Announced("stack", infos(1)))
     service = wait_for(lambda: service_of(sink._child.pid))
     assert os.getpgid(sink._child.pid) != os.getpgid(0), "Ctrl-C is for this process alone"
     for pid in (sink._child.pid, service):
@@ -117,7 +118,7 @@ def test_the_child_and_its_service_yield_to_the_training(isolated_wandb: Path, t
         if autogroup.exists() and Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
             wait_for(lambda autogroup=autogroup: autogroup.read_text().split()[-1] == str(NICENESS))
     os.kill(sink._child.pid, signal.SIGINT)
-    sink.stack_finished("stack", [ROW])
+    sink.take(Stored("stack", [ROW]))
     assert sink.close()[0] == "W&B: 1 run written offline"
 
 
@@ -127,8 +128,8 @@ def test_nothing_is_left_behind(isolated_wandb: Path, tmp_path: Path, monkeypatc
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     sink = offline_sink(tmp_path / "results")
-    sink.stack_started("stack", infos(1))
-    sink.stack_finished("stack", [ROW])
+    sink.take(Announced("stack", infos(1)))
+    sink.take(Stored("stack", [ROW]))
     service = wait_for(lambda: service_of(sink._child.pid))
     sink.close()
     assert sink._child.returncode == 0
@@ -140,7 +141,7 @@ def test_nothing_is_left_behind(isolated_wandb: Path, tmp_path: Path, monkeypatc
 def test_a_child_that_is_given_up_takes_its_service_with_it(isolated_wandb: Path, tmp_path: Path) -> None:
     """W&B's process is stopped here, so that it cannot notice by itself."""
     sink = offline_sink(tmp_path)
-    sink.stack_started("stack", infos(1))
+    sink.take(Announced("stack", infos(1)))
     service = wait_for(lambda: service_of(sink._child.pid))
     wait_for(lambda: list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb")))
     os.kill(service, signal.SIGSTOP)
@@ -167,14 +168,14 @@ def test_a_killed_parent_leaves_whole_runs_and_no_process(
 @PROC
 def test_a_child_that_dies_is_told_without_waiting(isolated_wandb: Path, tmp_path: Path) -> None:
     sink = offline_sink(tmp_path)
-    sink.stack_started("first", infos(3))
-    sink.stack_finished("first", [ROW] * 3)
+    sink.take(Announced("first", infos(3)))
+    sink.take(Stored("first", [ROW] * 3))
     wait_for(lambda: len(list((tmp_path / "wandb").glob("offline-run-*"))) == 3)
     time.sleep(1.0)  # they are written, and it is said
-    sink.stack_started("second", infos(4, first=3))
+    sink.take(Announced("second", infos(4, first=3)))
     service = wait_for(lambda: service_of(sink._child.pid))
     sink._child.kill()
-    sink.stack_finished("second", [ROW] * 4)
+    sink.take(Stored("second", [ROW] * 4))
     start = time.perf_counter()
     warning, upload = sink.close()
     assert time.perf_counter() - start < LIMIT_S / 2
@@ -206,8 +207,8 @@ def test_a_child_that_says_nothing_is_left_at_the_limit(
     monkeypatch.setattr(sys, "executable", str(sleeper))
     sink = wandb_sink(Tracking(dir=str(tmp_path), mode="offline", finish_timeout_s=0.5))
     assert sink is not None
-    sink.stack_started("stack", infos(1))
-    sink.stack_finished("stack", [ROW])
+    sink.take(Announced("stack", infos(1)))
+    sink.take(Stored("stack", [ROW]))
     warning, _ = sink.close()
     assert "1 run incomplete (digits/mlp-2x64/relu/sgd/he/he-s0)" in warning
     assert "no run was completed within 0.5 s" in warning
@@ -227,8 +228,8 @@ def test_a_refusal_that_comes_late_is_still_said(
 def test_a_folder_that_cannot_be_written_does_not_stop_the_launch(isolated_wandb: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file in the way")
     sink = offline_sink(tmp_path / "results")
-    sink.stack_started("stack", infos(1))
-    sink.stack_finished("stack", [ROW])
+    sink.take(Announced("stack", infos(1)))
+    sink.take(Stored("stack", [ROW]))
     (line,) = sink.close()
     assert "it could not start" in line
 

@@ -16,12 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Evaluation, TrialInfo
+from initsuite.spec import Abandoned, Announced, Evaluated, News, Stored
 from initsuite.tracking.labels import run_label
 from initsuite.tracking.service import kill, services
 from initsuite.tracking.settings import Tracking, needs_wandb
@@ -33,8 +33,32 @@ START_TIMEOUT_S = 30.0
 END_S = 6.0
 """What the child may take to end after its last word, seconds: a little more than it allows itself."""
 
-Answer = tuple[str, Any] | None
-"""A word and its content; None is the end of the child."""
+
+@dataclass(frozen=True)
+class Close:
+    """Sent to the child after the settings and all news."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Answers the settings, unless they are refused with an error."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """The run of a trial is complete."""
+
+    trial_id: str
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Answers `Close`; the lines are for the user."""
+
+    lines: list[str]
+
+
+Answer = Ready | ConfigError | Written | Closed
 
 
 class WandbProcess:
@@ -47,9 +71,12 @@ class WandbProcess:
     def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
         self._directory = Path(tracking.dir).expanduser().absolute()
-        self._messages: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._infos: dict[str, list[TrialInfo]] = {}
+        self._messages: queue.SimpleQueue[Tracking | News | Close | None] = queue.SimpleQueue()
+        """None ends the feeder."""
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        """None is the end of the child."""
+        self._labels: dict[str, dict[str, str]] = {}
+        """By stack in training, the label by trial_id of each run."""
         self._awaited: dict[str, str] = {}
         """Label by trial_id of the runs that have all they need, until the child says that they are written."""
         self._is_listening = True
@@ -63,30 +90,26 @@ class WandbProcess:
             )
         for target, pipe in ((self._feed, self._child.stdin), (self._listen, self._child.stdout)):
             threading.Thread(target=target, args=(pipe,), name="wandb", daemon=True).start()
-        self._send("start", tracking)
+        self._send(tracking)
         if tracking.mode == "online":  # the only one that may be refused
             self._await_start()
 
-    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
-        self._infos[stack_id] = list(trials)
-        self._send("stack_started", stack_id, list(trials))
-
-    def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
-        self._send("evaluated", stack_id, evaluation)
-
-    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        for info in self._infos.pop(stack_id, []):
-            if info.trial.stage in self._tracking.stages:
-                self._awaited[info.trial.trial_id] = run_label(info)
-        self._send("stack_finished", stack_id, list(rows))
-
-    def stack_abandoned(self, stack_id: str) -> None:
-        self._infos.pop(stack_id, None)
-        self._send("stack_abandoned", stack_id)
+    def take(self, news: News) -> None:
+        match news:
+            case Announced(stack_id, trials):
+                tracked = [info for info in trials if info.trial.stage in self._tracking.stages]
+                self._labels[stack_id] = {info.trial.trial_id: run_label(info) for info in tracked}
+            case Stored(stack_id):
+                self._awaited |= self._labels.pop(stack_id, {})
+            case Abandoned(stack_id):
+                self._labels.pop(stack_id, None)
+            case Evaluated():
+                pass
+        self._send(news)
 
     def close(self) -> list[str]:
         """Wait until every run is written, but not longer than `finish_timeout_s` without one."""
-        self._send("close")
+        self._send(Close())
         limit_s = self._tracking.finish_timeout_s
         deadline = time.monotonic() + limit_s
         while True:
@@ -94,30 +117,32 @@ class WandbProcess:
                 answer = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return self._give_up(f"no run was completed within {limit_s:g} s")
-            if answer is None:
-                return self._give_up(f"its process ended with exit code {self._child.wait()}")
-            word, content = answer
-            if word == "lines":
-                self._end(END_S)
-                return content
-            if word == "refused":
-                return self._give_up(content)
-            if word == "written":
-                self._awaited.pop(content, None)
-                deadline = time.monotonic() + limit_s
+            match answer:
+                case None:
+                    return self._give_up(f"its process ended with exit code {self._child.wait()}")
+                case Closed(lines):
+                    self._end(END_S)
+                    return lines
+                case ConfigError():
+                    return self._give_up(str(answer))
+                case Written(trial_id):
+                    self._awaited.pop(trial_id, None)
+                    deadline = time.monotonic() + limit_s
+                case Ready():
+                    pass
 
     def _await_start(self) -> None:
         with contextlib.suppress(queue.Empty):
             answer = self._answers.get(timeout=START_TIMEOUT_S)
             if answer is None:
                 self._answers.put(None)  # for `close`
-            elif answer[0] == "refused":
+            elif isinstance(answer, ConfigError):
                 self._end()
-                raise ConfigError(answer[1])
+                raise answer
 
-    def _send(self, word: str, *content: Any) -> None:
+    def _send(self, message: Tracking | News | Close) -> None:
         if self._is_listening:
-            self._messages.put((word, content))
+            self._messages.put(message)
 
     def _feed(self, pipe: IO[bytes]) -> None:
         with contextlib.suppress(OSError):  # a child that has ended; `close` tells

@@ -1,7 +1,7 @@
 """The W&B sink: one real run per trial, live at each evaluation.
 
 A problem with W&B is caught, counted and told once at the end; the store holds every number either way. It takes about
-50 ms a run: `beside.py` gives it a process of its own.
+50 ms a run: `process.py` gives it a process of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Evaluation, TrialInfo
+from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, News, Stored, TrialInfo
 from initsuite.tracking.labels import run_label
 from initsuite.tracking.runs import Runs, Track
 from initsuite.tracking.service import affordable_runs
@@ -56,7 +56,9 @@ class WandbSink:
         self._stacks: dict[str, _Stack] = {}
         self._parked: dict[str, Track] = {}
         """By trial_id, open runs of abandoned stacks, for the narrower stack that tries the trial again."""
+        self._start_problem = ""
         self._problems: dict[str, str] = {}
+        """By trial_id, the first of each."""
         self._labels: dict[str, str] = {}
         """By trial_id."""
         self._runs, self._cap = Runs(tracking, self._directory, None, Choice("disabled")), 0
@@ -71,13 +73,24 @@ class WandbSink:
             raise
         except Exception as error:
             self._runs.choice = Choice("disabled")
-            self._note("start", error)
+            self._start_problem = first_line(error)
 
     @property
     def mode(self) -> str:
         return self._runs.choice.mode
 
-    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
+    def take(self, news: News) -> None:
+        match news:
+            case Announced(stack_id, trials):
+                self._start(stack_id, trials)
+            case Evaluated(stack_id, evaluation):
+                self._log(stack_id, evaluation)
+            case Stored(stack_id, rows):
+                self._write(stack_id, rows)
+            case Abandoned(stack_id):
+                self._park(stack_id)
+
+    def _start(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
         """Open a run for each trial of a tracked stage, up to `max_open_runs` over all stacks."""
         if self.mode == "disabled":
             return
@@ -89,7 +102,7 @@ class WandbSink:
         self._each(self._open_live, fresh[: max(0, self._cap - self._num_open())])
         self._recover()
 
-    def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
+    def _log(self, stack_id: str, evaluation: Evaluation) -> None:
         """Log one evaluation to the open runs, and keep it for those that are written later."""
         stack = self._stacks.get(stack_id)
         if stack is None or not stack.tracks:
@@ -99,7 +112,7 @@ class WandbSink:
             if track.is_open:
                 self._guarded(self._runs.log, track, evaluation)
 
-    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _write(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the runs that were not open, set every summary and finish every run."""
         stack = self._stacks.get(stack_id)
         if stack is None:
@@ -117,7 +130,7 @@ class WandbSink:
         del self._stacks[stack_id]
         self._end([track for track in stack.tracks if track.is_open])
 
-    def stack_abandoned(self, stack_id: str) -> None:
+    def _park(self, stack_id: str) -> None:
         """Keep its runs open: its trials are tried again, or the launch ends."""
         stack = self._stacks.pop(stack_id, None)
         if stack is not None:
@@ -181,10 +194,7 @@ class WandbSink:
         try:
             action(track, *args)
         except Exception as error:
-            self._note(track.trial_id, error)
-
-    def _note(self, subject: str, error: Exception) -> None:
-        self._problems.setdefault(subject, first_line(error))
+            self._problems.setdefault(track.trial_id, first_line(error))
 
     def _lines(self) -> list[str]:
         folder = shlex.quote(str(self._directory / "wandb"))
@@ -196,12 +206,13 @@ class WandbSink:
             why = f" ({self._runs.choice.why})" if self._runs.choice.why else ""
             lines.append(f"W&B: {format_count(offline, 'run')} written offline{why}")
             lines.append(f"  browse: {command} leet {folder}")
-        if offline or self._problems.keys() - {"start"}:
+        if offline or self._problems:
             lines.append(upload_line(self._tracking))
+        what, reason = "it could not start", self._start_problem
         if self._problems:
-            labels = [self._labels[trial_id] for trial_id in self._problems if trial_id != "start"]
-            what = "it could not start" if "start" in self._problems else incomplete(labels)
+            what = incomplete([self._labels[trial_id] for trial_id in self._problems])
             reason = next(iter(self._problems.values()))
+        if reason:
             lines.append(f"W&B warning: {what}; training and the results store are not affected. First: {reason}")
         return lines
 

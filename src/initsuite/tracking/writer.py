@@ -1,4 +1,4 @@
-"""The child of `beside.WandbProcess`: reads messages, does the work of `WandbSink`, answers. Not for users."""
+"""The child of `process.WandbProcess`: reads messages, does the work of `WandbSink`, answers. Not for users."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import pickle
 import signal
 import sys
 import threading
-from typing import IO, Any
+from typing import IO
 
 from initsuite.errors import ConfigError
+from initsuite.spec import Announced, News
+from initsuite.tracking.process import Answer, Close, Closed, Ready, Written
 from initsuite.tracking.service import keep_back, kill, services, yield_to_others
+from initsuite.tracking.settings import Tracking
 from initsuite.tracking.sink import WandbSink
 
 END_S = 5.0
@@ -28,22 +31,22 @@ def main() -> None:
     keep_back()
     lock = threading.Lock()
 
-    def answer(word: str, content: Any = None) -> None:
+    def answer(message: Answer) -> None:
         with lock, contextlib.suppress(OSError):  # a parent that is gone asks for nothing
-            pickle.dump((word, content), answers)
+            pickle.dump(message, answers)
             answers.flush()
 
-    _, (tracking,) = pickle.load(messages)
+    tracking: Tracking = pickle.load(messages)
     try:
-        sink = WandbSink(tracking, on_written=lambda trial_id: answer("written", trial_id))
+        sink = WandbSink(tracking, on_written=lambda trial_id: answer(Written(trial_id)))
     except ConfigError as error:
-        answer("refused", str(error))
+        answer(error)
         return
-    answer("started", sink.mode)
+    answer(Ready())
     if not _serve(sink, messages):
         # nobody waits any more: what is open is finished, but not for ever
         _end_after(tracking.finish_timeout_s)
-    answer("lines", sink.close())
+    answer(Closed(sink.close()))
     _end_after(END_S)
 
 
@@ -52,14 +55,14 @@ def _serve(sink: WandbSink, messages: IO[bytes]) -> bool:
     known: list[int] = []
     while True:
         try:
-            word, content = pickle.load(messages)
+            message: News | Close = pickle.load(messages)
         except (EOFError, OSError, pickle.UnpicklingError):
             return False
-        if word == "close":
+        if isinstance(message, Close):
             return True
-        getattr(sink, word)(*content)
+        sink.take(message)
         # W&B starts its process for the first run, in a session of its own, and perhaps another one later
-        if word == "stack_started" and (running := services()) != known:
+        if isinstance(message, Announced) and (running := services()) != known:
             for pid in running:
                 yield_to_others(pid)
             known = running

@@ -15,7 +15,8 @@ from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
 from initsuite.provenance import code_state
 from initsuite.spec import PROTOCOL_VERSION, Initialization, Stage, TrialResult
-from initsuite.train.task import Emit, Stack, Task, checkpoint_path, failure
+from initsuite.train.events import Abandoned, Emit, Evaluated, Finished, Note, Started
+from initsuite.train.task import Stack, Task, checkpoint_path, failure
 
 
 class Executor:
@@ -42,8 +43,8 @@ class Executor:
         members, broken = self._initialise(task)
         if broken:
             part = task.part([result.trial for result in broken])
-            emit("started", part.stack.stack_id, part.trials)
-            emit("finished", part.stack.stack_id, broken)
+            emit(Started(part.stack.stack_id, part.trials))
+            emit(Finished(part.stack.stack_id, broken))
         waiting = [members] if members else []
         while waiting:
             part = waiting.pop(0)
@@ -93,22 +94,22 @@ class Executor:
         """Train members as one stack. Returns the error of a stack that can be split; one trial alone fails with it."""
         part = task.part([member.trial for member in members])
         stack_id = part.stack.stack_id
-        emit("started", stack_id, part.trials)
+        emit(Started(stack_id, part.trials))
         try:
             results = train_stack(
                 members,
                 device=self.device,
-                on_evaluation=lambda evaluation: emit("evaluated", stack_id, evaluation),
+                on_evaluation=lambda evaluation: emit(Evaluated(stack_id, evaluation)),
                 checkpoint=self._checkpoint(part.stack),
             )
         except Exception as error:  # a user's model or loss may raise anything
             if len(members) > 1:
-                emit("abandoned", stack_id, None)
+                emit(Abandoned(stack_id))
                 # its frames hold the memory that the next, narrower attempt needs
                 traceback.clear_frames(error.__traceback__)
                 return error
             results = [failure(members[0].trial, traceback.format_exc(), 1, self.device)]
-        emit("finished", stack_id, results)
+        emit(Finished(stack_id, results))
         return None
 
     def _halves(self, members: list[Member], error: Exception, emit: Emit) -> list[list[Member]]:
@@ -117,10 +118,10 @@ class Executor:
             self.narrowed[members[0].cell.workload.workload_id] = half
             if self.device != "cpu":
                 torch.cuda.empty_cache()
-            emit("note", "", f"Out of memory with stacks of {len(members)}: trying {half}.")
+            emit(Note(f"Out of memory with stacks of {len(members)}: trying {half}."))
         else:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            emit("note", "", f"A stack of {len(members)} broke ({what}): trying its halves.")
+            emit(Note(f"A stack of {len(members)} broke ({what}): trying its halves."))
         return [members[:half], members[half:]]
 
     def _checkpoint(self, stack: Stack) -> Checkpoint | None:

@@ -129,15 +129,15 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
         sinks: list[Sink] = [progress]
         if wandb:
             sinks.append(wandb)
-            closing.callback(lambda: progress.say(wandb.close()))
+            closing.callback(lambda: progress.say(*wandb.close()))
         leases = closing.enter_context(Leases(settings.results_dir))
         executor = _executor(jobs, settings)
-        pools = closing.enter_context(Pools(executor, _devices(settings), lambda line: progress.say([line])))
-        recorder, plans = Recorder(store, settings, progress, sinks, jobs), Plans(settings.results_dir)
+        pools = closing.enter_context(Pools(executor, _devices(settings), progress.say))
+        recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
         recorder.drop_leftovers(plans.read()[0])
-        yield Runner(store, leases, Planner(settings, plans, executor, pools), pools, recorder)
+        yield Runner(store, leases, Planner(settings, plans, executor, pools), pools, recorder, progress)
     where = shlex.quote(str(settings.results_dir))
-    progress.say([f"Table and figures: python -m initsuite.report {where}"])
+    progress.say(f"Table and figures: python -m initsuite.report {where}")
 
 
 def _executor(jobs: Sequence[Job], settings: Settings) -> Executor:

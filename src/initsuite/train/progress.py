@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from initsuite.protocol.yardstick import Yardstick, yardstick_of
-from initsuite.spec import Evaluation, Stage, Status, TrialInfo
+from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, News, Stage, Status, Stored, TrialInfo
 from initsuite.wording import format_duration, last_line
 
 PLAIN_EVERY_S = 5.0
@@ -83,36 +83,35 @@ class Progress:
         self.total_steps -= trial_steps
         self.total_trials -= num_trials
 
-    def say(self, lines: Sequence[str]) -> None:
+    def say(self, *lines: str) -> None:
         """Print lines above the display."""
         for line in lines:
             self.console.print(Text(line), soft_wrap=True)
 
-    def stack_started(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
-        self.stacks[stack_id] = _Training(trials)
+    def take(self, news: News) -> None:
+        match news:
+            case Announced(stack_id, trials):
+                self.stacks[stack_id] = _Training(trials)
+            case Evaluated(stack_id, evaluation):
+                self._evaluated(self.stacks[stack_id], evaluation)
+            case Stored(stack_id, rows):
+                self._stored(self.stacks.pop(stack_id), rows)
+            case Abandoned(stack_id):
+                if stack := self.stacks.pop(stack_id, None):
+                    self.done_steps -= stack.step * len(stack.trials)
 
-    def evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
-        stack = self.stacks[stack_id]
+    def _evaluated(self, stack: _Training, evaluation: Evaluation) -> None:
         self.done_steps += (evaluation.step - stack.step) * len(stack.trials)
         stack.step = evaluation.step
         for info, score in zip(stack.trials, evaluation.val_score, strict=True):
             self._note(info, score)
         self._plain_line()
 
-    def stack_finished(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        stack = self.stacks.pop(stack_id)
+    def _stored(self, stack: _Training, rows: Sequence[Mapping[str, Any]]) -> None:
         self.done_trials += len(rows)
         self.done_steps += (stack.max_steps - stack.step) * len(rows)
         self.failed += [row for row in rows if row["status"] == Status.FAILED]
         self._plain_line(force=self.done_trials == self.total_trials)
-
-    def stack_abandoned(self, stack_id: str) -> None:
-        stack = self.stacks.pop(stack_id, None)
-        if stack is not None:
-            self.done_steps -= stack.step * len(stack.trials)
-
-    def close(self) -> list[str]:
-        return []
 
     def _note(self, info: TrialInfo, score: float) -> None:
         """The last score of a trial, chance once it has diverged."""

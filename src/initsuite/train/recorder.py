@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, assert_never
 
 from initsuite.config.build import Job, Settings
 from initsuite.engine.checkpoint import remove_checkpoint
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.results.store import Store
-from initsuite.spec import PROTOCOL_VERSION, Sink, Status, Trial, TrialInfo, TrialResult
-from initsuite.train.progress import Progress
+from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
 from initsuite.train.task import Stack, checkpoint_path
 
 
@@ -21,52 +20,52 @@ class StopLaunch(Exception):
     """As many trials have failed as `on_error` allows."""
 
 
-@dataclass
 class Recorder:
-    """Takes the events of `executor.Emit`.
+    """Takes the events of a launch.
+
+    Args:
+        say: tells the user a line.
 
     Attributes:
         num_failed: trials of this launch that raised.
     """
 
-    store: Store
-    settings: Settings
-    progress: Progress
-    sinks: list[Sink]
-    jobs: Sequence[Job]
-    num_failed: int = 0
-    _job_of: dict[str, Job] = field(default_factory=dict)
-    _code: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, jobs: Sequence[Job], sinks: list[Sink], say: Callable[[str], None]
+    ) -> None:
+        self.store, self.settings, self.sinks, self.say = store, settings, sinks, say
+        self.num_failed = 0
         # the first job of a cell names its protocol
-        self._job_of = {job.cell.cell_id: job for job in reversed(self.jobs)}
+        self._job_of = {job.cell.cell_id: job for job in reversed(jobs)}
         self._code = provenance()  # now: the checkout may change while trials train
 
-    def take(self, event: str, stack_id: str, news: Any) -> None:
+    def take(self, event: Event) -> None:
         """Act on an event.
 
         Raises:
             StoreError: results cannot be written.
             StopLaunch: enough trials have failed.
         """
-        if event == "started":
-            self._tell("stack_started", stack_id, [self._info(trial) for trial in news])
-        elif event == "evaluated":
-            self._tell("evaluated", stack_id, news)
-        elif event == "abandoned":
-            self._drop_checkpoint(stack_id)
-            self._tell("stack_abandoned", stack_id)
-        elif event == "finished":
-            self._finish(stack_id, news)
-        else:
-            self.progress.say([news])
+        match event:
+            case Started(stack_id, trials):
+                self._tell(Announced(stack_id, [self._info(trial) for trial in trials]))
+            case Evaluated():
+                self._tell(event)
+            case Abandoned(stack_id):
+                self._drop_checkpoint(stack_id)
+                self._tell(event)
+            case Finished(stack_id, results):
+                self._finish(stack_id, results)
+            case Note(line):
+                self.say(line)
+            case _:
+                assert_never(event)
 
     def _finish(self, stack_id: str, results: Sequence[TrialResult]) -> None:
         rows = [self._row(result) for result in results]
         self.store.append(rows, {result.trial.trial_id: result.curve for result in results})
         self._drop_checkpoint(stack_id)
-        self._tell("stack_finished", stack_id, rows)
+        self._tell(Stored(stack_id, rows))
         failed = sum(result.status == Status.FAILED for result in results)
         self.num_failed += failed
         limit = self.settings.max_failures
@@ -85,15 +84,15 @@ class Recorder:
     def _drop_checkpoint(self, stack_id: str) -> None:
         remove_checkpoint(checkpoint_path(self.settings.checkpoints, stack_id))
 
-    def _tell(self, event: str, *news: Any) -> None:
-        """Call a method of every sink; one that breaks is dropped, and never changes what is trained or stored."""
+    def _tell(self, news: News) -> None:
+        """Tell every sink; one that breaks is dropped, and never changes what is trained or stored."""
         for sink in list(self.sinks):
             try:
-                getattr(sink, event)(*news)
+                sink.take(news)
             except Exception as error:
                 self.sinks.remove(sink)
-                what = f"{type(sink).__name__}: dropped in this launch after an error in {event}: {error!r}"
-                self.progress.say([what])
+                when = type(news).__name__.lower()
+                self.say(f"{type(sink).__name__}: dropped in this launch after an error in {when}: {error!r}")
 
     def _info(self, trial: Trial) -> TrialInfo:
         job = self._job_of[trial.cell_id]

@@ -10,7 +10,9 @@ from initsuite.engine.workload import Cell
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Trial, short_hash
+from initsuite.train.events import Finished, Started
 from initsuite.train.plan.planner import Group, Planner, groups_of
+from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
 from initsuite.train.workers import Pools
@@ -33,6 +35,7 @@ class Runner:
     planner: Planner
     pools: Pools
     recorder: Recorder
+    progress: Progress
     attempted: set[str] = field(default_factory=set)
 
     def train(self, wanted: Iterable[Pair]) -> None:
@@ -44,7 +47,7 @@ class Runner:
         """
         missing = self._missing(wanted)
         self.attempted |= missing.keys()
-        self.recorder.progress.planned(*_amount(missing.values()))
+        self.progress.planned(*_amount(missing.values()))
         groups = groups_of(missing.values())
         broken = self.planner.broken(groups)
         for group in groups:
@@ -79,7 +82,7 @@ class Runner:
                 if not is_told:
                     count = sum(len(task.trials) for task in tasks)
                     who = self.leases.holder(tasks[0].lease)
-                    self.recorder.progress.say([f"Waiting for {count} trials that another launch trains ({who})."])
+                    self.progress.say(f"Waiting for {count} trials that another launch trains ({who}).")
                     is_told = True
                 time.sleep(POLL_S)
 
@@ -93,7 +96,7 @@ class Runner:
             left = [trial for trial in task.trials if trial.trial_id not in stored]
             found = [(cells[trial.cell_id], trial) for trial in task.trials if trial.trial_id in stored]
             if found:  # another launch was faster
-                self.recorder.progress.found(*_amount(found))
+                self.progress.found(*_amount(found))
             if left:
                 yield task.part(left) if found else task
             else:
@@ -106,12 +109,13 @@ class Runner:
         """Store the trials of a workload that cannot take a step."""
         trials: list[Trial] = [trial for _, trial in group.pairs]
         stack_id = short_hash([trial.trial_id for trial in trials])
-        self.recorder.take("started", stack_id, trials)
-        self.recorder.take("finished", stack_id, [failure(trial, error, 1, self.planner.kind) for trial in trials])
+        self.recorder.take(Started(stack_id, trials))
+        results = [failure(trial, error, 1, self.planner.kind) for trial in trials]
+        self.recorder.take(Finished(stack_id, results))
 
     def _say(self, lines: list[str]) -> None:
         more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []
-        self.recorder.progress.say(lines[:MAX_LINES] + more)
+        self.progress.say(*lines[:MAX_LINES], *more)
 
 
 def _amount(pairs: Iterable[Pair]) -> tuple[int, int]:

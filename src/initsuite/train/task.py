@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from initsuite.engine.workload import Cell
 from initsuite.spec import PROTOCOL_VERSION, Curve, Status, Trial, TrialResult, short_hash
 
 Pair = tuple[Cell, Trial]
-Emit = Callable[[str, str, Any], None]
-"""(event, stack_id, news): started with its trials, evaluated with an Evaluation, finished with a list of TrialResult,
-abandoned with None, note with a line for the user."""
 
 
 @dataclass(frozen=True)

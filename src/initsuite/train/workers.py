@@ -20,11 +20,31 @@ from typing import Any
 import torch
 
 from initsuite.engine.workload import Cell
+from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
 from initsuite.train.executor import Executor
-from initsuite.train.task import Emit, Task, failure
+from initsuite.train.task import Task, failure
 from initsuite.wording import last_line
 
 Done = Callable[[Task], None]
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """Asks a worker for `Executor.step_s`; the other thing that it is sent is a `Task`."""
+
+    cell_id: str
+    width: int
+    num_steps: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """A worker has loaded the cells, or trained its task."""
+
+
+_Answer = Event | _Idle | float | ChildProcessError
+"""From a worker: the seconds of a step, or why it cannot load the cells or be timed."""
 
 
 class Pools:
@@ -123,12 +143,12 @@ class Workers:
             ChildProcessError: a worker could not, for lack of memory for example.
         """
         for index in range(len(self.workers)):
-            self._send(self.workers[index], ("step_s", (cell.cell_id, width, num_steps, threads)))
+            self._send(self.workers[index], _Timing(cell.cell_id, width, num_steps, threads))
         answers = [worker.receive() for worker in self.workers]
         for worker, answer in zip(list(self.workers), answers, strict=True):
             if answer is None:
                 self._replace(worker)
-        seconds = [answer[2] for answer in answers if answer is not None and answer[0] == "step_s"]
+        seconds = [answer for answer in answers if isinstance(answer, float)]
         if len(seconds) < len(self.workers):
             raise ChildProcessError(f"pool: {len(self.workers) - len(seconds)} workers broke while being timed")
         return sum(seconds) / len(seconds)
@@ -139,19 +159,19 @@ class Workers:
         busy: dict[Any, _Assignment] = {}
         while True:
             while idle and (task := again.pop(0) if again else next(tasks, None)):
-                worker = self._send(idle.pop(0), ("run", task))
+                worker = self._send(idle.pop(0), task)
                 busy[worker.connection] = _Assignment(worker, task)
             if not busy:
                 return
             for connection in wait(list(busy)):
                 assignment = busy[connection]
-                message = assignment.worker.receive()
-                if message is not None and message[0] != "done":
-                    assignment.note(*message)
-                    emit(*message)
+                answer = assignment.worker.receive()
+                if isinstance(answer, Event):
+                    assignment.note(answer)
+                    emit(answer)
                     continue
                 del busy[connection]
-                if message is not None:
+                if isinstance(answer, _Idle):
                     idle.append(assignment.worker)
                     done(assignment.task)
                     continue
@@ -161,7 +181,7 @@ class Workers:
                     done(assignment.task)
                 idle.append(self._replace(assignment.worker))
 
-    def _send(self, worker: _Worker, message: tuple[str, Any]) -> _Worker:
+    def _send(self, worker: _Worker, message: Task | _Timing) -> _Worker:
         """Send to a worker, or to its successor if it has ended; the one that got it."""
         try:
             worker.connection.send(message)
@@ -187,30 +207,34 @@ class _Assignment:
     training: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
 
-    def note(self, event: str, stack_id: str, news: Any) -> None:
-        if event == "started":
-            self.training.add(stack_id)
-        elif event in ("finished", "abandoned"):
-            self.training.discard(stack_id)
-        if event == "finished":
-            self.finished |= {result.trial.trial_id for result in news}
+    def note(self, event: Event) -> None:
+        match event:
+            case Started(stack_id):
+                self.training.add(stack_id)
+            case Finished(stack_id, results):
+                self.training.discard(stack_id)
+                self.finished |= {result.trial.trial_id for result in results}
+            case Abandoned(stack_id):
+                self.training.discard(stack_id)
+            case Evaluated() | Note():
+                pass
 
 
 def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
     """What is left of the task of a worker that ended, in halves; a trial that was alone has failed."""
     task, worker = assignment.task, assignment.worker
     for stack_id in assignment.training:
-        emit("abandoned", stack_id, None)
+        emit(Abandoned(stack_id))
     left = [trial for trial in task.trials if trial.trial_id not in assignment.finished]
     how = f"The worker process ended with exit code {worker.exit_code()}; the system may have been out of memory."
     if len(left) > 1:
-        emit("note", "", f"{how} Its {len(left)} trials are tried again in halves.")
+        emit(Note(f"{how} Its {len(left)} trials are tried again in halves."))
         half = -(-len(left) // 2)
         return [task.part(left[:half]), task.part(left[half:])]
     for trial in left:
         part = task.part([trial])
-        emit("started", part.stack.stack_id, part.trials)
-        emit("finished", part.stack.stack_id, [failure(trial, how, 1, worker.device)])
+        emit(Started(part.stack.stack_id, part.trials))
+        emit(Finished(part.stack.stack_id, [failure(trial, how, 1, worker.device)]))
     return []
 
 
@@ -237,10 +261,12 @@ class _Worker:
         except OSError as error:
             raise ChildProcessError(f"a worker process did not start: {error}") from error
         answer = self.receive()
-        if answer is None or answer[0] != "ready":
-            raise ChildProcessError(answer[2] if answer else f"a worker process ended: {self.exit_code()}")
+        if isinstance(answer, ChildProcessError):
+            raise answer
+        if answer is None:
+            raise ChildProcessError(f"a worker process ended: {self.exit_code()}")
 
-    def receive(self) -> tuple[str, str, Any] | None:
+    def receive(self) -> _Answer | None:
         """The next message; None from a worker that has ended."""
         try:
             return self.connection.recv()
@@ -262,28 +288,25 @@ def _serve(connection: Connection, device: str, checkpoints: Path | None, checkp
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    def emit(event: str, stack_id: str, news: Any) -> None:
-        connection.send((event, stack_id, news))
-
     try:
         cells = pickle.loads(connection.recv_bytes())
     except Exception as error:  # a class of the user that only the parent can import, for example
-        emit("broken", "", repr(error))
+        connection.send(ChildProcessError(repr(error)))
         return
     executor = Executor(cells, device, checkpoints, checkpoint_every_s)
-    emit("ready", "", None)
+    connection.send(_Idle())
     while True:
-        word, content = connection.recv()
-        if word == "run":
-            executor.run(content, emit)
-            emit("done", "", None)
-        else:
-            cell_id, width, num_steps, threads = content
-            try:
-                member = executor.member(executor.cells[cell_id])
-                emit("step_s", "", executor.step_s(member, width, num_steps, threads))
-            except Exception as error:  # too wide for the memory of several processes
-                emit("broken", "", repr(error))
+        request: Task | _Timing = connection.recv()
+        match request:
+            case Task():
+                executor.run(request, connection.send)
+                connection.send(_Idle())
+            case _Timing(cell_id, width, num_steps, threads):
+                try:
+                    member = executor.member(executor.cells[cell_id])
+                    connection.send(executor.step_s(member, width, num_steps, threads))
+                except Exception as error:  # too wide for the memory of several processes
+                    connection.send(ChildProcessError(repr(error)))
 
 
 def _end_with_parent() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Evaluation, Stage, Trial, TrialInfo
+from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
 from initsuite.tracking.labels import run_config, run_group, run_name, run_rest, run_summary
 from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.service import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
@@ -144,12 +144,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeWandb]:
 
 
 def run_stack(sink: WandbSink, trials: list[TrialInfo], status: str = "done", evaluations: int = 4) -> list[str]:
-    sink.stack_started("stack", trials)
+    sink.take(Announced("stack", trials))
     for step in range(evaluations):
-        sink.evaluated("stack", evaluation(20 * step, len(trials)))
-    sink.stack_finished(
-        "stack",
-        [{"status": status, "metric": "accuracy", "error": "a\nValueError: b", "test_score": 0.5} for _ in trials],
+        sink.take(Evaluated("stack", evaluation(20 * step, len(trials))))
+    sink.take(
+        Stored(
+            "stack",
+            [{"status": status, "metric": "accuracy", "error": "a\nValueError: b", "test_score": 0.5} for _ in trials],
+        )
     )
     return sink.close()
 
@@ -397,8 +399,8 @@ def test_only_the_stages_asked_for(fake: Callable[..., FakeWandb], tmp_path: Pat
 def test_what_is_not_finite_is_left_out(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     package = fake()
     sink = WandbSink(Tracking(dir=str(tmp_path)))
-    sink.stack_started("stack", [info()])
-    sink.evaluated("stack", evaluation(20, 1, val_loss=np.array([np.inf]), train_loss=np.array([np.nan])))
+    sink.take(Announced("stack", [info()]))
+    sink.take(Evaluated("stack", evaluation(20, 1, val_loss=np.array([np.inf]), train_loss=np.array([np.nan]))))
     assert package.runs[0].history == [(20, {"step": 20, "val/accuracy": 20.25})]
 
 
@@ -451,9 +453,9 @@ def test_runs_that_meet_a_dead_server_together_all_go_offline(fake: Callable[...
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=4))
         package.meeting = threading.Barrier(4)
-        sink.stack_started("stack", [info(seed) for seed in range(4)])
+        sink.take(Announced("stack", [info(seed) for seed in range(4)]))
     assert package.num_replaced == 1
-    sink.stack_finished("stack", [{"status": "done", "metric": "accuracy"}] * 4)
+    sink.take(Stored("stack", [{"status": "done", "metric": "accuracy"}] * 4))
     lines = sink.close()
     assert lines[0].startswith("W&B: 4 runs written offline")
     assert not [line for line in lines if "warning" in line]
@@ -466,11 +468,11 @@ def test_one_run_waits_for_a_dead_server_and_all_are_written_offline(
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path)))
         for seed in range(3):
-            sink.stack_started(str(seed), [info(seed)])
+            sink.take(Announced(str(seed), [info(seed)]))
     for seed in range(3):
-        sink.evaluated(str(seed), evaluation(20, 1))
+        sink.take(Evaluated(str(seed), evaluation(20, 1)))
     for seed in range(3):
-        sink.stack_finished(str(seed), [{"status": "done", "metric": "accuracy"}])
+        sink.take(Stored(str(seed), [{"status": "done", "metric": "accuracy"}]))
     assert package.finishing == [info(seed).trial.trial_id for seed in (0, 0, 1, 2)], "the others do not wait"
     assert package.num_replaced == 1
     offline = [run for run in package.runs if run.offline]
@@ -489,8 +491,8 @@ def test_runs_of_one_stack_do_not_wait_one_after_the_other(
     package = fake("finish online", has_key=True)
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path)))
-        sink.stack_started("stack", [info(seed) for seed in range(3)])
-    sink.stack_finished("stack", [{"status": "done", "metric": "accuracy"}] * 3)
+        sink.take(Announced("stack", [info(seed) for seed in range(3)]))
+    sink.take(Stored("stack", [{"status": "done", "metric": "accuracy"}] * 3))
     assert package.finishing == [info(seed).trial.trial_id for seed in (0, 0, 1, 2)], "one online, then all offline"
 
 
@@ -500,11 +502,11 @@ def test_a_refused_run_is_not_remembered_as_uploaded(fake: Callable[..., FakeWan
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path)))
         package.log = '{"msg":"filestream: fatal error: failed to upload: 404 Not Found: {}"}\n'
-        sink.stack_started("stack", [info(0)])
+        sink.take(Announced("stack", [info(0)]))
         package.log = "all is well\n"
-        sink.stack_started("other", [info(1)])
-        sink.stack_finished("stack", [{"status": "done", "metric": "accuracy"}])
-        sink.stack_finished("other", [{"status": "done", "metric": "accuracy"}])
+        sink.take(Announced("other", [info(1)]))
+        sink.take(Stored("stack", [{"status": "done", "metric": "accuracy"}]))
+        sink.take(Stored("other", [{"status": "done", "metric": "accuracy"}]))
     assert Uploads(tmp_path).ids() == {info(1).trial.trial_id}
     lines = sink.close()
     assert "1 run incomplete" in lines[-1]
@@ -515,12 +517,12 @@ def test_late_runs_stay_within_the_cap_online(fake: Callable[..., FakeWandb], tm
     package = fake(has_key=True)
     with serving(200) as package.global_settings.base_url:
         sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=4))
-        sink.stack_started("live", [info(seed) for seed in range(3)])
-        sink.stack_started("late", [info(seed) for seed in range(3, 20)])
+        sink.take(Announced("live", [info(seed) for seed in range(3)]))
+        sink.take(Announced("late", [info(seed) for seed in range(3, 20)]))
         assert package.open == 4
-        sink.stack_finished("late", [{"status": "done", "metric": "accuracy"}] * 17)
+        sink.take(Stored("late", [{"status": "done", "metric": "accuracy"}] * 17))
         assert package.most_open <= 4
-        sink.stack_finished("live", [{"status": "done", "metric": "accuracy"}] * 3)
+        sink.take(Stored("live", [{"status": "done", "metric": "accuracy"}] * 3))
     assert sink.close() == ["W&B: 20 runs at https://wandb.example/initsuite"]
 
 
@@ -534,8 +536,8 @@ def test_online_ends_with_the_address(fake: Callable[..., FakeWandb], tmp_path: 
 def test_a_stack_that_never_finished_is_closed_as_failed(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     package = fake()
     sink = WandbSink(Tracking(dir=str(tmp_path)))
-    sink.stack_started("a", [info(0)])
-    sink.stack_started("b", [info(1)])
+    sink.take(Announced("a", [info(0)]))
+    sink.take(Announced("b", [info(1)]))
     sink.close()
     assert [run.exit_code for run in package.runs] == [1, 1]
 
@@ -543,12 +545,12 @@ def test_a_stack_that_never_finished_is_closed_as_failed(fake: Callable[..., Fak
 def test_the_runs_of_an_abandoned_stack_go_on_with_its_halves(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:
     package = fake()
     sink = WandbSink(Tracking(dir=str(tmp_path)))
-    sink.stack_started("whole", [info(0), info(1)])
-    sink.evaluated("whole", evaluation(20, 2))
-    sink.stack_abandoned("whole")
-    sink.stack_started("half", [info(1)])
-    sink.evaluated("half", evaluation(40, 1))
-    sink.stack_finished("half", [{"status": "done", "metric": "accuracy"}])
+    sink.take(Announced("whole", [info(0), info(1)]))
+    sink.take(Evaluated("whole", evaluation(20, 2)))
+    sink.take(Abandoned("whole"))
+    sink.take(Announced("half", [info(1)]))
+    sink.take(Evaluated("half", evaluation(40, 1)))
+    sink.take(Stored("half", [{"status": "done", "metric": "accuracy"}]))
     assert [run.exit_code for run in package.runs] == [None, 0]
     assert [step for step, _ in package.runs[1].history] == [20, 40]
     assert package.runs[1].history[1][1]["val/loss"] == 40.25
@@ -560,13 +562,13 @@ def test_several_stacks_share_the_cap_and_keep_their_own_values(fake: Callable[.
     package = fake()
     written = []
     sink = WandbSink(Tracking(dir=str(tmp_path), max_open_runs=3), on_written=written.append)
-    sink.stack_started("a", [info(0), info(1)])
-    sink.stack_started("b", [info(2), info(3)])
+    sink.take(Announced("a", [info(0), info(1)]))
+    sink.take(Announced("b", [info(2), info(3)]))
     assert package.open == 3
-    sink.evaluated("b", evaluation(20, 2))
-    sink.evaluated("a", evaluation(40, 2))
+    sink.take(Evaluated("b", evaluation(20, 2)))
+    sink.take(Evaluated("a", evaluation(40, 2)))
     for name in ("b", "a"):
-        sink.stack_finished(name, [{"status": "done", "metric": "accuracy"}] * 2)
+        sink.take(Stored(name, [{"status": "done", "metric": "accuracy"}] * 2))
     steps = {run.config["seed"]: [step for step, _ in run.history] for run in package.runs}
     assert steps == {0: [40], 1: [40], 2: [20], 3: [20]}
     assert package.most_open <= 3

@@ -2,22 +2,15 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 import torch
 
-from initsuite.spec import Stage, Status
+from initsuite.spec import Stage, Status, TrialResult
 from initsuite.train import executor as module
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
 from initsuite.train.executor import Executor, is_out_of_memory
 from initsuite.train.task import Stack, Task
-
-
-@dataclass(frozen=True)
-class News:
-    event: str
-    stack_id: str
-    what: object
 
 
 @pytest.fixture
@@ -35,15 +28,15 @@ def task_of(cell, seeds) -> Task:
     return Task(Stack(tuple(trial.trial_id for trial in trials), 1, 1, "cpu"), trials)
 
 
-def run(executor: Executor, task: Task) -> list[News]:
-    news: list[News] = []
-    executor.run(task, lambda *message: news.append(News(*message)))
-    return news
+def run(executor: Executor, task: Task) -> list[Event]:
+    events: list[Event] = []
+    executor.run(task, events.append)
+    return events
 
 
-def results(news: list[News]) -> dict[int, object]:
+def results(events: list[Event]) -> dict[int, TrialResult]:
     """By seed."""
-    return {result.trial.seed: result for item in news if item.event == "finished" for result in item.what}
+    return {result.trial.seed: result for event in events if isinstance(event, Finished) for result in event.results}
 
 
 def break_stacks(monkeypatch, fails) -> list[int]:
@@ -63,23 +56,23 @@ def break_stacks(monkeypatch, fails) -> list[int]:
 
 def test_a_whole_stack_is_told_in_order(cell, executor) -> None:
     task = task_of(cell, [0, 1])
-    news = run(executor, task)
-    assert [item.event for item in news] == ["started", "evaluated", "evaluated", "finished"]
-    assert {item.stack_id for item in news} == {task.stack.stack_id}
-    assert [result.status for result in results(news).values()] == [Status.DONE] * 2
+    events = run(executor, task)
+    assert [type(event) for event in events] == [Started, Evaluated, Evaluated, Finished]
+    assert {event.stack_id for event in events} == {task.stack.stack_id}
+    assert [result.status for result in results(events).values()] == [Status.DONE] * 2
 
 
 def test_a_trial_that_breaks_its_stack_fails_alone(cell, executor, monkeypatch) -> None:
     break_stacks(monkeypatch, lambda seeds: ValueError("seed 3 is cursed") if 3 in seeds else None)
-    news = run(executor, task_of(cell, range(6)))
-    by_seed = results(news)
+    events = run(executor, task_of(cell, range(6)))
+    by_seed = results(events)
     assert sorted(by_seed) == [0, 1, 2, 3, 4, 5]
     assert [seed for seed, result in by_seed.items() if result.status == Status.FAILED] == [3]
     assert "ValueError: seed 3 is cursed" in by_seed[3].error
     assert "Traceback" in by_seed[3].error
-    count = Counter(item.event for item in news)
-    assert count["started"] == count["finished"] + count["abandoned"]
-    assert any("trying its halves" in item.what for item in news if item.event == "note")
+    count = Counter(type(event) for event in events)
+    assert count[Started] == count[Finished] + count[Abandoned]
+    assert any("trying its halves" in event.line for event in events if isinstance(event, Note))
 
 
 def test_out_of_memory_halves_the_width_and_remembers_it(cell, executor, monkeypatch) -> None:
@@ -118,10 +111,10 @@ def test_an_initializer_that_raises_for_one_seed_fails_that_trial(cell, executor
     assert "no law for seed 1" in by_seed[1].error
 
 
-@pytest.mark.parametrize("event", ["started", "finished"])
-def test_an_error_of_the_listener_is_not_a_failed_trial(cell, executor, event) -> None:
-    def emit(what, stack_id, news):
-        if what == event:
+@pytest.mark.parametrize("kind", [Started, Finished])
+def test_an_error_of_the_listener_is_not_a_failed_trial(cell, executor, kind) -> None:
+    def emit(event):
+        if isinstance(event, kind):
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):

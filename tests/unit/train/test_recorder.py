@@ -3,6 +3,8 @@
 import pickle
 import pickletools
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from rich.console import Console
 
 from initsuite.errors import ConfigError
 from initsuite.results.store import Store
-from initsuite.spec import Evaluation, Stage
+from initsuite.spec import Announced, Evaluation, Stage, Stored
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
 from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder, StopLaunch
@@ -24,15 +27,15 @@ def recorder(build_job, tmp_path):
     def make(*overrides: str):
         job, settings = build_job("init=he", f"results_dir={tmp_path / 'results'}", *SMALL, *overrides)
         progress = Progress(Console(width=200, record=True, quiet=True))
-        return job, Recorder(Store(settings.results_dir), settings, progress, [progress], [job])
+        return job, Recorder(Store(settings.results_dir), settings, [job], [progress], progress.say)
 
     return make
 
 
 def fail(job, recorder, seed: int) -> None:
     trial = job.cell.trial(0.1, seed, Stage.SCORE)
-    recorder.take("started", str(seed), [trial])
-    recorder.take("finished", str(seed), [failure(trial, "Traceback\nValueError: no", 1, "cpu")])
+    recorder.take(Started(str(seed), [trial]))
+    recorder.take(Finished(str(seed), [failure(trial, "Traceback\nValueError: no", 1, "cpu")]))
 
 
 def test_a_launch_goes_on_after_failures_unless_it_is_told_to_stop(recorder) -> None:
@@ -54,14 +57,10 @@ def test_what_sinks_are_told_loads_without_torch(recorder) -> None:
     """W&B's process gets it pickled, and torch's version is a class of torch: two seconds of import."""
     told = []
 
-    class Listener:
-        def __getattr__(self, name):
-            return lambda *news: told.append(news)
-
     job, mine = recorder()
-    mine.sinks.append(Listener())
+    mine.sinks.append(SimpleNamespace(take=told.append))
     fail(job, mine, 0)
-    assert len(told) == 2
+    assert [type(news) for news in told] == [Announced, Stored]
     assert not [name for name in pickle_globals(told) if name.startswith("torch")]
 
 
@@ -69,6 +68,37 @@ def pickle_globals(news) -> list[str]:
     """Module and name of everything that reading it back imports."""
     operations = pickletools.genops(pickle.dumps(news, protocol=0))
     return [str(argument) for operation, argument, _ in operations if operation.name == "GLOBAL"]
+
+
+def test_every_event_survives_the_pipe_and_is_acted_on_in_order(recorder) -> None:
+    """As it comes from a worker: pickled, without its cell. What the sinks are told, and when, is fixed."""
+    job, mine = recorder()
+    told, said = [], []
+    mine.sinks, mine.say = [SimpleNamespace(take=told.append)], said.append
+    trials = [job.cell.trial(0.1, seed, Stage.SCORE) for seed in (0, 1)]
+    events = [
+        Started("wide", trials),
+        Evaluated("wide", evaluation(2, 0.5, 0.6)),
+        Abandoned("wide"),
+        Note("trying its halves"),
+        Started("narrow", trials[:1]),
+        Finished("narrow", [failure(trials[0], "Traceback\nValueError: no", 1, "cpu")]),
+    ]
+    assert {type(event) for event in events} == set(get_args(Event)), "a new kind of event belongs in this test"
+    assert not [name for name in pickle_globals(events) if name.startswith(("torch", "initsuite.engine"))]
+    for event in events:
+        mine.take(pickle.loads(pickle.dumps(event)))
+    assert [type(news) for news in told] == [Announced, Evaluated, Abandoned, Announced, Stored]
+    assert [news.stack_id for news in told] == ["wide"] * 3 + ["narrow"] * 2
+    assert [info.trial for info in told[0].trials] == trials
+    assert (told[1].evaluation.val_score == [0.5, 0.6]).all()
+    assert [row["trial_id"] for row in told[4].rows] == [trials[0].trial_id]
+    assert said == ["trying its halves"]
+
+
+def test_an_event_that_nobody_knows_is_no_event(recorder) -> None:
+    with pytest.raises(AssertionError, match="Expected code to be unreachable, but got: 'started'"):
+        recorder()[1].take("started")
 
 
 @pytest.mark.parametrize("word", ["ignore", "stop_after", "stop_after:0", "stop_after:x"])
@@ -137,14 +167,14 @@ def evaluation(step: int, *accuracy: float) -> Evaluation:
 
 def test_the_terminal_counts_several_stacks_and_takes_back_an_abandoned_one(recorder) -> None:
     job, recorder = recorder()
-    progress = recorder.progress
+    (progress,) = recorder.sinks
     progress.planned(trial_steps=4 * 4, num_trials=4)
     for name, seeds in (("a", (0, 1)), ("b", (2, 3))):
-        recorder.take("started", name, [job.cell.trial(0.1, seed, Stage.SCORE) for seed in seeds])
-        recorder.take("evaluated", name, evaluation(2, 0.5, 0.6))
+        recorder.take(Started(name, [job.cell.trial(0.1, seed, Stage.SCORE) for seed in seeds]))
+        recorder.take(Evaluated(name, evaluation(2, 0.5, 0.6)))
     assert progress.done_steps == 8
     assert "4 in 2 stacks" in progress._status()
-    recorder.take("abandoned", "b", None)
+    recorder.take(Abandoned("b"))
     assert progress.done_steps == 4
     assert "stack of 2, step 2 of 4" in progress._status()
     progress.found(trial_steps=8, num_trials=2)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from initsuite.spec import Stage, Status
+from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.task import Stack, Task
 from initsuite.train.workers import Pools, ThisProcess, Workers
@@ -35,12 +36,12 @@ class Listener:
     def __init__(self) -> None:
         self.results, self.notes, self.done, self.events = {}, [], [], []
 
-    def emit(self, event, stack_id, news) -> None:
-        self.events.append((event, stack_id))
-        if event == "finished":
-            self.results |= {result.trial.seed: result for result in news}
-        if event == "note":
-            self.notes.append(news)
+    def emit(self, event) -> None:
+        self.events.append(event)
+        if isinstance(event, Finished):
+            self.results |= {result.trial.seed: result for result in event.results}
+        if isinstance(event, Note):
+            self.notes.append(event.line)
 
 
 @pytest.fixture
@@ -67,9 +68,9 @@ def test_workers_give_the_numbers_of_this_process(cell, workers) -> None:
 def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, workers) -> None:
     listener, is_killed = Listener(), []
 
-    def emit(event, stack_id, news) -> None:
-        listener.emit(event, stack_id, news)
-        if event == "evaluated" and not is_killed:
+    def emit(event) -> None:
+        listener.emit(event)
+        if isinstance(event, Evaluated) and not is_killed:
             is_killed.append(workers.workers[0].process.pid)
             os.kill(is_killed[0], signal.SIGKILL)
 
@@ -77,17 +78,17 @@ def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, w
     assert sorted(listener.results) == [0, 1, 2, 3]
     assert {result.status for result in listener.results.values()} == {Status.DONE}
     assert any("exit code -9" in note and "in halves" in note for note in listener.notes)
-    started = [stack for event, stack in listener.events if event == "started"]
-    ended = [stack for event, stack in listener.events if event in ("finished", "abandoned")]
+    started = [event.stack_id for event in listener.events if isinstance(event, Started)]
+    ended = [event.stack_id for event in listener.events if isinstance(event, Finished | Abandoned)]
     assert sorted(started) == sorted(ended)
 
 
 def test_one_trial_whose_worker_is_killed_has_failed(cell, workers) -> None:
     listener = Listener()
 
-    def emit(event, stack_id, news) -> None:
-        listener.emit(event, stack_id, news)
-        if event == "evaluated":
+    def emit(event) -> None:
+        listener.emit(event)
+        if isinstance(event, Evaluated):
             for worker in workers.workers:
                 os.kill(worker.process.pid, signal.SIGKILL)
 

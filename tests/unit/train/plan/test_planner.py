@@ -142,7 +142,7 @@ def test_what_another_launch_stored_of_a_stack_is_not_trained_again(make_job, tm
     progress = SimpleNamespace(found=lambda steps, count: found.append(count))
     monkeypatch.setattr(store, "stored", lambda: {ids[0]})
     with Leases(tmp_path) as leases:
-        runner = Runner(store, leases, None, None, SimpleNamespace(progress=progress))  # type: ignore[arg-type]
+        runner = Runner(store, leases, None, None, None, progress)  # type: ignore[arg-type]
         left = list(runner._leased(tasks, [], {cell.cell_id: cell}))
         assert [task.trials for task in left] == [trials[1:]]
         assert found == [1, 1]

@@ -1,0 +1,35 @@
+"""What happens while tasks are trained; `Evaluated` and `Abandoned` reach the sinks as they are, so `spec` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from initsuite.spec import Abandoned, Evaluated, Trial, TrialResult
+
+
+@dataclass(frozen=True)
+class Started:
+    """A stack goes into training."""
+
+    stack_id: str
+    trials: Sequence[Trial]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stack has ended, with a result for each of its trials, in their order."""
+
+    stack_id: str
+    results: Sequence[TrialResult]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the user."""
+
+    line: str
+
+
+Event = Started | Evaluated | Finished | Abandoned | Note
+Emit = Callable[[Event], None]

@@ -19,6 +19,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from initsuite.errors import StoreError
 from initsuite.files import read_json, writing
 
@@ -103,7 +105,7 @@ class Leases:
     def _is_dead(self, path: Path) -> bool:
         """Whether the owner's process is gone from this machine, or its heart stopped, by the clock of the disk."""
         owner = read_json(path)  # None where there is no lease, or one that is being written
-        if owner and owner["host"] == self.owner["host"] and not _is_running(owner["pid"]):
+        if owner and owner["host"] == self.owner["host"] and not psutil.pid_exists(int(owner["pid"])):
             return True
         clock = self.directory / f".clock-{self.owner['token']}"
         clock.touch()
@@ -153,13 +155,3 @@ def hold_all(where: str, results_dir: Path) -> Iterator[None]:
                     "Expected a store that nobody trains into. Wait until it has ended."
                 )
         yield
-
-
-def _is_running(pid: object) -> bool:
-    try:
-        os.kill(int(str(pid)), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it runs, under another user
-        return True
-    return True

@@ -1,19 +1,17 @@
-"""W&B's own process, `wandb-core`, which does the work behind `import wandb`: how urgent it is, and how to replace it.
-
-It is found through `/proc`; where there is none, it keeps its priority and is not replaced.
-"""
+"""W&B's own process, `wandb-core`, which does the work behind `import wandb`: its urgency, and how to replace it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 NAME = "wandb-core"
 
@@ -29,13 +27,12 @@ TEARDOWN_S = 5.0
 """W&B takes milliseconds to notice that its process has gone."""
 
 
-def services(parent: int | str = "self") -> list[int]:
-    """W&B's processes among the children of a process."""
-    pids: list[str] = []
-    for path in Path(f"/proc/{parent}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # a thread that ends in this moment
-            pids += path.read_text().split()
-    return [int(pid) for pid in pids if _is_service(pid)]
+def services(parent: int | None = None) -> list[int]:
+    """W&B's processes among the children of a process; None = this one."""
+    try:
+        return [child.pid for child in psutil.Process(parent).children() if _is_service(child)]
+    except psutil.NoSuchProcess:  # the parent has ended
+        return []
 
 
 def keep_back() -> None:
@@ -75,8 +72,8 @@ def kill(pids: list[int]) -> bool:
     that answers 500 did not (wandb 0.31).
     """
     for pid in pids:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(pid).kill()
     return bool(pids)
 
 
@@ -120,10 +117,10 @@ def within(limit_s: float, action: Callable[[], object]) -> None:
         raise TimeoutError(f"not done within {limit_s:g} s") from error
 
 
-def _is_service(pid: str) -> bool:
+def _is_service(process: psutil.Process) -> bool:
     try:
-        return NAME in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
+        return NAME in " ".join(process.cmdline())
+    except psutil.Error:  # it ends in this moment
         return False
 
 

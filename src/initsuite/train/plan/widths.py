@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 
@@ -213,9 +214,4 @@ def memory_limit(device: torch.device) -> int:
     """Memory that stacks may take together, bytes: half of what is free now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
-    try:
-        with open("/proc/meminfo") as lines:
-            free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux
-        free = 4 << 30
-    return free // 2
+    return psutil.virtual_memory().available // 2

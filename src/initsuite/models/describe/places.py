@@ -75,16 +75,16 @@ def find_places(model: nn.Module) -> Places:
         for name, module in modules.items()
         for layer in layers_of(module, name.rpartition(".")[2], modules[name.rpartition(".")[0]] if name else None)
     ]
-    claims = _claims(modules, names, sites)
+    owners = _owners(modules, names, sites)
     # a layer whose tensors are all described by others, as an embedding tied to the head, is not counted
-    used = {id(site) for _, _, site in claims.values()}
+    used = {id(site) for _, _, site in owners.values()}
     sites = [site for site in sites if id(site) in used]
     index = {id(site): number for number, site in enumerate(sites)}
     near = _nearest(modules, sites)
     found = {}
     for name in names.values():
-        if name in claims and sites:
-            owner, facts, site = claims[name]
+        if name in owners and sites:
+            owner, facts, site = owners[name]
             number = near[owner] if site is None else index[id(site)]
             if site is None and facts.role is not Role.EMBEDDING:
                 fans = next(iter(sites[number].layer.tensors.values()))
@@ -113,25 +113,25 @@ def _checked(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return parameters
 
 
-_Claim = tuple[str, Facts, Site | None]
+_Owner = tuple[str, Facts, Site | None]
 """Who describes a parameter: name of the module, the facts (of a norm yet without fans), the layer it belongs to."""
 
 
-def _claims(modules: Mapping[str, nn.Module], names: Mapping[int, str], sites: Sequence[Site]) -> dict[str, _Claim]:
-    """The claim on each parameter by name. Of modules that share one, the first that multiplies by it, else the first.
+def _owners(modules: Mapping[str, nn.Module], names: Mapping[int, str], sites: Sequence[Site]) -> dict[str, _Owner]:
+    """The owner of each parameter by name. Of modules that share one, the first that multiplies by it, else the first.
 
     So the matrix of an embedding tied to the head has the fans of the head.
     """
     layers = {(site.owner, local): (facts, site) for site in sites for local, facts in site.layer.tensors.items()}
-    claims: dict[str, _Claim] = {}
+    owners: dict[str, _Owner] = {}
     for owner, module in modules.items():
         for local, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             name = names[id(parameter)]
             facts, site = layers.get((owner, local), (_without_layer(module, local, parameter), None))
-            is_better = name not in claims or (facts and facts.role in WEIGHTS and claims[name][1].role not in WEIGHTS)
+            is_better = name not in owners or (facts and facts.role in WEIGHTS and owners[name][1].role not in WEIGHTS)
             if facts is not None and is_better:
-                claims[name] = (owner, facts, site)
-    return claims
+                owners[name] = (owner, facts, site)
+    return owners
 
 
 def _without_layer(module: nn.Module, local: str, parameter: nn.Parameter) -> Facts | None:

@@ -10,9 +10,10 @@ from torch import nn
 
 from initsuite.errors import check_number
 from initsuite.init.base.compose import PerTensor, draw
-from initsuite.init.base.probing import WEIGHTS, layers_of
+from initsuite.init.base.probing import layers_of
 from initsuite.init.distributions import Normal
 from initsuite.init.theory.propagation import UNIT, Signal, seen_by_layers
+from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, ParamSpec, Probe, Role
 
 

@@ -13,6 +13,7 @@ from initsuite.errors import ConfigError, check_number
 from initsuite.init.base.compose import PerTensor
 from initsuite.init.base.requirements import need_attention, refusal
 from initsuite.init.distributions import Normal
+from initsuite.models.describe.places import heads_around
 from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role
 
 PROJECTIONS = ("query", "key", "value", "attention_out")
@@ -60,8 +61,8 @@ class Mimetic:
         need_attention("Mimetic", specs)
         normal = Normal(0.0, self.std)
         params = PerTensor(weight=normal, embedding=normal)(model, specs, seed=seed).params
-        for name, rows in _attentions(model, specs).items():
-            self._fill(params, rows, _heads(model.get_submodule(name)), rng.generator(seed, "init", name))
+        for (name, heads), rows in _attentions(model, specs).items():
+            self._fill(params, rows, heads, rng.generator(seed, "init", name))
         return Initialization(params)
 
     def _fill(self, params: Params, rows: Rows, heads: int, generator: torch.Generator) -> None:
@@ -83,17 +84,21 @@ def _halves(noise: float, identity: float, size: int, generator: torch.Generator
     return u * s.sqrt(), s.sqrt()[:, None] * vh
 
 
-def _attentions(model: nn.Module, specs: Sequence[ParamSpec]) -> dict[str, Rows]:
-    """The projections of every self-attention layer, by the name of its module; each is checked to be square."""
-    found: dict[str, Rows] = {}
+def _attentions(model: nn.Module, specs: Sequence[ParamSpec]) -> dict[tuple[str, int], Rows]:
+    """The projections of every self-attention layer, by its module's name and number of heads; each must be square.
+
+    Raises:
+        ConfigError: a projection is not, or no module says how many heads there are.
+    """
+    found: dict[tuple[str, int], Rows] = {}
     for spec in specs:
         if spec.role is not Role.WEIGHT or not set(PROJECTIONS).intersection(spec.parts):
             continue
         start = 0
         for part, length in zip(spec.parts, spec.blocks or spec.shape[:1], strict=True):
-            found.setdefault(_owner(model, spec.name), {})[part] = (spec, slice(start, start + length))
+            found.setdefault(_attention(model, spec.name), {})[part] = (spec, slice(start, start + length))
             start += length
-    for name, rows in found.items():
+    for (name, _), rows in found.items():
         sizes = {(rows[part][1].stop - rows[part][1].start, *rows[part][0].shape[1:]) for part in rows}
         size = next(iter(sizes))
         if rows.keys() != set(PROJECTIONS) or len(sizes) != 1 or size[0] != size[1]:
@@ -103,24 +108,11 @@ def _attentions(model: nn.Module, specs: Sequence[ParamSpec]) -> dict[str, Rows]
     return found
 
 
-def _owner(model: nn.Module, name: str) -> str:
-    """The module around a parameter that knows the number of heads.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    path = name
-    while path:
-        path = path.rpartition(".")[0]
-        if _heads(model.get_submodule(path)):
-            return path
-    raise ConfigError(
-        f"Mimetic: unknown number of heads of `{name}`. Expected a module around it with a whole number `num_heads` "
-        "or `heads`. Set self.num_heads in the attention module, or use init=xavier."
-    )
-
-
-def _heads(module: nn.Module) -> int:
-    """Heads of attention that a module says it has; 0 where it says nothing."""
-    counts = [getattr(module, name, None) for name in ("num_heads", "heads")]
-    return next((count for count in counts if isinstance(count, int)), 0)
+def _attention(model: nn.Module, name: str) -> tuple[str, int]:
+    found = heads_around(model, name)
+    if found is None:
+        raise ConfigError(
+            f"Mimetic: unknown number of heads of `{name}`. Expected a module around it with a whole number "
+            "`num_heads` or `heads`. Set self.num_heads in the attention module, or use init=xavier."
+        )
+    return found

@@ -14,6 +14,7 @@ from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled
 from initsuite.init.base.requirements import need_attention, need_branches, refusal, refuse_norm
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.models.describe.residual import shortcut_factors
 from initsuite.spec import ParamSpec, Role
 
 VALUE_PATH = {"value", "attention_out", "mlp"}
@@ -127,16 +128,10 @@ class DeepNorm(ByLaws):
 
     def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
         blocks = need_attention("DeepNorm", specs)
-        alpha, found = (2 * blocks) ** 0.25, _alphas(model)
+        alpha, found = (2 * blocks) ** 0.25, shortcut_factors(model)
         if not found or not all(math.isclose(value, alpha) for value in found):
             lacks = f"shortcuts with factors {sorted(set(found)) or 'that are not known'}"
             expected = f"a post-norm transformer of Residual modules with alpha (2N)^(1/4) = {alpha:.4g}"
             raise refusal("DeepNorm", lacks, expected, "Use model.norm=post model.deepnorm=true, or init=xavier.")
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="normal")
         return PerTensor(weight=_OnValuePath(xavier, (8 * blocks) ** -0.25)).laws(model, specs)
-
-
-def _alphas(model: nn.Module) -> list[float]:
-    """The factors of the shortcuts, of modules that know one beside their branch (`models.branch.Residual`)."""
-    residuals = [module for module in model.modules() if hasattr(module, "alpha") and hasattr(module, "branch")]
-    return [float(residual.alpha) for residual in residuals]  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Params, ParamSpec, Probe, Role
-
-WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
+from initsuite.models.describe.layers import WEIGHTS
+from initsuite.models.describe.places import holders
+from initsuite.spec import Params, ParamSpec, Probe
 
 
 def needed(law: str, probe: Probe | None, what: str = "inputs") -> Probe:
@@ -46,25 +46,21 @@ def on_cpu(probe: Probe) -> Probe:
 
 @dataclass(frozen=True)
 class Layer:
-    """A weight, the bias beside it, and every module that uses the weight (several where it is tied)."""
+    """A weight, the bias beside it, and every module that holds the weight, by name (several where it is tied)."""
 
     weight: ParamSpec
     bias: ParamSpec | None
-    modules: tuple[nn.Module, ...]
+    modules: Mapping[str, nn.Module]
 
 
 def layers_of(model: nn.Module, specs: Sequence[ParamSpec]) -> list[Layer]:
     """The layers whose weights (not embeddings) `specs` describe, in the order of the model."""
     by_name = {spec.name: spec for spec in specs}
-    users: dict[nn.Parameter, list[nn.Module]] = {}
-    for module in model.modules():
-        for _, parameter in module.named_parameters(recurse=False):
-            users.setdefault(parameter, []).append(module)
     layers = []
-    for name, parameter in model.named_parameters():
+    for name, modules in holders(model).items():
         if name in by_name and by_name[name].role in WEIGHTS:
             bias = by_name.get(f"{name.rpartition('.')[0]}.bias".lstrip("."))
-            layers.append(Layer(by_name[name], bias if bias is not by_name[name] else None, tuple(users[parameter])))
+            layers.append(Layer(by_name[name], bias if bias is not by_name[name] else None, modules))
     return layers
 
 
@@ -154,7 +150,9 @@ class ProbedModel:
                 raise self._hidden(layer, f"its {type(module).__name__} returns a {type(output).__name__}")
             return watch(layer, output)
 
-        handles = [module.register_forward_hook(partial(hook, layer)) for layer in layers for module in layer.modules]
+        handles = [
+            module.register_forward_hook(partial(hook, layer)) for layer in layers for module in layer.modules.values()
+        ]
         try:
             return self(params, inputs)
         finally:
@@ -171,7 +169,8 @@ class ProbedModel:
         self.watched(params, inputs, layers, lambda layer, _: counts.update([layer.weight.name]))
         for layer in layers:
             if layer.weight.name not in counts:
-                raise self._hidden(layer, f"its {type(layer.modules[0]).__name__} is not called as a module")
+                kind = type(next(iter(layer.modules.values()))).__name__
+                raise self._hidden(layer, f"its {kind} is not called as a module")
         return counts
 
     def _hidden(self, layer: Layer, reason: str) -> ConfigError:

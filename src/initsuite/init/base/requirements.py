@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initsuite.errors import ConfigError
+from initsuite.models.describe.layers import NORM_PARAMETERS
 from initsuite.spec import ParamSpec, Role
 
 ELSEWHERE = "Use init=he, or another initializer that needs no special model."
@@ -51,6 +52,6 @@ def need_attention(where: str, specs: Sequence[ParamSpec]) -> int:
 
 def refuse_norm(where: str, specs: Sequence[ParamSpec]) -> None:
     """Refuse a model with norm layers: a law made to replace them would be mixed with what it replaces."""
-    norms = [spec for spec in specs if spec.role in (Role.NORM_SCALE, Role.NORM_SHIFT)]
+    norms = [spec for spec in specs if spec.role in NORM_PARAMETERS]
     if norms:
         raise refusal(where, f"a norm layer (`{norms[0].name}`)", "a model without norm layers", "Use model.norm=none.")

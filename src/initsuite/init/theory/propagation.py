@@ -10,32 +10,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from initsuite.init.base.probing import Layer
 from initsuite.init.theory.gains import gaussian_quadrature
+from initsuite.models.describe.following import activation_called, activation_of
+from initsuite.models.describe.layers import NORMS
+from initsuite.models.describe.tracing import ADDS, MULTIPLIES, forward_calls
 from initsuite.spec import Activation, Role
 
-ELEMENTWISE = {
-    *("celu", "elu", "erf", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish"),
-    *("relu", "relu6", "relu_", "selu", "sigmoid", "silu", "sin", "softplus", "softsign", "tanh"),
-}
-"""Functions and methods of torch that are known to work on each element by itself."""
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-NOT_ELEMENTWISE = (nn.GLU, nn.MultiheadAttention, nn.RReLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
-"""Of `torch.nn.modules.activation`: RReLU draws random numbers."""
-SUMS = {
-    operator.add: 1,
-    operator.iadd: 1,
-    torch.add: 1,
-    "add": 1,
-    "add_": 1,
-    operator.sub: -1,
-    torch.sub: -1,
-    "sub": -1,
-}
-PRODUCTS = (operator.mul, operator.imul, torch.mul, "mul", "mul_")
+SUMS: dict[Any, int] = {**dict.fromkeys(ADDS, 1), operator.sub: -1, torch.sub: -1, "sub": -1}
 JOINS = (torch.cat, torch.concat, torch.concatenate)
+OVERLOOKED = {"log_sigmoid", "tanhshrink", "hardshrink", "softshrink", "multiply"}
+IN_PLACE = {"relu_", "add_", "mul_"}
+"""Known calls that hand the signal on all the same, and the calls in place that do not: stored results rest on it."""
 
 
 @dataclass(frozen=True)
@@ -81,51 +68,45 @@ def seen_by_layers(model: nn.Module, layers: Sequence[Layer], inputs: Signal) ->
     variances, a product of two signals multiplies them, both as if independent; a concatenation is a mixture in equal
     parts. Everything else (reshaping, adaptive pooling, attention, operands that are no signal) hands the signal on.
     """
-    try:
-        graph = _Tracer().trace(model)
-    except Exception:  # tracing runs the user's forward on stand-ins, which may raise anything
+    found = forward_calls(model, _is_activation)
+    if found is None:
         return None
-    modules = dict(model.named_modules(remove_duplicate=False))
-    owned: dict[nn.Module, list[Layer]] = {}
+    nodes, modules = found
+    owned: dict[str, list[Layer]] = {}
     for layer in layers:
-        for module in layer.modules:
-            owned.setdefault(module, []).append(layer)
+        for owner in layer.modules:
+            owned.setdefault(owner, []).append(layer)
     signals: dict[fx.Node, Signal] = {}
     seen: dict[str, list[Signal]] = {}
-    for node in graph.nodes:
+    for node in nodes:
         known = [signals[before] for before in node.all_input_nodes if before in signals]
         if node.op == "placeholder":
             signals[node] = inputs
         elif node.op == "call_module" and known:
-            module = modules[str(node.target)]
-            for layer in owned.get(module, ()):
+            owner, module = str(node.target), modules[str(node.target)]
+            for layer in owned.get(owner, ()):
                 is_state = layer.weight.role is Role.RECURRENT and isinstance(module, nn.RNNBase)
                 seen.setdefault(layer.weight.name, []).append(UNIT if is_state else known[0])
-            signals[node] = UNIT if module in owned else _behind_module(module, known[0])
+            signals[node] = UNIT if owner in owned else _behind_module(module, known[0])
         elif known:
             signals[node] = _behind_call(node, signals, known)
     return {name: _mixture(parts) for name, parts in seen.items()}
 
 
-class _Tracer(fx.Tracer):
-    """Keeps our activation layers whole, as torch's own modules are."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(getattr(m, "activation", None), Activation) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+def _is_activation(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "activation", None), Activation)
 
 
 def _behind_module(module: nn.Module, signal: Signal) -> Signal:
     if isinstance(module, NORMS):
         return UNIT
-    activation = getattr(module, "activation", None)
-    if isinstance(activation, Activation):
-        return signal.through(activation.function)
+    if _is_activation(module):
+        return signal.through(module.activation.function)  # type: ignore[union-attr]
     if any(True for _ in module.parameters()):
         return UNIT
-    if type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, NOT_ELEMENTWISE):
-        return signal.through(module)
+    applied = activation_of(module)
+    if applied is not None and not isinstance(module, nn.RReLU):  # which draws random numbers
+        return signal.through(applied.function)
     if isinstance(module, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
         return signal.averaged(_window(module))
     if isinstance(module, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d):
@@ -143,20 +124,17 @@ def _behind_call(node: fx.Node, signals: Mapping[fx.Node, Signal], known: Sequen
     """Behind a function or method that `forward` calls."""
     target: Any = node.target
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    if name in ELEMENTWISE:
-        return known[0].through(lambda values: _call(node, values))
+    if name in OVERLOOKED or (name.endswith("_") and name not in IN_PLACE):
+        return known[0]
+    applied = activation_called(target, node.args[1:], node.kwargs)
+    if applied is not None:
+        return known[0].through(applied.function)
     operands = [signals.get(arg) if isinstance(arg, fx.Node) else arg for arg in node.args]
     if target in SUMS and len(operands) == 2:
         return _sum(known, operands, SUMS[target])
-    if target in PRODUCTS and len(operands) == 2:
+    if target in MULTIPLIES and len(operands) == 2:
         return _product(known, operands)
     return _mixture(known) if target in JOINS else known[0]
-
-
-def _call(node: fx.Node, values: Tensor) -> Tensor:
-    options = {key: value for key, value in node.kwargs.items() if key not in ("inplace", "input")}
-    function: Any = getattr(torch.Tensor, node.target) if isinstance(node.target, str) else node.target
-    return function(values, *node.args[1:], **options)
 
 
 def _sum(known: Sequence[Signal], operands: Sequence[Any], sign: int) -> Signal:

@@ -11,8 +11,8 @@ from torch import nn
 from initsuite.errors import InitsuiteError, callers_level
 from initsuite.models.describe.following import activation_given, activation_of, following_in_order, without_identity
 from initsuite.models.describe.given import Given, chooser
-from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORMS
-from initsuite.models.describe.places import NORM_PARAMETERS, Place, Places, Site, find_places
+from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORM_PARAMETERS, NORMS
+from initsuite.models.describe.places import Place, Places, Site, find_places
 from initsuite.models.describe.residual import Member, members
 from initsuite.models.describe.tracing import Trace, trace
 from initsuite.spec import Activation, ParamSpec, Role

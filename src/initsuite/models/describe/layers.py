@@ -23,6 +23,8 @@ NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
 )
+WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
+NORM_PARAMETERS = (Role.NORM_SCALE, Role.NORM_SHIFT)
 NORM_ROLES = {"weight": Role.NORM_SCALE, "bias": Role.NORM_SHIFT}
 GATES: dict[tuple[type[nn.Module], ...], tuple[str, ...]] = {
     (nn.LSTM, nn.LSTMCell): ("input_gate", "forget_gate", "cell", "output_gate"),

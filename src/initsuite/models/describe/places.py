@@ -11,11 +11,9 @@ from torch.nn.parameter import UninitializedParameter
 from initsuite.activations import ActivationLayer
 from initsuite.errors import InitsuiteError
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.describe.layers import BARE, NORM_ROLES, NORMS, SCALARS, Facts, Layer, layers_of
+from initsuite.models.describe.layers import BARE, NORM_ROLES, NORMS, SCALARS, WEIGHTS, Facts, Layer, layers_of
 from initsuite.spec import Role
 
-WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
-NORM_PARAMETERS = (Role.NORM_SCALE, Role.NORM_SHIFT)
 OURS = "initsuite.models."
 
 
@@ -93,6 +91,27 @@ def find_places(model: nn.Module) -> Places:
     rest = [name for name in names.values() if name not in found]
     kept = [name for name in rest if isinstance(modules[name.rpartition(".")[0]], (nn.PReLU, ActivationLayer))]
     return Places(sites, found, [name for name in rest if name not in kept], kept)
+
+
+def holders(model: nn.Module) -> dict[str, dict[str, nn.Module]]:
+    """The modules that hold each parameter, by the names of both; several where a parameter is shared."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found: dict[str, dict[str, nn.Module]] = {}
+    for owner, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            found.setdefault(names[id(parameter)], {})[owner] = module
+    return found
+
+
+def heads_around(model: nn.Module, name: str) -> tuple[str, int] | None:
+    """The innermost module around a parameter that says how many heads its attention has: its name, and how many."""
+    while name:
+        name = name.rpartition(".")[0]
+        module = model.get_submodule(name)
+        for heads in (getattr(module, "num_heads", None), getattr(module, "heads", None)):
+            if isinstance(heads, int) and heads:
+                return name, heads
+    return None
 
 
 def _checked(model: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -80,3 +80,9 @@ def _of_blocks(modules: Mapping[str, nn.Module], known: Sequence[str]) -> Iterab
 
 def _inside(known: Sequence[str], place: str) -> list[str]:
     return [name for name in known if name == place or name.startswith(f"{place}.") or not place]
+
+
+def shortcut_factors(model: nn.Module) -> list[float]:
+    """The factors of the shortcuts, of modules that know one beside their branch (`models.branch.Residual`)."""
+    residuals = [module for module in model.modules() if hasattr(module, "alpha") and hasattr(module, "branch")]
+    return [float(residual.alpha) for residual in residuals]  # type: ignore[arg-type]

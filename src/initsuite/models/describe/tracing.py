@@ -31,16 +31,52 @@ MIXING_NAMES = ("matmul", "bmm", "baddbmm", "einsum", "scaled_dot_product_attent
 """Calls that end the way of a signal to its nonlinearity: attention written by hand."""
 
 
+Calls = tuple[Sequence[fx.Node], dict[str, nn.Module]]
+"""The calls of a forward pass in order, and the modules of the traced model by name."""
+
+
+def forward_calls(model: nn.Module, is_whole: Callable[[nn.Module], bool], *, is_plain: bool = False) -> Calls | None:
+    """What a model's forward pass calls, or None where `torch.fx` cannot say (its way depends on values or shapes).
+
+    The parameters may be on the meta device.
+
+    Args:
+        model: any module.
+        is_whole: the modules that count as one call, besides torch's own.
+        is_plain: trace a copy of the modules without hooks, so that nothing that `forward` stores stays in the model;
+            optional arguments take their defaults. Else hooks act, and each argument is an input.
+    """
+    try:
+        traced, defaults = _plain(model) if is_plain else (model, {})
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            graph = _Tracer(is_whole).trace(traced, defaults)
+    except Exception:  # a model's own code may raise anything; the order of the modules is left to go by
+        return None
+    return list(graph.nodes), dict(traced.named_modules())
+
+
+def _plain(model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
+    """A copy without hooks, but with the same parameters, and the defaults of its optional arguments."""
+    copied = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
+    for module in copied.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    arguments = inspect.signature(copied.forward).parameters.values()
+    return copied, {each.name: each.default for each in arguments if each.default is not each.empty}
+
+
 class _Tracer(fx.Tracer):
+    def __init__(self, is_whole: Callable[[nn.Module], bool]) -> None:
+        super().__init__()
+        self._is_whole = is_whole
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, WHOLE) or super().is_leaf_module(m, module_qualified_name)
+        return self._is_whole(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module, weighted: Sequence[str]) -> Trace | None:
-    """The trace of a model's forward pass, or None where `torch.fx` finds none (its way depends on values or shapes).
-
-    A copy of the modules without hooks is traced, so that nothing that `forward` stores stays in the model. Its
-    parameters are not copied, and may be on the meta device; optional arguments take their defaults.
+    """The trace of a model's forward pass, or None where there is none (see `forward_calls`).
 
     Args:
         model: any module.
@@ -48,32 +84,21 @@ def trace(model: nn.Module, weighted: Sequence[str]) -> Trace | None:
     """
     if isinstance(model, WHOLE):
         return None
-    try:
-        copied = copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
-        for module in copied.modules():
-            module._forward_hooks.clear()
-            module._forward_pre_hooks.clear()
-        arguments = inspect.signature(copied.forward).parameters.values()
-        defaults = {each.name: each.default for each in arguments if each.default is not each.empty}
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
-            graph = _Tracer().trace(copied, defaults)
-    except Exception:  # a model's own code may raise anything; the order of the modules is left to go by
-        return None
-    return Trace(graph, dict(copied.named_modules()), weighted)
+    found = forward_calls(model, lambda module: isinstance(module, WHOLE), is_plain=True)
+    return Trace(*found, weighted) if found else None
 
 
 class Trace:
     """The calls of a forward pass, in order.
 
     Args:
-        graph: of `torch.fx`.
+        nodes: the calls, of `torch.fx`.
         modules: of the traced model, by name.
         weighted: the names of the modules that are layers with weights, in the order of registration.
     """
 
-    def __init__(self, graph: fx.Graph, modules: dict[str, nn.Module], weighted: Sequence[str]) -> None:
-        self.nodes = list(graph.nodes)
+    def __init__(self, nodes: Sequence[fx.Node], modules: dict[str, nn.Module], weighted: Sequence[str]) -> None:
+        self.nodes = nodes
         self.position = {node: index for index, node in enumerate(self.nodes)}
         self.modules = modules
         self.weighted = weighted

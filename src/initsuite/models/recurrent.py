@@ -62,7 +62,7 @@ class Recurrent(nn.Module, ABC):
     Args:
         input_shape: [time, feature] or [channel, height, width] of one example.
         num_outputs: from 1.
-        activation: phi of the layer; tanh is the usual one.
+        activation: phi; tanh is the usual one (with relu the state of an `Rnn` may grow without bound).
         depth: recurrent layers, from 1.
         width: units of each hidden state, from 1.
 
@@ -141,18 +141,7 @@ class Rnn(Recurrent):
     weights to `describe`, and phi follows both: an initializer scales each as if the other were absent, so that a
     step whose input is not small has twice the mean square pre-activation that the gain aims at.
 
-    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
-    sequence of `height` steps of channel x width features. Returns [example, output].
-
-    Args:
-        input_shape: [time, feature] or [channel, height, width] of one example.
-        num_outputs: from 1.
-        activation: phi; tanh is the usual one (with relu the state may grow without bound).
-        depth: recurrent layers, from 1.
-        width: units of each hidden state, from 1.
-
-    Raises:
-        ConfigError: an option outside its range, or inputs that are no sequence.
+    Inputs, outputs and options are those of `Recurrent`.
 
     References:
         Elman 1990, Finding structure in time. Le, Jaitly and Hinton 2015, A simple way to initialize recurrent
@@ -175,18 +164,7 @@ class Lstm(Recurrent):
     and output_gate, in torch's order. torch's nn.LSTM has a second bias, which adds nothing, and cannot be stacked by
     vmap. phi is noted as what follows the whole matrix; on the three gates it is the logistic sigmoid.
 
-    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
-    sequence of `height` steps of channel x width features. Returns [example, output].
-
-    Args:
-        input_shape: [time, feature] or [channel, height, width] of one example.
-        num_outputs: from 1.
-        activation: phi; tanh is the usual one.
-        depth: recurrent layers, from 1.
-        width: units of each hidden state, from 1.
-
-    Raises:
-        ConfigError: an option outside its range, or inputs that are no sequence.
+    Inputs, outputs and options are those of `Recurrent`.
 
     References:
         Hochreiter and Schmidhuber 1997, Long short-term memory. Gers, Schmidhuber and Cummins 2000, Learning to forget
@@ -217,18 +195,7 @@ class Gru(Recurrent):
     has none; only its part inside r (...) would add anything). phi is noted as what follows the whole matrix; on the
     two gates it is the logistic sigmoid.
 
-    inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
-    sequence of `height` steps of channel x width features. Returns [example, output].
-
-    Args:
-        input_shape: [time, feature] or [channel, height, width] of one example.
-        num_outputs: from 1.
-        activation: phi; tanh is the usual one.
-        depth: recurrent layers, from 1.
-        width: units of each hidden state, from 1.
-
-    Raises:
-        ConfigError: an option outside its range, or inputs that are no sequence.
+    Inputs, outputs and options are those of `Recurrent`.
 
     References:
         Cho et al. 2014, Learning phrase representations using RNN encoder-decoder for statistical machine translation,

@@ -138,13 +138,7 @@ def _behind_call(node: fx.Node, signals: Mapping[fx.Node, Signal], known: Sequen
 
 
 def _sum(known: Sequence[Signal], operands: Sequence[Any], sign: int) -> Signal:
-    numbers = [operand for operand in operands if isinstance(operand, int | float)]
-    if numbers:
-        mean = (
-            known[0].mean + sign * numbers[0] if isinstance(operands[0], Signal) else numbers[0] + sign * known[0].mean
-        )
-        return Signal(mean, known[0].variance)
-    first, second = operands
+    first, second = (Signal(each, 0.0) if isinstance(each, int | float) else each for each in operands)
     if isinstance(first, Signal) and isinstance(second, Signal):
         return Signal(first.mean + sign * second.mean, first.variance + second.variance)
     return known[0]

@@ -17,11 +17,12 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from initsuite.config.build import Job, Settings, build_tree
+from initsuite.config.build import Job, build_tree
 from initsuite.config.compose.hydra_files import Composer
 from initsuite.config.compose.merge import Overrides
 from initsuite.config.compose.resolve import Composed, compose_jobs
 from initsuite.config.groups import conf_dir
+from initsuite.config.settings import Settings
 from initsuite.errors import ConfigError, bad_value
 
 SHOWN = 10

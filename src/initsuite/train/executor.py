@@ -14,8 +14,8 @@ from initsuite.engine.loop import rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
 from initsuite.provenance import code_state
-from initsuite.spec import PROTOCOL_VERSION, Initialization, Stage, TrialResult
-from initsuite.train.events import Abandoned, Emit, Evaluated, Finished, Note, Started
+from initsuite.spec import PROTOCOL_VERSION, Abandoned, Evaluated, Initialization, Stage, TrialResult
+from initsuite.train.events import Emit, Finished, Note, Started
 from initsuite.train.task import Stack, Task, checkpoint_path, failure
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from initsuite.config.build import Job, Settings
+from initsuite.config.build import Job
+from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.errors import InitsuiteError
 from initsuite.results.leases import Leases

@@ -6,13 +6,26 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, assert_never
 
-from initsuite.config.build import Job, Settings
+from initsuite.config.build import Job
+from initsuite.config.settings import Settings
 from initsuite.engine.checkpoint import remove_checkpoint
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.results.store import Store
-from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
-from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
+from initsuite.spec import (
+    PROTOCOL_VERSION,
+    Abandoned,
+    Announced,
+    Evaluated,
+    News,
+    Sink,
+    Status,
+    Stored,
+    Trial,
+    TrialInfo,
+    TrialResult,
+)
+from initsuite.train.events import Event, Finished, Note, Started
 from initsuite.train.task import Stack, checkpoint_path
 
 

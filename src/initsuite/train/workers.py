@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from initsuite.engine.workload import Cell
-from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
+from initsuite.spec import Abandoned, Evaluated
+from initsuite.train.events import Emit, Event, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.task import Task, failure
 from initsuite.wording import last_line

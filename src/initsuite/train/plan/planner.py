@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from initsuite.config.build import Settings
+from initsuite.config.settings import Settings
 from initsuite.engine.workload import Cell
 from initsuite.train.executor import Executor
 from initsuite.train.plan.speeds import Measured, machine, measured, recall, remember

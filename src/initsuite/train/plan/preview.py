@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.config.build import Job, Settings
-from initsuite.results.store import TRIALS, load_results
+from initsuite.config.build import Job
+from initsuite.config.settings import Settings
+from initsuite.results.columns import TRIALS
+from initsuite.results.store import load_results
 from initsuite.spec import Stage, Status
 from initsuite.train.plan.planner import Group, Planner, groups_of, in_words
 from initsuite.train.plan.widths import bytes_a_trial

@@ -106,9 +106,10 @@ def _cells(trials: pd.DataFrame) -> Iterator[tuple[Overrides, Mapping[str, Any]]
 
     The cells of an experiment get as many seeds as any of them has: where it was interrupted, it is completed.
     """
-    overrides = trials.overrides.map(json.loads)
+    overrides = {index: json.loads(text) for index, text in trials.overrides.items()}
     lr = trials.lr.map(written).where(trials.protocol == _FIXED, "")
-    whole = [overrides.map(lambda found: found.get(_EXPERIMENT)).fillna(trials.overrides), trials.protocol, lr]
+    experiment = pd.Series({index: found.get(_EXPERIMENT) for index, found in overrides.items()}, dtype=object)
+    whole = [experiment.fillna(trials.overrides), trials.protocol, lr]
     seeds = (trials.seed + 1).where(trials.stage == Stage.SCORE, 0).groupby(whole).transform("max")
     table = pd.DataFrame({"text": trials.overrides, "protocol": trials.protocol, "lr": lr, "seeds": seeds})
     for index in table.drop_duplicates(["text", "protocol", "lr"]).index:

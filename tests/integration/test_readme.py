@@ -55,10 +55,10 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
 
 @pytest.mark.slow
 def test_the_commands_and_the_python_of_the_pages_run(tmp_path: Path) -> None:
-    """In order, in one fresh folder: what the README trains is what the pages look at."""
+    """Each once, in order, in one fresh folder: what the README trains is what the pages look at."""
     home, folder = tmp_path / "home", tmp_path / "work"
     folder.mkdir()
-    for command in "".join(blocks("bash", *PAGES)).splitlines():
+    for command in dict.fromkeys("".join(blocks("bash", *PAGES)).splitlines()):
         if command != "bash scripts/test.sh":  # it is what runs this test
             run(command, REPOSITORY if command.startswith("bash scripts/") else folder, home)
     for code in blocks("python", *PAGES):

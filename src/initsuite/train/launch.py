@@ -102,8 +102,7 @@ def show_plan(jobs: Sequence[Job], settings: Settings, illegal: Sequence[tuple[s
 def plan_cells(jobs: Sequence[Job], settings: Settings, illegal: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
     """What a launch would do: the columns of `dry_run.plan_table`."""
     with Pools(_executor(jobs, settings), _devices(settings), lambda line: None) as pools:
-        planner = Planner(settings, Plans(settings.results_dir), pools.here.executor, pools)
-        return plan_table(jobs, settings, planner, illegal)
+        return plan_table(jobs, settings, Planner(settings, Plans(settings.results_dir), pools), illegal)
 
 
 def raise_if_failed(outcome: Outcome, settings: Settings) -> None:
@@ -132,11 +131,10 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
             sinks.append(wandb)
             closing.callback(lambda: progress.say(*wandb.close()))
         leases = closing.enter_context(Leases(settings.results_dir))
-        executor = _executor(jobs, settings)
-        pools = closing.enter_context(Pools(executor, _devices(settings), progress.say))
+        pools = closing.enter_context(Pools(_executor(jobs, settings), _devices(settings), progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
         recorder.drop_leftovers(plans.read()[0])
-        yield Runner(store, leases, Planner(settings, plans, executor, pools), pools, recorder, progress)
+        yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
     where = shlex.quote(str(settings.results_dir))
     progress.say(f"Table and figures: python -m initsuite.report {where}")
 

@@ -11,7 +11,8 @@ from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Trial, short_hash
 from initsuite.train.events import Finished, Started
-from initsuite.train.plan.planner import Group, Planner, groups_of
+from initsuite.train.plan.composition import Group, groups_of
+from initsuite.train.plan.planner import Planner
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
@@ -49,18 +50,17 @@ class Runner:
         self.attempted |= missing.keys()
         self.progress.planned(*_amount(missing.values()))
         groups = groups_of(missing.values())
-        broken = self.planner.broken(groups)
         for group in groups:
-            if group.key in broken:
-                self._fail(group, broken[group.key])
-        groups = [group for group in groups if group.key not in broken]
+            if error := self.planner.rehearse(group).error:
+                self._fail(group, error)
         with self.leases.hold("planning"):
-            stacks, lines = self.planner.plan(groups)
-        self._say(lines)
+            drafts = self.planner.plan(groups)
+        self._say([f"{draft.label}: {line}" for draft in drafts for line in draft.lines()])
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
         tasks = [
             Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), lease=stack.stack_id)
-            for stack in stacks
+            for draft in drafts
+            for stack in draft.stacks
         ]
         self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()})
 

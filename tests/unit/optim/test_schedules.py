@@ -33,7 +33,7 @@ from initsuite.optim.schedules import (
     with_schedule,
 )
 from initsuite.spec import PROTOCOL_VERSION, Evaluation, Stage, TrialResult, short_hash
-from initsuite.train.plan.planner import groups_of
+from initsuite.train.plan.composition import groups_of
 
 NUM_STEPS = 40
 RTOL = 1e-10

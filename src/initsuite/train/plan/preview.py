@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +16,9 @@ from initsuite.config.settings import Settings
 from initsuite.results.columns import TRIALS
 from initsuite.results.store import load_results
 from initsuite.spec import Stage, Status
-from initsuite.train.plan.planner import Group, Planner, groups_of, in_words
-from initsuite.train.plan.widths import bytes_a_trial
-from initsuite.train.task import Stack
+from initsuite.train.plan.composition import Group, groups_of
+from initsuite.train.plan.placement import Draft
+from initsuite.train.plan.planner import Planner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.wording import format_duration, last_line, plural
 
@@ -55,13 +54,13 @@ def plan_table(
         Stage.TUNE: list(tuning_pairs(jobs, grids_of(jobs, tuned))),
         Stage.SCORE: [pair for job in jobs for pair in scoring_pairs(job, tuned)],
     }
-    known = planner.plans.read()
-    begin = time.monotonic()
-    rows = []
-    for stage, pairs in stages.items():
-        for group in groups_of({trial.trial_id: (cell, trial) for cell, trial in pairs}.values()):
-            in_time = time.monotonic() - begin < MEASURING_S
-            rows.append({"stage": str(stage), **_row(group, done, planner, known, in_time)})
+    groups = [(stage, group) for stage, pairs in stages.items() for group in groups_of(pairs)]
+    missing = [group.without(done) for _, group in groups]
+    drafts = iter(planner.plan([left for left in missing if left.pairs], timing_s=MEASURING_S, is_stored=False))
+    rows = [
+        _row(stage, group, left, next(drafts) if left.pairs else None)
+        for (stage, group), left in zip(groups, missing, strict=True)
+    ]
     _estimate(rows)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
     return pd.DataFrame(rows, columns=[*COLUMNS, "work"]).drop(columns="work")
@@ -93,39 +92,35 @@ def _stored(settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(columns=TRIALS.names)
 
 
-def _row(
-    group: Group, done: set[str], planner: Planner, known: tuple[list[Stack], dict[str, Any]], is_timed: bool
-) -> dict[str, Any]:
-    missing = tuple(pair for pair in group.pairs if pair[1].trial_id not in done)
+def _row(stage: Stage, group: Group, missing: Group, draft: Draft | None) -> dict[str, Any]:
+    """What is to be done for a group; no draft: nothing."""
     row = {
+        "stage": str(stage),
         **{axis: group.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer")},
         "cells": len(group.cells),
         "trials": len(group.pairs),
-        "done": len(group.pairs) - len(missing),
+        "done": len(group.pairs) - len(missing.pairs),
         **dict.fromkeys(("stacks", "width", "workers", "threads"), 0),
         "expected_s": 0.0,
         "memory_mb": 0.0,
         "why": "all of it is stored",
     }
-    if not missing:
+    if draft is None:
         return row
-    error = planner.broken([group]).get(group.key)
-    if error:
-        return {**row, "illegal": last_line(error)}
-    draft = planner.draft(Group(missing), *known, is_timed=is_timed)
-    stacks = [*draft.kept, *draft.new]
-    width, workers = (max(sizes) for sizes in zip(*((len(s.trial_ids), s.workers) for s in stacks), strict=True))
-    memory = bytes_a_trial(group.cell.workload)
+    if draft.error:
+        return {**row, "illegal": last_line(draft.error)}
+    width = max(len(stack.trial_ids) for stack in draft.stacks)
+    workers = max(stack.workers for stack in draft.stacks)
     return {
         **row,
-        "stacks": len(stacks),
+        "stacks": len(draft.stacks),
         "width": width,
         "workers": workers,
-        "threads": max(stack.threads for stack in stacks),
+        "threads": max(stack.threads for stack in draft.stacks),
         "expected_s": draft.seconds,
-        "memory_mb": memory * width * min(workers, len(stacks)) / 1e6,
-        "why": "; ".join(in_words(draft)),
-        "work": memory * len(missing) * group.num_steps,
+        "memory_mb": draft.bytes_each * width * min(workers, len(draft.stacks)) / 1e6,
+        "why": "; ".join(draft.lines()),
+        "work": draft.bytes_each * len(missing.pairs) * group.num_steps,
     }
 
 

@@ -42,9 +42,11 @@ class InitsuiteLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
         self._held: list[Exception] = []
+        self._builder: Any = None
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # imported late: Hydra imports every plugin at every start
+        from initsuite.config.build import Builder
         from initsuite.config.compose.hydra_files import Composer
         from initsuite.config.compose.resolve import compose_jobs
         from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
@@ -53,7 +55,8 @@ class InitsuiteLauncher(Launcher):
         setup_globals()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
         composer = Composer(self.hydra_context.config_loader, self.config)
-        built = build_jobs(compose_jobs(composer, job_overrides, initial_job_idx))
+        self._builder = self._builder or Builder()  # a sweeper may ask for batch after batch
+        built = build_jobs(compose_jobs(composer, job_overrides, initial_job_idx), self._builder)
         if built.settings.dry_run:
             check_can_be_planned(self.config.hydra.sweeper)
             show_plan(built.jobs, built.settings, built.illegal)

@@ -5,39 +5,27 @@ With `groups`, the doors and the launcher, the only file that knows omegaconf.
 
 from __future__ import annotations
 
-import copy
-import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
-from initsuite.activations import activation
-from initsuite.config.groups import GROUP_KEYS, call, choices_with, identity, instantiate, label
+from initsuite.config.groups import call, identity, instantiate, label
+from initsuite.config.initializer import rehearsed, required_model
 from initsuite.config.overrides import overrides_text
 from initsuite.config.settings import Settings, settings_of
-from initsuite.data import losses
-from initsuite.data.base import Dataset, check_dataset
-from initsuite.engine.stack import start_of
+from initsuite.config.workload import frame_of, make_dataset, make_workload, workload_id_of
+from initsuite.data.base import Dataset
 from initsuite.engine.workload import Cell, Workload
-from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
-from initsuite.init.base.compose import PerTensor, as_initializer
-from initsuite.models.describe.describe import describe
-from initsuite.models.skeleton import skeleton
+from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.guideline import network_of
 from initsuite.protocol.tuning import Protocol
 from initsuite.protocol.yardstick import yardstick_of
-from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, ParamSpec, Role, short_hash
-
-DEFAULT_METRIC = "accuracy"
-"""Leaves no trace in ids: those of trials from before there were others stay as they are."""
+from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, short_hash
 
 
 @dataclass(frozen=True)
@@ -48,29 +36,121 @@ class Job:
     protocol: Protocol
 
 
-def build(cfg: DictConfig) -> tuple[Job, Settings]:
-    """Resolve, validate and build everything that a job needs, before any training.
+class Builder:
+    """Builds jobs. What several of them share is built once, and held as long as the builder is."""
 
-    Raises:
-        ConfigError: a value or a combination that cannot be trained.
-        DataError: a data file that is missing or damaged.
-    """
+    def __init__(self) -> None:
+        self._datasets: dict[str, Dataset] = {}
+        self._workloads: dict[tuple[str, str], tuple[Workload, str, float]] = {}
+        self._initializers: dict[tuple[Workload, str, str], Initializer] = {}
+
+    def build(self, tree: dict[str, Any]) -> tuple[Job, Settings]:
+        """Validate and build everything that a job needs, before any training.
+
+        Args:
+            tree: a configuration that is resolved to plain values; it is not changed.
+
+        Raises:
+            ConfigError: a value or a combination that cannot be trained.
+            DataError: a data file that is missing or damaged.
+        """
+        for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
+            if tree[name] is not None:
+                check_whole_number("config", name, tree[name])
+        settings = settings_of(tree)
+        protocol = _protocol(tree)
+        return Job(self._cell(tree), protocol), settings
+
+    def _cell(self, tree: dict[str, Any]) -> Cell:
+        """A cell, whose initializer's `requires` are applied to its own workload and not to its context."""
+        frame, init, model = frame_of(tree), tree["init"], required_model(tree)
+        context, model_label, chance = self._workload(frame)
+        workload = context if model == frame["model"] else self._required(frame, model, init)
+        optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
+        init_identity = identity("init", init)
+        initializer = self._initializer(workload, init, init_identity)
+        context_id = short_hash([context.workload_id, optimizer_identity, PROTOCOL_VERSION])
+        given = tree["dataset"]["chance"]
+        dataset = {**tree["dataset"], "chance": chance if given is None else given}
+        return Cell(
+            cell_id=short_hash([context_id, workload.workload_id, init_identity]),
+            context_id=context_id,
+            axes={
+                "dataset": label("dataset", dataset),
+                "model": model_label,
+                "activation": label("activation", tree["activation"]),
+                "init": label("init", init, tree),
+                "optimizer": optimizer_label,
+            },
+            workload=workload,
+            yardstick=yardstick_of(dataset),
+            initializer=initializer,
+            optimizer=optimizer,
+            lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
+            config={
+                **frame,
+                "dataset": dataset,
+                **{group: tree[group] for group in ("init", "optimizer", "schedule")},
+                "network": asdict(network_of(workload.specs)),  # which the options do not say alike for all models
+            },
+            overrides=overrides_text(tree, tree["experiment_name"] or ""),
+        )
+
+    def _required(self, frame: dict[str, Any], model: dict[str, Any], init: Mapping[str, Any]) -> Workload:
+        """The workload of an arm, whose model is as its initializer requires."""
+        try:
+            return self._workload({**frame, "model": model})[0]
+        except ConfigError as error:
+            requires = as_overrides(init["requires"])
+            refused = f"init={init['name']} requires {requires}, and this model refuses that"
+            raise ConfigError(f"{refused}. {error}") from error
+
+    def _dataset(self, tree: Mapping[str, Any]) -> Dataset:
+        key = _key(tree)
+        if key not in self._datasets:
+            self._datasets[key] = make_dataset(json.loads(key))
+        return self._datasets[key]
+
+    def _workload(self, frame: Mapping[str, Any]) -> tuple[Workload, str, float]:
+        """The workload of a frame, the label of its model, and the score of a constant guess.
+
+        Held by its id too, which changes with the source of a user's class.
+        """
+        dataset = self._dataset(frame["dataset"])
+        key = workload_id_of(frame, dataset), _key(frame)
+        if key not in self._workloads:
+            ordered = json.loads(key[1])
+            workload, chance = make_workload(ordered, dataset, key[0])
+            name = str(getattr(workload.model, "label", None) or label("model", ordered["model"]))
+            self._workloads[key] = workload, name, chance
+        return self._workloads[key]
+
+    def _initializer(self, workload: Workload, tree: Mapping[str, Any], own: Mapping[str, Any]) -> Initializer:
+        """One for the cells that differ in their optimizer, held by its identity too, as a workload is by its id."""
+        key = workload, _key(tree), _key(own)
+        if key not in self._initializers:
+            self._initializers[key] = rehearsed(workload, json.loads(key[1]))
+        return self._initializers[key]
+
+
+_OF_THIS_PROCESS = Builder()
+"""Stock launchers and sweepers ask for one job after another in one process, and do not say which of them belong
+together: those share this builder, which lives as long as the process. It is not in `train.__main__`, whose globals a
+launcher may send to its processes by value, again with every job."""
+
+
+def build(cfg: DictConfig) -> tuple[Job, Settings]:
+    """Resolve a configuration, and `build_tree`."""
     return build_tree(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
 def build_tree(tree: dict[str, Any]) -> tuple[Job, Settings]:
-    """`build` from a configuration that is resolved to plain values; it is not changed.
+    """`Builder.build` of a job that comes alone; those of a launch share a builder of theirs (`sweep.build_jobs`)."""
+    return _OF_THIS_PROCESS.build(tree)
 
-    Raises:
-        ConfigError: a value or a combination that cannot be trained.
-        DataError: a data file that is missing or damaged.
-    """
-    for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
-        if tree[name] is not None:
-            check_whole_number("config", name, tree[name])
-    settings = settings_of(tree)
-    protocol = _protocol(tree)
-    return Job(_cell(tree), protocol), settings
+
+def _key(tree: Mapping[str, Any]) -> str:
+    return json.dumps(tree, sort_keys=True)
 
 
 def _protocol(tree: Mapping[str, Any]) -> Protocol:
@@ -78,62 +158,6 @@ def _protocol(tree: Mapping[str, Any]) -> Protocol:
     if tree["seeds"] is not None:
         options["scoring_seeds"] = tree["seeds"]
     return call("protocol", Protocol, {**options, "lr": tree["optimizer"]["lr"]})
-
-
-def _cell(tree: dict[str, Any]) -> Cell:
-    """A cell, whose initializer's `requires` are applied to its own workload and not to its context."""
-    frame = _frame(tree)
-    required = copy.deepcopy(tree)
-    requires = tree["init"].get("requires") or {}
-    if not isinstance(requires, dict):
-        raise bad_value(f"init={tree['init']['name']}", "requires", requires, "a mapping such as {model.norm: batch}")
-    for key, value in requires.items():
-        _require(required, key, value)
-    context_label = None if required == tree else _workload(json.dumps(frame, sort_keys=True))[1]
-    try:
-        workload, model_label = _workload(json.dumps(_frame(required), sort_keys=True))
-    except ConfigError as error:
-        if required == tree:
-            raise
-        refused = f"init={tree['init']['name']} requires {as_overrides(requires)}, and this model refuses that"
-        raise ConfigError(f"{refused}. {error}") from error
-    optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
-    init = tree["init"]
-    init_identity = identity("init", init)
-    initializer = _rehearsed(workload, json.dumps(init, sort_keys=True), json.dumps(init_identity, sort_keys=True))
-    context_id = short_hash([_workload_id(frame), optimizer_identity, PROTOCOL_VERSION])
-    dataset = {**tree["dataset"], "chance": _chance(json.dumps(tree["dataset"], sort_keys=True))}
-    return Cell(
-        cell_id=short_hash([context_id, workload.workload_id, init_identity]),
-        context_id=context_id,
-        axes={
-            "dataset": label("dataset", dataset),
-            "model": context_label or model_label,
-            "activation": label("activation", tree["activation"]),
-            "init": label("init", tree["init"], tree),
-            "optimizer": optimizer_label,
-        },
-        workload=workload,
-        yardstick=yardstick_of(dataset),
-        initializer=initializer,
-        optimizer=optimizer,
-        lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
-        config={
-            **frame,
-            "dataset": dataset,
-            **{group: tree[group] for group in ("init", "optimizer", "schedule")},
-            "network": asdict(network_of(workload.specs)),  # which the options do not say alike for all models
-        },
-        overrides=overrides_text(tree, tree["experiment_name"] or ""),
-    )
-
-
-@functools.cache
-def _chance(dataset_json: str) -> Any:
-    """The configured score of a constant guess; where it is null, by the metric and the training targets, which are
-    counted once for all cells."""
-    tree = json.loads(dataset_json)
-    return tree["chance"] if tree["chance"] is not None else losses.score_of(tree["metric"], _dataset(dataset_json))[1]
 
 
 def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]:
@@ -149,126 +173,6 @@ def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]
         return optimizer, own, name
     scheduled = {**own, "schedule": {"name": chosen.name, **asdict(chosen)}}
     return optimizer, scheduled, f"{name}+{label('schedule', tree['schedule'])}"
-
-
-@functools.cache
-def _rehearsed(workload: Workload, init_json: str, identity_json: str) -> Initializer:
-    """An initializer that was drawn from once, so that an option that does not fit the model is refused now rather
-    than as a failed trial; built once for the cells that differ in their optimizer.
-
-    Anything else that a user's initializer raises is left to its trials, which fail alone.
-
-    Args:
-        identity_json: changes with the source of a user's class, of which the options know nothing.
-    """
-    initializer = as_initializer(instantiate("init", json.loads(init_json)))
-    try:
-        if _is_law_of_ours(initializer):
-            initializer(workload.model, _one_of_each_kind(workload.specs), seed=0)
-        else:
-            start_of(workload, initializer, seed=0)
-    except ConfigError:
-        raise
-    except Exception:
-        pass
-    return initializer
-
-
-def _is_law_of_ours(initializer: Initializer) -> bool:
-    """Whether it treats each tensor on its own, by laws that we know to return what they should."""
-    if not isinstance(initializer, PerTensor):
-        return False
-    laws = [getattr(initializer, field.name) for field in fields(initializer)]
-    return all(type(law).__module__.startswith("initsuite.init.") for law in laws if law is not None)
-
-
-def _one_of_each_kind(specs: Sequence[ParamSpec]) -> list[ParamSpec]:
-    """The first of the tensors that differ in nothing but their name and place: deep networks have many of a kind."""
-    return list({replace(spec, name="", layer=0): spec for spec in reversed(specs)}.values())[::-1]
-
-
-def _frame(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that makes a workload."""
-    return {name: tree[name] for name in ("dataset", "model", "activation", "batch_size", "max_steps", "eval_every")}
-
-
-def _require(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Set a model option that an initializer is bound to."""
-    init, model = tree["init"]["name"], tree["model"]
-    known = [f"model.{name}" for name in model if name not in GROUP_KEYS["model"]]
-    if key not in known:
-        requires = tree["init"]["requires"]
-        having = choices_with("model", [each.removeprefix("model.") for each in requires])
-        if not having:
-            raise unknown_choice(f"init={init}", "requires", key, known, "An initializer requires options of a model.")
-        raise ConfigError(
-            f"init={init}: cannot be used with model={model['name']}: it requires {as_overrides(requires)}, and this "
-            f"model has no `{key}`. Expected one that has. "
-            f"Use {' or '.join(f'model={name}' for name in having)}, or another init."
-        )
-    model[key.removeprefix("model.")] = value
-
-
-@functools.cache
-def _workload(frame_json: str) -> tuple[Workload, str]:
-    """The workload of a frame and the label of its model; built once, however many cells share it."""
-    frame = json.loads(frame_json)
-    dataset = _dataset(json.dumps(frame["dataset"], sort_keys=True))
-    options = {name: value for name, value in frame["activation"].items() if name != "name"}
-    phi = activation(frame["activation"]["name"], **options)
-    shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
-    model = skeleton(lambda: instantiate("model", frame["model"], **shape))
-    if frame["batch_size"] > len(dataset.train):
-        expected = f"at most the {len(dataset.train):,} training examples"
-        raise bad_value("config", "batch_size", frame["batch_size"], expected)
-    if any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules()):
-        expected = "a model without active dropout: a step draws no random numbers"
-        raise bad_value(f"model={frame['model']['name']}", "p", "a Dropout layer", expected, "Set its p to 0.")
-    specs = tuple(describe(model))
-    _check_tokens(frame, dataset, model, specs)
-    loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
-    workload = Workload(
-        workload_id=_workload_id(frame),
-        dataset=dataset,
-        model=model,
-        specs=specs,
-        loss=loss,
-        score=losses.score_of(frame["dataset"]["metric"], dataset)[0],
-        chance_loss=chance_loss,
-        batch_size=frame["batch_size"],
-        max_steps=frame["max_steps"],
-        eval_every=frame["eval_every"],
-    )
-    return workload, str(getattr(model, "label", None) or label("model", frame["model"]))
-
-
-def _check_tokens(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module, specs: Sequence[ParamSpec]) -> None:
-    """Refuse tokens for a model of ours that takes numbers; a user's own may know what to do with them."""
-    is_ours = type(model).__module__.startswith("initsuite.")
-    if is_ours and dataset.train.inputs.dtype == torch.int64 and not any(s.role is Role.EMBEDDING for s in specs):
-        where, got = f"model={frame['model']['name']}", frame["dataset"]["name"]
-        raise bad_value(where, "dataset", got, "a data set of numbers", "Tokens need model=transformer.")
-
-
-@functools.cache
-def _dataset(dataset_json: str) -> Dataset:
-    tree = json.loads(dataset_json)
-    return check_dataset(instantiate("dataset", tree), f"dataset={tree['name']}")
-
-
-def _workload_id(frame: Mapping[str, Any]) -> str:
-    budget = [frame[name] for name in ("batch_size", "max_steps", "eval_every")]
-    dataset = {**identity("dataset", frame["dataset"]), **_contents(frame["dataset"])}
-    parts = [dataset, identity("model", frame["model"]), frame["activation"]]
-    metric = frame["dataset"]["metric"]
-    measures = [frame["dataset"]["loss"], *([] if metric == DEFAULT_METRIC else [metric])]
-    return short_hash([*parts, *measures, *budget])
-
-
-def _contents(tree: Mapping[str, Any]) -> dict[str, str]:
-    """What the options of a data set do not say of its examples, where it depends on the user's files or Python."""
-    fingerprint = _dataset(json.dumps(tree, sort_keys=True)).fingerprint
-    return {"fingerprint": fingerprint} if fingerprint else {}
 
 
 def _lr_grid(grid: Any) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from initsuite.config.build import Job, build_tree
+from initsuite.config.build import Builder, Job
 from initsuite.config.compose.hydra_files import Composer
 from initsuite.config.compose.merge import Overrides
 from initsuite.config.compose.resolve import Composed, compose_jobs
@@ -44,21 +44,24 @@ class Built:
     illegal: list[tuple[str, str]]
 
 
-def build_jobs(composed: Sequence[Composed]) -> Built:
+def build_jobs(composed: Sequence[Composed], builder: Builder | None = None) -> Built:
     """Build every job, and collect those that cannot be.
+
+    Args:
+        builder: of the sweep, where these are one batch of its jobs; what they share goes with the last job otherwise.
 
     Raises:
         ConfigError: no job can be built, or where and how to run differs between them.
         DataError: a data file that is missing or damaged.
         HydraException: the same, or a choice that does not exist.
     """
-    built: list[tuple[Job, Settings]] = []
+    builder, built = builder or Builder(), list[tuple[Job, Settings]]()
     errors: list[tuple[Overrides, Exception]] = []
     for job in composed:
         try:
             if job.error:
                 raise job.error
-            built.append(build_tree(job.tree or {}))
+            built.append(builder.build(job.tree or {}))
         except MissingConfigException:
             raise
         except Exception as error:

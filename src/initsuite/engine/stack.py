@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,13 +31,19 @@ class Member:
     setup_s: float
 
 
-@functools.lru_cache(maxsize=8)
 def probe_of(workload: Workload) -> Probe:
     """A few hundred training examples for data-dependent initializers; the same for every trial of a workload."""
-    train = workload.dataset.train
+    return _probe(weakref.ref(workload))
+
+
+@functools.lru_cache(maxsize=8)
+def _probe(of: weakref.ref[Workload]) -> Probe:
+    """Held without its workload, whose data goes with the launch."""
+    workload = of()
+    assert workload is not None
+    train, loss = workload.dataset.train, workload.loss
     chosen = torch.randperm(len(train), generator=rng.generator(0, "probe"))[:PROBE_EXAMPLES]
-    inputs, targets = train.inputs[chosen], train.targets[chosen]
-    return Probe(inputs, targets, lambda outputs, targets: workload.loss(outputs, targets).mean())
+    return Probe(train.inputs[chosen], train.targets[chosen], lambda outputs, targets: loss(outputs, targets).mean())
 
 
 def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[Initialization, float]:

@@ -194,6 +194,38 @@ def test_a_tree_is_built_from_and_left_as_it_was() -> None:
     assert any("norm" in spec.role for spec in built.cell.workload.specs)
 
 
+def test_the_jobs_of_a_launch_share_what_is_alike_and_it_is_freed_with_the_builder() -> None:
+    import gc
+    import weakref
+
+    from initsuite.config.build import Builder
+    from initsuite.config.sweep import build_jobs, compose_sweep
+
+    composed = compose_sweep(["init=lsuv,he", "optimizer=sgd,adam", "protocol=smoke"])
+    builder = Builder()
+    first, second = build_jobs(composed, builder), build_jobs(composed[:2], builder)
+    cells = [job.cell for job in (*first.jobs, *second.jobs)]
+    assert len({id(cell.workload) for cell in cells}) == 1
+    assert len({id(cell.initializer) for cell in cells}) == 2
+    held = weakref.ref(cells[0].workload)
+    assert build_jobs(composed[:1]).jobs[0].cell.workload is not held()
+    del builder, first, second, cells
+    gc.collect()
+    assert held() is None
+
+
+def test_an_edit_of_a_users_model_makes_another_workload(make_job, user_module) -> None:
+    user_module(NET)
+    mine = ("model=custom", "model._target_=mine.Net")
+    before = make_job(*mine).cell
+    assert make_job(*mine, "init=xavier").cell.workload is before.workload
+    user_module(NET.replace("Linear(64, 8)", "Linear(64, 9)").replace("Linear(8,", "Linear(9,"))
+    after = make_job(*mine).cell
+    assert after.context_id != before.context_id
+    assert after.workload.workload_id != before.workload.workload_id
+    assert [spec.shape for spec in after.workload.specs] != [spec.shape for spec in before.workload.specs]
+
+
 def test_optuna_looks_for_the_highest_accuracy() -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     import hydra

@@ -1,0 +1,99 @@
+"""From the part of a configuration that is equal for all arms to a workload, refused where it cannot be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from initsuite.activations import activation
+from initsuite.config.groups import identity, instantiate
+from initsuite.data import losses
+from initsuite.data.base import Dataset, check_dataset
+from initsuite.engine.workload import Workload
+from initsuite.errors import bad_value
+from initsuite.models.describe.describe import describe
+from initsuite.models.skeleton import skeleton
+from initsuite.spec import ParamSpec, Role, short_hash
+
+DEFAULT_METRIC = "accuracy"
+"""Leaves no trace in ids: those of trials from before there were others stay as they are."""
+
+
+def frame_of(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes a workload."""
+    return {name: tree[name] for name in ("dataset", "model", "activation", "batch_size", "max_steps", "eval_every")}
+
+
+def make_dataset(tree: Mapping[str, Any]) -> Dataset:
+    return check_dataset(instantiate("dataset", tree), f"dataset={tree['name']}")
+
+
+def workload_id_of(frame: Mapping[str, Any], dataset: Dataset) -> str:
+    """Hash of all that decides the numbers of a workload.
+
+    Args:
+        dataset: its fingerprint says what its options do not, where it depends on the user's files or Python.
+    """
+    contents = {"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}
+    metric = frame["dataset"]["metric"]
+    return short_hash(
+        [
+            {**identity("dataset", frame["dataset"]), **contents},
+            identity("model", frame["model"]),
+            frame["activation"],
+            frame["dataset"]["loss"],
+            *([] if metric == DEFAULT_METRIC else [metric]),
+            *(frame[name] for name in ("batch_size", "max_steps", "eval_every")),
+        ]
+    )
+
+
+def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) -> tuple[Workload, float]:
+    """The workload of a frame, and the score of a constant guess by its metric.
+
+    Raises:
+        ConfigError: a combination that cannot be trained.
+    """
+    options = {name: value for name, value in frame["activation"].items() if name != "name"}
+    phi = activation(frame["activation"]["name"], **options)
+    shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
+    model = skeleton(lambda: instantiate("model", frame["model"], **shape))
+    _check_batch_and_dropout(frame, dataset, model)
+    specs = tuple(describe(model))
+    _check_tokens(frame, dataset, model, specs)
+    loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
+    score, chance = losses.score_of(frame["dataset"]["metric"], dataset)
+    workload = Workload(
+        workload_id=workload_id,
+        dataset=dataset,
+        model=model,
+        specs=specs,
+        loss=loss,
+        score=score,
+        chance_loss=chance_loss,
+        batch_size=frame["batch_size"],
+        max_steps=frame["max_steps"],
+        eval_every=frame["eval_every"],
+    )
+    return workload, chance
+
+
+def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> None:
+    if frame["batch_size"] > len(dataset.train):
+        expected = f"at most the {len(dataset.train):,} training examples"
+        raise bad_value("config", "batch_size", frame["batch_size"], expected)
+    if any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules()):
+        expected = "a model without active dropout: a step draws no random numbers"
+        raise bad_value(f"model={frame['model']['name']}", "p", "a Dropout layer", expected, "Set its p to 0.")
+
+
+def _check_tokens(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module, specs: Sequence[ParamSpec]) -> None:
+    """Refuse tokens for a model of ours that takes numbers; a user's own may know what to do with them."""
+    is_ours = type(model).__module__.startswith("initsuite.")
+    if is_ours and dataset.train.inputs.dtype == torch.int64 and not any(s.role is Role.EMBEDDING for s in specs):
+        where, got = f"model={frame['model']['name']}", frame["dataset"]["name"]
+        raise bad_value(where, "dataset", got, "a data set of numbers", "Tokens need model=transformer.")

@@ -22,7 +22,7 @@ def readme_block(views: Views) -> str:
 
 def _scorecard(views: Views) -> pd.DataFrame:
     table = scorecard_for_people(views.scorecard)
-    votes = table[list(COUNTS)].agg(" / ".join, axis=1)
+    votes = table[list(COUNTS)].map(str).agg(" / ".join, axis=1)
     return pd.DataFrame(
         {
             "the article says": table.recommendation,
@@ -37,8 +37,7 @@ def _overview(views: Views) -> pd.DataFrame:
     """Workloads down, activations across."""
     cells: dict[str, dict[str, str]] = {}
     for row in records(views.report.recommendations):
-        grade = row["confidence"].partition(":")[0]
-        answer = "nothing trains" if row["recommended"] == NOTHING else f"{row['recommended']} ({grade})"
+        answer = "nothing trains" if row["recommended"] == NOTHING else f"{row['recommended']} ({row['confidence']})"
         workload = f"{row['dataset']} / {row['model']}"
         cells.setdefault(workload, {})[row["activation"]] = answer
     order = list(dict.fromkeys(views.report.recommendations.activation))

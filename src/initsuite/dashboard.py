@@ -16,7 +16,7 @@ from initsuite.files import cache_root, write_whole
 from initsuite.report.files import write_report
 from initsuite.report.text.citation import listed
 from initsuite.report.text.display import CAPTION, arms_by_context
-from initsuite.report.text.documents import markdown_table, report_markdown
+from initsuite.report.text.documents import markdown, markdown_table, report_parts
 from initsuite.report.verdicts.comparison import BASELINE
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.views import Views
@@ -148,8 +148,8 @@ def _failures(views: Views) -> str:
 
 def _findings(views: Views) -> str:
     """The report as Markdown, without its title, its figures and what `_method` says."""
-    parts = report_markdown(views, {}).split("\n\n")
-    return "\n\n".join(part for part in parts if not part.startswith("# ") and part != CAPTION)
+    _, *parts = report_parts(views, {})
+    return markdown([part for part in parts if part != CAPTION])
 
 
 def _method(trials: pd.DataFrame) -> str:

@@ -177,7 +177,7 @@ def test_json_is_strict_and_whole(store: Store) -> None:
     plant(store, num_contexts=2, num_seeds=3)
     views = views_of(store)
     content = json.loads(report_json(views), parse_constant=refuse_constant)
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["protocol_version"] == views.report.trials.protocol_version.max()
     assert content["notes"] == list(views.report.notes)
     for name in ("recommendations", "arms"):
@@ -223,7 +223,7 @@ def test_tex_escapes_what_it_would_read_as_a_command(store: Store) -> None:
     text = recommendations_latex(views)
     assert brackets_match(text)
     assert brackets_match(scorecard_latex(views))
-    name = r"own\_\%\_\&\_\#\_\$x\$\_\{y\}\_\textasciitilde{}\textasciicircum{}\textbackslash{}z"
+    name = r"own\_\%\_\&\_\#\_\$x\$\_\{y\}\_\textasciitilde \textasciicircum \textbackslash z"
     assert name in text
     assert "P(better than torch\\_default) [95 \\%]" in text
     rows = [line for line in text.splitlines() if name in line]

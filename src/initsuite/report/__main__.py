@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from initsuite.errors import ConfigError, door_parser, run_door
-from initsuite.report.files import write_report
-from initsuite.report.pair.files import write_side_by_side
+from initsuite.report.files import write_report, write_side_by_side
+from initsuite.report.pair.display import print_side_by_side
 from initsuite.report.pair.side_by_side import side_by_side
-from initsuite.report.pair.terminal import print_side_by_side
 from initsuite.report.text.terminal import print_report
 from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views

@@ -25,7 +25,7 @@ from initsuite.wording import format_count, format_names, format_range
 EVIDENCE_COLUMNS = [
     *("context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds"),
     *("median_steps", "median_steps_low", "median_steps_high", "test_score", "test_score_low", "test_score_high"),
-    *("confidence", "in_words"),
+    *("confidence", "confidence_reason", "in_words"),
 ]
 
 

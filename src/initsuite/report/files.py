@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,13 +13,17 @@ from matplotlib.backends.backend_pdf import PdfPages
 from initsuite.errors import StoreError
 from initsuite.report.figures import FIGURES, STYLE, Drawing, drawings
 from initsuite.report.page.html import html_page
-from initsuite.report.text.documents import report_json, report_markdown, scorecard_parts
+from initsuite.report.pair.display import markdown_of_pair
+from initsuite.report.pair.side_by_side import SideBySide
+from initsuite.report.text.documents import markdown, report_json, report_markdown, scorecard_parts
 from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
 from initsuite.report.verdicts.views import Views
 
 RESOLUTION = 200
 """Of the PNG figures, dots an inch."""
 TABLES, FIGURES_FOLDER = "tables", "figures"
+Content = str | pd.DataFrame | None
+"""Of a file: a text, a table as CSV, or nothing, where an earlier report's file is removed."""
 
 
 def write_report(views: Views, directory: Path) -> list[Path]:
@@ -36,28 +41,56 @@ def write_report(views: Views, directory: Path) -> list[Path]:
     Raises:
         StoreError: the folder cannot be made or written.
     """
-    try:
-        (directory / TABLES).mkdir(parents=True, exist_ok=True)
-        (directory / FIGURES_FOLDER).mkdir(exist_ok=True)
+    with _into(directory):
         figures = _write_figures(views, directory / FIGURES_FOLDER)
         pictures = {path.stem: f"{FIGURES_FOLDER}/{path.name}" for path in figures if path.suffix == ".png"}
-        texts: dict[str, Callable[[Views], str]] = {
-            "recommendations.html": html_page,
-            "recommendations.md": lambda views: report_markdown(views, pictures),
-            "recommendations.json": report_json,
-            f"{TABLES}/scorecard.html": scorecard_html,
-            f"{TABLES}/scorecard.md": lambda views: "\n\n".join(scorecard_parts(views)) + "\n",
-            f"{TABLES}/scorecard.tex": scorecard_latex,
+        contents: dict[str, Content] = {
+            "recommendations.html": html_page(views),
+            "recommendations.md": report_markdown(views, pictures),
+            "recommendations.json": report_json(views),
+            "recommendations.csv": views.report.recommendations,
+            "arms.csv": views.report.arms,
         }
-        of_rows = {
-            f"{TABLES}/recommendations_table.html": recommendations_html,
-            f"{TABLES}/recommendations.tex": recommendations_latex,
-        }
-        if views.report.comparisons:
-            texts |= of_rows
-        else:
-            _remove(directory / name for name in of_rows)
-        return [*_write_texts(views, texts, directory), *_write_tables(views, directory), *figures]
+        contents |= {f"{TABLES}/{name}": content for name, content in _tables(views).items()}
+        return [*_write(contents, directory), *figures]
+
+
+def write_side_by_side(pair: SideBySide, directory: Path) -> list[Path]:
+    """Write side_by_side.md, side_by_side.csv (one row an initializer) and side_by_side_contexts.csv into a folder.
+
+    Returns:
+        The written paths.
+
+    Raises:
+        StoreError: the folder cannot be made or written.
+    """
+    contents = {"side_by_side.csv": pair.arms, "side_by_side_contexts.csv": pair.contexts}
+    with _into(directory):
+        return _write({"side_by_side.md": markdown_of_pair(pair), **contents}, directory)
+
+
+def _tables(views: Views) -> dict[str, Content]:
+    """Those of the folder `tables`."""
+    has_rows = len(views.report.comparisons) > 0
+    some = {"votes": views.votes, "aggregates": views.aggregates, "failures": views.failures}
+    return {
+        "recommendations_table.html": recommendations_html(views) if has_rows else None,
+        "recommendations.tex": recommendations_latex(views) if has_rows else None,
+        "scorecard.html": scorecard_html(views),
+        "scorecard.md": markdown(scorecard_parts(views)),
+        "scorecard.tex": scorecard_latex(views),
+        "scorecard.csv": views.scorecard,
+        "trials.csv": views.trials,
+        **{f"{name}.csv": table if len(table) else None for name, table in some.items()},
+    }
+
+
+@contextmanager
+def _into(directory: Path) -> Iterator[None]:
+    """For writing into a folder: an error that teaches where that fails."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise StoreError(
             f"report: cannot write to `out`={str(directory)!r}: {error.strerror or error}. "
@@ -65,29 +98,20 @@ def write_report(views: Views, directory: Path) -> list[Path]:
         ) from error
 
 
-def _write_texts(views: Views, texts: Mapping[str, Callable[[Views], str]], directory: Path) -> list[Path]:
-    for name, write in texts.items():
-        (directory / name).write_text(write(views), encoding="utf-8")
-    return [directory / name for name in texts]
-
-
-def _write_tables(views: Views, directory: Path) -> list[Path]:
-    """Those that are there even without rows, and those that are not."""
-    always = {
-        "recommendations.csv": views.report.recommendations,
-        "arms.csv": views.report.arms,
-        f"{TABLES}/scorecard.csv": views.scorecard,
-        f"{TABLES}/trials.csv": views.trials,
-    }
-    some = {"votes": views.votes, "aggregates": views.aggregates, "failures": views.failures}
-    tables: dict[str, pd.DataFrame] = always | {f"{TABLES}/{name}.csv": table for name, table in some.items()}
+def _write(contents: Mapping[str, Content], directory: Path) -> list[Path]:
+    """Write each file, and return the paths of those that are there."""
     written = []
-    for name, table in tables.items():
-        if name in always or len(table):
-            table.to_csv(directory / name, index=False)
-            written.append(directory / name)
+    for name, content in contents.items():
+        path = directory / name
+        path.parent.mkdir(exist_ok=True)
+        if content is None:
+            _remove([path])
+            continue
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8")
         else:
-            _remove([directory / name])
+            content.to_csv(path, index=False)
+        written.append(path)
     return written
 
 
@@ -98,6 +122,7 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def _write_figures(views: Views, folder: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
     for name in FIGURES:
         _remove([folder / f"{name}.pdf", folder / f"{name}.csv", *_pictures(folder, name)])
     with mpl.rc_context(STYLE):

@@ -34,8 +34,18 @@ def short(value: Any) -> float | int | None:
     """
     if value is None or not math.isfinite(value):
         return None
-    rounded = float(f"{float(value):.{DIGITS}g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+    found = rounded(float(value), DIGITS)
+    return int(found) if found.is_integer() and abs(found) < 1e15 else found
+
+
+def rounded(value: float, digits: int) -> float:
+    """To so many significant digits.
+
+    Example:
+        >>> rounded(0.123456, 2), rounded(-9996.0, 3), rounded(0.0, 3)
+        (0.12, -10000.0, 0.0)
+    """
+    return round(value, digits - 1 - math.floor(math.log10(abs(value)))) if value else value
 
 
 def shorts(values: Iterable[Any]) -> list[float | int | None]:

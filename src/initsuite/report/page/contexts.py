@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from initsuite.report.evidence.context import Context
-from initsuite.report.formatting import BLANK
-from initsuite.report.text.display import recommendations_for_people, records
+from initsuite.report.text.display import (
+    RATE,
+    STEPS,
+    article_text,
+    recommendations_for_people,
+    records,
+    score_heading,
+)
 from initsuite.report.verdicts.comparison import Comparison, Verdict
 from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
+from initsuite.report.verdicts.words import Grade
 from initsuite.wording import format_count, format_names
 
-GRADES = ("high", "moderate", "low", "none")
-"""Of confidence, surest first."""
-DOTS = {"high": "●●●", "moderate": "●●○", "low": "●○○", "none": "○○○"}
+DOTS = {Grade.HIGH: "●●●", Grade.MODERATE: "●●○", Grade.LOW: "●○○", Grade.NONE: "○○○"}
 FACETS = ("dataset", "model", "activation", "optimizer")
-_FACTS = ("success rate (seeds)", "median steps to target [95 %]", "target", "best lr", "lr window", "seeds")
 _KINDS = {
     **{"mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU"},
     **{"transformer": "a transformer", "vit": "a vision transformer", "siren": "a SIREN"},
@@ -39,7 +43,7 @@ class Card:
         kind: of network, with its article.
         shape: of the network, in words; "" where nothing is known.
         others: names tied with the recommended one, and those with too few seeds to tell.
-        grade: one of `GRADES`.
+        grade: of confidence.
         reason: why that grade.
         facts: measures of the recommended initializer, headings and texts.
     """
@@ -66,12 +70,14 @@ class Card:
 
 def cards(report: Report) -> list[Card]:
     """One a comparison, in the order of the report."""
-    written = records(recommendations_for_people(report.recommendations)) if report.comparisons else []
-    rows = records(report.recommendations)
-    return [
-        _card(f"c{place}", comparison, row, texts)
-        for place, (comparison, row, texts) in enumerate(zip(report.comparisons, rows, written, strict=True))
-    ]
+    table = report.recommendations
+    headings = (RATE, STEPS, "target", score_heading(table), "best lr", "lr window", "seeds")
+    found = []
+    written = records(recommendations_for_people(table))
+    for comparison, row, cells in zip(report.comparisons, records(table), written, strict=True):
+        facts = [(name, str(cells[name])) for name in headings if str(cells[name])] if comparison.leader else []
+        found.append(_card(f"c{len(found)}", comparison, row, facts))
+    return found
 
 
 def first_shown(found: Sequence[Card]) -> str:
@@ -136,7 +142,7 @@ def safest(found: Sequence[Card]) -> str:
         verb = "is best" if len(names) == 1 else "are each best"
         sentences.append(f"{format_names(names)} {verb}, or not told apart from the best, in {most}.")
     grades = Counter(card.grade for card in found)
-    sentences.append(f"Confidence is {', '.join(f'{grade} in {grades[grade]}' for grade in GRADES if grades[grade])}.")
+    sentences.append(f"Confidence is {', '.join(f'{grade} in {grades[grade]}' for grade in Grade if grades[grade])}.")
     if unsettled := sum(bool(card.undecided) for card in told):
         sentences.append(f"In {unsettled} the seeds are too few to compare every initializer.")
     return " ".join(sentences)
@@ -189,12 +195,9 @@ def grid(found: Sequence[Card]) -> tuple[list[str], list[GridRow]]:
     return columns, rows
 
 
-def _card(key: str, comparison: Comparison, row: Mapping[str, Any], texts: Mapping[str, str]) -> Card:
+def _card(key: str, comparison: Comparison, row: Mapping[str, Any], facts: Sequence[tuple[str, str]]) -> Card:
     context = comparison.context
     kind, shape = explain_model(context)
-    grade, _, reason = str(row["confidence"]).partition(": ")
-    score = next(name for name in texts if name.startswith("test "))
-    facts = [(name, texts[name]) for name in (*_FACTS[:3], score, *_FACTS[3:]) if texts[name] != BLANK]
     return Card(
         key=key,
         title=context.title,
@@ -205,11 +208,11 @@ def _card(key: str, comparison: Comparison, row: Mapping[str, Any], texts: Mappi
         recommended=row["recommended"],
         tied=tuple(standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)),
         undecided=tuple(standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)),
-        grade=grade if grade in GRADES else "none",
-        reason=reason,
+        grade=row["confidence"],
+        reason=row["confidence_reason"],
         in_words=row["in_words"],
-        article=row["article_agrees"],
-        facts=tuple(facts) if comparison.leader else (),
+        article=article_text(row),
+        facts=tuple(facts),
     )
 
 

@@ -92,7 +92,7 @@ def _vote(vote: Mapping[str, Any]) -> dict[str, str]:
         "context": vote["context"],
         "vote": vote["vote"],
         "improvement": f"{vote['improvement']:.2f}{_bounds(vote['low'], vote['high'])}" if told else "",
-        "p_value": "" if math.isnan(vote["p_value"]) else format_p(vote["p_value"]).removeprefix("p = "),
+        "p_value": "" if math.isnan(vote["p_value"]) else format_p(vote["p_value"], equals=""),
         "num_pairs": str(vote["num_pairs"]) if vote["num_pairs"] else "",
     }
 

@@ -15,8 +15,7 @@ function compare(first, second, kind, way) {
   if (typeof a === "number" && typeof b === "number") return way * (a - b);
   if (kind === "grade") {
     const order = Object.keys(page.data.dots);
-    const grade = (text) => order.indexOf(String(text).split(":")[0]);
-    if (grade(a) !== grade(b)) return way * (grade(a) - grade(b));
+    return way * (order.indexOf(a) - order.indexOf(b));
   }
   return way * String(a).localeCompare(String(b), undefined, { numeric: true });
 }
@@ -134,11 +133,9 @@ class DataTable {
     return page.make("td", { class: kind === "number" || text.length < 32 ? "number" : "long" }, text);
   }
 
-  grade(text) {
-    const name = text.split(":")[0];
+  grade(name) {
     const dots = page.make("span", { "aria-hidden": "true" }, page.data.dots[name] || "");
-    const words = page.make("span", { class: name }, dots, " ", name);
-    return page.make("td", { class: "long" }, words, text.slice(name.length));
+    return page.make("td", { class: "number" }, page.make("span", { class: name }, dots, " ", name));
   }
 
   drawPager(total) {

@@ -6,26 +6,25 @@ A cell is what is shown, or a pair of what it sorts by and what is shown.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
-from initsuite.report.formatting import NEVER
-from initsuite.report.page.cells import short
-from initsuite.report.text.display import arms_for_people, recommendations_for_people, records
+from initsuite.report.formatting import BLANK, Cell, format_share
+from initsuite.report.page.cells import rounded, short
+from initsuite.report.text.display import arms_for_people, people_table, recommendations_for_people, records
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.views import Views
+from initsuite.stats.intervals import CONFIDENCE, Interval
 
 Table = dict[str, Any]
 """columns: [{title, kind, filter}], rows: [row][column]; `empty`: what to say without rows."""
 NEVER_SORTS_AS = 1e300
 _INITS = ("recommended", "initializer", "init")
-_CHOSEN_BY = ("dataset", "model", "activation", "optimizer", "learning rate", "recommended")
-_NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
+_CHOSEN_BY = ("dataset", "model", "activation", "optimizer", "learning rate", "recommended", "confidence")
 _TRIALS = {
     **{"context": "context", "init": "initializer", "stage": "stage", "lr": "lr", "seed": "seed", "status": "status"},
     **{"counts": "counts", "steps_to_target": "steps to target", "loss_auc": "loss area"},
@@ -38,6 +37,7 @@ _FAILURES = {
     **{"num_diverged": "diverged", "diverges_from_lr": "diverges from lr", "num_failed": "failed trials"},
     **{"near_chance": "near chance at every lr tried", "last_error": "last error"},
 }
+_INTERVALS = {"iqm": "interquartile mean [95 %]", "optimality_gap": "optimality gap [95 %]"}
 _AGGREGATES = {"num_contexts": "contexts", "profile_area": "profile area, 0 to 1", "mean_rank": "mean rank"}
 
 
@@ -47,13 +47,13 @@ def recommendations(report: Report) -> Table:
         return {"columns": [], "rows": [], "empty": "No stored trial counts yet."}
     table = recommendations_for_people(report.recommendations)
     columns = ["recommended", *(name for name in table.columns if name != "recommended")]
-    return _of_texts(table[columns], _CHOSEN_BY)
+    return _of_cells(table[columns], _CHOSEN_BY)
 
 
 def arms(report: Report) -> list[Table]:
     """The arms for people, a table for each comparison, in the order of the report."""
     groups = by_comparison(report.arms)
-    return [_of_texts(arms_for_people(groups[found.key])) for found in report.comparisons]
+    return [_of_cells(arms_for_people(groups[found.key])) for found in report.comparisons]
 
 
 def trials(views: Views) -> Table:
@@ -80,15 +80,15 @@ def failures(views: Views) -> Table:
 
 def aggregates(views: Views) -> Table:
     """One row an initializer: the measures over all contexts, with their intervals."""
-    measures = {"iqm": "interquartile mean [95 %]", "optimality_gap": "optimality gap [95 %]"}
-    columns = [_column("initializer", "init"), *(_column(title, "number") for title in measures.values())]
-    columns += [_column(title, "number") for title in _AGGREGATES.values()]
-    rows = []
-    for row in records(views.aggregates):
-        cells: list[Any] = [row["init"]]
-        cells += [[short(row[name]), _with_bounds(row, name)] for name in measures]
-        rows.append([*cells, *([short(row[name]), _number(row[name])] for name in _AGGREGATES)])
-    return {"columns": columns, "rows": rows, "empty": "Needs two initializers that were scored in the same contexts."}
+    made = people_table(
+        {
+            "initializer": row["init"],
+            **{title: format_share(_interval(row, name)) for name, title in _INTERVALS.items()},
+            **{title: _rounded(row[name]) for name, title in _AGGREGATES.items()},
+        }
+        for row in records(views.aggregates)
+    )
+    return {**_of_cells(made), "empty": "Needs two initializers that were scored in the same contexts."}
 
 
 def safe_link(address: object) -> str | None:
@@ -107,33 +107,26 @@ def safe_link(address: object) -> str | None:
     return address if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _of_texts(table: pd.DataFrame, chosen_by: Sequence[str] = ()) -> Table:
-    """A table for people: a text that begins with a number sorts by it."""
-    texts = {str(name): [str(value) for value in table[name]] for name in table.columns}
-    kinds = {name: _kind_of(name, values) for name, values in texts.items()}
-    columns = [_column(name, kind, name in chosen_by) for name, kind in kinds.items()]
-    cells = [list(_text_cells(values, kinds[name])) for name, values in texts.items()]
-    return {"columns": columns, "rows": [list(row) for row in zip(*cells, strict=True)], "empty": "No rows."}
+def _of_cells(table: pd.DataFrame, chosen_by: Sequence[str] = ()) -> Table:
+    """A table for people."""
+    columns = [_column(str(name), _kind_of(str(name), table[name]), name in chosen_by) for name in table.columns]
+    rows = [[_embedded(cell) for cell in row] for row in table.itertuples(index=False, name=None)]
+    return {"columns": columns, "rows": rows, "empty": "No rows."}
 
 
-def _kind_of(name: str, values: Sequence[str]) -> str:
+def _kind_of(name: str, cells: Iterable[Cell]) -> str:
     if name in _INITS:
         return "init"
     if name == "confidence":
         return "grade"
-    told = [value for value in values if value]
-    return "number" if told and all(_NUMBER.match(value) or value == NEVER for value in told) else "text"
+    return "number" if any(isinstance(cell.value, int | float) for cell in cells) else "text"
 
 
-def _text_cells(values: Sequence[str], kind: str) -> Iterator[Any]:
-    for value in values:
-        if kind != "number":
-            yield value
-        elif value == NEVER:
-            yield [NEVER_SORTS_AS, value]
-        else:
-            found = _NUMBER.match(value)
-            yield [float(found.group().replace(",", "")) if found else None, value]
+def _embedded(cell: Cell) -> Any:
+    """A text that sorts by itself stands alone."""
+    if isinstance(cell.value, str):
+        return str(cell) if cell.value == str(cell) else [cell.value, str(cell)]
+    return [NEVER_SORTS_AS if cell.value == math.inf else short(cell.value), str(cell)]
 
 
 def _column(title: str, kind: str, is_filter: bool = False) -> dict[str, Any]:
@@ -162,16 +155,15 @@ def _plain_cell(value: Any) -> Any:
     if isinstance(value, str):
         return value
     found = short(value)
-    return found if found is None or abs(found) >= 1000 else short(float(f"{found:.4g}"))
+    return found if found is None or abs(found) >= 1000 else short(rounded(found, 4))
 
 
-def _with_bounds(row: Mapping[str, Any], name: str) -> str:
-    if math.isnan(row[name]):
-        return ""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    bounds = "too few seeds" if math.isnan(low) else f"{low:.3f}, {high:.3f}"
-    return f"{row[name]:.3f} [{bounds}]"
+def _interval(row: Mapping[str, Any], name: str) -> Interval:
+    """Of a bootstrap, which always has the full coverage."""
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], CONFIDENCE, 0)
 
 
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:g}" if float(value).is_integer() else f"{value:.2f}"
+def _rounded(value: float) -> Cell:
+    if math.isnan(value):
+        return BLANK
+    return Cell(value, f"{value:g}" if float(value).is_integer() else f"{value:.2f}")

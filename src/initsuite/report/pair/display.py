@@ -1,26 +1,69 @@
-"""Two stores side by side as people read them: strings with units and uncertainty under headings in words."""
+"""Two stores side by side as people read them: the tables, on the terminal and in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from initsuite.report.formatting import BLANK, format_score
-from initsuite.report.pair.side_by_side import SideBySide
-from initsuite.report.text.display import Row, area_heading, arms_for_people, records, score_heading
-from initsuite.stats.intervals import Interval
+from initsuite.report.pair.side_by_side import SIDES, SideBySide
+from initsuite.report.text.display import (
+    RATE,
+    STEPS,
+    Row,
+    area_heading,
+    arms_for_people,
+    interval_of,
+    people_table,
+    records,
+    score_heading,
+)
+from initsuite.report.text.documents import markdown, markdown_table, notes_parts, plain
+from initsuite.report.text.terminal import Columns, narrow_table, print_context, print_notes
 from initsuite.wording import plural
 
 DIFFERENCE = "difference"
 NOT_THERE = "not in this store"
-RATE, STEPS = "success rate (seeds)", "median steps to target [95 %]"
+LABELS = ("A", "B")
+"""Of the stores on the terminal: their names may be long paths."""
+
+
+def print_side_by_side(pair: SideBySide, console: Console) -> None:
+    """Print each shared context with the arms of both stores, then the notes."""
+    for label, name in zip(LABELS, pair.names, strict=True):
+        console.print(Text(f"{label}: {name}"), soft_wrap=True)
+    console.print(Text(summary_of_pair(pair)))
+    for row, arms in contexts_for_people(pair):
+        words = Text.assemble(("Do they agree? ", "bold"), (f"{row['agrees']}. ", "bold green"), row["in_words"])
+        print_context(row, _narrow(arms, row, pair), words, console)
+    console.print()
+    if len(pair.contexts):
+        console.print(Text(caption_of_pair(pair), style="dim"))
+    print_notes(pair.notes, console)
+
+
+def markdown_of_pair(pair: SideBySide) -> str:
+    """Sentences, the arms of each shared context, and the notes."""
+    names = " and ".join(plain(name) for name in pair.names)
+    parts = [f"# {names} side by side", plain(summary_of_pair(pair))]
+    for row, arms in contexts_for_people(pair):
+        parts.append(f"## {plain(row['context'])} · {row['lr_rule']}")
+        parts += [f"Do they agree? **{row['agrees']}**. {plain(row['in_words'])}", markdown_table(arms)]
+    if len(pair.contexts):
+        parts.append(plain(caption_of_pair(pair)))
+    return markdown([*parts, *notes_parts(pair.notes)])
 
 
 def contexts_for_people(pair: SideBySide) -> Iterator[tuple[Row, pd.DataFrame]]:
-    """Rows of `SideBySide.contexts`, each with its arms as strings: a line a store, and one for the difference."""
+    """Rows of `SideBySide.contexts`, each with its arms in cells: a line a store, and one for the difference."""
     for row in records(pair.contexts):
-        yield row, pd.DataFrame(list(_lines(pair, row)))
+        yield row, people_table(_lines(pair, row))
 
 
 def summary_of_pair(pair: SideBySide) -> str:
@@ -39,7 +82,7 @@ def caption_of_pair(pair: SideBySide) -> str:
     )
 
 
-def _lines(pair: SideBySide, row: Row) -> Iterator[dict[str, str]]:
+def _lines(pair: SideBySide, row: Row) -> Iterator[Row]:
     sides = [_of_context(side, row) for side in pair.sides]
     texts = [dict(zip(side.cell_id, records(arms_for_people(side)), strict=True)) for side in sides]
     score = score_heading(sides[0])
@@ -52,13 +95,46 @@ def _lines(pair: SideBySide, row: Row) -> Iterator[dict[str, str]]:
         if arm["num_shared_seeds"] > 0:  # NaN where one store lacks the arm
             line = {"initializer": arm["init"], "store": DIFFERENCE, **dict.fromkeys(shown, BLANK)}
             shared = f"{arm['num_shared_seeds']:.0f} {plural(arm['num_shared_seeds'], 'shared seed')}"
-            yield {**line, score: format_score(_difference(arm), arm["metric"]), "verdict": shared}
+            difference = format_score(interval_of(arm, "test_score_difference"), arm["metric"])
+            yield {**line, score: difference, "verdict": shared}
 
 
 def _of_context(table: pd.DataFrame, row: Row) -> pd.DataFrame:
     return table.loc[(table.context_id == row["context_id"]) & (table.lr_rule == row["lr_rule"])]
 
 
-def _difference(arm: Row) -> Interval:
-    name = "test_score_difference"
-    return Interval(arm[name], arm[f"{name}_low"], arm[f"{name}_high"], arm[f"{name}_coverage"], 0)
+def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide) -> Table:
+    """What a store recommends is green; an arm of both stores is followed by the difference of its scores."""
+    labels = dict(zip(pair.names, LABELS, strict=True)) | {DIFFERENCE: "B-A"}
+    chosen = {(name, row[f"{side}_recommended"]) for name, side in zip(pair.names, SIDES, strict=True)}
+
+    def style(line: Row, _: str) -> str:
+        init, store = line["initializer"].value, line["store"].value
+        return "bold green" if (store, init) in chosen else "dim" if store == DIFFERENCE else ""
+
+    lines = records(arms)
+    is_repeated = [False, *(line["initializer"] == above["initializer"] for above, line in pairwise(lines))]
+    shown = people_table(
+        {
+            **line,
+            "initializer": replace(line["initializer"], text="") if known else line["initializer"],
+            "store": replace(line["store"], text=labels[line["store"].text]),
+            **({RATE: replace(line[RATE], detail="")} if RATE in line else {}),  # it has no room
+        }
+        for line, known in zip(lines, is_repeated, strict=True)
+    )
+    columns = _columns(_of_context(pair.sides[0], row))
+    return narrow_table(shown, {str(name): columns[str(name)] for name in shown}, style)
+
+
+def _columns(side: pd.DataFrame) -> Columns:
+    return {
+        "initializer": ("initializer", 16),
+        "store": ("", 3),
+        RATE: ("reached", 8),
+        STEPS: ("median steps\n[95 %]", 13),
+        area_heading(side): (area_heading(side, "\n"), 15),
+        score_heading(side): (score_heading(side, "\n"), 15),
+        "best lr": ("lr", 8),
+        "verdict": ("verdict", 10),
+    }

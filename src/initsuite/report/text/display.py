@@ -1,9 +1,9 @@
-"""The tables as people read them: strings with units and uncertainty under headings in words."""
+"""The tables as people read them: cells with units and uncertainty under headings in words."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from initsuite.protocol.yardstick import METRICS
 from initsuite.report.formatting import (
     BLANK,
+    Cell,
     format_area,
     format_lr,
     format_p,
@@ -25,10 +26,13 @@ from initsuite.stats.intervals import CONFIDENCE, Interval
 Row = Mapping[str, Any]
 """A row of one of the tables of `recommendations`, by column."""
 
-CAPTION = (
+PRINTED_CAPTION = (
     "Brackets hold 95 % intervals over the scoring seeds. Steps are optimizer updates; a seed that misses the target "
     "counts as never. Accuracies and probabilities are shares from 0 to 1; a diverged trial counts as chance. "
-    "p-values: sign flips paired by seed, Holm over the arms of a context. The lr window is the range of tuned "
+    "p-values: sign flips paired by seed, Holm over the arms of a context."
+)
+CAPTION = (
+    f"{PRINTED_CAPTION} The lr window is the range of tuned "
     "learning rates that train; the loss area is the mean validation loss over log step, lower is better."
 )
 
@@ -36,10 +40,11 @@ SCORECARD_CAPTION = (
     "P(better) is the probability that a random seed of the recommended initializer does better than one of the other, "
     "ties 1/2, averaged over workloads; a share of contexts stands where a rule says how one initializer behaves. "
     "Brackets hold 95 % intervals, which speak of further workloads like these; p-values speak of these. A context "
-    "is for or against at 5 %, unadjusted. p-values: pairs share a seed, "
-    "signs are "
-    "flipped for each workload and seed at once, Holm over the rules."
+    "is for or against at 5 %, unadjusted. p-values: pairs share a seed, signs are flipped for each workload and seed "
+    "at once, Holm over the rules."
 )
+RATE, STEPS = "success rate (seeds)", "median steps to target [95 %]"
+IMPROVEMENT, ESTIMATE = "P(better than torch_default) [95 %]", "estimate [95 %]"
 NOTHING_COUNTS = "Nothing can be recommended: no stored trial counts. The notes say why."
 
 
@@ -48,15 +53,25 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", table.to_dict("records"))
 
 
+def people_table(rows: Iterable[Row]) -> pd.DataFrame:
+    """A table of cells; what is none yet is shown as it is."""
+    return pd.DataFrame(
+        [
+            {name: entry if isinstance(entry, Cell) else Cell(entry, str(entry)) for name, entry in row.items()}
+            for row in rows
+        ]
+    )
+
+
 def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
-    """The recommendations table of the protocol, one row a context, as strings.
+    """The recommendations table of the protocol, one row a context, in cells.
 
     Args:
         recommendations: as `recommend_table` makes it.
     """
     score = score_heading(recommendations)
     is_mixed = recommendations.metric.nunique() > 1
-    rows = [
+    return people_table(
         {
             "dataset": row["dataset"],
             "model": row["model"],
@@ -66,74 +81,78 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
             "recommended": row["recommended"],
             "tied with": row["tied_with"],
             "not enough seeds to tell": row["undecided"],
-            "success rate (seeds)": _success(row),
-            "median steps to target [95 %]": _steps(row),
+            RATE: _success(row),
+            STEPS: _steps(row),
             **({"metric": METRICS[row["metric"]].label} if is_mixed else {}),
             "target": _target(row),
             score: _score(row),
-            "P(better than torch_default) [95 %]": format_share(_interval(row, "improvement_over_torch_default")),
-            "best lr": BLANK if math.isnan(row["best_lr"]) else format_lr(row["best_lr"]),
-            "lr window": lr_window_text(row),
+            IMPROVEMENT: format_share(interval_of(row, "improvement_over_torch_default")),
+            "best lr": _best_lr(row),
+            "lr window": _lr_window(row),
             "seeds": row["seeds"],
             "confidence": row["confidence"],
-            "article's rule agrees": row["article_agrees"],
+            "reason": row["confidence_reason"],
+            "article's rule agrees": article_text(row),
         }
         for row in records(recommendations)
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
 def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
-    """The arms of a context as strings.
+    """The arms of a context in cells.
 
     Args:
         arms: rows of `arms_table`.
     """
-    rows = [
+    return people_table(
         {
             "initializer": row["init"],
-            "success rate (seeds)": _success(row),
-            "median steps to target [95 %]": _steps(row),
-            area_heading(arms): format_area(_interval(row, "loss_auc")),
+            RATE: _success(row),
+            STEPS: _steps(row),
+            area_heading(arms): format_area(interval_of(row, "loss_auc")),
             score_heading(arms): _score(row),
-            "best lr": format_lr(row["best_lr"]),
-            "lr window": lr_window_text(row),
-            "diverged": f"{row['num_diverged']} of {row['num_seeds']}",
-            "failed": str(row["num_failed"]),
-            "verdict": verdict_text(row),
+            "best lr": _best_lr(row),
+            "lr window": _lr_window(row),
+            "diverged": Cell(row["num_diverged"], f"{row['num_diverged']} of {row['num_seeds']}"),
+            "failed": row["num_failed"],
+            "verdict": _verdict(row),
         }
         for row in records(arms)
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
 def scorecard_for_people(scorecard: pd.DataFrame) -> pd.DataFrame:
-    """The article's recommendations with their verdicts, one row a rule, as strings.
+    """The article's recommendations with their verdicts, one row a rule, in cells.
 
     Args:
         scorecard: as `scorecard_table` makes it.
     """
-    rows = [
+    return people_table(
         {
             "recommendation": f"{row['rule']}. {row['recommendation']}",
             "compared": row["test"],
             "verdict": row["verdict"],
-            "contexts": str(row["num_contexts"]),
-            "for": str(row["num_for"]),
-            "against": str(row["num_against"]),
-            "undecided": str(row["num_undecided"]),
+            "contexts": row["num_contexts"],
+            "for": row["num_for"],
+            "against": row["num_against"],
+            "undecided": row["num_undecided"],
             "measure": row["measure"] if row["num_contexts"] else BLANK,
-            "estimate [95 %]": format_share(estimate_of(row)),
-            "p": BLANK if math.isnan(row["p_value"]) else format_p(row["p_value"]),
+            # An interval of the scorecard always has the full coverage.
+            ESTIMATE: format_share(Interval(row["estimate"], row["low"], row["high"], CONFIDENCE, 0)),
+            "p": BLANK if math.isnan(row["p_value"]) else Cell(row["p_value"], format_p(row["p_value"])),
         }
         for row in records(scorecard)
-    ]
-    return pd.DataFrame(rows)
+    )
 
 
-def estimate_of(row: Row) -> Interval:
-    """The estimate of a row of the scorecard, in which an interval always has the full coverage."""
-    return Interval(row["estimate"], row["low"], row["high"], CONFIDENCE, 0)
+def confidence_text(row: Row) -> str:
+    """How sure a recommendation is, and why."""
+    return f"{row['confidence']}: {row['confidence_reason']}"
+
+
+def article_text(row: Row) -> str:
+    """Whether the article's rule agrees with a recommendation, and why."""
+    return f"{row['article_agrees']}, {row['article_reason']}"
 
 
 def ties_in_words(row: Row) -> str:
@@ -146,15 +165,19 @@ def ties_in_words(row: Row) -> str:
     return "; ".join(f"{reason}: {names}" for reason, names in reasons.items() if names)
 
 
-def score_heading(table: pd.DataFrame) -> str:
-    """Of the test scores of one of the tables: it names the metric where all rows have one."""
+def score_heading(table: pd.DataFrame, gap: str = " ") -> str:
+    """Of the test scores of one of the tables: it names the metric where all rows have one.
+
+    Args:
+        gap: between the words and `[95 %]`.
+    """
     labels = {METRICS[metric].label for metric in table.metric}
-    return f"test {labels.pop() if len(labels) == 1 else 'score'} [95 %]"
+    return f"test {labels.pop() if len(labels) == 1 else 'score'}{gap}[95 %]"
 
 
-def area_heading(arms: pd.DataFrame) -> str:
-    """Of the loss areas of the arms of a context, with their unit."""
-    return f"loss area, {arms.loss_unit.iloc[0]} [95 %]"
+def area_heading(arms: pd.DataFrame, gap: str = " ") -> str:
+    """Of the loss areas of the arms of a context, with their unit; `gap` as in `score_heading`."""
+    return f"loss area, {arms.loss_unit.iloc[0]}{gap}[95 %]"
 
 
 def arms_by_context(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -175,41 +198,51 @@ def summary_line(report: Report) -> str:
     return f"Contexts: {len(report.recommendations)}. Arms: {num_arms}. Scoring trials that count: {num_trials}."
 
 
-def verdict_text(row: Row) -> str:
-    """The verdict of an arm with its adjusted p-value where one was tested."""
-    tested = row["verdict"] in (Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.BETTER_WHERE_SHARED)
-    text = f"{row['verdict']} ({format_p(row['p_value'])})" if tested else row["verdict"]
-    return f"{text}; near chance" if row["near_chance"] and row["verdict"] != Verdict.NOT_TRAINED else text
+def interval_of(row: Row, name: str) -> Interval:
+    """Of a measure, as the columns of a row have it."""
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_coverage"], 0)
 
 
-def lr_window_text(row: Row) -> str:
+def _verdict(row: Row) -> Cell:
+    """With the adjusted p-value where one was tested."""
+    verdict = row["verdict"]
+    end = "; near chance" if row["near_chance"] and verdict != Verdict.NOT_TRAINED else ""
+    if verdict in (Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.BETTER_WHERE_SHARED):
+        return Cell(verdict, verdict, f"({format_p(row['p_value'])}){end}")
+    return Cell(verdict, f"{verdict}{end}")
+
+
+def _best_lr(row: Row) -> Cell:
+    return BLANK if math.isnan(row["best_lr"]) else Cell(row["best_lr"], format_lr(row["best_lr"]))
+
+
+def _lr_window(row: Row) -> Cell:
     """The window with its width in decades; blank under one lr for all."""
-    if math.isnan(row["lr_window_low"]):
+    low, high = row["lr_window_low"], row["lr_window_high"]
+    if math.isnan(low):
         return BLANK
-    if row["lr_window_low"] == row["lr_window_high"]:
-        return f"{format_lr(row['lr_window_low'])} only"
-    ends = f"{format_lr(row['lr_window_low'])} to {format_lr(row['lr_window_high'])}"
-    return f"{ends} ({row['lr_window_decades']:.1f} decades)"
+    if low == high:
+        return Cell(low, f"{format_lr(low)} only")
+    return Cell(low, f"{format_lr(low)} to {format_lr(high)} ({row['lr_window_decades']:.1f} decades)")
 
 
-def _success(row: Row) -> str:
+def _success(row: Row) -> Cell:
     """Seeds that reached the level, of those scored, with the interval of the rate."""
     if math.isnan(row["success_rate"]):
         return BLANK
-    return f"{row['num_reached']} of {row['num_seeds']} [{row['success_rate_low']:.2f}, {row['success_rate_high']:.2f}]"
+    bounds = f"[{row['success_rate_low']:.2f}, {row['success_rate_high']:.2f}]"
+    return Cell(row["success_rate"], f"{row['num_reached']} of {row['num_seeds']}", bounds)
 
 
-def _steps(row: Row) -> str:
-    return format_steps(_interval(row, "median_steps"))
+def _steps(row: Row) -> Cell:
+    return format_steps(interval_of(row, "median_steps"))
 
 
-def _score(row: Row) -> str:
-    return format_score(_interval(row, "test_score"), row["metric"])
+def _score(row: Row) -> Cell:
+    return format_score(interval_of(row, "test_score"), row["metric"])
 
 
-def _target(row: Row) -> str:
-    return f"none: {row['level']} ranks" if math.isnan(row["target"]) else f"{row['target']:g} ({row['level']})"
-
-
-def _interval(row: Row, name: str) -> Interval:
-    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_coverage"], 0)
+def _target(row: Row) -> Cell:
+    if math.isnan(row["target"]):
+        return Cell(None, f"none: {row['level']} ranks")
+    return Cell(row["target"], f"{row['target']:g} ({row['level']})")

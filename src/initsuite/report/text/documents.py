@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from initsuite.report.text.display import (
     CAPTION,
     SCORECARD_CAPTION,
     arms_by_context,
+    confidence_text,
     recommendations_for_people,
     records,
     scorecard_for_people,
@@ -20,7 +22,7 @@ from initsuite.report.text.display import (
 )
 from initsuite.report.verdicts.views import Views
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the JSON; another one means that a reader has to be changed."""
 _FIGURES = {
     "curves": "learning curves",
@@ -38,22 +40,36 @@ def report_markdown(views: Views, pictures: dict[str, str]) -> str:
         views: of the report.
         pictures: paths of figures from the file's folder, by name; those that are not there are left out.
     """
+    return markdown(report_parts(views, pictures))
+
+
+def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
+    """What `report_markdown` puts together; the first one is the title."""
     report = views.report
     parts = ["# Which weight initializer, and how sure are we?", summary_line(report)]
     for row in records(report.recommendations):
         where, choice, words = (plain(row[name]) for name in ("context", "recommended", "in_words"))
-        parts.append(f"**{where}** ({row['lr_rule']}): **{choice}**. {words} Confidence {row['confidence']}.")
-    if report.notes:
-        parts += ["## Left out, and warnings", "\n".join(f"- {plain(note)}" for note in report.notes)]
+        parts.append(f"**{where}** ({row['lr_rule']}): **{choice}**. {words} Confidence {confidence_text(row)}.")
+    parts += notes_parts(report.notes)
     if not report.comparisons:
-        return "\n\n".join(parts) + "\n"
+        return parts
     parts += ["## Recommendations", markdown_table(recommendations_for_people(report.recommendations)), CAPTION]
     parts += scorecard_parts(views)
     parts += [f"![{told}]({pictures[name]})" for name, told in _FIGURES.items() if name in pictures]
     parts.append("## Every initializer")
     for title, table in arms_by_context(report):
         parts += [f"### {plain(title)}", markdown_table(table)]
+    return parts
+
+
+def markdown(parts: Sequence[str]) -> str:
+    """Paragraphs, headings and tables as one text."""
     return "\n\n".join(parts) + "\n"
+
+
+def notes_parts(notes: Sequence[str]) -> list[str]:
+    """Notes as a list under a heading; nothing without any."""
+    return ["## Left out, and warnings", "\n".join(f"- {plain(note)}" for note in notes)] if notes else []
 
 
 def scorecard_parts(views: Views) -> list[str]:
@@ -66,11 +82,14 @@ def scorecard_parts(views: Views) -> list[str]:
 def report_json(views: Views) -> str:
     """The report for programs, in strict JSON.
 
-    An object with `schema` (1), `protocol_version` (of the trials that count), and lists of objects:
+    An object with `schema` (2), `protocol_version` (of the trials that count), and lists of objects:
     `recommendations`, `arms` and `scorecard`, with the columns of the CSV files of the same names, `votes` (one context
     on one rule of the scorecard), and `notes`, of strings. Units are those of `recommend_table`. A missing number is
     null. An infinite one, as the steps of a median seed that never reaches the target, is the string "Infinity", which
     `float` of Python and `Number` of JavaScript read as it is meant.
+
+    Since schema 2 `confidence` and `article_agrees` of the recommendations are one word each, with their reasons in
+    `confidence_reason` and `article_reason`; schema 1 had each pair in one string.
     """
     report = views.report
     content = {
@@ -96,11 +115,11 @@ def _value(value: Any) -> Any:
         return None
     if not isinstance(plain_value, float) or math.isfinite(plain_value):
         return plain_value
-    return None if math.isnan(plain_value) else str(plain_value).replace("inf", "Infinity")
+    return None if math.isnan(plain_value) else "Infinity" if plain_value > 0 else "-Infinity"
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """A table of strings."""
+    """A table for people, or another one whose entries read well."""
     return table.map(lambda value: plain(str(value))).to_markdown(index=False, disable_numparse=True)
 
 

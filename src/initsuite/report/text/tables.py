@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from great_tables import GT, loc, style
 
 from initsuite.report.text.display import (
     CAPTION,
+    ESTIMATE,
+    IMPROVEMENT,
+    PRINTED_CAPTION,
+    RATE,
     SCORECARD_CAPTION,
+    STEPS,
+    confidence_text,
     recommendations_for_people,
     records,
     score_heading,
@@ -20,74 +26,92 @@ from initsuite.report.verdicts.views import Views
 
 _TITLE = "Which weight initializer, and how sure are we?"
 _RULES_TITLE = "The article's recommendations against the trials"
-_PRINTED_CAPTION = CAPTION.partition(" The lr window")[0]
-"""Without what only wider tables show."""
-_FONT = ["system-ui", "-apple-system", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
-_PREAMBLE = "% Needs the packages booktabs, longtable, array and caption.\n"
-_STEPS, _IMPROVEMENT = "median steps to target [95 %]", "P(better than torch_default) [95 %]"
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; max-width: 1800px; }}
+h1 {{ font-size: 16px; }}
+table {{ border-collapse: collapse; }}
+th, td {{ padding: 4px 8px; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }}
+th {{ border-bottom: 2px solid #888; }}
+td:last-child {{ min-width: 300px; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{table}
+<p>{caption}</p>
+</body>
+</html>
+"""
+_PREAMBLE = r"""% Needs the packages booktabs, longtable and array.
+\begingroup
+\footnotesize
+\setlength{\tabcolsep}{0.006\linewidth}
+"""
 _RULE_WIDTHS = {
     "recommendation": 0.2,
     "compared": 0.24,
     "verdict": 0.12,
     "for / against / undecided": 0.12,
-    "estimate [95 %]": 0.15,
+    ESTIMATE: 0.15,
     "p": 0.08,
 }
 """Of the columns in print, in shares of the line."""
 
 
 def recommendations_html(views: Views) -> str:
-    """The recommendations table as a page of its own, one row a context, grouped by data set."""
+    """The recommendations table as a page of its own, one row a context."""
     recommendations = views.report.recommendations
     table = recommendations_for_people(recommendations).drop(columns=["dataset", "model", "activation", "optimizer"])
-    table.insert(0, "data set", recommendations.dataset)
-    table.insert(1, "context", _contexts(recommendations))
-    table["in words"] = recommendations.in_words
-    widths = {"context": "150px", "confidence": "130px", "article's rule agrees": "130px", "in words": "420px"}
-    made = _table(table, _TITLE, CAPTION, "recommendations", group="data set", stub="context").cols_width(widths)
-    made = made.tab_style(style.text(weight="bold"), loc.body(columns="recommended"))
-    return made.as_raw_html(make_page=True)
+    table.insert(0, "context", recommendations.context)
+    return _html(table.assign(**{"in words": recommendations.in_words}), _TITLE, CAPTION, bold="recommended")
 
 
 def scorecard_html(views: Views) -> str:
     """The scorecard as a page of its own, one row a rule."""
     table = scorecard_for_people(views.scorecard).assign(**{"in words": views.scorecard.in_words})
-    widths = {"recommendation": "180px", "compared": "240px", "in words": "300px"}
-    made = _table(table, _RULES_TITLE, SCORECARD_CAPTION, "scorecard", stub="recommendation").cols_width(widths)
-    return made.tab_style(style.text(weight="bold"), loc.body(columns="verdict")).as_raw_html(make_page=True)
+    return _html(table, _RULES_TITLE, SCORECARD_CAPTION, bold="verdict")
 
 
 def recommendations_latex(views: Views) -> str:
     r"""The recommendations as a longtable of booktabs, as wide as a line; read it with \input."""
     recommendations = views.report.recommendations
-    table = recommendations_for_people(recommendations)
-    ties = [ties_in_words(row) or "none" for row in records(recommendations)]
+    table, rows = recommendations_for_people(recommendations), records(recommendations)
+    score = score_heading(recommendations)
     columns = {
-        "data set": (recommendations.dataset, 0),
-        "context": (pd.Series(_contexts(recommendations)), 0.17),
+        "context": (_contexts(recommendations), 0.17),
         "recommended": (table.recommended, 0.1),
-        "not told apart": (pd.Series(ties), 0.16),
-        "seeds that reach it": (table["success rate (seeds)"], 0.09),
-        _STEPS: (table[_STEPS], 0.1),
-        score_heading(recommendations): (table[score_heading(recommendations)], 0.1),
-        _IMPROVEMENT: (table[_IMPROVEMENT], 0.1),
+        "not told apart": ([ties_in_words(row) or "none" for row in rows], 0.16),
+        "seeds that reach it": (table[RATE], 0.09),
+        STEPS: (table[STEPS], 0.1),
+        score: (table[score], 0.1),
+        IMPROVEMENT: (table[IMPROVEMENT], 0.1),
         "best lr": (table["best lr"], 0.05),
-        "confidence": (table.confidence, 0.13),
+        "confidence": ([confidence_text(row) for row in rows], 0.13),
     }
     printed = pd.DataFrame({name: column for name, (column, _) in columns.items()})
-    widths = {name: width for name, (_, width) in columns.items() if width}
-    return _latex(_table(printed, _TITLE, _PRINTED_CAPTION, "recommendations", group="data set"), widths)
+    parts, headings = [], []
+    for dataset, group in printed.groupby(recommendations.dataset, sort=False):
+        headings.append(sum(map(len, parts)))
+        parts += [pd.DataFrame({"context": [dataset]}), group]
+    widths = {name: width for name, (_, width) in columns.items()}
+    return _latex(pd.concat(parts, ignore_index=True).fillna(""), widths, _TITLE, PRINTED_CAPTION, headings)
 
 
 def scorecard_latex(views: Views) -> str:
     r"""The scorecard as a longtable of booktabs, as wide as a line; read it with \input."""
     table = scorecard_for_people(views.scorecard)
     table["for / against / undecided"] = [
-        f"{row['for']} / {row['against']} / {row['undecided']}" if row["contexts"] != "0" else ""
+        f"{row['for']} / {row['against']} / {row['undecided']}" if row["contexts"].value else ""
         for row in records(table)
     ]
-    table["estimate [95 %]"] = (table.measure + " " + table["estimate [95 %]"]).str.strip()
-    return _latex(_table(table[list(_RULE_WIDTHS)], _RULES_TITLE, SCORECARD_CAPTION, "scorecard"), _RULE_WIDTHS)
+    table[ESTIMATE] = [f"{row['measure']} {row[ESTIMATE]}".strip() for row in records(table)]
+    return _latex(table[list(_RULE_WIDTHS)], _RULE_WIDTHS, _RULES_TITLE, SCORECARD_CAPTION)
 
 
 def _contexts(recommendations: pd.DataFrame) -> list[str]:
@@ -99,29 +123,30 @@ def _contexts(recommendations: pd.DataFrame) -> list[str]:
     ]
 
 
-def _table(
-    table: pd.DataFrame, title: str, caption: str, name: str, group: str | None = None, stub: str | None = None
-) -> GT:
+def _html(table: pd.DataFrame, title: str, caption: str, bold: str) -> str:
+    styled = table.map(str).style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
+    styled = styled.set_properties(subset=[bold], **{"font-weight": "bold"})
     # The id is fixed: the same table gives the same file.
-    made = GT(table, groupname_col=group, rowname_col=stub, id=name).tab_header(title)
-    made = made.tab_source_note(caption).cols_align("left").opt_table_font(font=_FONT)
-    return made.tab_options(
-        table_font_size="12px",
-        heading_align="left",
-        column_labels_font_weight="600",
-        row_group_font_weight="600",
-        data_row_padding="4px",
+    return _PAGE.format(
+        title=html.escape(title), caption=html.escape(caption), table=styled.to_html(table_uuid="table")
     )
 
 
-def _latex(table: GT, widths: Mapping[str, float]) -> str:
-    """With columns that break their lines, and no vertical rule."""
-    text = table.tab_options(table_font_size="8pt").as_latex(use_longtable=True)
-    begin = "\\begin{longtable}{"
-    start = text.index(begin) + len(begin)
-    room = 1 - 0.012 * len(widths)  # the rest is the space between columns
-    scale = room / sum(widths.values())
-    ragged = ">{\\raggedright\\arraybackslash}p"
-    columns = "".join(f"{ragged}{{{width * scale:.3f}\\linewidth}}" for width in widths.values())
-    body = f"{text[:start]}@{{}}{columns}@{{}}{text[text.index('}', start) :]}"
-    return _PREAMBLE + body.replace("\\begingroup\n", "\\begingroup\n\\setlength{\\tabcolsep}{0.006\\linewidth}\n", 1)
+def _latex(
+    table: pd.DataFrame, widths: Mapping[str, float], title: str, caption: str, headings: Sequence[int] = ()
+) -> str:
+    """With columns that break their lines, and no vertical rule.
+
+    Args:
+        headings: rows whose first entry heads those below, and runs over the empty ones beside it.
+    """
+    scale = (1 - 0.012 * len(widths)) / sum(widths.values())  # the rest is the space between columns
+    columns = "".join(
+        rf">{{\raggedright\arraybackslash}}p{{{width * scale:.3f}\linewidth}}" for width in widths.values()
+    )
+    styled = table.map(str).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    heads = pd.IndexSlice[list(headings), list(widths)[:1]]
+    styled = styled.map(lambda _: "makebox: [0pt][l]--rwrap; textbf: --rwrap", subset=heads)
+    text = styled.to_latex(environment="longtable", hrules=True, column_format=f"@{{}}{columns}@{{}}", caption=title)
+    note = caption.replace("%", r"\%")
+    return f"{_PREAMBLE}{text}\\noindent\n{note}\\par\n\\endgroup\n"

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from initsuite.report.formatting import Cell
 from initsuite.report.text.display import (
+    ESTIMATE,
+    RATE,
+    STEPS,
     Row,
     area_heading,
     arms_for_people,
+    article_text,
+    confidence_text,
+    people_table,
     records,
     score_heading,
     scorecard_for_people,
@@ -20,9 +29,16 @@ from initsuite.report.text.display import (
 from initsuite.report.verdicts.scorecard import Ruling
 from initsuite.report.verdicts.views import Views
 
+Columns = Mapping[str, tuple[str, int]]
+"""By heading of a table for people, a short heading and a width: with the padding less than 80 in all."""
 _NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
-_RULE_COLUMNS = {"recommendation": 25, "verdict": 13, "contexts": 13, "estimate": 16, "p": 9}
-"""Of the scorecard with their widths: with the padding less than 80 in all."""
+_RULE_COLUMNS: Columns = {
+    "recommendation": ("recommendation", 25),
+    "verdict": ("verdict", 13),
+    "contexts": ("contexts", 13),
+    ESTIMATE: ("estimate\n[95 %]", 16),
+    "p": ("p", 9),
+}
 _STYLES = {Ruling.SUPPORTED: "green", Ruling.CONTRADICTED: "red"}
 
 
@@ -30,19 +46,49 @@ def print_report(views: Views, console: Console) -> None:
     """Print each context with its arms, best first, the article's recommendations, if any was tested, and the notes."""
     report = views.report
     console.print(Text(summary_line(report)))
-    keys = ["context", "lr_rule"]
-    arms = dict(tuple(report.arms.groupby(keys, sort=False)))
+    arms = dict(tuple(report.arms.groupby(["context", "lr_rule"], sort=False)))
     for row in records(report.recommendations):
-        console.print()
-        console.print(Text(f"{row['context']} · {row['lr_rule']}", style="bold"))
-        console.print(_arms_table(arms[(row["context"], row["lr_rule"])], row["recommended"]))
-        console.print(_sentence(row))
+        of_context = arms[(row["context"], row["lr_rule"])]
+        print_context(row, _arms_table(of_context, row["recommended"]), _sentence(row), console)
     console.print()
     if report.comparisons:
         console.print(Text(_NOTE, style="dim"))
     _print_scorecard(views.scorecard, console)
-    for note in report.notes:
+    print_notes(report.notes, console)
+
+
+def print_context(row: Row, table: Table, words: Text, console: Console) -> None:
+    """Print the title of a row's context, its arms, and what to take away."""
+    console.print()
+    console.print(Text(f"{row['context']} · {row['lr_rule']}", style="bold"))
+    console.print(table)
+    console.print(words)
+
+
+def print_notes(notes: Sequence[str], console: Console) -> None:
+    """Print what was left out or deserves suspicion."""
+    for note in notes:
         console.print(Text(f"Note: {note}", style="yellow"))
+
+
+def narrow_table(table: pd.DataFrame, columns: Columns, style: Callable[[Row, str], str]) -> Table:
+    """A table for people with the details of its cells on lines of their own.
+
+    Args:
+        table: of cells.
+        columns: those shown. What is longer than one is wide is folded.
+        style: of an entry, by its row and the heading of its column.
+    """
+    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading, width in columns.values():
+        made.add_column(heading, max_width=width, overflow="fold")
+    for row in records(table):
+        made.add_row(*(Text("\n".join(_lines(row[name])), style=style(row, name)) for name in columns))
+    return made
+
+
+def _lines(cell: Cell) -> Sequence[str]:
+    return [cell.text, cell.detail] if cell.detail else [cell.text]
 
 
 def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
@@ -50,63 +96,48 @@ def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
     if not is_tested.any():
         return
     console.print(Text("\nThe article's recommendations against the trials", style="bold"))
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name, width in _RULE_COLUMNS.items():
-        table.add_column("estimate\n[95 %]" if name == "estimate" else name, max_width=width, overflow="fold")
-    for row in records(scorecard_for_people(scorecard[is_tested])):
-        votes = f"{row['for']} for\n{row['against']} against\n{row['undecided']} undecided"
-        estimate = f"{row['measure']}\n{_narrow(row['estimate [95 %]'])}"
-        cells = (row["recommendation"], Text(row["verdict"], style=_STYLES.get(row["verdict"], "")), votes)
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in (*cells, estimate, row["p"])))
-    console.print(table)
-    untested = records(scorecard_for_people(scorecard[~is_tested]))
-    if untested:
-        names = "; ".join(row["recommendation"] for row in untested)
+    tested = people_table(_rule(row) for row in records(scorecard_for_people(scorecard[is_tested])))
+    console.print(narrow_table(tested, _RULE_COLUMNS, lambda row, name: _STYLES.get(row[name].value, "")))
+    untested = scorecard_for_people(scorecard[~is_tested])
+    if len(untested):
+        names = "; ".join(map(str, untested.recommendation))
         console.print(Text(f"Not tested here: {names}.", style="dim"))
     console.print(Text("p: pooled over contexts, Holm over the rules.", style="dim"))
 
 
+def _rule(row: Row) -> Row:
+    """A row of the scorecard for people with fewer columns."""
+    votes = f"{row['for']} for\n{row['against']} against\n{row['undecided']} undecided"
+    estimate = "\n".join([str(row["measure"]), *_lines(row[ESTIMATE])])
+    return {**row, "contexts": votes, ESTIMATE: estimate}
+
+
 def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
-    columns = _columns(arms)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading, width in columns.values():
-        table.add_column(heading, max_width=width, overflow="fold")
-    for row in records(arms_for_people(arms)):
-        style = "bold green" if row["initializer"] == recommended else ""
-        table.add_row(*(Text(_narrow(row[name]), style=style) for name in columns))
-    return table
+    return narrow_table(
+        arms_for_people(arms),
+        _columns(arms),
+        lambda row, _: "bold green" if row["initializer"].value == recommended else "",
+    )
 
 
-def _columns(arms: pd.DataFrame) -> dict[str, tuple[str, int]]:
-    """By column of the table for people, a short heading and a width: with the padding less than 80 in all.
-
-    Steps are shown where a level ranks the arms, the loss area where that does. A longer name of an initializer is
-    folded.
-    """
+def _columns(arms: pd.DataFrame) -> Columns:
+    """Steps are shown where a level ranks the arms, the loss area where that does."""
     if arms.success_rate.notna().any():
-        ranking = {
-            "success rate (seeds)": ("reached\n[95 %]", 12),
-            "median steps to target [95 %]": ("median steps\n[95 %]", 15),
-        }
+        ranking = {RATE: ("reached\n[95 %]", 12), STEPS: ("median steps\n[95 %]", 15)}
     else:
-        ranking = {area_heading(arms): (_narrow(area_heading(arms)), 15)}
+        ranking = {area_heading(arms): (area_heading(arms, "\n"), 15)}
     return {
         "initializer": ("initializer", 22),
         **ranking,
-        score_heading(arms): (_narrow(score_heading(arms)), 15),
+        score_heading(arms): (score_heading(arms, "\n"), 15),
         "best lr": ("lr", 8),
         "verdict": ("verdict", 13),
     }
-
-
-def _narrow(cell: str) -> str:
-    """An interval and a p-value go to the line below what they belong to."""
-    return cell.replace(" [", "\n[", 1).replace(" (p ", "\n(p ", 1)
 
 
 def _sentence(row: Row) -> Text:
     return Text.assemble(
         ("Recommended: ", "bold"),
         (f"{row['recommended']}. ", "bold green"),
-        f"{row['in_words']} Confidence {row['confidence']}. The article's rule agrees: {row['article_agrees']}.",
+        f"{row['in_words']} Confidence {confidence_text(row)}. The article's rule agrees: {article_text(row)}.",
     )

@@ -10,23 +10,23 @@ GUIDELINE = "guideline"
 """The arm that is the rule itself."""
 
 
-def guideline_agreement(comparison: Comparison) -> str:
-    """Whether the recommendation is the rule's, in words that answer "the article's rule agrees?"."""
+def guideline_agreement(comparison: Comparison) -> tuple[str, str]:
+    """Whether the recommendation is the rule's: `yes`, `no` or `cannot say`, and why."""
     choice = rule_choice(comparison.context)
     leader = comparison.leader
     if leader is None:
-        return f"cannot say, it chooses {choice} but nothing is recommended"
+        return "cannot say", f"it chooses {choice} but nothing is recommended"
     standings = [standing for standing in comparison.standings if standing.arm.name in (choice, GUIDELINE)]
     if not any(standing.num_seeds for standing in standings):
-        return f"cannot say, its choice {choice} was not tried"
+        return "cannot say", f"its choice {choice} was not tried"
     if leader in standings:
-        return f"yes, {choice}"
+        return "yes", choice
     verdicts = {standing.verdict for standing in standings}
     if Verdict.NO_DIFFERENCE in verdicts:
-        return f"yes, {choice} is tied"
+        return "yes", f"{choice} is tied"
     if Verdict.TOO_FEW_SEEDS in verdicts:
-        return f"cannot say, it chooses {choice} but there are not enough seeds"
-    return f"no, it chooses {choice}"
+        return "cannot say", f"it chooses {choice} but there are not enough seeds"
+    return "no", f"it chooses {choice}"
 
 
 def rule_choice(context: Context) -> str:

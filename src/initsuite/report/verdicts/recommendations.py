@@ -14,7 +14,7 @@ from initsuite.report.evidence.context import Arm, Context
 from initsuite.report.evidence.evidence import gather_evidence
 from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict, compare
 from initsuite.report.verdicts.guideline import guideline_agreement
-from initsuite.report.verdicts.words import confidence_grade, in_words
+from initsuite.report.verdicts.words import confidence, in_words
 from initsuite.results.store import Results
 from initsuite.stats.intervals import Interval
 from initsuite.stats.tuning_budget import training_runs
@@ -39,7 +39,7 @@ RECOMMENDATION_COLUMNS = (
     *_PLACE,
     *("recommended", "tied_with", "undecided"),
     *_MEASURES,
-    *("seeds", "seeds_to_decide", "confidence", "article_agrees", "in_words"),
+    *("seeds", "seeds_to_decide", "confidence", "confidence_reason", "article_agrees", "article_reason", "in_words"),
 )
 ARM_COLUMNS = (
     *_PLACE,
@@ -108,7 +108,8 @@ def recommend_table(results: Results) -> pd.DataFrame:
 
     Scores are in the `metric` of the data set, loss areas in `loss_unit`; accuracies, rates and probabilities are
     shares, 0 to 1; steps are optimizer updates, infinite where the median seed misses the level; `_low` and `_high`
-    bound the 95 % interval, missing where the seeds are too few for one.
+    bound the 95 % interval, missing where the seeds are too few for one. `confidence` is high, moderate, low or none;
+    `article_agrees`, whether the article's rule chooses the same, is yes, no or cannot say; each has a `_reason`.
 
     Example:
         recommend_table(initsuite.load_results("results"))[["dataset", "recommended", "in_words"]]
@@ -143,6 +144,7 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
     leader = comparison.leader
     tied = [standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)]
     undecided = [standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)]
+    (grade, why), (agrees, why_so) = confidence(comparison), guideline_agreement(comparison)
     return {
         **_place(comparison),
         "recommended": leader.arm.name if leader else NOTHING,
@@ -151,8 +153,10 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
         **_measures(comparison, leader),
         "seeds": format_range(standing.num_seeds for standing in comparison.standings),
         "seeds_to_decide": comparison.seeds_to_decide,
-        "confidence": confidence_grade(comparison),
-        "article_agrees": guideline_agreement(comparison),
+        "confidence": str(grade),
+        "confidence_reason": why,
+        "article_agrees": agrees,
+        "article_reason": why_so,
         "in_words": in_words(comparison),
     }
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 
 from initsuite.report.formatting import format_area, format_lr, format_p, format_score, format_steps
 from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict
 from initsuite.wording import format_count, format_names
+
+
+class Grade(StrEnum):
+    """Of confidence, surest first."""
+
+    HIGH = "high"
+    MODERATE = "moderate"
+    LOW = "low"
+    NONE = "none"
 
 
 def in_words(comparison: Comparison) -> str:
@@ -15,27 +25,27 @@ def in_words(comparison: Comparison) -> str:
     return " ".join(_sentences(comparison))
 
 
-def confidence_grade(comparison: Comparison) -> str:
-    """How sure the recommendation is: high, moderate, low or none, and why."""
+def confidence(comparison: Comparison) -> tuple[Grade, str]:
+    """How sure the recommendation is, and why."""
     scored = [standing for standing in comparison.standings if standing.num_seeds]
     others = [standing.verdict for standing in scored if standing is not comparison.leader]
     if not scored:
-        return "none: no scoring trials"
+        return Grade.NONE, "no scoring trials"
     if comparison.leader is None:
-        return "none: no initializer trains"
+        return Grade.NONE, "no initializer trains"
     if not others:
-        return "none: nothing to compare with"
+        return Grade.NONE, "nothing to compare with"
     if Verdict.BETTER_WHERE_SHARED in others:
-        return "low: the paired test contradicts the ranking"
+        return Grade.LOW, "the paired test contradicts the ranking"
     if Verdict.TOO_FEW_SEEDS in others:
-        return f"low: not enough seeds ({comparison.seeds_to_decide} could decide)"
+        return Grade.LOW, f"not enough seeds ({comparison.seeds_to_decide} could decide)"
     by_area = "" if comparison.level else ", by loss area"
     num_worse = others.count(Verdict.WORSE)
     if num_worse == len(others):
-        return f"high: better than every other arm{by_area}"
+        return Grade.HIGH, f"better than every other arm{by_area}"
     if num_worse:
-        return f"moderate: better than {num_worse} of {len(others)} others{by_area}"
-    return f"low: no difference found{by_area}"
+        return Grade.MODERATE, f"better than {num_worse} of {len(others)} others{by_area}"
+    return Grade.LOW, f"no difference found{by_area}"
 
 
 def _sentences(comparison: Comparison) -> Iterator[str]:
@@ -79,12 +89,9 @@ def _goal(comparison: Comparison) -> str:
 
 
 def _success(standing: Standing) -> str:
-    steps = "" if math.isinf(standing.steps.estimate) else f" (median {_steps_in_words(standing)})"
+    median = format_steps(standing.steps)
+    steps = "" if math.isinf(standing.steps.estimate) else f" (median {median.text} steps {median.detail})"
     return f"in {standing.num_reached} of {format_count(standing.num_seeds, 'seed')}{steps}"
-
-
-def _steps_in_words(standing: Standing) -> str:
-    return format_steps(standing.steps).replace(" [", " steps [", 1)
 
 
 def _others_near_chance(comparison: Comparison) -> str:

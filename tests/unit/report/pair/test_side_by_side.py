@@ -1,105 +1,18 @@
-"""Two planted stores side by side: each sentence has a case that must make it, and the files are read back."""
+"""The arms of two planted stores side by side, and a case for each note."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import pandas as pd
 import pytest
-from rich.console import Console
 from scipy import stats
 
-from initsuite.errors import StoreError
 from initsuite.report.pair.display import contexts_for_people, summary_of_pair
-from initsuite.report.pair.files import markdown_of_pair, write_side_by_side
-from initsuite.report.pair.side_by_side import ARM_COLUMNS, CONTEXT_COLUMNS, SideBySide, side_by_side
-from initsuite.report.pair.terminal import print_side_by_side
-from initsuite.report.text.documents import plain
+from initsuite.report.pair.side_by_side import ARM_COLUMNS, CONTEXT_COLUMNS, side_by_side
 from initsuite.report.verdicts.recommendations import build_report
-from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION
-from support.planter import CHANCE, DIVERGED, FAILED, LEVELS, MISS, STUCK, Planter
-
-NAMES = ("laptop", "cluster")
-FAST, SLOW = (tuple(start + 20 * (seed % 3) for seed in range(8)) for start in (100, 300))
-
-
-@pytest.fixture
-def stores(tmp_path: Path) -> tuple[Store, Store]:
-    return Store(tmp_path / "laptop"), Store(tmp_path / "cluster")
-
-
-def compared(stores: tuple[Store, Store]) -> SideBySide:
-    first, second = (build_report(store.read()) for store in stores)
-    return side_by_side(first, second, NAMES)
-
-
-def only_context(stores: tuple[Store, Store]) -> pd.Series:
-    pair = compared(stores)
-    assert len(pair.contexts) == 1
-    return pair.contexts.iloc[0]
-
-
-def plant(store: Store, **arms: tuple[float, ...]) -> None:
-    planter = Planter(store)
-    for init, fates in arms.items():
-        planter.arm(init, fates)
-
-
-# ---- agreement ------------------------------------------------------------------------------------------------------
-
-
-def test_both_recommend_the_same(stores) -> None:
-    for store in stores:
-        plant(store, he=FAST, xavier=SLOW)
-    row = only_context(stores)
-    assert (row.agrees, row.in_words) == ("yes", "Both recommend he.")
-    assert (row.first_recommended, row.second_recommended, row.first_store, row.second_store) == ("he", "he", *NAMES)
-
-
-def test_the_stores_contradict_each_other(stores) -> None:
-    plant(stores[0], he=FAST, xavier=SLOW)
-    plant(stores[1], he=SLOW, xavier=FAST)
-    row = only_context(stores)
-    assert row.agrees == "no"
-    assert row.in_words == "laptop recommends he, xavier is worse; cluster recommends xavier, he is worse."
-
-
-def test_what_one_store_cannot_tell_apart_is_no_contradiction(stores) -> None:
-    plant(stores[0], he=FAST, xavier=SLOW)
-    plant(stores[1], he=(120, 140, 100, 160, 120, 140, 100, 160), xavier=(140, 100, 120, 120, 160, 100, 140, 120))
-    row = only_context(stores)
-    assert row.agrees == "no contradiction"
-    assert row.in_words == "laptop recommends he, xavier is worse; cluster recommends xavier, he is tied with it."
-
-
-def test_few_seeds_are_no_contradiction(stores) -> None:
-    plant(stores[0], he=FAST[:2], xavier=SLOW[:2])
-    plant(stores[1], he=SLOW, xavier=FAST)
-    row = only_context(stores)
-    assert row.agrees == "no contradiction"
-    assert "xavier has not enough seeds to be told from it" in row.in_words
-
-
-def test_a_choice_that_the_other_store_lacks(stores) -> None:
-    plant(stores[0], he=FAST)
-    plant(stores[1], he=SLOW, xavier=FAST)
-    row = only_context(stores)
-    assert row.agrees == "cannot say"
-    assert row.in_words == "laptop recommends he, xavier was not scored; cluster recommends xavier, he is worse."
-    assert "he" in compared((stores[1], stores[0])).contexts.in_words[0]
-
-
-def test_nothing_is_recommended_in_one(stores) -> None:
-    plant(stores[0], he=FAST)
-    Planter(stores[1]).arm("he", [MISS] * 3, STUCK, easy=False)
-    row = only_context(stores)
-    assert (row.agrees, row.in_words) == ("cannot say", "Recommended: he in laptop, nothing in cluster.")
-    assert row.second_recommended == "none"
-
-
-# ---- arms -----------------------------------------------------------------------------------------------------------
+from support.pairs import FAST, NAMES, SLOW, compared, plant
+from support.planter import CHANCE, DIVERGED, FAILED, LEVELS, MISS, Planter
 
 
 def test_the_difference_is_paired_by_seed(stores) -> None:
@@ -130,9 +43,9 @@ def test_arms_of_one_store_alone_stay_in(stores) -> None:
     assert math.isnan(arms.second_num_seeds["zero"])
     assert math.isnan(arms.num_shared_seeds["xavier"])
     ((_, table),) = contexts_for_people(pair)
-    assert table.store.tolist() == ["laptop", "cluster", "difference", "laptop", "cluster", "laptop", "cluster"]
-    assert table.verdict.tolist()[4] == "not in this store"
-    assert table.verdict.tolist()[2] == "8 shared seeds"
+    assert list(map(str, table.store)) == ["laptop", "cluster", "difference", "laptop", "cluster", "laptop", "cluster"]
+    assert str(table.verdict[4]) == "not in this store"
+    assert str(table.verdict[2]) == "8 shared seeds"
 
 
 def test_arms_that_only_one_store_must_tell_apart_are_joined(stores) -> None:
@@ -142,9 +55,6 @@ def test_arms_that_only_one_store_must_tell_apart_are_joined(stores) -> None:
     arms = compared(stores).arms
     assert arms.init.tolist() == ["he (gain=1.0)", "he (gain=1.4)"]
     assert arms.num_shared_seeds.tolist()[1] == 8
-
-
-# ---- notes ----------------------------------------------------------------------------------------------------------
 
 
 def test_contexts_of_one_store_are_left_out_and_named(stores) -> None:
@@ -225,41 +135,3 @@ def test_stores_where_nobody_reaches_a_level(stores) -> None:
         "steps lead to 0.84 (primary) in laptop, to no level, as the loss area ranks, in cluster" in note
         for note in compared(stores).notes
     )
-
-
-# ---- shown and written ----------------------------------------------------------------------------------------------
-
-
-def test_the_terminal_stays_within_80_columns(stores, capsys: pytest.CaptureFixture[str]) -> None:
-    plant(stores[0], he=FAST, a_rather_long_name_of_an_initializer=SLOW)
-    plant(stores[1], he=SLOW, xavier=FAST)
-    print_side_by_side(compared(stores), Console(width=80))
-    printed = capsys.readouterr().out
-    assert max(map(len, printed.splitlines())) <= 80
-    assert "A: laptop" in printed
-    assert "B-A" in printed
-    assert "Do they agree? cannot say. laptop recommends he" in printed
-    assert "Note: Left out" not in printed
-
-
-def test_the_files_are_read_back(stores, tmp_path: Path) -> None:
-    plant(stores[0], torch_default=FAST, xavier=SLOW)
-    plant(stores[1], torch_default=FAST, xavier=SLOW)
-    pair = compared(stores)
-    paths = write_side_by_side(pair, tmp_path / "new" / "out")
-    assert [path.name for path in paths] == ["side_by_side.md", "side_by_side.csv", "side_by_side_contexts.csv"]
-    assert len(pd.read_csv(paths[1])) == 2
-    assert pd.read_csv(paths[2]).agrees.tolist() == ["yes"]
-    text = paths[0].read_text()
-    assert text == markdown_of_pair(pair)
-    assert "Do they agree? **yes**. Both recommend torch\\_default." in text
-    assert text.count("| difference |") == 2
-    assert plain("a|b") == "a\\|b"
-
-
-def test_a_folder_that_cannot_be_written(stores, tmp_path: Path) -> None:
-    for store in stores:
-        plant(store, he=FAST)
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot write to `out`=.* Choose another with --out DIR\."):
-        write_side_by_side(compared(stores), tmp_path / "file" / "below")

@@ -47,14 +47,14 @@ def format_steps(interval: Interval) -> Cell:
     return _format(interval, lambda value: NEVER if math.isinf(value) else f"{value:.0f}")
 
 
-def format_share(interval: Interval) -> Cell:
+def format_share(interval: Interval, digits: int = 3) -> Cell:
     """A probability or another share, 0 to 1, with its interval.
 
     Example:
         >>> str(format_share(Interval(0.8461, 0.84, 0.852, 0.95, 6)))
         '0.846 [0.840, 0.852]'
     """
-    return _format(interval, lambda value: f"{value:.3f}")
+    return _format(interval, lambda value: f"{value:.{digits}f}")
 
 
 def format_score(interval: Interval, metric: str) -> Cell:

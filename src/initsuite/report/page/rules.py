@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from initsuite.report.formatting import format_p
+from initsuite.report.formatting import format_p, format_share
 from initsuite.report.text.display import records
 from initsuite.report.verdicts.views import Views
+from initsuite.stats.intervals import CONFIDENCE, Interval
 
 MARKS = {
     "supported": "✓",
@@ -83,19 +84,18 @@ def _numbers(row: Mapping[str, Any]) -> str:
     if math.isnan(row["estimate"]):
         return ""
     p_value = "" if math.isnan(row["p_value"]) else f", {format_p(row['p_value'])}"
-    return f"{row['measure']} {row['estimate']:.2f}{_bounds(row['low'], row['high'])}{p_value}"
+    return f"{row['measure']} {_share(row, 'estimate')}{p_value}"
 
 
 def _vote(vote: Mapping[str, Any]) -> dict[str, str]:
-    told = not math.isnan(vote["improvement"])
     return {
         "context": vote["context"],
         "vote": vote["vote"],
-        "improvement": f"{vote['improvement']:.2f}{_bounds(vote['low'], vote['high'])}" if told else "",
+        "improvement": _share(vote, "improvement"),
         "p_value": "" if math.isnan(vote["p_value"]) else format_p(vote["p_value"], equals=""),
-        "num_pairs": str(vote["num_pairs"]) if vote["num_pairs"] else "",
+        "num_pairs": str(vote["num_pairs"] or ""),
     }
 
 
-def _bounds(low: float, high: float) -> str:
-    return " [too few seeds]" if math.isnan(low) or math.isnan(high) else f" [{low:.2f}, {high:.2f}]"
+def _share(row: Mapping[str, Any], name: str) -> str:
+    return str(format_share(Interval(row[name], row["low"], row["high"], CONFIDENCE, 0), digits=2))

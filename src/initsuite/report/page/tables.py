@@ -14,11 +14,16 @@ import pandas as pd
 
 from initsuite.report.formatting import BLANK, Cell, format_share
 from initsuite.report.page.cells import rounded, short
-from initsuite.report.text.display import arms_for_people, people_table, recommendations_for_people, records
+from initsuite.report.text.display import (
+    arms_for_people,
+    interval_of,
+    people_table,
+    recommendations_for_people,
+    records,
+)
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.views import Views
-from initsuite.stats.intervals import CONFIDENCE, Interval
 
 Table = dict[str, Any]
 """columns: [{title, kind, filter}], rows: [row][column]; `empty`: what to say without rows."""
@@ -83,7 +88,7 @@ def aggregates(views: Views) -> Table:
     made = people_table(
         {
             "initializer": row["init"],
-            **{title: format_share(_interval(row, name)) for name, title in _INTERVALS.items()},
+            **{title: format_share(interval_of(row, name)) for name, title in _INTERVALS.items()},
             **{title: _rounded(row[name]) for name, title in _AGGREGATES.items()},
         }
         for row in records(views.aggregates)
@@ -156,11 +161,6 @@ def _plain_cell(value: Any) -> Any:
         return value
     found = short(value)
     return found if found is None or abs(found) >= 1000 else short(rounded(found, 4))
-
-
-def _interval(row: Mapping[str, Any], name: str) -> Interval:
-    """Of a bootstrap, which always has the full coverage."""
-    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], CONFIDENCE, 0)
 
 
 def _rounded(value: float) -> Cell:

@@ -199,8 +199,8 @@ def summary_line(report: Report) -> str:
 
 
 def interval_of(row: Row, name: str) -> Interval:
-    """Of a measure, as the columns of a row have it."""
-    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_coverage"], 0)
+    """Of a measure, as the columns of a row have it; where they say nothing of its coverage, that is full."""
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row.get(f"{name}_coverage", CONFIDENCE), 0)
 
 
 def _verdict(row: Row) -> Cell:

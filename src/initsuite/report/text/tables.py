@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -26,28 +25,13 @@ from initsuite.report.verdicts.views import Views
 
 _TITLE = "Which weight initializer, and how sure are we?"
 _RULES_TITLE = "The article's recommendations against the trials"
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; max-width: 1800px; }}
-h1 {{ font-size: 16px; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: 4px 8px; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }}
-th {{ border-bottom: 2px solid #888; }}
-td:last-child {{ min-width: 300px; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{table}
-<p>{caption}</p>
-</body>
-</html>
-"""
+_CELLS = "padding: 4px 8px; text-align: left; vertical-align: top; border-bottom: 1px solid #bbb"
+_LOOK = [
+    {"selector": "", "props": "font: 12px system-ui, sans-serif; border-collapse: collapse"},
+    {"selector": "caption", "props": "text-align: left"},
+    {"selector": "th, td", "props": _CELLS},
+    {"selector": "td:last-child", "props": "min-width: 300px"},
+]
 _PREAMBLE = r"""% Needs the packages booktabs, longtable and array.
 \begingroup
 \footnotesize
@@ -125,11 +109,9 @@ def _contexts(recommendations: pd.DataFrame) -> list[str]:
 
 def _html(table: pd.DataFrame, title: str, caption: str, bold: str) -> str:
     styled = table.map(str).style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
-    styled = styled.set_properties(subset=[bold], **{"font-weight": "bold"})
+    styled = styled.set_table_styles(_LOOK).set_properties(subset=[bold], **{"font-weight": "bold"})
     # The id is fixed: the same table gives the same file.
-    return _PAGE.format(
-        title=html.escape(title), caption=html.escape(caption), table=styled.to_html(table_uuid="table")
-    )
+    return styled.to_html(table_uuid="table", doctype_html=True, caption=f"<b>{title}</b> {caption}")
 
 
 def _latex(

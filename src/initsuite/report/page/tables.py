@@ -63,24 +63,17 @@ def arms(report: Report) -> list[Table]:
 
 def trials(views: Views) -> Table:
     """Every trial of the newest protocol version, with the address of its W&B run where it is known."""
-    links = views.report.links
-    chosen = ("context", "init", "stage", "status", "counts")
-    columns = [_column(title, _kind(title), name in chosen) for name, title in _TRIALS.items()]
-    rows = [
-        [_trial_cell(name, value, links) for name, value in zip(_TRIALS, row, strict=True)]
-        for row in views.trials[list(_TRIALS)].itertuples(index=False, name=None)
-    ]
-    return {"columns": columns, "rows": rows, "empty": "The store holds no trials."}
+    made = _of_values(views.trials, _TRIALS, ("context", "init", "stage", "status", "counts"))
+    for row in made["rows"]:
+        if link := safe_link(views.report.links.get(row[-1])):
+            row[-1] = [row[-1], row[-1], link]
+    return {**made, "empty": "The store holds no trials."}
 
 
 def failures(views: Views) -> Table:
     """Arms with a diverged or failed trial, or near chance."""
-    columns = [_column(title, _kind(title), name in ("context", "init")) for name, title in _FAILURES.items()]
-    rows = [
-        [_plain_cell(value) for value in row]
-        for row in views.failures[list(_FAILURES)].itertuples(index=False, name=None)
-    ]
-    return {"columns": columns, "rows": rows, "empty": "No trial diverged or failed, and every initializer trains."}
+    made = _of_values(views.failures, _FAILURES, ("context", "init"))
+    return {**made, "empty": "No trial diverged or failed, and every initializer trains."}
 
 
 def aggregates(views: Views) -> Table:
@@ -138,20 +131,16 @@ def _column(title: str, kind: str, is_filter: bool = False) -> dict[str, Any]:
     return {"title": title, "kind": kind, **({"filter": True} if is_filter else {})}
 
 
-def _kind(title: str) -> str:
-    if title == "initializer":
-        return "init"
-    texts = ("context", "stage", "status", "counts", "learning rate", "near chance at every lr tried", "last error")
-    return "link" if title == "trial" else "text" if title in texts else "number"
+def _of_values(table: pd.DataFrame, headings: Mapping[str, str], chosen_by: Sequence[str]) -> Table:
+    """A table of numbers and texts without units.
 
-
-def _trial_cell(name: str, value: Any, links: Mapping[str, str]) -> Any:
-    if name == "trial_id":
-        link = safe_link(links.get(value))
-        return [value, value, link] if link else value
-    if name == "counts":
-        return "yes" if value else "no"
-    return _plain_cell(value)
+    Args:
+        headings: by column of `table`, those that are shown.
+    """
+    kinds = dict.fromkeys(table.select_dtypes("number"), "number") | {"init": "init"}
+    columns = [_column(title, kinds.get(name, "text"), name in chosen_by) for name, title in headings.items()]
+    rows = table[list(headings)].itertuples(index=False, name=None)
+    return {"columns": columns, "rows": [[_plain_cell(value) for value in row] for row in rows]}
 
 
 def _plain_cell(value: Any) -> Any:

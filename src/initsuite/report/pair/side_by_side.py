@@ -14,23 +14,22 @@ from initsuite.report.evidence.notes import commits_of
 from initsuite.report.pair.agreement import agreement
 from initsuite.report.text.display import records
 from initsuite.report.verdicts.comparison import Comparison
-from initsuite.report.verdicts.recommendations import NOTHING, Report
+from initsuite.report.verdicts.recommendations import NOTHING, OF_INTERVAL, Report, interval_columns
 from initsuite.stats.intervals import Interval, mean_interval
 
 SIDES = ("first", "second")
 MAX_CONTEXTS = 8
 """Of one store alone, that a sentence lists."""
-_OF_INTERVAL = ("", "_low", "_high", "_coverage")
 _PLACE = ("dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "metric")
 _MEASURES = (
     *("level", "target", "verdict", "num_reached", "num_seeds", "best_lr"),
-    *(f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in _OF_INTERVAL),
+    *(f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in OF_INTERVAL),
 )
 CONTEXT_COLUMNS = (*_PLACE, *(f"{side}_{name}" for side in SIDES for name in ("store", "recommended")))
 CONTEXT_COLUMNS += ("agrees", "in_words")
 ARM_COLUMNS = (*_PLACE, "init", "cell_id")
 ARM_COLUMNS += tuple(f"{side}_{name}" for side in SIDES for name in ("store", "recommended", *_MEASURES))
-ARM_COLUMNS += (*(f"test_score_difference{end}" for end in _OF_INTERVAL), "num_shared_seeds")
+ARM_COLUMNS += (*(f"test_score_difference{end}" for end in OF_INTERVAL), "num_shared_seeds")
 
 
 @dataclass(frozen=True)
@@ -153,13 +152,8 @@ def _arm_rows(
             row |= {f"{side}_{measure}": measures.get(measure) for measure in _MEASURES}
         if len(arms) == 2:
             difference = score_difference((arms[0], scales[0]), (arms[1], scales[1]))
-            row |= {
-                "test_score_difference": difference.estimate,
-                "test_score_difference_low": difference.low,
-                "test_score_difference_high": difference.high,
-                "test_score_difference_coverage": difference.coverage if difference.exists else None,
-                "num_shared_seeds": difference.num_values,
-            }
+            row |= interval_columns("test_score_difference", difference)
+            row["num_shared_seeds"] = difference.num_values
         yield row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ from initsuite.report.verdicts.views import Views
 _TITLE = "Which weight initializer, and how sure are we?"
 _RULES_TITLE = "The article's recommendations against the trials"
 _CELLS = "padding: 4px 8px; text-align: left; vertical-align: top; border-bottom: 1px solid #bbb"
-_LOOK = [
+_LOOK: list[Any] = [
     {"selector": "", "props": "font: 12px system-ui, sans-serif; border-collapse: collapse"},
     {"selector": "caption", "props": "text-align: left"},
     {"selector": "th, td", "props": _CELLS},

@@ -22,17 +22,18 @@ from initsuite.wording import format_range
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""
-_OF_INTERVAL = ("", "_low", "_high", "_coverage")
+OF_INTERVAL = ("", "_low", "_high", "_coverage")
+"""Ends of the columns that an interval fills."""
 _PLACE = (
     *("dataset", "model", "activation", "optimizer", "context", "context_id"),
     *("lr_rule", "level", "target", "metric", "loss_unit"),
 )
 _MEASURES = (
-    *(f"success_rate{end}" for end in _OF_INTERVAL),
+    *(f"success_rate{end}" for end in OF_INTERVAL),
     *("num_reached", "num_seeds"),
-    *(f"median_steps{end}" for end in _OF_INTERVAL),
-    *(f"test_score{end}" for end in _OF_INTERVAL),
-    *(f"improvement_over_torch_default{end}" for end in _OF_INTERVAL),
+    *(f"median_steps{end}" for end in OF_INTERVAL),
+    *(f"test_score{end}" for end in OF_INTERVAL),
+    *(f"improvement_over_torch_default{end}" for end in OF_INTERVAL),
     *("best_lr", "lr_window_low", "lr_window_high", "lr_window_decades"),
 )
 RECOMMENDATION_COLUMNS = (
@@ -45,7 +46,7 @@ ARM_COLUMNS = (
     *_PLACE,
     *("init", "verdict", "p_value"),
     *_MEASURES,
-    *(f"loss_auc{end}" for end in _OF_INTERVAL),
+    *(f"loss_auc{end}" for end in OF_INTERVAL),
     *("num_diverged", "num_failed", "near_chance", "cell_id"),
 )
 """Of the two tables where they have no rows; where they have some, the rows say the same."""
@@ -168,7 +169,7 @@ def _arm_row(comparison: Comparison, standing: Standing) -> dict[str, Any]:
         "verdict": str(standing.verdict),
         "p_value": standing.p_value,
         **_measures(comparison, standing),
-        **_interval("loss_auc", standing.loss_auc),
+        **interval_columns("loss_auc", standing.loss_auc),
         "num_diverged": standing.num_diverged,
         "num_failed": standing.arm.num_failed,
         "near_chance": standing.near_chance,
@@ -196,12 +197,12 @@ def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, An
     window = lr_window(comparison.context, standing.arm) if standing else None
     low, high = window or (math.nan, math.nan)
     return {
-        **_interval("success_rate", standing.reached if standing else missing),
+        **interval_columns("success_rate", standing.reached if standing else missing),
         "num_reached": standing.num_reached if standing else 0,
         "num_seeds": standing.num_seeds if standing else 0,
-        **_interval("median_steps", standing.steps if standing else missing),
-        **_interval("test_score", standing.score if standing else missing),
-        **_interval("improvement_over_torch_default", (standing.improvement if standing else None) or missing),
+        **interval_columns("median_steps", standing.steps if standing else missing),
+        **interval_columns("test_score", standing.score if standing else missing),
+        **interval_columns("improvement_over_torch_default", (standing.improvement if standing else None) or missing),
         "best_lr": standing.arm.lr if standing else math.nan,
         "lr_window_low": low,
         "lr_window_high": high,
@@ -209,7 +210,8 @@ def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, An
     }
 
 
-def _interval(name: str, interval: Interval) -> dict[str, float]:
+def interval_columns(name: str, interval: Interval) -> dict[str, float]:
+    """What the columns of a measure hold."""
     return {
         name: interval.estimate,
         f"{name}_low": interval.low,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from initsuite.errors import unknown_choice
@@ -41,6 +42,7 @@ def main() -> int | None:
     elif name in COMMANDS:
         command = "python -m initsuite" if sys.argv[0].endswith("__main__.py") else "initsuite"
         sys.argv = [f"{command} {name}", *arguments]
+        sys.path.insert(0, os.getcwd())  # a user's own classes are found as `python -m` finds them
         return _open(name)
     else:
         print(unknown_choice("initsuite", "command", name, COMMANDS), file=sys.stderr)

@@ -56,6 +56,14 @@ def test_a_misspelt_command_is_answered_with_the_nearest(
     assert capsys.readouterr().err == f"initsuite: unknown `command`='{got}'. {expected} Did you mean `{nearest}`?\n"
 
 
+def test_packages_of_the_current_folder_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `python -m` finds them: a console script has its own folder in their place."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(command, "_open", lambda name: int(sys.path[0] != str(tmp_path)))
+    assert run(monkeypatch, "train", "init._target_=mypkg.mine.Triangular") == 0
+
+
 @pytest.mark.parametrize("argument", ["--help", "--version", "trian"])
 def test_it_starts_fast(argument: str) -> None:
     code = (

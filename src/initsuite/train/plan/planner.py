@@ -93,6 +93,8 @@ class Planner:
             stored: stacks of earlier plans.
             is_timed: measure what is not known.
         """
+        if not group.pairs:
+            return Draft()
         rehearsal = self.rehearse(group)
         if rehearsal.error:
             return Draft(label=group.label, error=rehearsal.error)

@@ -56,11 +56,8 @@ def plan_table(
     }
     groups = [(stage, group) for stage, pairs in stages.items() for group in groups_of(pairs)]
     missing = [group.without(done) for _, group in groups]
-    drafts = iter(planner.plan([left for left in missing if left.pairs], timing_s=MEASURING_S, is_stored=False))
-    rows = [
-        _row(stage, group, left, next(drafts) if left.pairs else None)
-        for (stage, group), left in zip(groups, missing, strict=True)
-    ]
+    drafts = planner.plan(missing, timing_s=MEASURING_S, is_stored=False)
+    rows = [_row(*group, left, draft) for group, left, draft in zip(groups, missing, drafts, strict=True)]
     _estimate(rows)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
     return pd.DataFrame(rows, columns=[*COLUMNS, "work"]).drop(columns="work")
@@ -92,34 +89,23 @@ def _stored(settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(columns=TRIALS.names)
 
 
-def _row(stage: Stage, group: Group, missing: Group, draft: Draft | None) -> dict[str, Any]:
-    """What is to be done for a group; no draft: nothing."""
-    row = {
+def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, Any]:
+    sizes = [(len(stack.trial_ids), stack.workers, stack.threads) for stack in draft.stacks] or [(0, 0, 0)]
+    width, workers, threads = (max(values) for values in zip(*sizes, strict=True))
+    return {
         "stage": str(stage),
         **{axis: group.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer")},
         "cells": len(group.cells),
         "trials": len(group.pairs),
         "done": len(group.pairs) - len(missing.pairs),
-        **dict.fromkeys(("stacks", "width", "workers", "threads"), 0),
-        "expected_s": 0.0,
-        "memory_mb": 0.0,
-        "why": "all of it is stored",
-    }
-    if draft is None:
-        return row
-    if draft.error:
-        return {**row, "illegal": last_line(draft.error)}
-    width = max(len(stack.trial_ids) for stack in draft.stacks)
-    workers = max(stack.workers for stack in draft.stacks)
-    return {
-        **row,
         "stacks": len(draft.stacks),
         "width": width,
         "workers": workers,
-        "threads": max(stack.threads for stack in draft.stacks),
+        "threads": threads,
         "expected_s": draft.seconds,
         "memory_mb": draft.bytes_each * width * min(workers, len(draft.stacks)) / 1e6,
-        "why": "; ".join(draft.lines()),
+        "why": "; ".join(draft.lines()) or "all of it is stored",
+        "illegal": last_line(draft.error) or math.nan,
         "work": draft.bytes_each * len(missing.pairs) * group.num_steps,
     }
 

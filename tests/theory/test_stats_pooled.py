@@ -2,24 +2,16 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from initsuite.stats.intervals import Interval
-from initsuite.stats.pairwise import (
-    EXACT_UP_TO,
-    MONTE_CARLO_FLIPS,
-    probability_of_improvement,
-    sign_flip_test,
-)
-from initsuite.stats.pooled import (
-    dependent_mean,
-    mean_over_contexts,
-    stratified_improvement,
-    stratified_sign_flip_test,
-)
+from initsuite.stats.pairwise import EXACT_UP_TO, MONTE_CARLO_FLIPS, probability_of_improvement, sign_flip_test
+from initsuite.stats.pooled import dependent_mean, mean_over_contexts, stratified_sign_flip_test
 
 EXACT = 1e-9
 """Relative, for the same sum in another order."""
@@ -124,9 +116,14 @@ def test_stratified_flips_need_and_follow_their_generator() -> None:
         stratified_sign_flip_test(contexts)  # pyright: ignore[reportCallIssue]
 
 
+def pooled_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike]) -> Interval:
+    """Over contexts, one [seed] of each arm for each."""
+    return mean_over_contexts([probability_of_improvement(*pair) for pair in zip(x, y, strict=True)])
+
+
 def test_pooled_improvement_by_hand() -> None:
     """Where the contexts differ much, Student's: 0.5 and 1 and 0, mean 1/2, s = 1/2, t_2 = 4.303, clipped."""
-    interval = stratified_improvement([[1], [1], [0]], [[1], [0], [1]])
+    interval = pooled_improvement([[1], [1], [0]], [[1], [0], [1]])
     assert (interval.estimate, interval.low, interval.high) == (0.5, 0, 1)
     assert (interval.num_values, interval.coverage) == (3, 0.95)
 
@@ -138,7 +135,7 @@ def test_pooled_improvement_is_the_wider_of_two(rng: np.random.Generator) -> Non
     student = stats.ttest_1samp(estimates, 0.0).confidence_interval(0.95)
     below = np.sqrt(np.sum([(c.estimate - c.low) ** 2 for c in every])) / 6
     above = np.sqrt(np.sum([(c.high - c.estimate) ** 2 for c in every])) / 6
-    interval = stratified_improvement(x, y)
+    interval = pooled_improvement(x, y)
     mean = np.mean(estimates)
     expected = (mean, min(student.low, mean - below), max(student.high, mean + above))
     assert (interval.estimate, interval.low, interval.high) == pytest.approx(expected, rel=EXACT)
@@ -146,45 +143,36 @@ def test_pooled_improvement_is_the_wider_of_two(rng: np.random.Generator) -> Non
 
 def test_one_context_is_newcombe(rng: np.random.Generator) -> None:
     x, y = rng.normal(1, 1, 6), rng.normal(0, 1, 8)
-    assert stratified_improvement([x], [y]) == probability_of_improvement(x, y)
-    assert stratified_improvement([x, [], [1.0]], [y, [1.0], []]) == probability_of_improvement(x, y)
+    assert pooled_improvement([x], [y]) == probability_of_improvement(x, y)
+    assert pooled_improvement([x, [], [1.0]], [y, [1.0], []]) == probability_of_improvement(x, y)
 
 
 def test_agreeing_contexts_narrow_the_interval_but_keep_a_width() -> None:
     """Won by all seeds of all contexts: Newcombe's lower bound, the square root of 4 times nearer to 1."""
     one = probability_of_improvement([3, 4, 5], [0, 1, 2])
-    four = stratified_improvement([[3, 4, 5]] * 4, [[0, 1, 2]] * 4)
+    four = pooled_improvement([[3, 4, 5]] * 4, [[0, 1, 2]] * 4)
     assert (four.estimate, four.high) == (1, 1)
     assert four.low == pytest.approx(1 - (1 - one.low) / 2, rel=EXACT)
 
 
 def test_equal_values_and_misses_are_ties() -> None:
     for value in (0.5, -math.inf):
-        equal = stratified_improvement([[value] * 6] * 3, [[value] * 6] * 3)
+        equal = pooled_improvement([[value] * 6] * 3, [[value] * 6] * 3)
         assert equal.estimate == 0.5
         assert 0 < equal.low < 0.5 < equal.high < 1
 
 
 def test_one_seed_in_each_context() -> None:
-    interval = stratified_improvement([[1], [2]], [[0], [0]])
+    interval = pooled_improvement([[1], [2]], [[0], [0]])
     assert (interval.estimate, interval.high) == (1, 1)
     assert 0 <= interval.low < 1
 
 
 def test_no_contexts_no_improvement() -> None:
     for nothing in ([], [[], []]):
-        interval = stratified_improvement(nothing, nothing)
+        interval = pooled_improvement(nothing, nothing)
         assert math.isnan(interval.estimate)
         assert (interval.exists, interval.coverage, interval.num_values) == (False, 0, 0)
-
-
-def test_bad_contexts_are_refused() -> None:
-    with pytest.raises(ValueError, match="both arms on the same contexts"):
-        stratified_improvement([[1.0]], [[1.0], [2.0]])
-    with pytest.raises(ValueError, match="Write a miss as -inf"):
-        stratified_improvement([[1.0]], [[math.nan]])
-    with pytest.raises(ValueError, match=r"between 0 and 1, such as 0\.95"):
-        stratified_improvement([[1.0]], [[2.0]], confidence=95)
 
 
 def test_dependent_contexts_are_as_wide_as_one() -> None:
@@ -195,11 +183,3 @@ def test_dependent_contexts_are_as_wide_as_one() -> None:
     missing = Interval(0.5, math.nan, math.nan, 0.0, 1)
     assert dependent_mean([one, missing]) == one
     assert math.isnan(dependent_mean([missing]).estimate)
-
-
-def test_the_mean_over_contexts_is_what_the_arms_give() -> None:
-    x, y = [[3.0, 4.0, 5.0], [8.0, 9.0, 7.0]], [[1.0, 3.0, 2.0], [7.0, 9.0, 8.0]]
-    every = [probability_of_improvement(first, second) for first, second in zip(x, y, strict=True)]
-    assert mean_over_contexts(every) == stratified_improvement(x, y)
-    assert mean_over_contexts(every[:1]) == every[0]
-    assert mean_over_contexts([]).num_values == 0

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from initsuite.stats.tuning_budget import expected_best, lr_window_width
+from initsuite.stats.tuning_budget import expected_best, training_runs
 
 EXACT = 1e-9
 """Relative, for the same sum in another order."""
@@ -58,47 +58,26 @@ def test_budgets_off_the_grid_are_refused(budgets: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trains", "width"),
+    ("trains", "runs"),
     [
-        ([True] * 5, 4.0),
-        ([True, True, False, True, False], 1.0),
-        ([True, False, True, True, True], 2.0),
-        ([False, True, False, True, False], 0.0),
-        ([False, False, True, False, False], 0.0),
+        ([True] * 5, [GRID]),
+        ([True, True, False, True, False], [GRID[:2], GRID[3:4]]),
+        ([True, False, True, True, True], [GRID[:1], GRID[2:]]),
+        ([False, True, False, True, False], [GRID[1:2], GRID[3:4]]),
+        ([False] * 5, []),
     ],
 )
-def test_lr_window_width_by_hand(trains: list[bool], width: float) -> None:
-    assert lr_window_width(GRID, trains) == pytest.approx(width, abs=EXACT)
+def test_training_runs_by_hand(trains: list[bool], runs: list[list[float]]) -> None:
+    assert [run.tolist() for run in training_runs(GRID, trains)] == runs
 
 
-def test_lr_window_width_does_not_depend_on_the_order(rng: np.random.Generator) -> None:
+def test_training_runs_do_not_depend_on_the_order(rng: np.random.Generator) -> None:
     order = rng.permutation(5)
     trains = np.array([True, True, True, False, True])
-    assert lr_window_width(np.array(GRID)[order], trains[order]) == pytest.approx(2, rel=EXACT)
+    found = training_runs(np.array(GRID)[order], trains[order])
+    assert [run.tolist() for run in found] == [GRID[:3], GRID[4:]]
 
 
-def test_lr_window_width_around_the_best_lr() -> None:
-    trains = [True, True, True, False, True]
-    assert lr_window_width(GRID, trains, best_lr=10.0) == 0
-    assert lr_window_width(GRID, trains, best_lr=0.01) == pytest.approx(2, rel=EXACT)
-    assert math.isnan(lr_window_width(GRID, trains, best_lr=1.0))
-
-
-def test_lr_window_width_is_measured_in_decades_not_in_steps_of_the_grid() -> None:
-    assert lr_window_width([1, 2, 3, 100, 1000, 10], [True, True, True, True, True, False]) == pytest.approx(1)
-
-
-def test_lr_window_width_where_nothing_trains() -> None:
-    assert math.isnan(lr_window_width(GRID, [False] * 5))
-    assert math.isnan(lr_window_width([], []))
-    assert lr_window_width([0.1], [True]) == 0
-
-
-def test_bad_grids_are_refused() -> None:
-    with pytest.raises(ValueError, match="one answer for each of `lrs`"):
-        lr_window_width([0.1, 1.0], [True])
-    for lrs in ([0.1, 0.1], [0.0, 0.1], [0.1, math.nan], [0.1, math.inf]):
-        with pytest.raises(ValueError, match="positive finite numbers, none twice"):
-            lr_window_width(lrs, [True, True])
-    with pytest.raises(ValueError, match=r"`best_lr`=0\.2\. Expected one of: \[0\.1, 1\.0\]"):
-        lr_window_width([1.0, 0.1], [True, True], best_lr=0.2)
+def test_training_runs_of_little() -> None:
+    assert training_runs([], []) == []
+    assert [run.tolist() for run in training_runs([0.1], [True])] == [[0.1]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval
-from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test
+from initsuite.stats.pairwise import sign_flip_test
 
 
 def stratified_sign_flip_test(
@@ -48,64 +48,34 @@ def stratified_sign_flip_test(
     return sign_flip_test(np.concatenate(shares) if shares else [], rng=rng)
 
 
-def stratified_improvement(x: Sequence[ArrayLike], y: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> Interval:
-    """Mean over contexts of P(X > Y) + P(X = Y) / 2, with the wider of two intervals on either side.
+def mean_over_contexts(every: Sequence[Interval], confidence: float = CONFIDENCE) -> Interval:
+    """The mean of independent probabilities of improvement, with the wider of two intervals on either side.
 
     Student's over the contexts' estimates p_c speaks of further contexts like these, but has no width where the
     estimates agree, as they do near 0 and 1. The square-and-add interval of Newcombe's bounds (l_c, u_c), from
     mean(p_c) - sqrt(sum (p_c - l_c)^2) / C to mean(p_c) + sqrt(sum (u_c - p_c)^2) / C, knows the noise of the seeds,
     but speaks of these C contexts only. Both stay in [0, 1]. With one context it is Newcombe's, of that context.
-    Nothing is drawn: a percentile bootstrap of contexts and seeds covers some 82 % with 2 contexts of 30 seeds.
+    Nothing is drawn: a percentile bootstrap of contexts and seeds covers about 82 % with 2 contexts of 30 seeds.
 
     Measured coverage (n = 6 / 10 / 30): normal .971 / .959 / .940, 20 % failures .967 / .969 / .959.
     The laws are those of `probability_of_improvement` in 5 contexts, the arms 1 +- 0.5 (normal) standard deviations
     apart, and the truth is the mean over all such contexts. Where most p_c lie at 0 or 1 and a few contexts do not,
-    5 contexts can miss those, and it covers less: some 85 % with 30 seeds and arms 2.5 +- 1 apart.
+    5 contexts can miss those, and it covers less: about 85 % with 30 seeds and arms 2.5 +- 1 apart.
 
     Args:
-        x: one [seed] for each context, higher is better; infinities are allowed and tie with their equals. A context
-            without seeds on either side is left out.
-        y: one [seed] for each context, in the order of `x`, higher is better.
+        every: [context], of `probability_of_improvement` at the same confidence; those without bounds are left out.
         confidence: between 0 and 1.
 
     Returns:
         `num_values` counts the contexts; for a single one, its seeds.
 
-    Raises:
-        ValueError: numbers of contexts that differ, a NaN among the values, a confidence out of range.
-
     Example:
-        >>> interval = stratified_improvement([[3, 4], [8, 9]], [[1, 3], [7, 9]])
-        >>> interval.estimate, interval.num_values
-        (0.75, 2)
+        >>> mean_over_contexts([Interval(0.75, 0.5, 1.0, 0.95, 6), Interval(0.25, 0.0, 0.5, 0.95, 6)]).estimate
+        0.5
 
     References:
         R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine
         17 (1998), method 10, for square-and-add.
-    """
-    if len(x) != len(y):
-        raise ValueError(
-            f"stratified_improvement: bad `y` of {len(y)} contexts. Expected {len(x)}, as in `x`. "
-            "Give both arms on the same contexts, in one order."
-        )
-    if not 0 < confidence < 1:
-        raise ValueError(
-            f"stratified_improvement: bad `confidence`={confidence!r}. Expected a number between 0 and 1, such as 0.95."
-        )
-    every = [probability_of_improvement(first, second, confidence) for first, second in zip(x, y, strict=True)]
-    return mean_over_contexts(every, confidence)
-
-
-def mean_over_contexts(every: Sequence[Interval], confidence: float = CONFIDENCE) -> Interval:
-    """The mean of independent probabilities of improvement, with the interval that `stratified_improvement` explains.
-
-    Args:
-        every: [context], bounds at the same confidence; those that do not exist are left out.
-        confidence: between 0 and 1.
-
-    Example:
-        >>> mean_over_contexts([Interval(0.75, 0.5, 1.0, 0.95, 6), Interval(0.25, 0.0, 0.5, 0.95, 6)]).estimate
-        0.5
     """
     contexts = [interval for interval in every if interval.exists]
     if len(contexts) < 2:
@@ -124,7 +94,7 @@ def dependent_mean(every: Sequence[Interval]) -> Interval:
     as one.
 
     Args:
-        every: [context], bounds at the same confidence; those that do not exist are left out.
+        every: as for `mean_over_contexts`.
 
     Example:
         >>> dependent_mean([Interval(0.75, 0.5, 1.0, 0.95, 6), Interval(0.25, 0.0, 0.5, 0.95, 6)])

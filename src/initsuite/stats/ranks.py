@@ -128,40 +128,7 @@ def critical_difference(num_arms: int, num_workloads: int, confidence: float = C
             f"critical_difference: bad `confidence`={confidence!r}. Expected a number between 0 and 1, such as 0.95."
         )
     q = float(stats.studentized_range.ppf(confidence, num_arms, math.inf)) / math.sqrt(2)
-    return q * _rank_error(num_arms, num_workloads)
-
-
-def nemenyi_p(mean_ranks: ArrayLike, num_workloads: int) -> np.ndarray:
-    """P-values of all pairs of arms, adjusted for their number: the studentized range of the k mean ranks.
-
-    p <= 1 - confidence where two mean ranks differ by at least `critical_difference`.
-
-    Args:
-        mean_ranks: [arm], over the workloads.
-        num_workloads: at least 1.
-
-    Returns:
-        [arm, arm], symmetric, 1 on the diagonal.
-
-    Raises:
-        ValueError: fewer than two arms or no workload, a rank that is not finite.
-
-    Example:
-        >>> nemenyi_p([1.0, 2.0, 3.0], 6)[0].round(4).tolist()
-        [1.0, 0.1932, 0.0015]
-    """
-    r = _mean_ranks("nemenyi_p", mean_ranks)
-    k = len(r)
-    if k < 2 or num_workloads < 1:
-        raise ValueError(
-            f"nemenyi_p: bad `mean_ranks` of {k} arms, `num_workloads`={num_workloads}. Expected at least 2 arms and 1 "
-            "workload. A rank needs something to be compared with."
-        )
-    distances = np.abs(r[:, None] - r[None, :]) / _rank_error(k, num_workloads)
-    p = np.ones((k, k))
-    upper = np.triu_indices(k, 1)
-    p[upper] = np.clip(stats.studentized_range.sf(distances[upper] * math.sqrt(2), k, math.inf), 0.0, 1.0)
-    return np.minimum(p, p.T)
+    return q * math.sqrt(num_arms * (num_arms + 1) / (6 * num_workloads))
 
 
 def cliques(mean_ranks: ArrayLike, cd: float) -> list[tuple[int, ...]]:
@@ -181,7 +148,11 @@ def cliques(mean_ranks: ArrayLike, cd: float) -> list[tuple[int, ...]]:
         >>> cliques([3.5, 1.0, 2.0, 2.5], cd=1.5)
         [(1, 2, 3), (2, 3, 0)]
     """
-    r = _mean_ranks("cliques", mean_ranks)
+    r = np.asarray(mean_ranks, dtype=float)
+    if r.ndim != 1 or not np.isfinite(r).all():
+        raise ValueError(
+            f"cliques: bad `mean_ranks`={r.tolist()}. Expected finite numbers, [arm]. Take them from friedman_test."
+        )
     if not cd >= 0:
         raise ValueError(f"cliques: bad `cd`={cd!r}. Expected a number from 0 on. Take it from critical_difference.")
     order = np.argsort(r, kind="stable")
@@ -189,17 +160,3 @@ def cliques(mean_ranks: ArrayLike, cd: float) -> list[tuple[int, ...]]:
     # A later group lies inside an earlier one where it ends no further.
     starts = [i for i, end in enumerate(ends) if end - i > 1 and (i == 0 or end > ends[i - 1])]
     return [tuple(order[start : ends[start]].tolist()) for start in starts]
-
-
-def _rank_error(num_arms: int, num_workloads: int) -> float:
-    """Standard deviation of the difference of two mean ranks of arms that do not differ."""
-    return math.sqrt(num_arms * (num_arms + 1) / (6 * num_workloads))
-
-
-def _mean_ranks(where: str, mean_ranks: ArrayLike) -> np.ndarray:
-    r = np.asarray(mean_ranks, dtype=float)
-    if r.ndim != 1 or not np.isfinite(r).all():
-        raise ValueError(
-            f"{where}: bad `mean_ranks`={r.tolist()}. Expected finite numbers, [arm]. Take them from friedman_test."
-        )
-    return r

@@ -21,15 +21,15 @@ def adding(
     data_seed: int = 0,
 ) -> Dataset:
     """At each time a number, uniform on [0, 1], and a marker, which is 1 at one time of the first half and one of the
-    second, else 0. The target is the sum of the two marked numbers.
+    second, 0 elsewhere. The target is the sum of the two marked numbers.
 
-    Always to answer 1 has a mean squared error of 1/6, the variance of that sum. Nothing is standardised. The papers
-    draw new sequences at every step; here a fixed set is drawn once. Each split has a random stream of its own: its
-    size leaves the others as they are.
+    Always answering 1 has a mean squared error of 1/6, the variance of that sum. Nothing is standardised. The papers
+    draw new sequences at every step; here a fixed set is drawn once. Each split has its own random stream: its size
+    leaves the others as they are.
 
     Args:
-        length: of a sequence, from 2.
-        num_train, num_validation, num_test: examples, from 1.
+        length: numbers in a sequence, from 2.
+        num_train, num_validation, num_test: number of examples, from 1.
         data_seed: draws the examples, the same for all trials.
 
     Returns:

@@ -15,9 +15,9 @@ class Split:
     """Examples in memory.
 
     Attributes:
-        inputs: [example, ...], float32, standardised by the training split where the data set does not say otherwise;
-            or [example, time], int64 token indices.
-        targets: [example], int64 class indices; [example, time], int64, one at each time; or [example, output],
+        inputs: [example, ...], float32, standardised by the training split unless the data set says otherwise; or
+            [example, time], int64 token indices.
+        targets: [example], int64 class indices; [example, time], int64, one for each time; or [example, output],
             float32 values.
     """
 
@@ -30,7 +30,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split. Validation chooses; test is read once, by scoring trials.
+    """Training, validation and test splits. Validation chooses; test is read once, by scoring trials.
 
     Attributes:
         num_outputs: classes, tokens or values that a model gives for an example.
@@ -46,16 +46,16 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one example, without the batch axis."""
+        """The shape of one example, without the batch axis."""
         return tuple(self.train.inputs.shape[1:])
 
 
 def check_dataset(dataset: object, where: str) -> Dataset:
-    """Pass on a data set that the engine can train on; for what a user's own function returned.
+    """Pass on what a user's own function returned, if the engine can train on it.
 
     Args:
         dataset: what was returned.
-        where: the name of the function, for the message.
+        where: name of the function, for the message.
 
     Raises:
         ConfigError: not a `Dataset`, or a split with wrong types, shapes or targets.
@@ -78,7 +78,7 @@ def check_dataset(dataset: object, where: str) -> Dataset:
 
 
 def _check_alike(tensor: Tensor, training: Tensor, where: str, name: str) -> None:
-    """Refuse a split whose examples are of another kind than those of the training split, which was checked before."""
+    """Refuse a split whose examples differ in kind from those of the training split, which was checked before."""
     if tensor.shape[1:] != training.shape[1:]:
         expected = f"{list(training.shape[1:])}, the shape of one training example"
         raise bad_value(where, f"{name}.shape[1:]", list(tensor.shape[1:]), expected)
@@ -113,10 +113,11 @@ def _check_targets(split: Split, where: str, name: str, num_outputs: int) -> Non
         raise bad_value(where, f"{name}.targets", _dtype(targets), expected, "Use `.long()` or `.float()`.")
     if targets.dtype == torch.float32:
         if targets.shape != (num_examples, num_outputs):
-            expected = f"{[num_examples, num_outputs]}, num_outputs values for each example"
-            raise bad_value(
-                where, f"{name}.targets.shape", list(targets.shape), expected, "Class indices are int64: use `.long()`."
+            expected, fix = (
+                f"{[num_examples, num_outputs]}, num_outputs values for each example",
+                "Class indices are int64: use `.long()`.",
             )
+            raise bad_value(where, f"{name}.targets.shape", list(targets.shape), expected, fix)
         if not targets.isfinite().all():
             raise bad_value(where, f"{name}.targets", "NaN or infinity", "finite values")
         return

@@ -1,5 +1,4 @@
-"""Reading the batch files of CIFAR-10 and CIFAR-100: pickles of numpy arrays, opened without running what else a
-pickle may hold."""
+"""Reading the batch files of CIFAR-10 and CIFAR-100: pickles of numpy arrays, opened without running anything else."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ ALLOWED = {"_reconstruct", "scalar", "ndarray", "dtype", "encode", "_frombuffer"
 
 @dataclass(frozen=True)
 class Batch:
-    """What tells the batch files of the two data sets apart.
+    """How the batch files of the two data sets differ.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         labels: key of the class indices.
-        num_classes: of those.
+        num_classes: number of classes.
         archive: the published file that holds the batches.
     """
 

@@ -8,14 +8,14 @@ from initsuite.data.base import Dataset
 from initsuite.data.splits import assemble, stratified_split
 
 SIZES = (1197, 300, 300)
-"""Training, validation, test: the test split is a sixth, as large as the validation split."""
+"""Training, validation, test; the last two are a sixth each."""
 
 
 def digits(*, split_seed: int = 0) -> Dataset:
     """1,797 images of 8 x 8 grey values 0 to 16, 10 classes, split into 1,197 / 300 / 300.
 
     Args:
-        split_seed: chooses the split; the same for all trials.
+        split_seed: chooses the split, the same for all trials.
 
     Returns:
         Inputs [example, 1, 8, 8].

@@ -1,4 +1,4 @@
-"""Where the files of a data set lie: the user's folder, the system's, the user's cache; else they are downloaded."""
+"""Where the files of a data set are: the user's folder, the system's, the user's cache; else they are downloaded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from initsuite.files import cache_root
 SYSTEM_ROOT = Path("/usr/share/datasets")
 """Where Debian's package dataset-fashion-mnist puts its files."""
 TIMEOUT_S = 20.0
-"""Seconds a download may stay silent; a machine behind a closed firewall would else wait for minutes."""
+"""Seconds a download may stay silent; otherwise a machine behind a closed firewall would wait for minutes."""
 
 Find = Callable[[Path, str], "Path | None"]
-"""(folder, name of a file) -> where it is, None where it is not."""
+"""(folder, name of a file) -> its path, None if it is not there."""
 
 
 def plain_file(folder: Path, name: str) -> Path | None:
@@ -32,14 +32,14 @@ class Source:
     """A data set as files.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         reader: name of torchvision's class, which downloads.
-        layouts: folders below a root in which the files may lie, the most specific first.
+        layouts: folders below a root that may hold the files, the most specific first.
         files: names of all files.
-        find: finds a file of a folder by its name.
-        advice: how else to get the files; one sentence.
-        splits: torchvision's names of the parts that it downloads one by one, straight into the folder that it is
-            given; empty where it fetches all files at once, into a folder of its own.
+        find: finds a file in a folder by its name.
+        advice: another way to get the files; one sentence.
+        splits: torchvision's names of the parts that it downloads separately, straight into the given folder; empty
+            where it fetches all files at once, into a folder of its own.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Source:
 def locate(source: Source, data_dir: str | None, download: bool) -> list[Path]:
     """The paths of `source.files`, in their order, all from one folder.
 
-    Looks in `data_dir`, then in the system's folder, then in the cache; then torchvision downloads into the cache.
+    Looks in `data_dir`, the system's folder and the cache, in this order; then torchvision downloads into the cache.
 
     Raises:
         ConfigError: `data_dir` is not a folder.
@@ -68,39 +68,35 @@ def locate(source: Source, data_dir: str | None, download: bool) -> list[Path]:
             raise bad_value(source.name, "data_dir", data_dir, "a folder that exists", fix)
         roots.insert(0, root)
         _refuse_partial(source, root)
-    found = _search(source, roots)
-    if found:
+    if found := _search(source, roots):
         return found
     failure = _download(source) if download else "download=false"
-    found = _search(source, [cache_root()])
-    if not found:
-        raise _not_found(source, roots, failure)
-    return found
+    if found := _search(source, [cache_root()]):
+        return found
+    searched = ", ".join(map(str, roots))
+    raise DataError(
+        f"{source.name}: no data files ({failure}). Looked below: {searched}. Expected in one folder "
+        f"({' or '.join(source.layouts)} below data_dir): {', '.join(source.files)}. "
+        f"Put them there and set data_dir=FOLDER, or connect to the network. {source.advice}".rstrip()
+    )
 
 
-def _paths(source: Source, folder: Path) -> list[Path | None]:
-    return [source.find(folder, name) for name in source.files]
-
-
-def _folders(source: Source, roots: Sequence[Path]) -> list[Path]:
-    return [root / layout for root in roots for layout in source.layouts]
+def _listed(source: Source, roots: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """The folders in which the files may be, each with those that are there, by name."""
+    for folder in (root / layout for root in roots for layout in source.layouts):
+        yield folder, {name: path for name in source.files if (path := source.find(folder, name))}
 
 
 def _search(source: Source, roots: Sequence[Path]) -> list[Path]:
     """All files from the first folder that has all of them; empty where none has."""
-    for folder in _folders(source, roots):
-        paths = [path for path in _paths(source, folder) if path is not None]
-        if len(paths) == len(source.files):
-            return paths
-    return []
+    return next((list(paths.values()) for _, paths in _listed(source, roots) if len(paths) == len(source.files)), [])
 
 
 def _refuse_partial(source: Source, root: Path) -> None:
-    """Someone who supplies files and misspells one must not get other data without a word."""
-    for folder in _folders(source, [root]):
-        paths = dict(zip(source.files, _paths(source, folder), strict=True))
-        missing = [name for name, path in paths.items() if path is None]
-        if 0 < len(missing) < len(source.files):
+    """Whoever supplies files and misspells one must not silently get other data."""
+    for folder, paths in _listed(source, [root]):
+        missing = [name for name in source.files if name not in paths]
+        if paths and missing:
             raise DataError(
                 f"{source.name}: missing files in `data_dir`='{folder}': {', '.join(missing)}. Expected all of: "
                 f"{', '.join(source.files)}. Add them, or set data_dir=null."
@@ -108,7 +104,7 @@ def _refuse_partial(source: Source, root: Path) -> None:
 
 
 def _download(source: Source) -> str:
-    """Fetch into the cache; returns what went wrong, "" where nothing did."""
+    """Fetch into the cache; returns what went wrong, "" if nothing did."""
     reader: Any = getattr(import_torchvision().datasets, source.reader)
     try:
         cache_root().mkdir(parents=True, exist_ok=True)
@@ -117,26 +113,17 @@ def _download(source: Source) -> str:
                 reader(str(cache_root() / source.layouts[0]), split=split, download=True)
             if not source.splits:
                 reader(str(cache_root()), train=False, download=True)
-    except (OSError, RuntimeError, AssertionError, EOFError) as error:  # URLError and time-outs are OSErrors
+    except (OSError, RuntimeError, AssertionError, EOFError) as error:  # URLError and timeouts are OSErrors
         return f"the download failed: {' '.join(str(error).split()) or type(error).__name__}"
     return ""
 
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """torchvision opens its URLs without a time-out of their own."""
+    """For torchvision, which opens its URLs without a timeout."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _not_found(source: Source, roots: Sequence[Path], failure: str) -> DataError:
-    searched = ", ".join(str(root) for root in roots)
-    return DataError(
-        f"{source.name}: no data files ({failure}). Looked below: {searched}. Expected in one folder "
-        f"({' or '.join(source.layouts)} below data_dir): {', '.join(source.files)}. "
-        f"Put them there and set data_dir=FOLDER, or connect to the network. {source.advice}".rstrip()
-    )

@@ -25,21 +25,21 @@ def gaussian_blobs(
     num_test: int = 500,
     data_seed: int = 0,
 ) -> Dataset:
-    """Classes of unit variance around centres that all have one distance: x = m_c + z, z ~ N(0, I).
+    """Classes of unit variance around equidistant centres: x = m_c + z, z ~ N(0, I).
 
     m_c = separation / sqrt(2) q_c with orthonormal q_c in a random direction, so that |m_c - m_d| = separation. The
     best classifier takes the nearest centre and is right with probability
 
         E[Phi(z + separation / sqrt(2))^(num_classes - 1)], z ~ N(0, 1),
 
-    which is Phi(separation / 2) for two classes, and 0.875 for ten at the separation of 4. The examples of a split are
-    spread evenly over the classes. Each split has a random stream of its own: its size leaves the others as they are.
+    which is Phi(separation / 2) for two classes, and 0.875 for ten at a separation of 4. The examples of a split are
+    spread evenly over the classes. Each split has its own random stream: its size leaves the others as they are.
 
     Args:
         num_classes: from 2.
-        num_features: of an input, from num_classes.
-        separation: distance of two centres, in standard deviations within a class, from 0.
-        num_train, num_validation, num_test: examples, from 1.
+        num_features: length of an input, from num_classes.
+        separation: distance between two centres, in standard deviations within a class, from 0.
+        num_train, num_validation, num_test: number of examples, from 1.
         data_seed: draws centres and examples, the same for all trials.
 
     Returns:
@@ -70,6 +70,5 @@ def _draw(centres: Tensor, num_examples: int, data_seed: int, split: str) -> tup
     """Inputs [example, feature], and targets that go through the classes in turn."""
     stream = generator(data_seed, "data", f"{NAME}/{split}")
     targets = torch.arange(num_examples) % len(centres)
-    return centres[targets] + torch.randn(
-        num_examples, centres.shape[1], dtype=torch.float64, generator=stream
-    ), targets
+    noise = torch.randn(num_examples, centres.shape[1], dtype=torch.float64, generator=stream)
+    return centres[targets] + noise, targets

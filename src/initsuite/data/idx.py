@@ -1,6 +1,6 @@
-"""Reading idx files, plain or gzipped; what is wrong with a damaged one is named.
+"""Reading idx files, plain or gzipped.
 
-Not torchvision's reader: it takes no gzip, and importing it costs a program more than a second.
+Not torchvision's reader: it takes no gzip, and importing it takes more than a second.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from initsuite.errors import bad_file
 
 FIX = "Fetch the file again, or delete it to have another folder searched."
 UNSIGNED_BYTE = 8
-"""The type code of the idx header for the only type these data sets use."""
+"""Type code in the idx header, for the only type these data sets use."""
 
 
 def find_idx(folder: Path, stem: str) -> Path | None:
-    """The file `stem` or `stem.gz` in a folder; the plain one first, None where there is neither."""
+    """The file `stem`, else `stem.gz`, in a folder; None if there is neither."""
     return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
 
 
@@ -52,7 +52,7 @@ def read_labels(path: Path) -> Tensor:
 def _read(path: Path, num_axes: int) -> Tensor:
     content = _content(path)
     shape = _checked_shape(path, content, num_axes)
-    # a bytearray, because torch warns of memory that cannot be written
+    # a bytearray, because torch warns about read-only memory
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=len(content) - math.prod(shape)).view(shape)
 
 

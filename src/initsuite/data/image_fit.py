@@ -24,13 +24,13 @@ HELD_OUT = 0.1
 def image_fit(*, image: str = "china", size: int = 64, channels: int = 1, split_seed: int = 0) -> Dataset:
     """The pixels of a picture, cropped to its central square and averaged down to size x size.
 
-    An input is the place (x, y) of a pixel's centre, both from -1 to 1; x to the right, y downwards. A target is its
-    brightness, or red, green and blue, from -1 (dark) to 1. Eight of ten pixels are trained on, one of ten each is
-    validation and test: held-out pixels in between, so that the score is that of the function and not of a table.
+    An input is the position (x, y) of a pixel's centre, both from -1 to 1; x to the right, y downwards. A target is its
+    brightness, or red, green and blue, from -1 (dark) to 1. Eight pixels of ten are trained on, one of ten is for
+    validation and one for testing: they lie in between, so that the score is that of a function and not of a table.
 
     Args:
         image: china, flower, or the path of a picture.
-        size: pixels a side, from 4 to that of the square.
+        size: pixels per side, from 4 to those of the square.
         channels: 1 (brightness) or 3 (red, green, blue).
         split_seed: chooses the held-out pixels, the same for all trials.
 
@@ -39,7 +39,7 @@ def image_fit(*, image: str = "china", size: int = 64, channels: int = 1, split_
 
     Raises:
         ConfigError: an option out of its range.
-        DataError: no picture there.
+        DataError: no picture at that path.
     """
     check_whole_number(NAME, "size", size, minimum=4)
     check_whole_number(NAME, "split_seed", split_seed, minimum=0)
@@ -61,13 +61,12 @@ def image_fit(*, image: str = "china", size: int = 64, channels: int = 1, split_
 
 
 def _scaled(pixels: np.ndarray, side: int, size: int, channels: int) -> Tensor:
-    """[pixel, channel], -1 to 1, row by row, of the central square."""
+    """The central square, [pixel, channel], -1 to 1, row by row."""
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
     square = torch.from_numpy(pixels[top : top + side, left : left + side].copy()).float() / 255 * 2 - 1
     if channels == 1:
         square = square @ torch.tensor([[0.299], [0.587], [0.114]])  # luma of ITU-R BT.601
-    small = functional.adaptive_avg_pool2d(square.permute(2, 0, 1), size)
-    return small.flatten(1).T.contiguous()
+    return functional.adaptive_avg_pool2d(square.permute(2, 0, 1), size).flatten(1).T.contiguous()
 
 
 def _shipped(name: str) -> tuple[np.ndarray, str]:

@@ -18,14 +18,8 @@ from initsuite.errors import bad_file
 
 NUM_CLASSES = 10
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MNIST = Source(
-    name="mnist",
-    reader="MNIST",
-    layouts=("MNIST/raw", "mnist", "."),
-    files=IDX_FILES,
-    find=find_idx,
-    advice="Gzipped files (.gz) will do.",
-)
+MNIST_LAYOUTS = ("MNIST/raw", "mnist", ".")
+MNIST = Source("mnist", "MNIST", MNIST_LAYOUTS, IDX_FILES, find=find_idx, advice="Gzipped files (.gz) will do.")
 KMNIST = replace(MNIST, name="kmnist", reader="KMNIST", layouts=("KMNIST/raw", "kmnist", "."))
 FASHION_MNIST = replace(
     MNIST,
@@ -34,18 +28,9 @@ FASHION_MNIST = replace(
     layouts=("FashionMNIST/raw", "fashion-mnist", "."),
     advice=f"{MNIST.advice} On Debian and Ubuntu: apt install dataset-fashion-mnist.",
 )
-CIFAR10 = Source(
-    name="cifar10",
-    reader="CIFAR10",
-    layouts=("cifar-10-batches-py", "."),
-    files=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"),
-)
-CIFAR100 = Source(
-    name="cifar100",
-    reader="CIFAR100",
-    layouts=("cifar-100-python", "."),
-    files=("train", "test"),
-)
+CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+CIFAR10 = Source("cifar10", "CIFAR10", layouts=("cifar-10-batches-py", "."), files=CIFAR10_FILES)
+CIFAR100 = Source("cifar100", "CIFAR100", layouts=("cifar-100-python", "."), files=("train", "test"))
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 """Examples of each class in MNIST's training files; in those of Fashion-MNIST and Kuzushiji-MNIST each has 6,000."""
 EVEN_COUNTS = [6000] * NUM_CLASSES
@@ -60,16 +45,16 @@ def fashion_mnist(
 
     Args:
         data_dir: searched first, in the layout of torchvision or as a flat folder of idx or idx.gz files.
-        split_seed: chooses the validation split; the same for all trials.
+        split_seed: chooses the validation split, the same for all trials.
         subset: training examples kept, stratified; None for all. Validation and test stay whole.
-        download: fetch the files into the user's cache where they are nowhere else.
+        download: fetch the files into the user's cache if they are nowhere else.
 
     Returns:
         Inputs [example, 1, 28, 28].
 
     Raises:
-        ConfigError: a `data_dir` or `subset` that cannot be.
-        DataError: files that are missing, damaged or of the other data set.
+        ConfigError: a `data_dir` that is no folder, a `subset` out of range.
+        DataError: files that are missing, damaged or those of another data set.
 
     References:
         Xiao, Rasul and Vollgraf 2017, Fashion-MNIST.
@@ -108,18 +93,10 @@ def cifar10(
 ) -> Dataset:
     """60,000 colour images of things, 10 classes: 45,000 training, 5,000 validation, 10,000 test.
 
-    Args:
-        data_dir: searched first: it is, or holds, the folder cifar-10-batches-py.
-        split_seed: chooses the validation split; the same for all trials.
-        subset: training examples kept, stratified; None for all.
-        download: fetch the files into the user's cache where they are nowhere else.
+    Arguments and errors as for `fashion_mnist`; `data_dir` is, or holds, the folder cifar-10-batches-py.
 
     Returns:
         Inputs [example, 3, 32, 32].
-
-    Raises:
-        ConfigError: a `data_dir` or `subset` that cannot be.
-        DataError: files that are missing or damaged.
 
     References:
         Krizhevsky 2009, Learning multiple layers of features from tiny images.
@@ -132,10 +109,7 @@ def cifar100(
 ) -> Dataset:
     """60,000 colour images of things, 100 classes (the fine labels): 45,000 training, 5,000 validation, 10,000 test.
 
-    Arguments, result and errors as for `cifar10`; the folder is cifar-100-python.
-
-    References:
-        Krizhevsky 2009, Learning multiple layers of features from tiny images.
+    Arguments, result, errors and reference as for `cifar10`; the folder is cifar-100-python.
     """
     return _load_cifar(CIFAR100, CIFAR100_BATCH, data_dir, split_seed, subset, download)
 
@@ -150,34 +124,21 @@ def _load_cifar(
         check_labels(targets, kind.num_classes, source.name, path)
         batches.append((images, targets))
     images, targets = (torch.cat(parts) for parts in zip(*batches[:-1], strict=True))
-    return cut_validation(
-        (images, targets),
-        batches[-1],
-        len(targets) // 10,  # a tenth of the training files is 5,000 of 50,000
-        split_seed=split_seed,
-        subset=subset,
-        num_classes=kind.num_classes,
-        name=source.name,
-    )
+    held_out = len(targets) // 10  # 5,000 of 50,000
+    training = images, targets
+    return cut_validation(training, batches[-1], held_out, split_seed, subset, kind.num_classes, source.name)
 
 
 def _load_idx(source: Source, data_dir: str | None, split_seed: int, subset: int | None, download: bool) -> Dataset:
     paths = locate(source, data_dir, download)
-    images, targets = _read_pair(source.name, paths[0], paths[1])
-    # the three name their files alike: a flat folder may hold another one
-    kind = _recognised(targets)
-    if kind is not None and kind != source.reader:
+    training, test = (_read_pair(source.name, *pair) for pair in (paths[:2], paths[2:]))
+    # the three name their files alike: a flat folder may hold those of another
+    kind = _recognised(training[1])
+    if kind not in (None, source.reader):
         fix = f"Set data_dir to a folder that holds those, best below {source.layouts[0]}."
         raise bad_file(source.name, paths[1], f"the labels of {kind}", f"those of {source.name}", fix)
-    return cut_validation(
-        (images, targets),
-        _read_pair(source.name, paths[2], paths[3]),
-        len(targets) // 12,  # a twelfth of the training files is 5,000 of 60,000
-        split_seed=split_seed,
-        subset=subset,
-        num_classes=NUM_CLASSES,
-        name=source.name,
-    )
+    held_out = len(training[1]) // 12  # 5,000 of 60,000
+    return cut_validation(training, test, held_out, split_seed, subset, NUM_CLASSES, source.name)
 
 
 def _recognised(targets: Tensor) -> str | None:

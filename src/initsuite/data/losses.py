@@ -1,6 +1,6 @@
 """The losses and scores a data set can name: functions of a batch that return a value per example, safe under `vmap`.
 
-Beside each stands what a model that knows nothing gets, which a diverged trial counts as: the loss of the uniform
+With each comes what a model that knows nothing gets, which is what a diverged trial counts as: the loss of the uniform
 guess, the score of the best constant one.
 """
 
@@ -22,7 +22,7 @@ Measure = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """-log softmax(outputs)[target], in nats; over the next character it is the mean over the characters.
+    """-log softmax(outputs)[target], in nats; for a sequence, the mean over its characters.
 
     Args:
         outputs: [example, output] or [example, time, output], logits.
@@ -36,15 +36,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(output - target)^2, the mean over the outputs of an example.
-
-    Args:
-        outputs: [example, output].
-        targets: [example, output].
-
-    Returns:
-        [example], from 0, in squared units of the targets.
-    """
+    """(output - target)^2, the mean over the outputs of an example; [example, output] -> [example], from 0."""
     return _mean_of_each((outputs - targets).square())
 
 
@@ -70,18 +62,18 @@ def _uniform_nats(dataset: Dataset) -> float:
 
 
 def _shares(dataset: Dataset) -> Tensor:
-    """Of the training targets, [output], float64."""
+    """The share of each class in the training targets, [output], float64."""
     counts = dataset.train.targets.flatten().bincount(minlength=dataset.num_outputs).double()
     return counts / counts.sum()
 
 
 def _guess_accuracy(dataset: Dataset) -> float:
-    """Of always giving the most frequent target."""
+    """The accuracy of always giving the most frequent target."""
     return float(_shares(dataset).max())
 
 
 def _guess_bits(dataset: Dataset) -> float:
-    """Of always giving the frequencies of the targets: their entropy."""
+    """The bits of always giving the frequencies of the targets: their entropy."""
     return float(torch.special.entr(_shares(dataset)).sum()) / math.log(2)
 
 
@@ -92,7 +84,7 @@ def _guess_mse(dataset: Dataset) -> float:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A measure, the type of the targets that it compares with, and its value for a model that knows nothing."""
+    """A measure, the type of the targets it takes, and its value for a model that knows nothing."""
 
     function: Measure
     targets: torch.dtype
@@ -114,17 +106,13 @@ def loss_of(name: str, dataset: Dataset) -> tuple[Measure, float]:
     """The loss of this name, and that of a model that knows nothing: the uniform guess, or the best constant.
 
     Raises:
-        ConfigError: an unknown name, or targets that the loss cannot compare with.
+        ConfigError: an unknown name, or one for targets of another type.
     """
     return _find("loss", LOSSES, name, dataset)
 
 
 def score_of(name: str, dataset: Dataset) -> tuple[Measure, float]:
-    """The metric of this name, and the score of the best constant guess.
-
-    Raises:
-        ConfigError: an unknown name, or targets that the metric cannot compare with.
-    """
+    """The metric of this name, and the score of the best constant guess; raises as `loss_of`."""
     return _find("metric", SCORES, name, dataset)
 
 

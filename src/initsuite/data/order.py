@@ -10,16 +10,16 @@ from initsuite.rng import generator
 
 
 def batch_indices(num_examples: int, batch_size: int, num_steps: int, seed: int) -> Tensor:
-    """Consecutive cuts of `batch_size` from a stream of fresh permutations, one permutation an epoch.
+    """Consecutive cuts of `batch_size` from a stream of fresh permutations, one per epoch.
 
     A batch may span two epochs: no example is dropped, and after whole epochs each was seen equally often. Each epoch
-    has a random stream of its own: a larger budget only appends steps, and another batch size cuts the same stream.
+    has its own random stream: a larger budget only appends steps, and another batch size cuts the same stream.
 
     Args:
-        num_examples: of the training split, from 1.
-        batch_size: examples a step, 1 to `num_examples`.
+        num_examples: size of the training split, from 1.
+        batch_size: examples per step, 1 to `num_examples`.
         num_steps: the budget, from 0.
-        seed: of the trial.
+        seed: seed of the trial.
 
     Returns:
         [step, example], int64 indices into the training split.

@@ -17,13 +17,13 @@ def stratified_order(targets: Tensor, *, seed: int, name: str) -> Tensor:
 
     The example of random rank i = 0, 1, ... within its class of n_c examples stands at (i + 1/2) / n_c; sorting by
     position interleaves the classes. A prefix of k among n examples in C classes holds k n_c / n of class c, with an
-    error of at most 1/2 + C n_c / (2 n). Made here from uniform draws and a stable sort, and not by a library's split,
-    whose choice may change from version to version.
+    error of at most 1/2 + C n_c / (2 n). Made from uniform draws and a stable sort, not by a library's split, whose
+    choice may change from version to version.
 
     Args:
         targets: [example], int64 class indices from 0.
-        seed: of the split, not of a trial.
-        name: of the data set: each has a stream of its own.
+        seed: seed of the split, not of a trial.
+        name: name of the data set: each has its own random stream.
 
     Returns:
         [example], int64: every index once.
@@ -41,16 +41,14 @@ def stratified_split(targets: Tensor, sizes: Sequence[int], *, seed: int, name: 
     """Cut the stratified order into pieces of exactly these sizes.
 
     Args:
-        targets: [example], int64 class indices from 0.
-        sizes: examples in each piece, from 1; what they leave over is not used.
-        seed: of the split.
-        name: of the data set.
+        sizes: examples in each piece, from 1; the rest is not used.
+        targets, seed, name: as for `stratified_order`.
 
     Returns:
-        One [example] of int64 indices for each size; the pieces share none. A prefix of a piece is stratified too.
+        One [example] of int64 indices for each size, without overlap. A prefix of a piece is stratified too.
 
     Raises:
-        ConfigError: a size below 1, or more examples asked for than there are.
+        ConfigError: a size below 1, or a sum beyond the number of examples.
     """
     if min(sizes) < 1 or sum(sizes) > len(targets):
         expected = f"sizes from 1 that sum to at most {len(targets)} examples"
@@ -62,10 +60,10 @@ def stratified_split(targets: Tensor, sizes: Sequence[int], *, seed: int, name: 
 def drawn_sizes(
     where: str, num_train: int, num_validation: int, num_test: int, data_seed: int, minimum: int = 1
 ) -> dict[str, int]:
-    """Examples of each split of a data set that is drawn, by the name of the split.
+    """The number of examples in each split of a synthetic data set, by the name of the split.
 
     Raises:
-        ConfigError: one below `minimum`, or a seed below 0.
+        ConfigError: a number below `minimum`, or a seed below 0.
     """
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
     for name, size in sizes.items():
@@ -75,11 +73,7 @@ def drawn_sizes(
 
 
 def take_subset(training: Tensor, subset: int | None, where: str) -> Tensor:
-    """The first `subset` training indices, all for None; subsets of one split are nested, and validation never moves.
-
-    Raises:
-        ConfigError: fewer than 1 or more than there are.
-    """
+    """The first `subset` training indices, all for None; subsets of one split are nested."""
     if subset is None:
         return training
     if isinstance(subset, bool) or not isinstance(subset, int) or not 1 <= subset <= len(training):
@@ -89,11 +83,7 @@ def take_subset(training: Tensor, subset: int | None, where: str) -> Tensor:
 
 
 def check_labels(labels: Tensor, num_classes: int, name: str, path: object) -> None:
-    """Refuse labels of a file that are no class indices.
-
-    Raises:
-        DataError: one below 0 or from `num_classes` on.
-    """
+    """Refuse labels of a file that are not class indices below `num_classes`."""
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         fix = "Fetch the file again."
@@ -104,7 +94,6 @@ def cut_validation(
     training: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     num_validation: int,
-    *,
     split_seed: int,
     subset: int | None,
     num_classes: int,
@@ -113,16 +102,14 @@ def cut_validation(
     """Cut a validation split out of the training files; the test files stay as they are.
 
     Args:
-        training: images [example, channel, height, width] and labels [example] of the training files.
-        test: likewise.
-        num_validation: examples of the validation split.
-        split_seed: chooses them.
+        training, test: images [example, channel, height, width] and labels [example] of the files.
+        num_validation: size of the validation split.
+        split_seed: chooses the validation split.
         subset: training examples kept, stratified; None for all.
-        num_classes: of the data set.
-        name: of the data set.
+        num_classes, name: of the data set.
 
     Raises:
-        ConfigError: a `subset` that cannot be.
+        ConfigError: a `subset` out of range.
     """
     images, targets = training
     sizes = (len(targets) - num_validation, num_validation)
@@ -134,8 +121,8 @@ def cut_validation(
 def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
     """(x - mean) / std of each channel, with the mean and the std (divided by n) of the training inputs.
 
-    One mean and one std a channel, over examples and pixels: single pixels that are nearly always dark would blow up.
-    A constant channel is centred and not scaled: 0 in the training inputs, up to rounding.
+    One mean and one std per channel, over examples and pixels: single pixels that are nearly always dark would blow up.
+    A constant channel is centred but not scaled: 0 in the training inputs, up to rounding.
 
     Args:
         train: [example, channel, ...], any numeric type.
@@ -160,12 +147,9 @@ def assemble(
     """A data set from raw (inputs, targets) pairs: inputs are standardised by the training split.
 
     Args:
-        train: inputs [example, channel, ...] of any numeric type, targets [example].
-        validation: likewise.
-        test: likewise.
-        num_outputs: classes.
+        train, validation, test: inputs [example, channel, ...] of any numeric type, targets [example].
+        num_outputs: number of classes.
     """
-    pairs = (train, validation, test)
-    inputs = standardise(*(pair[0] for pair in pairs))
-    splits = [Split(values, pair[1].long()) for values, pair in zip(inputs, pairs, strict=True)]
+    inputs, targets = zip(train, validation, test, strict=True)
+    splits = [Split(values, labels.long()) for values, labels in zip(standardise(*inputs), targets, strict=True)]
     return Dataset(*splits, num_outputs=num_outputs)

@@ -17,13 +17,8 @@ from initsuite.errors import bad_file
 NUM_CLASSES = 10
 SHAPE = (32, 32, 3)
 FIX = "Fetch the file again, or delete it to have another folder searched."
-SVHN = Source(
-    name="svhn",
-    reader="SVHN",
-    layouts=("svhn", "."),
-    files=("train_32x32.mat", "test_32x32.mat"),
-    splits=("train", "test"),
-)
+FILES = ("train_32x32.mat", "test_32x32.mat")
+SVHN = Source("svhn", "SVHN", layouts=("svhn", "."), files=FILES, splits=("train", "test"))
 
 
 def svhn(
@@ -33,32 +28,18 @@ def svhn(
 
     The classes are uneven: 1 is 18.9 % of the training files. The 531,131 easier extra images are not used.
 
-    Args:
-        data_dir: searched first: it holds train_32x32.mat and test_32x32.mat, or a folder svhn with them.
-        split_seed: chooses the validation split; the same for all trials.
-        subset: training examples kept, stratified; None for all. Validation and test stay whole.
-        download: fetch the files into the user's cache where they are nowhere else.
+    Arguments and errors as for `images.fashion_mnist`; `data_dir` holds train_32x32.mat and test_32x32.mat, or a folder
+    svhn with them.
 
     Returns:
         Inputs [example, 3, 32, 32]; the target is the digit.
-
-    Raises:
-        ConfigError: a `data_dir` or `subset` that cannot be.
-        DataError: files that are missing or damaged.
 
     References:
         Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning, format 2.
     """
     training, test = (read_mat(path) for path in locate(SVHN, data_dir, download))
-    return cut_validation(
-        training,
-        test,
-        len(training[1]) // 14,  # a fourteenth of the training file is 5,232 of 73,257
-        split_seed=split_seed,
-        subset=subset,
-        num_classes=NUM_CLASSES,
-        name="svhn",
-    )
+    held_out = len(training[1]) // 14  # 5,232 of 73,257
+    return cut_validation(training, test, held_out, split_seed, subset, NUM_CLASSES, "svhn")
 
 
 def read_mat(path: Path) -> tuple[Tensor, Tensor]:
@@ -93,6 +74,5 @@ def _content(path: Path) -> dict[str, Any]:
             return loadmat(stream, variable_names=("X", "y"))
     except Exception as error:  # a damaged file raises nearly anything, a bare OSError too
         if isinstance(error, OSError) and error.strerror:
-            expected, fix = "a file that can be read", "Check its permissions."
-            raise bad_file("svhn", path, error.strerror, expected, fix) from error
+            raise bad_file("svhn", path, error.strerror, "a file that can be read", "Check its permissions.") from error
         raise bad_file("svhn", path, f"scipy says: {error}", "a MATLAB file of version 5", FIX) from error

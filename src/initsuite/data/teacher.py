@@ -33,20 +33,20 @@ def teacher(
 ) -> Dataset:
     """x ~ N(0, I), y = standardised(teacher(x)) + noise z, z ~ N(0, I); the teacher is a random multi-layer perceptron.
 
-    Its weights are N(0, gain^2 / fan_in), gain sqrt 2 for relu and else 1, without biases. Each output is standardised
+    Its weights are N(0, gain^2 / fan_in), gain sqrt 2 for relu, else 1; it has no biases. Each output is standardised
     by its mean and std over the training split, before the noise: a constant guess has a mean squared error of
-    1 + noise^2, and nothing can have a smaller one than noise^2. One hidden layer of erf is close to the soft committee
-    machine of the theory of online learning, whose output weights are all 1. Each split has a random stream of its own:
-    its size leaves the others as they are.
+    1 + noise^2, and nothing can go below noise^2. One hidden layer of erf is close to the soft committee
+    machine of the theory of online learning, whose output weights are all 1. Each split has its own random stream: its
+    size leaves the others as they are.
 
     Args:
-        num_features: of an input, from 1.
-        num_outputs: of the teacher, from 1.
+        num_features: length of an input, from 1.
+        num_outputs: length of a target, from 1.
         depth: hidden layers of the teacher, from 1.
         width: units of each, from 1.
         nonlinearity: erf, relu or tanh.
-        noise: its std, in stds of the noiseless target, from 0.
-        num_train, num_validation, num_test: examples, from 2.
+        noise: std of the noise, in stds of the noiseless target, from 0.
+        num_train, num_validation, num_test: number of examples, from 2.
         data_seed: draws the teacher and the examples, the same for all trials.
 
     Returns:
@@ -80,7 +80,7 @@ def teacher(
 
 
 def _weights(sizes: list[int], gain: float, seed: int) -> list[Tensor]:
-    """[fan_in, fan_out] of each layer, float64. The gain is of the nonlinearity before: the first layer has none."""
+    """[fan_in, fan_out] of each layer, float64. The gain is for the nonlinearity before: the first has none."""
     weights = []
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         stream = generator(seed, "data", f"{NAME}/layer{layer}")

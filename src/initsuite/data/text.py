@@ -1,4 +1,4 @@
-"""Text, character by character: predict the next one from those before."""
+"""Text, character by character: predict the next character from those before."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ HELD_OUT = 0.1
 def text(*, path: str | None = None, length: int = 64) -> Dataset:
     """Windows of a text that do not overlap, and the same windows one character later.
 
-    The first eight tenths of the text are trained on, then come validation and test: neighbours, so that no window is
-    between two others that were trained on. The vocabulary is every character that the text has, in the order of
-    Unicode. The text that comes with Python differs a little from version to version; the hash of what was read is part
-    of the ids of the trials.
+    The first eight tenths of the text are trained on, then come validation and test: whole pieces, so that no held-out
+    window lies between two that were trained on. The vocabulary is every character in the text, in Unicode order. The
+    text that comes with Python differs a little from version to version; the hash of what was read is part of the ids
+    of the trials.
 
     Args:
-        path: of a file in UTF-8; None for the documentation topics of Python's standard library, about 0.7 million
+        path: path of a file in UTF-8; None for the documentation topics of Python's standard library, about 0.7 million
             characters of English.
-        length: characters of a window, from 1.
+        length: characters in a window, from 1.
 
     Returns:
         Inputs and targets [example, time], int64 indices into the vocabulary.
@@ -53,7 +53,7 @@ def text(*, path: str | None = None, length: int = 64) -> Dataset:
 
 
 def _windows(tokens: Tensor, length: int) -> Split:
-    """What is left over at the end is not used."""
+    """Whole windows only; the rest of the text is not used."""
     num_windows = (len(tokens) - 1) // length
     inputs, targets = (
         tokens[start : start + num_windows * length].view(num_windows, length).clone() for start in (0, 1)

@@ -7,11 +7,11 @@ from types import ModuleType
 
 SYMPTOM = "operator torchvision::nms does not exist"
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-"""Of both detection operators, as in torchvision/csrc/ops/nms.cpp."""
+"""The signature of both detection operators, as in torchvision/csrc/ops/nms.cpp."""
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, also where a CUDA build of it stands beside a CPU torch.
+    """torchvision, even where a CUDA build of it stands beside a CPU torch.
 
     The registry's torchvision is built for CUDA. Beside a CPU torch its compiled library does not load, and
     registering the meta kernels of two detection operators fails. Declaring these two first lets the rest (data sets,

@@ -12,8 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from initsuite.errors import check_number
-from initsuite.optim.base import Scalars, Slotted, check_below_one
+from initsuite.optim.base import Scalars, Slotted
 from initsuite.spec import Params
 
 
@@ -34,6 +33,7 @@ class Adam(Slotted):
         ConfigError: a number out of its range.
     """
 
+    kind: ClassVar[str] = "adam"
     names: ClassVar[tuple[str, ...]] = ("beta1", "beta2", "eps", "weight_decay")
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
 
@@ -42,26 +42,14 @@ class Adam(Slotted):
     eps: float = 1e-8
     weight_decay: float = 0.0
 
-    def __post_init__(self) -> None:
-        where = type(self).__name__
-        check_below_one(where, "beta1", self.beta1)
-        check_below_one(where, "beta2", self.beta2)
-        check_number(where, "weight_decay", self.weight_decay, minimum=0)
-        check_number(where, "eps", self.eps, above=0, fix="The usual value is 1e-8.")
-
-    @property
-    def kind(self) -> str:
-        return "adam"
-
     def init(self, params: Params, /) -> dict[str, Any]:
         """The state before the first step: no step counted, m = v = 0 for every parameter."""
-        count = next(iter(params.values())).new_zeros(())
-        return {"count": count, **super().init(params)}
+        return {"count": next(iter(params.values())).new_zeros(()), **super().init(params)}
 
     def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
-        """Count the step; the numbers of it, of the shape of the scalars."""
+        """Count the step; returns its numbers, in the shape of the scalars."""
         count = state["count"].add_(1)
-        # sqrt(c_2) multiplies numerator and denominator: two operations a tensor less than the formula as written
+        # sqrt(c_2) multiplies numerator and denominator: two operations per tensor fewer than in the formula
         root2 = _bias_correction(scalars["beta2"], count).sqrt()
         step_size = scalars["lr"] * root2 / _bias_correction(scalars["beta1"], count)
         return {
@@ -85,7 +73,7 @@ class Adam(Slotted):
         minus_step_size: Tensor,
         decay: Tensor,
     ) -> None:
-        """Move a parameter tensor or a part of it; its gradient is used up."""
+        """Move a parameter tensor or a part of it; its gradient is overwritten."""
         self.decay_(param, grad, decay)
         mean.lerp_(grad, fresh1)
         square.lerp_(grad.mul_(grad), fresh2)
@@ -93,7 +81,7 @@ class Adam(Slotted):
         param.addcdiv_(mean, grad.copy_(square).sqrt_().add_(eps).div_(minus_step_size))
 
     def decay(self, scalars: Scalars) -> Tensor:
-        """What `decay_` takes, of the shape of the scalars."""
+        """What `decay_` takes, in the shape of the scalars."""
         return scalars["weight_decay"]
 
     def decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
@@ -106,23 +94,19 @@ class AdamW(Adam):
     """Adam with decoupled weight decay, as `torch.optim.AdamW`: w <- (1 - lr weight_decay) w before Adam's step.
 
     Args:
-        beta1: as in Adam.
-        beta2: as in Adam.
-        eps: as in Adam.
+        beta1, beta2, eps: as in Adam.
         weight_decay: shrinkage per unit of lr, from 0.
     """
 
-    weight_decay: float = 0.01
+    kind: ClassVar[str] = "adamw"
 
-    @property
-    def kind(self) -> str:
-        return "adamw"
+    weight_decay: float = 0.01
 
     def decay(self, scalars: Scalars) -> Tensor:
         return 1 - scalars["lr"] * scalars["weight_decay"]
 
     def decay_(self, param: Tensor, grad: Tensor, decay: Tensor) -> None:
-        """The parameters shrink; the gradient stays."""
+        """The parameters shrink; the gradient stays as it is."""
         param.mul_(decay)
 
 

@@ -4,8 +4,8 @@ Each is written once, in place and element by element (`begin_step_`, `move_`), 
 stack block by block, while a block is in the processor's cache. `update` is the same on copies, for one trial.
 
 Every number of an optimizer is a scalar that may differ between the trials of a stack, so each program computes every
-term (a weight decay of 0 is multiplied, not skipped): what a trial gets never depends on its stack-mates, but for the
-rounding of Adam, which torch's own kernel moves where all trials share its betas and eps.
+term (a weight decay of 0 is multiplied, not skipped): what a trial gets never depends on its stack-mates, except for
+the rounding of Adam, which runs in torch's own kernel where all trials share its betas and eps.
 """
 
 from __future__ import annotations
@@ -38,20 +38,33 @@ class Elementwise(Optimizer, Protocol):
 
     @property
     def move_(self) -> Callable[..., None]:
-        """(param, grad, *slots, **numbers), all of one shape but the numbers, which are broadcast."""
+        """(param, grad, *slots, **numbers): tensors of one shape, and numbers that are broadcast."""
         ...
 
 
 class Slotted:
-    """What is the same in every elementwise optimizer: its own scalars, its first state, and the update of one trial.
+    """What all elementwise optimizers share: the checks of their scalars, their first state, the update of one trial.
 
     Attributes:
-        names: of the options that are scalars.
+        names: the options that are scalars; but for `eps` and `weight_decay`, numbers from 0 and below 1.
         slots: as in `Elementwise`.
     """
 
     names: ClassVar[tuple[str, ...]]
     slots: ClassVar[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        for name in self.names:
+            value = getattr(self, name)
+            if name == "eps":
+                check_number(where, name, value, above=0, fix="The usual value is 1e-8.")
+            elif name == "weight_decay":
+                check_number(where, name, value, minimum=0)
+            else:
+                check_number(where, name, value, minimum=0, fix="It is below 1.")
+                if value >= 1:
+                    raise bad_value(where, name, value, "a number from 0 and below 1")
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -64,15 +77,9 @@ class Slotted:
     def update(
         self: Elementwise, grads: Params, state: dict[str, Any], params: Params, scalars: Scalars, /
     ) -> tuple[Params, dict[str, Any]]:
-        """New parameters and state of one trial; nothing is written in place."""
+        """New parameters and state of one trial; the arguments stay as they are."""
         grads, state, params = tree_map(torch.clone, (grads, state, params))
         numbers = self.begin_step_(state, scalars)
         for name, param in params.items():
             self.move_(param, grads[name], *(state[slot][name] for slot in self.slots), **numbers)
         return params, state
-
-
-def check_below_one(where: str, name: str, value: float) -> None:
-    check_number(where, name, value, minimum=0, fix="It is below 1.")
-    if value >= 1:
-        raise bad_value(where, name, value, "a number from 0 and below 1")

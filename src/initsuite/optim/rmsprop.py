@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from initsuite.errors import check_number
-from initsuite.optim.base import Scalars, Slotted, check_below_one
+from initsuite.optim.base import Scalars, Slotted
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class RmsProp(Slotted):
         ConfigError: a number out of its range.
     """
 
+    kind: ClassVar[str] = "rmsprop"
     names: ClassVar[tuple[str, ...]] = ("alpha", "eps", "momentum", "weight_decay")
     slots: ClassVar[tuple[str, ...]] = ("square", "momentum")
 
@@ -40,18 +40,8 @@ class RmsProp(Slotted):
     momentum: float = 0.0
     weight_decay: float = 0.0
 
-    def __post_init__(self) -> None:
-        check_below_one("RmsProp", "alpha", self.alpha)
-        check_below_one("RmsProp", "momentum", self.momentum)
-        check_number("RmsProp", "weight_decay", self.weight_decay, minimum=0)
-        check_number("RmsProp", "eps", self.eps, above=0, fix="The usual value is 1e-8.")
-
-    @property
-    def kind(self) -> str:
-        return "rmsprop"
-
     def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
-        """The numbers of this step, of the shape of the scalars."""
+        """The numbers of this step, in the shape of the scalars."""
         own = {name: scalars[name] for name in ("eps", "momentum", "weight_decay")}
         return {**own, "fresh": 1 - scalars["alpha"], "minus_lr": -scalars["lr"]}
 
@@ -68,7 +58,7 @@ class RmsProp(Slotted):
         weight_decay: Tensor,
         minus_lr: Tensor,
     ) -> None:
-        """Move a parameter tensor or a part of it; its gradient is used up."""
+        """Move a parameter tensor or a part of it; its gradient is overwritten."""
         grad.addcmul_(param, weight_decay)
         square.lerp_(grad * grad, fresh)
         buffer.mul_(momentum).add_(grad.div_(square.sqrt().add_(eps)))

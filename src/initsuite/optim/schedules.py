@@ -1,7 +1,7 @@
 """Learning-rate schedules: the share of its lr that a trial uses at a step.
 
-The factor depends on the step and the budget alone, so that a stack that goes on from a checkpoint repeats nothing and
-all trials of a stack share it. The lr that a protocol tunes is the largest one, before the factor.
+The factor depends only on the step and the budget: all trials of a stack share it, and a checkpoint need not hold it.
+The lr that a protocol tunes is the largest one, before the factor.
 
 References:
     Loshchilov and Hutter 2017, SGDR: stochastic gradient descent with warm restarts, equation 5 (cosine).
@@ -22,7 +22,7 @@ from initsuite.spec import Optimizer, Params
 
 
 class Schedule(Protocol):
-    """A frozen dataclass, whose fields are its options."""
+    """A frozen dataclass whose fields are its options."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     name: ClassVar[str]
@@ -31,7 +31,7 @@ class Schedule(Protocol):
         """What multiplies the lr of an update.
 
         Args:
-            step: of the update, 1 to `max_steps`.
+            step: number of the update, 1 to `max_steps`.
             max_steps: the budget.
         """
         ...
@@ -54,7 +54,7 @@ class Cosine:
     factor = final + (1 - final) (1 + cos(pi (step - 1) / max_steps)) / 2.
 
     Args:
-        final: the factor that a step after the last one would have, 0 to 1.
+        final: factor that a step after the last one would have, 0 to 1.
 
     Raises:
         ConfigError: a number out of its range.
@@ -105,11 +105,10 @@ class Warmup:
 
 @dataclass(frozen=True)
 class WarmupCosine:
-    """`Warmup`, then `Cosine` over the steps that are left.
+    """`Warmup`, then `Cosine` over the remaining steps.
 
     Args:
-        warmup: as in Warmup.
-        final: as in Cosine.
+        warmup, final: as in Warmup and Cosine.
 
     Raises:
         ConfigError: a number out of its range.
@@ -152,7 +151,7 @@ def schedule(name: str, **options: float) -> Schedule:
 class Scheduled:
     """An optimizer with a schedule, which the engine applies: it multiplies `lr` before each update.
 
-    Trials of different schedules are of different kinds, so that they share no stack.
+    The schedule is part of the kind, so that trials of different schedules share no stack.
     """
 
     optimizer: Optimizer
@@ -170,7 +169,7 @@ class Scheduled:
         return self.optimizer.init(params)
 
     def update(self, grads: Params, state: Any, params: Params, scalars: Mapping[str, Tensor], /) -> tuple[Params, Any]:
-        """The optimizer's own update, at the `lr` given."""
+        """The optimizer's own update, at the given `lr`."""
         return self.optimizer.update(grads, state, params, scalars)
 
 

@@ -1,7 +1,7 @@
 """Gradient descent with momentum.
 
 References:
-    Polyak 1964 (momentum); Sutskever et al. 2013, section 2 (both momenta; there lr stands inside b, here outside).
+    Polyak 1964 (momentum); Sutskever et al. 2013, section 2 (both momenta; there lr is inside b, here outside).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from initsuite.errors import bad_value, check_number
-from initsuite.optim.base import Scalars, Slotted, check_below_one
+from initsuite.errors import bad_value
+from initsuite.optim.base import Scalars, Slotted
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Sgd(Slotted):
     Args:
         momentum: 0 <= momentum < 1.
         nesterov: look one step ahead; needs momentum above 0.
-        weight_decay: of the L2 penalty weight_decay |w|^2 / 2, from 0.
+        weight_decay: factor in the L2 penalty weight_decay |w|^2 / 2, from 0.
 
     Raises:
         ConfigError: a number out of its range.
@@ -48,8 +48,7 @@ class Sgd(Slotted):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_below_one("Sgd", "momentum", self.momentum)
-        check_number("Sgd", "weight_decay", self.weight_decay, minimum=0)
+        super().__post_init__()
         if not isinstance(self.nesterov, bool):
             raise bad_value("Sgd", "nesterov", self.nesterov, "true or false")
         if self.nesterov and self.momentum == 0:
@@ -60,14 +59,14 @@ class Sgd(Slotted):
         return "sgd-nesterov" if self.nesterov else "sgd"
 
     def begin_step_(self, state: dict[str, Any], scalars: Scalars) -> dict[str, Tensor]:
-        """The numbers of this step, of the shape of the scalars."""
-        decay = {name: scalars[name] for name in ("momentum", "weight_decay")}
-        return {**decay, "minus_lr": -scalars["lr"]}
+        """The numbers of this step, in the shape of the scalars."""
+        own = {name: scalars[name] for name in self.names}
+        return {**own, "minus_lr": -scalars["lr"]}
 
     def move_(
         self, param: Tensor, grad: Tensor, buffer: Tensor, *, momentum: Tensor, weight_decay: Tensor, minus_lr: Tensor
     ) -> None:
-        """Move a parameter tensor or a part of it; its gradient is used up."""
+        """Move a parameter tensor or a part of it; its gradient is overwritten."""
         grad.addcmul_(param, weight_decay)
         buffer.mul_(momentum).add_(grad)
         if self.nesterov:

@@ -11,16 +11,16 @@ from initsuite.spec import ParamSpec, Role
 DEEP_FROM = 30
 """Hidden layers from which a network is very deep. The article gives no number; this is the suite's reading of it."""
 RECURRENT = ("rnn", "irnn", "lstm", "gru", "recurrent")
-"""Names of models that count as recurrent where a stored configuration does not say it."""
+"""Names of models that count as recurrent where a stored configuration does not say so."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What the rule asks of a network.
+    """What the rule needs to know about a network.
 
     Attributes:
-        hidden_layers: layers with weights but the head; 0 where it is unknown.
-        is_recurrent: it reads a sequence with recurrent layers.
+        hidden_layers: layers with weights, without the head; 0 if unknown.
+        is_recurrent: whether it reads a sequence with recurrent layers.
     """
 
     hidden_layers: int
@@ -28,13 +28,13 @@ class Network:
 
 
 def network_of(specs: Sequence[ParamSpec]) -> Network:
-    """By the facts about its parameters."""
+    """A network, from the facts about its parameters."""
     layers = max((spec.num_layers for spec in specs), default=1)
     return Network(layers - 1, any(spec.role is Role.RECURRENT for spec in specs))
 
 
 def stored_network(config: Mapping[str, Any]) -> Network:
-    """By the configuration of a trial; where it does not say it, layers that are listed, else the option `depth`."""
+    """A network, from the configuration of a trial; where it does not say, listed layers, else the option `depth`."""
     known, model = config.get("network") or {}, config.get("model") or {}
     listed = next((len(model[option]) for option in ("widths", "channels") if model.get(option)), model.get("depth"))
     layers, is_recurrent = known.get("hidden_layers"), known.get("is_recurrent")
@@ -49,8 +49,8 @@ def guideline_choice(network: Network, activation: str | None, deep_from: int = 
     """Orthogonal for recurrent and very deep networks; else what suits the nonlinearity.
 
     Args:
-        network: what is initialized.
-        activation: name of the nonlinearity; None where nothing follows.
+        network: the network to initialize.
+        activation: name of the nonlinearity; None if nothing follows.
         deep_from: hidden layers from which a network is very deep.
 
     Example:

@@ -1,4 +1,4 @@
-"""What is read off a curve: speed, area, score. Pure functions, so that no id depends on a target."""
+"""What is read off a curve: speed, area, score."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from initsuite.spec import Curve, TrialResult
 
 
 def steps_to(curve: Curve, yardstick: Yardstick, level: str) -> float:
-    """First evaluated step at which the validation score is at the level; NaN if it never is (censored), or if the
-    level is not frozen."""
+    """First evaluated step with a validation score at the level; NaN if there is none (censored) or no such level."""
     reached = np.flatnonzero(yardstick.is_at(curve.val_score, yardstick.levels.get(level)))
     return float(curve.step[reached[0]]) if len(reached) else math.nan
 
@@ -21,8 +20,8 @@ def steps_to(curve: Curve, yardstick: Yardstick, level: str) -> float:
 def loss_auc(curve: Curve, chance_loss: float) -> float:
     """Mean validation loss over log step, from the first evaluation to the last, in its unit. Lower is better.
 
-    The trapezoid rule on log step, divided by the width; a diverged trial counts `chance_loss` from there on. With one
-    evaluation it is that loss.
+    The trapezoid rule on log step, divided by the width; from divergence on, the loss counts as `chance_loss`. With a
+    single evaluation, its loss.
     """
     loss = np.where(np.isfinite(curve.val_loss), curve.val_loss, chance_loss)
     if len(loss) == 1:
@@ -36,16 +35,13 @@ def measure(
 ) -> Mapping[str, float]:
     """All measures of a trial, by their column in the store; NaN = missing.
 
-    A diverged trial has no final score; its best one is from before the divergence.
+    A diverged trial has no final score; its best score is from before the divergence.
     """
     curve = result.curve
     if len(curve.step) == 0:
         return {}
-    steps = {
-        "easy": steps_to(curve, yardstick, "easy"),
-        "target": steps_to(curve, yardstick, "primary"),
-        "hard": steps_to(curve, yardstick, "hard"),
-    }
+    levels = {"easy": "easy", "target": "primary", "hard": "hard"}
+    steps = {name: steps_to(curve, yardstick, level) for name, level in levels.items()}
     score = yardstick.oriented(curve.val_score)
     return {
         **{f"steps_to_{name}": step for name, step in steps.items()},

@@ -32,7 +32,7 @@ class Protocol:
         name: smoke, quick, standard, strict (tuned) or fixed; part of no id.
         tuning_seeds: trials at each lr of the grid; 0 = nothing is tuned and `lr` is used.
         scoring_seeds: trials at the chosen lr.
-        lr: of all arms, where nothing is tuned.
+        lr: lr of all arms if nothing is tuned.
     """
 
     name: str
@@ -46,18 +46,12 @@ class Protocol:
         if self.scoring_seeds > FIRST_TUNING_SEED:
             raise bad_value("protocol", "seeds", self.scoring_seeds, f"at most {FIRST_TUNING_SEED} scoring seeds")
         if self.is_tuned == (self.name == "fixed"):
-            expected = "0 under protocol=fixed, from 1 under any other"
-            raise bad_value(
-                "protocol", "tuning_seeds", self.tuning_seeds, expected, "Use protocol=fixed to tune nothing."
-            )
+            expected, fix = "0 under protocol=fixed, from 1 under any other", "Use protocol=fixed to tune nothing."
+            raise bad_value("protocol", "tuning_seeds", self.tuning_seeds, expected, fix)
         if self.is_tuned and self.lr is not None:
-            raise bad_value(
-                "protocol",
-                "optimizer.lr",
-                self.lr,
-                f"no lr under protocol={self.name}, which tunes it",
-                "Train at one lr with: protocol=fixed optimizer.lr=" + str(self.lr),
-            )
+            fix = f"Train at one lr with: protocol=fixed optimizer.lr={self.lr}"
+            expected = f"no lr under protocol={self.name}, which tunes it"
+            raise bad_value("protocol", "optimizer.lr", self.lr, expected, fix)
         if not self.is_tuned and self.lr is None:
             raise bad_value("protocol", "optimizer.lr", None, "a learning rate", "Add, for example: optimizer.lr=0.1")
         if self.lr is not None:
@@ -74,15 +68,15 @@ def trains(score: float, yardstick: Yardstick) -> bool:
 
 
 def lr_scores(tune: pd.DataFrame, yardstick: Yardstick) -> dict[float, float]:
-    """Mean final validation score of each lr over its tuning seeds, a diverged trial counting as chance.
+    """Mean final validation score of each lr over its tuning seeds.
 
-    So does, on an unbounded scale, a score that is worse than chance (`Yardstick.counted`).
+    A diverged trial counts as chance; so does, on an unbounded scale, a score worse than chance (`Yardstick.counted`).
 
     Args:
         tune: tuning trials of one cell, with columns lr, status, final_val_score; failed ones are left out.
-        yardstick: of the data set.
+        yardstick: scale of the data set.
     """
-    if tune.empty:  # of each of thousands of cells at the start of a sweep
+    if tune.empty:  # a shortcut for the thousands of cells at the start of a sweep
         return {}
     done = tune[tune.status != Status.FAILED]
     score = done.final_val_score.where(done.status == Status.DONE, yardstick.chance).map(yardstick.counted)
@@ -91,7 +85,7 @@ def lr_scores(tune: pd.DataFrame, yardstick: Yardstick) -> dict[float, float]:
 
 
 def centre(grid: Sequence[float]) -> float:
-    """The middle value of a grid (the lower of the two where it is even)."""
+    """The middle value of a grid, the lower one of two."""
     return sorted(grid)[(len(grid) - 1) // 2]
 
 
@@ -99,9 +93,9 @@ def best_lr(scores: Mapping[float, float], grid: Sequence[float], yardstick: Yar
     """The lr an arm is scored at.
 
     Args:
-        scores: by lr, as `lr_scores` gives them.
-        grid: the configured grid, not extended; its centre breaks ties and serves an arm that trains at no lr.
-        yardstick: of the data set.
+        scores: by lr, from `lr_scores`.
+        grid: the configured grid, not extended; its centre breaks ties and is the answer for an arm that never trains.
+        yardstick: scale of the data set.
     """
     middle = centre(grid)
     trained = {lr: yardstick.oriented(score) for lr, score in scores.items() if trains(score, yardstick)}
@@ -114,13 +108,13 @@ def extended_grid(grid: Sequence[float], arms: Sequence[Mapping[float, float]], 
     """The grid all arms of a context must be tuned on, given the scores known so far.
 
     It holds the configured grid, every lr out of its range that an arm was already tuned at, and one more value at each
-    edge that is the best lr of an arm that trains there, up to `MAX_EXTENSIONS` values an edge. Call again after
-    training the new ones until nothing is added.
+    edge that is the best lr of an arm that trains there, up to `MAX_EXTENSIONS` values per edge. Call again after
+    training the new values until none is added.
 
     Args:
         grid: the configured grid, evenly spaced on a log scale.
         arms: `lr_scores` of each arm of the context.
-        yardstick: of the data set.
+        yardstick: scale of the data set.
     """
     base = sorted(grid)
     known = sorted({*base, *(lr for scores in arms for lr in scores if not base[0] <= lr <= base[-1])})

@@ -17,7 +17,7 @@ from initsuite.errors import bad_value, check_number, unknown_choice
 
 LEVELS = ("easy", "primary", "hard")
 LEVEL_TOLERANCE = 1e-12
-"""A score this far short of a level is at it: 0.95 of 300 examples may sit one ulp below 0.95."""
+"""A score this little below a level is at it: 0.95 of 300 examples may lie one ulp below 0.95."""
 
 Scores = TypeVar("Scores", float, np.ndarray, pd.Series)
 
@@ -27,12 +27,12 @@ class Metric:
     """What a data set is scored by.
 
     Attributes:
-        label: as headings say it.
-        direction: max where higher is better, min where lower is.
-        unit: of a score.
+        label: its name in headings.
+        direction: max if higher is better, min if lower is.
+        unit: unit of a score.
         written: format of a score.
-        best: the score of a model without error.
-        worst: the bound on the other side.
+        best: score of a model without error.
+        worst: bound on the other side.
     """
 
     label: str
@@ -44,7 +44,7 @@ class Metric:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest score there is."""
+        """The lowest and the highest possible score."""
         low, high = sorted((self.best, self.worst))
         return low, high
 
@@ -56,11 +56,7 @@ METRICS = {
 }
 
 LOSS_UNITS = {"cross_entropy": "nats", "mse": "squared units"}
-"""By loss, what an area under its curve is measured in."""
-
-
-def _no_levels() -> dict[str, float | None]:
-    return dict.fromkeys(LEVELS)
+"""Units of the area under a curve, by loss."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,10 @@ class Yardstick:
     Attributes:
         metric: a name of `METRICS`.
         chance: score of a constant guess.
-        levels: score of easy, primary and hard; None where not frozen yet.
+        levels: scores of easy, primary and hard; None where not frozen yet.
 
     Raises:
-        ConfigError: an unknown metric, chance outside its bounds, levels that lead elsewhere than to the best score.
+        ConfigError: an unknown metric, chance outside its bounds, levels that do not lead to the best score.
 
     Example:
         >>> Yardstick("mse", 1.0, {"easy": 0.5, "primary": 0.2, "hard": 0.1}).normalised(0.1)
@@ -82,10 +78,12 @@ class Yardstick:
 
     metric: str
     chance: float
-    levels: Mapping[str, float | None] = field(default_factory=_no_levels)
+    levels: Mapping[str, float | None] = field(default_factory=lambda: dict.fromkeys(LEVELS))
 
     def __post_init__(self) -> None:
-        low, high = self._known().bounds
+        if self.metric not in METRICS:
+            raise unknown_choice("dataset", "metric", self.metric, METRICS)
+        low, high = self.bounds
         check_number("dataset", "chance", self.chance)
         if not low <= self.chance <= high or self.chance == METRICS[self.metric].best:
             expected = f"{self.metric} from {low:g} to {high:g}, and not the best there is"
@@ -118,7 +116,7 @@ class Yardstick:
         return self.oriented(score) >= self.oriented(goal) - LEVEL_TOLERANCE
 
     def normalised(self, score: float) -> float:
-        """A score on the scale chance 0, hard level 1 (the best score there is where no level is frozen)."""
+        """A score on the scale chance 0, hard level 1 (the best possible score if no level is frozen)."""
         hard = self.levels.get("hard")
         goal = METRICS[self.metric].best if hard is None else hard
         return (score - self.chance) / (goal - self.chance)
@@ -128,11 +126,6 @@ class Yardstick:
         not, or one number would decide."""
         is_bounded = all(math.isfinite(bound) for bound in self.bounds)
         return score if is_bounded or self.oriented(score) > self.oriented(self.chance) else self.chance
-
-    def _known(self) -> Metric:
-        if self.metric not in METRICS:
-            raise unknown_choice("dataset", "metric", self.metric, METRICS)
-        return METRICS[self.metric]
 
     def _check_levels(self) -> None:
         best = METRICS[self.metric].best
@@ -149,13 +142,10 @@ class Yardstick:
 
 
 def yardstick_of(dataset: Mapping[str, Any]) -> Yardstick:
-    """The scale that a configured data set names.
-
-    Args:
-        dataset: keys metric, direction, chance, levels.
+    """The scale that a configured data set names by its keys metric, direction, chance and levels.
 
     Raises:
-        ConfigError: a value of them that does not fit.
+        ConfigError: a value that does not fit.
     """
     yardstick = Yardstick(dataset["metric"], dataset["chance"], dataset["levels"])
     if dataset["direction"] != yardstick.direction:

@@ -23,7 +23,7 @@ _HOMES = {
     "plan": "initsuite.train.launch",
     "recommend": "initsuite.report.answer",
 }
-"""Public names by their module, imported when first asked for: reading results shall not cost the import of torch."""
+"""Public names by their module, imported on first use: reading results must not import torch."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""One command for every door: `initsuite`, or `python -m initsuite`. Bare, it shows what there is."""
+"""One command for every door: `initsuite`, or `python -m initsuite`. Without arguments, it lists the commands."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main() -> int | None:
 
 
 def _open(name: str) -> int | None:
-    """Import a door only when it is asked for: the page shall not cost the import of torch."""
+    """Import only the door that is needed: showing the page must not import torch."""
     match name:
         case "train":
             from initsuite.train.__main__ import main as door

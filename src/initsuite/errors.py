@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 class InitsuiteError(Exception):
-    """Base of every error that a user can mend. The doors print it as one block, without a traceback."""
+    """Base of every error that a user can fix. The doors print it as one block, without a traceback."""
 
 
 class ConfigError(InitsuiteError, ValueError):
@@ -44,7 +44,7 @@ def bad_value(where: str, name: str, got: object, expected: str, fix: str = "") 
 
 
 def unknown_choice(where: str, name: str, got: object, choices: Iterable[str], fix: str = "") -> ConfigError:
-    """The error for a name that is not in a list; proposes the nearest one.
+    """The error for a name that is not in a list; suggests the nearest one.
 
     Example:
         >>> print(unknown_choice("VarianceScaling", "fan", "fanin", ["fan_in", "fan_out"]))
@@ -69,7 +69,7 @@ def bad_file(where: str, path: object, got: object, expected: str, fix: str = ""
 def check_number(
     where: str, name: str, value: object, *, minimum: float | None = None, above: float | None = None, fix: str = ""
 ) -> None:
-    """Refuse what is not a finite number in its range; True and False are no numbers.
+    """Refuse anything but a finite number in its range; True and False are not numbers.
 
     Example:
         >>> check_number("Normal", "std", -1.0, minimum=0)
@@ -84,7 +84,7 @@ def check_number(
 
 
 def check_whole_number(where: str, name: str, value: object, *, minimum: int = 1, fix: str = "") -> None:
-    """Refuse what is not a whole number from `minimum` on; True and False are no numbers.
+    """Refuse anything but a whole number from `minimum`; True and False are not numbers.
 
     Example:
         >>> check_whole_number("Mlp", "width", 0)
@@ -96,7 +96,7 @@ def check_whole_number(where: str, name: str, value: object, *, minimum: int = 1
 
 
 def as_overrides(options: Mapping[str, object]) -> str:
-    """Options as they are written on the command line.
+    """Options as the command line takes them.
 
     Example:
         >>> as_overrides({"model.norm": "none", "model.fixup": True})
@@ -124,7 +124,7 @@ def written(value: object) -> str:
 
 
 def _reads_as_text(value: str) -> bool:
-    """Whether Hydra takes it for text without quotes."""
+    """Whether Hydra takes it as text without quotes."""
     with contextlib.suppress(ValueError):
         float(value)
         return False
@@ -132,17 +132,17 @@ def _reads_as_text(value: str) -> bool:
 
 
 def callers_level() -> int:
-    """The `stacklevel` with which a warning of whoever asks points to the first line outside of this package."""
+    """The `stacklevel` that points a warning of the caller to the first line outside this package."""
     package = f"{Path(__file__).parent}{os.sep}"
     level, frame = 1, inspect.currentframe()
-    frame = frame and frame.f_back  # of whoever warns
+    frame = frame and frame.f_back  # the caller
     while frame and frame.f_code.co_filename.startswith(package):
         level, frame = level + 1, frame.f_back
     return level
 
 
 def door_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """The parser of a door; its help shows `command` as it was typed."""
+    """The parser of a door, whose help shows `command` as it was typed."""
     typed = as_typed(command)
     return argparse.ArgumentParser(
         prog=typed,
@@ -160,21 +160,21 @@ def run_door(
     going_on: str = "To go on",
     may_hang: bool = False,
 ) -> int:
-    """Do what a command line asks for.
+    """Parse a command line and run its action.
 
     Args:
-        parser: of the command line.
+        parser: parser of the command line.
         action: what the door does with the options; returns its own exit code, None = 0.
         arguments: None = those of the process, for which SIGTERM then means Ctrl-C.
-        going_on: what stands before the command that goes on after Ctrl-C.
-        may_hang: threads may wait for a server that never answers: the process ends without them.
+        going_on: what to print before the command that continues after Ctrl-C.
+        may_hang: threads may be waiting for a server that never answers: the process ends without them.
 
     Returns:
-        The exit code: that of `action`, 2 after an error that the user can mend, 130 after Ctrl-C.
+        The exit code: that of `action`, 2 after an error that the user can fix, 130 after Ctrl-C.
     """
     options = parser.parse_args(arguments)
     if arguments is None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a cluster says Ctrl-C
     try:
         code = action(options) or 0
     except InitsuiteError as error:
@@ -190,11 +190,11 @@ def run_door(
 
 
 def say_interrupted(command: str, arguments: Sequence[str], going_on: str) -> int:
-    """Tell how to go on after Ctrl-C; returns the exit code."""
+    """Say how to continue after Ctrl-C; returns the exit code."""
     print(f"\nInterrupted. {going_on}: {as_typed(command)} {shlex.join(arguments)}".rstrip(), file=sys.stderr)
     return 130
 
 
 def as_typed(command: str) -> str:
-    """`python -m initsuite.NAME`, or the way through `initsuite.__main__`, which writes it into `sys.argv`."""
+    """`python -m initsuite.NAME`, or what `initsuite.__main__` has written into `sys.argv`."""
     return sys.argv[0] if sys.argv[0].startswith(("initsuite ", "python -m initsuite ")) else command

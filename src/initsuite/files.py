@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the user's cache folder."""
+"""Files that are written whole or not at all, and the user's cache folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def cache_root() -> Path:
 
 
 def write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name and rename it: whatever kills the process, what has its name is whole.
+    """Write a file under a temporary name and rename it: whatever kills the process, a file of this name is whole.
 
     Args:
-        target: its name; the folder is made when it is missing, the folders above are not.
-        write: writes to the temporary name it is given, `.NAME.*.tmp` in the same folder.
+        target: path of the file; its folder is made if missing, the folders above are not.
+        write: writes to the given temporary path, `.NAME.*.tmp` in the same folder.
 
     Raises:
         StoreError: no room, no permission, no disk. What was there before is still there.
@@ -41,22 +41,18 @@ def write_whole(target: Path, write: Callable[[Path], object]) -> None:
 
 @contextlib.contextmanager
 def writing(where: str, path: Path) -> Iterator[None]:
-    """Explain a disk that refuses to be written.
-
-    Raises:
-        StoreError: in place of an OSError.
-    """
+    """Explain why a file cannot be written: a `StoreError` instead of an `OSError`."""
     try:
         yield
     except OSError as error:
         raise StoreError(
             f"{where}: cannot write `{path}`: {error.strerror or error}. "
-            "Expected room and permission. What was stored is intact: mend the disk and run the command again."
+            "Expected room and permission. What was stored is intact: fix the disk and run the command again."
         ) from error
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is no file, or none that can be read."""
+    """What a JSON file holds; None if it is missing or unreadable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

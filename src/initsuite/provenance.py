@@ -17,7 +17,7 @@ COMMIT_DIGITS = 9
 def provenance() -> dict[str, Any]:
     """The columns `commit`, `dirty` and `torch_version`.
 
-    `commit` is the Git commit of the checkout the package runs from, else its version; `dirty` says that code or
+    `commit` is the Git commit of the checkout the package runs from, else its version; `dirty` says whether code or
     configuration of the checkout differ from the commit.
     """
     import torch
@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
 
 
 def package_version() -> str:
-    """Of the installed package; `unknown` for a checkout that is only on the path."""
+    """The version of the installed package; `unknown` for a checkout that is only on the path."""
     try:
         return version("initsuite")
     except PackageNotFoundError:
@@ -38,7 +38,7 @@ def package_version() -> str:
 
 
 def short_commit(commit: str) -> str:
-    """A hash in few digits; `version 0.1.0`, where there was no checkout, as it is.
+    """A hash shortened to a few digits; `version 0.1.0`, for results without a checkout, as it is.
 
     Example:
         >>> short_commit("a" * 40), short_commit("version 0.1.0")
@@ -49,7 +49,7 @@ def short_commit(commit: str) -> str:
 
 @functools.cache
 def code_state() -> str:
-    """The commit, with a hash of what differs from it: two equal words mean the same code and configuration."""
+    """The commit, with a hash of what differs from it: equal states mean the same code and configuration."""
     known = provenance()
     if not known["dirty"]:
         return known["commit"]

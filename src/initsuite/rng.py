@@ -21,9 +21,9 @@ def generator(seed: int, purpose: str, name: str = "") -> torch.Generator:
     torch's CPU generator keeps the low 32 bits of its seed: two of 10,000 streams coincide with probability 1 %.
 
     Args:
-        seed: of the trial.
+        seed: seed of the trial.
         purpose: what the draw is for: `init`, `data_order`, `split`.
-        name: of the thing drawn: a parameter, an epoch.
+        name: name of what is drawn: a parameter, an epoch.
     """
     import torch
 

@@ -1,6 +1,6 @@
-"""The contract: what the rooms of the suite hand to each other. Types only, no implementation.
+"""The contract: what the rooms of the suite pass to each other. Types only, no implementation.
 
-torch is named for the type checker alone, so that readers of results never import it.
+torch is imported for the type checker alone, so that readers of results never need it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ def _canonical(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# ---- initializers ---------------------------------------------------------------------------------------------------
-
-
 class Role(StrEnum):
     """What a parameter tensor is for."""
 
@@ -74,25 +71,25 @@ class ParamSpec:
 
     Attributes:
         name: dotted name in the model.
-        shape: of the tensor.
-        role: what it is for.
+        shape: shape of the tensor.
+        role: what the tensor is for.
         fan_in: inputs that one output unit of the layer sums over (receptive field included; groups divided out).
             A bias and a norm parameter carry the fans of their layer.
         fan_out: outputs that one input unit of the layer feeds (receptive field included; groups divided out).
         nonlinearity: what follows the layer; None after the head and where nothing follows (identity).
         layer: index of the layer among the layers with weights, from 0.
-        num_layers: how many layers with weights the model has, the head included.
-        is_head: the layer makes the model's output.
-        closes_residual: the layer is the last one of a residual branch.
+        num_layers: number of layers with weights in the model, the head included.
+        is_head: whether the layer makes the model's output.
+        closes_residual: whether the layer is the last one of a residual branch.
         blocks: sizes along the first axis of independent matrices fused into one tensor (packed QKV, gates); empty
-            where there is one.
-        parts: what each block is for, or the whole tensor where there is one: `query`, `key`, `value`, `attention_out`
+            for a single matrix.
+        parts: what each block is for, or the whole tensor if it is one: `query`, `key`, `value`, `attention_out`
             of attention, `mlp` in a transformer block, `input_gate`, `forget_gate`, `cell`, `output_gate` of an LSTM,
             `reset_gate`, `update_gate`, `new` of a GRU, `position`, `token` of a bare embedding; empty elsewhere.
-        is_transposed: the axes of a weight are [input, output / groups, ...], as in a transposed convolution; else
-            [output, input / groups, ...].
-        branches: residual branches of the whole model, 0 where it has none.
-        branch_layers: layers with weights in the residual branch that this layer is in; 0 outside of branches.
+        is_transposed: whether the axes of a weight are [input, output / groups, ...], as in a transposed convolution,
+            and not [output, input / groups, ...].
+        branches: number of residual branches in the whole model.
+        branch_layers: layers with weights in the residual branch that this layer is in; 0 outside branches.
     """
 
     name: str
@@ -142,15 +139,15 @@ class Initialization:
 
     @staticmethod
     def checked(start: object, specs: Sequence[ParamSpec], initializer: str) -> Initialization:
-        """Pass on what an initializer returned: a tensor for each parameter with a place, and no other.
+        """Pass on what an initializer returned, if it is a tensor for each parameter with a spec, and no other.
 
         Args:
             start: what was returned.
-            specs: of the parameters that have a place.
-            initializer: its name, for the message.
+            specs: facts about the parameters.
+            initializer: name of the initializer, for the message.
 
         Raises:
-            ConfigError: something else.
+            ConfigError: anything else was returned.
         """
         from torch import Tensor
 
@@ -180,13 +177,10 @@ class Initializer(Protocol):
     ) -> Initialization: ...
 
 
-# ---- training -------------------------------------------------------------------------------------------------------
-
-
 class Optimizer(Protocol):
     """A pure pair (init, update) for one trial; the engine maps it over a stack.
 
-    `scalars` are the numbers that may differ between the trials of a stack. They and `lr` reach `update` as
+    `scalars` are the numbers that may differ between the trials of a stack. `update` gets them and `lr` as
     zero-dimensional tensors.
     """
 
@@ -273,17 +267,14 @@ class TrialResult:
     error: str = ""
 
 
-# ---- results --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TrialInfo:
-    """What a view of the results needs to know about a trial before it has run.
+    """What a view of the results needs to know about a trial before it runs.
 
     Attributes:
-        axes: dataset, model, activation, init, optimizer: labels that a person reads.
+        axes: dataset, model, activation, init, optimizer: labels for people.
         config: the resolved configuration of the cell, a tree of plain values.
-        tags: free words (the experiment).
+        tags: free labels (the experiment).
     """
 
     trial: Trial
@@ -305,7 +296,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Announced:
-    """A stack goes into training. Several may be in training at once; `stack_id` says which one news is about."""
+    """A stack starts training. Several may be in training at once; `stack_id` says which one the news is about."""
 
     stack_id: str
     trials: Sequence[TrialInfo]

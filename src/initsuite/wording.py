@@ -1,4 +1,4 @@
-"""Counts, names, times, sizes and errors as a person reads them."""
+"""Counts, names, times, sizes and errors in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def plural(number: float, what: str) -> str:
-    """A noun after a number."""
+    """A noun, as it follows a number."""
     return what if number == 1 else f"{what}s"
 
 
@@ -16,13 +16,13 @@ def format_count(number: int, what: str) -> str:
 
 
 def format_range(numbers: Iterable[int]) -> str:
-    """From the least to the most: `6 to 10`, or `6` where all agree."""
+    """From the lowest to the highest: `6 to 10`, or `6` if all agree."""
     found = sorted({int(number) for number in numbers})
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def format_counts(numbers: Iterable[int], what: str) -> str:
-    """How many there are of each: `6 to 10 seeds`."""
+    """A range with its noun: `6 to 10 seeds`."""
     numbers = list(numbers)
     return f"{format_range(numbers)} {plural(max(numbers), what)}"
 
@@ -33,7 +33,7 @@ def format_names(names: Sequence[str]) -> str:
 
 
 def format_first(names: Sequence[str], most: int) -> str:
-    """No more names than so many, and how many are left: `he, xavier and 3 more`."""
+    """The first `most` names, and how many are left: `he, xavier and 3 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -55,12 +55,12 @@ def format_bytes(number: float) -> str:
 
 
 def last_line(text: object) -> str:
-    """What a traceback ends with; "" where there is no text."""
+    """The last line of a traceback; "" if there is no text."""
     lines = text.strip().splitlines() if isinstance(text, str) else []
     return lines[-1].strip() if lines else ""
 
 
 def first_line(error: Exception) -> str:
-    """The kind of an error and what it says first."""
+    """The type of an error and the first line of its message."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -167,7 +167,7 @@ def test_a_full_disk_ends_with_one_line_and_an_intact_store(tmp_path) -> None:
         output = finish(process)
         assert process.returncode == 2, output
         assert "No space left on device" in output
-        assert "mend the disk and run the command again" in output
+        assert "fix the disk and run the command again" in output
         assert "Traceback" not in output
         (disk / "filler").unlink()
         stored = parts(disk / "results")

@@ -131,5 +131,7 @@ def test_bad_bootstraps_are_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="Reduce the last axis only"):
         stratified_bootstrap([[0.5, 0.6]], lambda scores: np.mean(scores), rng=rng)
     for confidence, resamples in ((95, 100), (0.95, 0)):
-        with pytest.raises(ValueError, match=r"between 0 and 1, such as 0\.95, and one from 1 on, such as 2000"):
+        with pytest.raises(
+            ValueError, match=r"between 0 and 1, such as 0\.95, and a whole number from 1, such as 2000"
+        ):
             stratified_bootstrap([[0.5, 0.6]], iqm, rng=rng, confidence=confidence, resamples=resamples)

@@ -36,7 +36,7 @@ def test_the_action_gets_the_options() -> None:
     assert run_door(parser(), lambda options: len(options.stores), ["a", "b", "c"]) == 3
 
 
-def test_an_error_that_a_user_can_mend_is_one_block(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_that_a_user_can_fix_is_one_block(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_door(parser(), fail(ConfigError("report: no.")), []) == 2
     assert capsys.readouterr().err == "report: no.\n"
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a stack in training, so that an interrupted one goes on where it was."""
+"""Checkpoints of a stack in training, so that an interrupted one continues where it stopped."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Checkpoint:
     """The checkpoint file of one stack.
 
     Attributes:
-        path: of the file; its folder is made when the first checkpoint is written.
+        path: path of the file; its folder is made when the first checkpoint is written.
         every_s: least seconds between two checkpoints, and before the first, from 0.
-        identity: what must be equal for the numbers to go on (stack, versions); a checkpoint with another is ignored.
+        identity: what must be equal for the numbers to continue (stack, versions); other checkpoints are ignored.
     """
 
     path: Path
@@ -36,10 +36,9 @@ class Checkpoint:
     _is_refused: bool = field(default=False, repr=False)
 
     def load(self, layout: Sequence[str]) -> Snapshot | None:
-        """The last snapshot; None where there is none, or it cannot be used, with a warning that says why.
+        """The last snapshot of a stack with this layout of tensors; None if there is none.
 
-        Args:
-            layout: of the tensors of the stack that asks.
+        A snapshot that cannot be used is None too, with a warning that says why.
         """
         if not self.path.exists():
             return None
@@ -48,7 +47,7 @@ class Checkpoint:
                 damaged = parts.testzip()  # torch.load does not compare checksums
             stored = torch.load(self.path, map_location="cpu", weights_only=True)
             identity, snapshot = stored["identity"], stored["snapshot"]
-        except Exception as error:  # zipfile, pickle and torch each have their own words for damage
+        except Exception as error:  # zipfile, pickle and torch each have their own errors for damage
             damaged, identity, snapshot = f"{type(error).__name__}: {error}", None, None
         if damaged is not None or identity is None:
             return self._ignored(f"damaged ({damaged})")
@@ -57,11 +56,11 @@ class Checkpoint:
         return self._ignored(f"of another {differing[0]}") if differing else snapshot
 
     def save(self, layout: Sequence[str], snapshot: Callable[[], Snapshot]) -> None:
-        """Write a snapshot if it is time for one. A disk that refuses is named once, and training goes on.
+        """Write a snapshot if it is time for one. A failing disk is reported once, and training goes on.
 
         Args:
-            layout: of the tensors of the stack.
-            snapshot: makes it; called only when it is time.
+            layout: layout of the tensors of the stack.
+            snapshot: makes the snapshot; called only when it is time.
         """
         if time.perf_counter() - self._saved_at < self.every_s:
             return
@@ -69,10 +68,10 @@ class Checkpoint:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, lambda temporary: torch.save(stored, temporary))
-        except StoreError as error:
-            self._refused(error.__cause__ or error)
-        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
-            self._refused(error)
+        except (StoreError, OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
+            if not self._is_refused:
+                _warn_of_disk(self.path, "written", error.__cause__ or error)
+            self._is_refused = True
         self._saved_at = time.perf_counter()
 
     def _identity(self, layout: Sequence[str]) -> dict[str, str]:
@@ -81,15 +80,9 @@ class Checkpoint:
     def _ignored(self, what: str) -> None:
         warnings.warn(f"Checkpoint: `{self.path}` is {what}. The stack starts over.", stacklevel=3)
 
-    def _refused(self, error: BaseException) -> None:
-        """Say once that the disk refuses."""
-        if not self._is_refused:
-            _warn_of_disk(self.path, "written", error)
-        self._is_refused = True
-
 
 def remove_checkpoint(path: Path) -> None:
-    """Delete a file and what killed processes left of it, once the results of its stack are stored."""
+    """Delete a checkpoint and what killed processes left of it, once the results of its stack are stored."""
     try:
         for each in (path, *path.parent.glob(f".{path.name}.*.tmp")):
             each.unlink(missing_ok=True)
@@ -98,4 +91,4 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def _warn_of_disk(path: Path, what: str, error: BaseException) -> None:
-    warnings.warn(f"Checkpoint: `{path}` cannot be {what} ({error}). Training goes on.", stacklevel=4)
+    warnings.warn(f"Checkpoint: `{path}` cannot be {what} ({error}). Training goes on.", stacklevel=3)

@@ -16,7 +16,7 @@ from initsuite.engine.workload import Workload
 from initsuite.spec import Params
 
 MAX_EVALUATED = 32768
-"""Targets x trials in one evaluation call: bounds its memory, wide enough that overhead does not show."""
+"""Targets x trials in one evaluation call: bounds its memory, and is large enough to hide overhead."""
 
 
 def make_evaluate(workload: Workload) -> Callable[[Params, Params, Split], tuple[Tensor, Tensor]]:
@@ -50,7 +50,7 @@ def make_evaluate(workload: Workload) -> Callable[[Params, Params, Split], tuple
 
 
 class _AffineBatchNorm(TorchFunctionMode):
-    """With running statistics BatchNorm is x scale + shift, in one pass; vmap would move all trials into one axis of
+    """BatchNorm with running statistics as x scale + shift, in one pass; vmap would move all trials into one axis of
     channels and back."""
 
     def __torch_function__(

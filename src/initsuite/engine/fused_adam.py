@@ -18,10 +18,10 @@ from initsuite.spec import Optimizer
 
 @dataclass(frozen=True)
 class FusedAdam:
-    """Adam or AdamW over a stack by torch's fused kernel for the CPU: one pass in the place of eight operations.
+    """Adam or AdamW over a stack by torch's fused kernel for the CPU: one pass instead of eight operations.
 
-    The kernel takes one number each for lr, beta1, beta2 and eps. So it moves zeros at lr 1, and what it makes of them
-    moves each parameter at the lr of its trial.
+    The kernel takes one number each for lr, beta1, beta2 and eps. So it moves zeros at lr 1, and the result moves each
+    parameter at the lr of its trial.
     """
 
     rule: Adam
@@ -31,13 +31,8 @@ class FusedAdam:
 
     @classmethod
     def of(cls, optimizer: Optimizer, scalars: Scalars) -> FusedAdam | None:
-        """None where the kernel does not serve: another optimizer, device or dtype, or trials that differ in more than
-        lr and weight decay.
-
-        Args:
-            optimizer: of the stack.
-            scalars: [trial] each.
-        """
+        """None if the kernel does not apply: another optimizer, device or dtype, or scalars ([trial] each) that differ
+        in more than lr and weight decay."""
         lr = scalars["lr"]
         if not isinstance(optimizer, Adam) or lr.device.type != "cpu" or lr.dtype not in (torch.float32, torch.float64):
             return None
@@ -58,10 +53,10 @@ class FusedAdam:
         """One step of a whole stack.
 
         Args:
-            params: contiguous [trial, element] views, as all the others.
-            grads: used up.
-            state: of the optimizer; its count goes up.
-            slots: the views of mean and square.
+            params: contiguous [trial, element] views, like all the others.
+            grads: overwritten.
+            state: state of the optimizer; its count goes up.
+            slots: views of mean and square.
             scalars: [trial] each.
             steps: room for the steps of the kernel.
         """

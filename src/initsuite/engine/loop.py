@@ -37,18 +37,18 @@ def train_stack(
 ) -> list[TrialResult]:
     """Train the trials of one workload and one optimizer kind together.
 
-    Rounding differs with the number of members; nothing else of a result depends on who else is in the stack. On the
-    CPU a stack that goes on from a checkpoint ends with the same bits as one that was never interrupted.
+    Rounding differs with the number of members; nothing else in a result depends on what else is in the stack. On the
+    CPU a stack that continues from a checkpoint ends with the same bits as one that was never interrupted.
 
     Args:
-        members: of one workload and one optimizer kind.
+        members: trials of one workload and one optimizer kind.
         device: where the data, the parameters and the steps live.
-        dtype: of parameters, inputs and optimizer state.
+        dtype: type of parameters, inputs and optimizer state.
         on_evaluation: called after each evaluation, in the order of `members`; first for those of a checkpoint.
         checkpoint: read at the start, written at evaluations; the caller removes it once the results are stored.
 
     Returns:
-        One result a member, in order.
+        One result per member, in order.
     """
     begin = time.perf_counter()
     training = Training(members, torch.device(device), dtype)
@@ -77,13 +77,12 @@ def rehearse(
     """Take a few training steps and evaluate a few examples, to find what is broken and how long a step takes.
 
     Args:
-        members: as for `train_stack`; copies of one member will do.
-        device: as for `train_stack`.
-        dtype: as for `train_stack`.
+        members: as for `train_stack`; copies of one member are enough.
+        device, dtype: as for `train_stack`.
         num_steps: from 2; the first warms up and is not counted.
 
     Returns:
-        Seconds a training step, the median; nothing else of the rehearsal stays.
+        Median seconds per training step; nothing else of the rehearsal is kept.
 
     Raises:
         Exception: whatever the model, the loss or the optimizer raises.
@@ -103,11 +102,11 @@ def rehearse(
 
 
 class Training:
-    """A stack in training: its state, its batches and what was noted so far.
+    """A stack in training: its state, its batches and its record so far.
 
     Attributes:
         step: optimizer updates made.
-        layout: which tensors a checkpoint must hold to fit.
+        layout: the tensors that a checkpoint must hold to fit.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class Training:
         self.step = 0
 
     def take_step(self) -> None:
-        """One optimizer update; nothing here waits for the device."""
+        """One optimizer update, without waiting for the device."""
         train, batch = self.data.train, self.order[self.seed_of, self.step]
         # index_select copies whole examples; indexing copies number by number
         inputs = train.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
@@ -143,7 +142,7 @@ class Training:
         self.monitor.add(loss, self.step)
 
     def advance(self) -> Evaluation:
-        """Steps up to the next evaluation, and that evaluation."""
+        """Take the steps up to the next evaluation, and evaluate."""
         every = self.workload.eval_every
         last = min(self.workload.max_steps, (self.step // every + 1) * every)
         while self.step < last:
@@ -161,18 +160,18 @@ class Training:
         return score
 
     def snapshot(self, wall_s: float) -> dict[str, Any]:
-        """All that the rest of the training depends on, right after an evaluation."""
+        """Everything that the rest of the training depends on, right after an evaluation."""
         state, noted = self.state.snapshot(), self.monitor.snapshot()
         return {"step": self.step, "wall_s": wall_s, "state": state, "monitor": noted}
 
     def restore(self, snapshot: dict[str, Any]) -> Sequence[Evaluation]:
-        """Go on from a snapshot of the same layout; the evaluations it holds."""
+        """Continue from a snapshot of the same layout; returns the evaluations it holds."""
         self.step = snapshot["step"]
         self.state.restore(snapshot["state"])
         return self.monitor.restore(snapshot["monitor"])
 
     def wait(self) -> None:
-        """Until the device has done what it was given."""
+        """Wait until the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 

@@ -1,4 +1,4 @@
-"""What is noted while a stack trains: losses, evaluations, the first step at which a trial diverged."""
+"""The record of a stack in training: losses, evaluations, the first step at which a trial diverged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from initsuite.spec import Curve, Evaluation
 
 
 class Monitor:
-    """Training losses since the last evaluation and first non-finite step of each trial, kept on the device.
+    """Training losses since the last evaluation, and the first non-finite step of each trial, kept on the device.
 
     Attributes:
-        evaluations: of the stack, in the order of their steps.
+        evaluations: evaluations of the stack, in the order of their steps.
     """
 
     def __init__(self, num_trials: int, device: torch.device) -> None:
@@ -26,17 +26,17 @@ class Monitor:
         self.evaluations: list[Evaluation] = []
 
     def add(self, loss: Tensor, step: int) -> None:
-        """Note the training loss [trial] of a step."""
+        """Record the training loss [trial] of a step."""
         self.loss_sum += loss
         self.num_steps += 1
         self.mark(loss, step)
 
     def mark(self, loss: Tensor, step: int) -> None:
-        """Note the trials whose loss at `step` is not finite; the first such step stays."""
+        """Record the trials whose loss at `step` is not finite, unless they had such a step before."""
         self.diverged_at.masked_fill_(~loss.isfinite() & (self.diverged_at == 0), step)
 
     def evaluated(self, step: int, loss: Tensor, score: Tensor) -> Evaluation:
-        """Note an evaluation, [trial] each; the one place of a training where the host waits for the device."""
+        """Record an evaluation, [trial] each; the only place in training where the host waits for the device."""
         self.mark(loss, step)
         values = torch.stack([self.loss_sum / self.num_steps, loss, score])
         self.loss_sum.zero_()
@@ -54,7 +54,7 @@ class Monitor:
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it right after an evaluation, when no training loss is waiting, as tensors on the CPU."""
+        """The record right after an evaluation, when no training loss is pending, as tensors on the CPU."""
         values = [[e.train_loss, e.val_loss, e.val_score] for e in self.evaluations]
         return {
             "diverged_at": self.diverged_at.cpu(),
@@ -63,7 +63,7 @@ class Monitor:
         }
 
     def restore(self, snapshot: dict[str, Any]) -> Sequence[Evaluation]:
-        """Go on from a snapshot; the evaluations it holds."""
+        """Continue from a snapshot; returns the evaluations it holds."""
         self.diverged_at.copy_(snapshot["diverged_at"])
         steps, values = snapshot["steps"].tolist(), snapshot["values"].numpy()
         self.evaluations = [Evaluation(step, *value) for step, value in zip(steps, values, strict=True)]

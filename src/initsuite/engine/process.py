@@ -1,4 +1,4 @@
-"""Settings of the process that trains: how it gets memory, and what it does with numbers that are almost 0."""
+"""Settings of the process that trains: how it gets memory, and how it treats numbers that are almost 0."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 
 @contextmanager
 def for_training() -> Iterator[None]:
-    """Training runs inside this.
+    """The context in which training runs.
 
     Numbers below 1e-38 become 0 (float32; 2e-308 in float64). They arise where a unit is dead: its momentum shrinks
-    to the smallest of them and stays there. Measured: a product of elements takes 30 times as long with them, a
-    matrix product 180 times.
+    to the smallest of them and stays there. Measured: they slow an elementwise product down 30 times, a matrix product
+    180 times.
     """
     _keep_freed_memory()
     torch.set_flush_denormal(True)
@@ -34,8 +34,8 @@ def for_training() -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Have glibc keep freed memory for the next step.
 
-    Otherwise each large tensor is fresh memory from the system, zeroed page by page when it is first written, and
-    given back at the end of the step. Nothing happens with another C library.
+    Otherwise each large tensor is fresh memory from the system, zeroed page by page when first written, and returned
+    at the end of the step. Another C library is left alone.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -47,10 +47,10 @@ def _keep_freed_memory() -> None:
 
 
 def _start_threads() -> None:
-    """Start torch's threads while small numbers are flushed: a thread keeps the setting of the one that started it.
+    """Start torch's threads while small numbers are flushed: a thread inherits the setting of the one that starts it.
 
-    Where torch has computed in parallel before this module was imported, those threads go on unflushed: slower there,
-    with the same numbers down to 1e-38.
+    If torch has computed in parallel before this module is imported, its threads stay unflushed: slower, with the same
+    numbers down to 1e-38.
     """
     torch.set_flush_denormal(True)
     torch.ones(1 << 20).add_(1)

@@ -18,7 +18,7 @@ from initsuite.engine.workload import Cell, Workload
 from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
 
 PROBE_EXAMPLES = 256
-"""Enough that the variance of a layer's outputs is known to a few per cent."""
+"""Enough to know the variance of a layer's outputs to a few per cent."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
         The initialization, and the seconds it took.
 
     Raises:
-        ConfigError: a parameter is missing, unknown or of another shape.
+        ConfigError: a parameter that is missing, unknown or of the wrong shape.
     """
     begin = time.perf_counter()
     start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
@@ -69,7 +69,7 @@ def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dt
         for spec in cell.workload.specs
     }
     for name, parameter in cell.workload.model.named_parameters():
-        if name not in params:  # placed by no spec, such as the slope of a PReLU: the model's own value
+        if name not in params:  # no spec, such as the slope of a PReLU: the model's own value
             params[name] = torch.stack([parameter.detach().to(device, dtype)] * len(members))
     buffers = {
         name: torch.stack([value.to(device, dtype if value.is_floating_point() else value.dtype)] * len(members))
@@ -99,7 +99,7 @@ def _stacked_factors(members: Sequence[Member], device: torch.device, dtype: tor
 
 @functools.lru_cache(maxsize=2)
 def to_device(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> Dataset:
-    """The data set with its numbers in `dtype`, indices as they are, resident on `device`; the last ones are kept."""
+    """The data set on `device`, its numbers in `dtype`, indices as they are; the last two are cached."""
 
     def move(split: Split) -> Split:
         inputs, targets = (

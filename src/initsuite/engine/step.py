@@ -34,12 +34,10 @@ class StackState:
     def of_trials(self, indices: Sequence[int]) -> tuple[Params, Params]:
         """Copies of the parameters and buffers of some trials."""
         chosen = list(indices)
-        return {name: value[chosen] for name, value in self.params.items()}, {
-            name: value[chosen] for name, value in self.buffers.items()
-        }
+        return tree_map(lambda value: value[chosen], (self.params, self.buffers))
 
     def tensors(self) -> list[Tensor]:
-        """All that training changes, in a fixed order."""
+        """Everything that training changes, in a fixed order."""
         return [*self.params.values(), *self.buffers.values(), *tree_leaves(self.optimizer)]
 
     def layout(self) -> list[str]:
@@ -47,26 +45,26 @@ class StackState:
         return [f"{tensor.dtype} {list(tensor.shape)}" for tensor in self.tensors()]
 
     def snapshot(self) -> dict[str, Any]:
-        """Copies on the CPU of all that training changes."""
+        """Copies on the CPU of everything that training changes."""
         parts = {"params": self.params, "buffers": self.buffers, "optimizer": tree_leaves(self.optimizer)}
         return tree_map(lambda tensor: tensor.detach().to("cpu", copy=True), parts)
 
     def follow(self, grads: Params) -> None:
         """Bring parameters and optimizer state into the memory order of the first gradients (a linear layer's come
-        transposed), so that an update walks through all of them in step."""
+        transposed), so that an update walks through all of them in the same order."""
         if self.has_order or not isinstance(self.optimizer, dict):
             return
         slots = [tree for tree in self.optimizer.values() if isinstance(tree, dict)]
         shells = {name: torch.empty_like(grad, memory_format=torch.preserve_format) for name, grad in grads.items()}
         for name, shell in shells.items():
-            is_apart = len(shell) == 1 or shell.stride(0) == shell[0].numel()  # each trial in a piece of memory
+            is_apart = len(shell) == 1 or shell.stride(0) == shell[0].numel()  # each trial in one piece of memory
             for tree in (self.params, *slots):
                 if is_apart and name in tree and tree[name].shape == shell.shape:
                     tree[name] = torch.empty_like(shell).copy_(tree[name])
         self.has_order = True
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Take the values of a snapshot of the same layout, in its memory order, which decides about rounding."""
+        """Take the values of a snapshot of the same layout, in its memory order, on which rounding depends."""
         device = self.scalars["lr"].device
         parts = tree_map(lambda tensor: tensor.to(device, copy=True), snapshot)
         self.params, self.buffers = parts["params"], parts["buffers"]
@@ -78,7 +76,7 @@ def make_step(workload: Workload, optimizer: Optimizer, stack: StackState) -> Ca
     """A function that advances a stack in place by one optimizer update.
 
     The forward pass is mapped over the trials and differentiated as a whole: the gradient of the sum of all losses
-    is that of each trial's loss. Nothing in it waits for the device.
+    is that of each trial's loss. Nothing here waits for the device.
 
     Returns:
         (inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial].

@@ -17,18 +17,18 @@ from initsuite.spec import Optimizer, Params
 
 BLOCK = 1 << 16
 """Elements that one thread moves at once: parameter, gradient and two moments (1 MiB) stay in its cache between the
-operations of an update, so that each is read from memory once."""
+operations of an update, so that each is read from memory only once."""
 
 Update = Callable[[Params], None]
-"""Moves the parameters of a stack by their gradients, which are used up."""
+"""Moves the parameters of a stack by their gradients, which are overwritten."""
 
 
 def make_update(params: Params, state: Any, scalars: Params, optimizer: Optimizer) -> Update:
     """An update that writes into these tensors.
 
     Args:
-        params: those that are trained, [trial, ...].
-        state: of the optimizer, each tensor with a leading [trial] axis.
+        params: trained parameters, [trial, ...].
+        state: state of the optimizer, each tensor with a leading [trial] axis.
         scalars: [trial] each.
     """
     if fused := FusedAdam.of(optimizer, scalars):
@@ -63,7 +63,7 @@ def _fused_update(params: Params, state: Any, scalars: Params, fused: FusedAdam)
 
 @dataclass(frozen=True)
 class _Block:
-    """Some trials of a parameter tensor, or a part of one trial's: [trial, element] views of it and its slots."""
+    """Some trials of a parameter tensor, or a part of one trial: [trial, element] views of it and its slots."""
 
     tensors: Sequence[Tensor]
     numbers: dict[str, Tensor]
@@ -102,7 +102,7 @@ class _BlockUpdate:
 
 
 def _unshared(grads: Params) -> Params:
-    """The gradients, each with memory of its own: two biases that are added to each other get the same tensor."""
+    """The gradients, each with its own memory: two biases that are added to each other get the same tensor."""
     owners: dict[int, str] = {}
     return {
         name: grad if owners.setdefault(grad.untyped_storage().data_ptr(), name) == name else grad.clone()
@@ -111,14 +111,14 @@ def _unshared(grads: Params) -> Params:
 
 
 def _like(tensor: Tensor, param: Tensor) -> Tensor:
-    """The tensor with its elements in memory as those of the parameter; a copy only where they are not."""
-    # the stride of an axis of one trial says nothing
+    """The tensor in the memory order of the parameter; a copy only if it is in another."""
+    # the stride of a [trial] axis of length 1 means nothing
     same = tensor.stride() == param.stride() or (len(param) == 1 and tensor.stride()[1:] == param.stride()[1:])
     return tensor if same else torch.empty_like(param).copy_(tensor)
 
 
 def _shape_of_parts(tensor: Tensor) -> tuple[int, int]:
-    """Trials and elements of a part: many whole trials, or one trial's elements cut evenly."""
+    """Trials and elements of a part: many whole trials, or the elements of one trial cut evenly."""
     size = tensor[0].numel()
     block = BLOCK * torch.get_num_threads() if tensor.device.type == "cpu" else tensor.numel()
     return max(1, block // size), -(-size // -(-size // block))
@@ -131,6 +131,6 @@ def _parts(tensor: Tensor) -> list[Tensor]:
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    """A [trial, element] view; the elements in the order of the memory."""
+    """A [trial, element] view, the elements in memory order."""
     size = tensor[0].numel()
     return tensor.as_strided((len(tensor), size), (size, 1))

@@ -1,4 +1,4 @@
-"""What is trained: a workload, and a cell, which is a workload with an initializer and an optimizer."""
+"""What is trained: a workload, or a cell, which is a workload with an initializer and an optimizer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from initsuite.spec import Initializer, Optimizer, ParamSpec, Trial
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """Data set x model x activation x loss x batch size x budget: the frame that is equal for all arms.
+    """Data set x model x activation x loss x batch size x budget: the frame that all arms share.
 
     Attributes:
         workload_id: hash of all of it; trials of one id and one optimizer kind may share a stack.
         model: parameters on the meta device, buffers with their values.
-        specs: of every parameter of the model.
+        specs: facts about every parameter of the model.
         loss: (outputs, targets) of a batch -> [example].
         score: the metric of the data set, likewise.
-        chance_loss: of a model that knows nothing; what a diverged trial counts as.
-        batch_size: examples a step.
-        max_steps: the budget in optimizer updates.
+        chance_loss: loss of a model that knows nothing; what a diverged trial counts as.
+        batch_size: examples per step.
+        max_steps: budget in optimizer updates.
         eval_every: steps between two evaluations; the last step is always evaluated.
     """
 
@@ -51,12 +51,12 @@ class Cell:
     """Context x initializer.
 
     Attributes:
-        cell_id: hash of what decides the numbers of its trials, but for lr, seed and stage.
+        cell_id: hash of what decides the numbers of its trials, except lr, seed and stage.
         context_id: the same without the initializer and what it requires of the model.
-        axes: dataset, model, activation, init, optimizer: labels that a person reads.
+        axes: dataset, model, activation, init, optimizer: labels for people.
         lr_grid: learning rates of a tuning protocol, the same for all arms.
         config: the resolved configuration, plain values.
-        overrides: a JSON object of what a command says to make the cell: by key, the value as it is written there.
+        overrides: a JSON object of the overrides that make the cell: by key, the value as a command writes it.
     """
 
     cell_id: str

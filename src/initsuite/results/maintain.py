@@ -270,5 +270,5 @@ def put_away(where: str, part: Path, place: Path | None, old: Sequence[Path]) ->
     except OSError as error:
         raise StoreError(
             f"{where}: cannot put `{part}` away: {error.strerror or error}. Expected permission to change the folder. "
-            "Nothing is lost, and readers drop what is there twice: mend the disk and run the command again."
+            "Nothing is lost, and readers drop what is there twice: fix the disk and run the command again."
         ) from error

@@ -1,1 +1,1 @@
-"""Statistics of few seeds: numpy and scipy only, nothing of ours."""
+"""Statistics for few seeds: numpy and scipy only, nothing of ours."""

@@ -14,7 +14,7 @@ RESAMPLES = 2000
 
 
 def iqm(scores: Sequence[ArrayLike]) -> np.ndarray:
-    """Interquartile mean: the mean of what is left of all scores without their lowest and highest quarter.
+    """Interquartile mean: the mean of all scores without their lowest and highest quarter.
 
     Of N scores the floor(N / 4) lowest and as many of the highest are left out. All scores are pooled, so that a
     workload with more seeds weighs more.
@@ -45,13 +45,13 @@ def iqm(scores: Sequence[ArrayLike]) -> np.ndarray:
 
 
 def optimality_gap(scores: Sequence[ArrayLike], goal: float = 1.0) -> np.ndarray:
-    """By how much the scores miss the goal: the mean of max(0, goal - score), 0 being ideal.
+    """How far the scores fall short of the goal: the mean of max(0, goal - score), ideally 0.
 
     Scores beyond the goal do not make up for those below. All scores are pooled, as in `iqm`.
 
     Args:
         scores: one [..., seed] for each workload, on one scale, higher is better; finite.
-        goal: the score beyond which more is worth nothing, in the unit of the scores.
+        goal: score beyond which more is worth nothing, in the unit of the scores.
 
     Returns:
         [...], a plain number for scores [seed]; NaN for no scores.
@@ -80,18 +80,19 @@ def stratified_bootstrap(
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """A statistic of several workloads with its percentile interval, the seeds drawn anew within each workload.
+    """A statistic of several workloads with its percentile interval, from seeds resampled within each workload.
 
-    The workloads are taken as given: the interval speaks of other seeds on these, not of other workloads.
+    The workloads are taken as given: the interval is about other seeds on these, not about other workloads.
 
     Measured coverage of the IQM (n = 6 / 10 / 30): normal .927 / .934 / .953, 20 % failures .928 / .939 / .947.
     Measured coverage of the optimality gap (n = 6 / 10 / 30): normal .912 / .925 / .947,
     20 % failures .911 / .920 / .944.
-    The scores are those of `mean_interval` on 5 workloads. With few seeds a bootstrap covers less than it says, for
-    it takes the spread of n seeds for that of the law, too small by a factor of sqrt((n - 1)/n), and has no t for it.
+    The scores are those of `mean_interval` on 5 workloads. With few seeds a bootstrap covers less than it promises: it
+    takes the spread of n seeds for that of the law, too small by a factor of sqrt((n - 1)/n), and has no t to make up
+    for that.
 
     Args:
-        scores: one [seed] for each workload; finite. With a single seed in some workload there is no interval.
+        scores: one [seed] for each workload; finite. With a single seed in any workload there is no interval.
         statistic: from one [..., seed] for each workload to [...], such as `iqm`.
         rng: draws the seeds.
         confidence: between 0 and 1.
@@ -115,7 +116,7 @@ def stratified_bootstrap(
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(
             f"stratified_bootstrap: bad `confidence`={confidence!r}, `resamples`={resamples!r}. Expected a number "
-            f"between 0 and 1, such as {CONFIDENCE}, and one from 1 on, such as {RESAMPLES}."
+            f"between 0 and 1, such as {CONFIDENCE}, and a whole number from 1, such as {RESAMPLES}."
         )
     if pooled.size == 0:
         return Interval(math.nan, math.nan, math.nan, 0.0, 0)

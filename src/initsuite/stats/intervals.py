@@ -1,4 +1,4 @@
-"""Intervals for one sample of seeds: medians and times, means, rates. They hold at the handful of seeds we have."""
+"""Intervals for one sample of seeds: medians and times, means, rates. They hold for a handful of seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 COVERAGE_SLACK = 0.02
-"""How far below the asked confidence the widest interval of a median may fall: 5 seeds reach 93.75 %, 4 only 87.5 %."""
+"""How far the widest interval of a median may fall short of the confidence: 5 seeds reach 93.75 %, 4 only 87.5 %."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,8 @@ class Interval:
     Attributes:
         estimate: in the unit of the sample; NaN for an empty sample.
         low: lower bound; NaN where the sample is too small for an interval.
-        high: upper bound; NaN as `low`. Infinite where misses reach it.
-        coverage: probability that an interval made so holds the true value. Where there is none, what the widest one
-            would have had.
+        high: upper bound; NaN as `low`, infinite where misses reach it.
+        coverage: probability that such an interval holds the true value; where there is none, that of the widest one.
         num_values: size of the sample.
     """
 
@@ -41,17 +40,17 @@ class Interval:
 
 
 def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """The median with its order-statistic interval, which assumes nothing of the distribution.
+    """The median with its order-statistic interval, which assumes nothing about the distribution.
 
     The bounds are x_(k) and x_(n+1-k) of the sorted sample; the number of values below the true median is
     Binomial(n, 1/2), so the coverage is 1 - 2 P(B < k) (at least that where values tie). k is the largest that reaches
     `confidence`. Where even k = 1 falls short by more than `COVERAGE_SLACK`, there is no interval.
 
     Measured coverage (n = 6 / 10 / 30): normal .969 / .979 / .957, 20 % failures .969 / .979 / .957. It is the same for
-    any continuous law, with misses or without.
+    any continuous law, with or without misses.
 
     Args:
-        values: [seed]; a miss is `inf` and stays in. NaN is refused.
+        values: [seed]; a miss is `inf` and is kept.
         confidence: between 0 and 1.
 
     Raises:
@@ -77,7 +76,7 @@ def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interv
 
 @functools.cache
 def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
-    """The largest k for which x_(k) and x_(n+1-k) reach the confidence, else 1, and the coverage that they have."""
+    """The largest k for which x_(k) and x_(n+1-k) reach the confidence, else 1, and their coverage."""
     ranks = np.arange(1, (n + 1) // 2 + 1)
     coverages = 1 - 2 * stats.binom.cdf(ranks - 1, n, 0.5)
     # 1e-12: a coverage that equals the confidence on paper, as 0.9375 does, must not fail by a rounding.
@@ -94,13 +93,13 @@ def mean_interval(
     Identical values give the degenerate interval; one value gives no interval (NaN bounds, coverage 0).
 
     Measured coverage (n = 6 / 10 / 30): normal .950 / .950 / .950, 20 % failures .737 / .888 / .938. The failures are
-    scores at chance, 0.1 beside 0.8 +- 0.05: where none is in the sample, as in 26 % of those of 6, the interval does
-    not know of them. Below some 30 seeds, trust it only where no arm fails.
+    scores at chance, 0.1 beside 0.8 +- 0.05: where the sample has none, as 26 % of those of 6, the interval does not
+    know about them. Below about 30 seeds, trust it only where no arm fails.
 
     Args:
         values: [seed], finite.
         confidence: between 0 and 1.
-        clip: range that the bounds cannot leave, (0, 1) for an accuracy.
+        clip: range that bounds cannot leave, such as (0, 1) for an accuracy.
 
     Raises:
         ValueError: a value that is not finite, a confidence out of range.

@@ -13,12 +13,12 @@ from scipy import optimize, stats
 from initsuite.stats.intervals import CONFIDENCE, Interval
 
 EXACT_UP_TO = 16
-"""Pairs for which all 2^n sign flips are counted; beyond, they are drawn."""
+"""Pairs up to which all 2^n sign flips are counted; beyond, they are drawn."""
 MONTE_CARLO_FLIPS = 100_000
 _CHUNKS = 10
-"""Drawn flips are held a tenth at a time: some 16 MB at 100 pairs."""
+"""Drawn flips are held a tenth at a time: about 16 MB at 100 pairs."""
 _ROUNDING = 1e-12
-"""Relative: two sums of the same numbers in another order count as equal."""
+"""Relative: sums of the same numbers in a different order count as equal."""
 _INSIDE = 1e-9
 """Distance from 0 and 1 at which the search for a bound ends."""
 
@@ -28,7 +28,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, confidence: float = C
 
     The bounds are the roots t of |t - p| = z sqrt(V(t)) with
     V(t) = t (1 - t) (1 + N (1 - t)/(2 - t) + N t/(1 + t)) / (m n), N = (m + n)/2 - 1.
-    As Wilson's for a proportion, they stay in [0, 1] and have a width even at p = 0 and 1.
+    Like Wilson's for a proportion, they stay in [0, 1] and have a width even at p = 0 and 1.
 
     Measured coverage (n = 6 / 10 / 30): normal .958 / .956 / .955, 20 % failures .947 / .947 / .944. The laws are those
     of `mean_interval`, the arms one (normal) standard deviation apart; failures of both arms tie. The method is
@@ -71,7 +71,7 @@ def _newcombe(estimate: float, m: int, n: int, confidence: float) -> tuple[float
         variance = t * (1 - t) * (1 + extra * (1 - t) / (2 - t) + extra * t / (1 + t)) / (m * n)
         return (t - estimate) ** 2 - z_squared * variance
 
-    # 0 and 1 are roots of V: when the estimate is one of them, look for the other root, inside.
+    # 0 and 1 are roots of V: if the estimate is one of them, look for the other root, inside.
     low = 0.0 if estimate == 0 else _root(excess, 0.0, min(estimate, 1 - _INSIDE))
     high = 1.0 if estimate == 1 else _root(excess, max(estimate, _INSIDE), 1.0)
     return low, high
@@ -85,11 +85,11 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 def sign_flip_test(differences: ArrayLike, *, rng: np.random.Generator) -> float:
     """Two-sided p-value of "the differences are symmetric about 0", by flipping their signs.
 
-    p = share of the sign patterns s with |sum s_i d_i| >= |sum d_i|: all 2^n of them up to `EXACT_UP_TO` pairs, else
-    (1 + hits) / (1 + `MONTE_CARLO_FLIPS`) of drawn ones. The smallest possible p is 2^(1 - n).
+    p = share of the sign patterns s with |sum s_i d_i| >= |sum d_i|: among all 2^n up to `EXACT_UP_TO` pairs, else
+    (1 + hits) / (1 + `MONTE_CARLO_FLIPS`) among drawn ones. The smallest possible p is 2^(1 - n).
 
     Args:
-        differences: [seed], of two arms on the same seed; finite, zeros included. None of them gives p = 1.
+        differences: [seed], of two arms on the same seed; finite, zeros included. An empty sample gives p = 1.
         rng: draws the patterns beyond `EXACT_UP_TO` pairs.
 
     Raises:
@@ -137,7 +137,7 @@ def smallest_p(num_pairs: int) -> float:
 
 
 def pairs_to_decide(num_comparisons: int, alpha: float = 1 - CONFIDENCE) -> int:
-    """The fewest pairs with which each of a family of comparisons could be claimed after Holm's adjustment.
+    """The fewest pairs with which each comparison of a family could be claimed after Holm's adjustment.
 
     Example:
         >>> pairs_to_decide(1), pairs_to_decide(4)

@@ -18,14 +18,14 @@ def stratified_sign_flip_test(
     """Two-sided p-value of "in every context the differences are symmetric about 0", by flipping their signs.
 
     The statistic is the sum over contexts c of mean(d_c) / mean(|d_c|), each from -1 to 1, so that neither the unit
-    of a context nor its number of seeds decides; flips leave mean(|d_c|) as it is, and the test exact. It is
+    of a context nor its number of seeds matters; flips leave mean(|d_c|) as it is, and so the test exact. It is
     `sign_flip_test` of all d_c / sum(|d_c|) together: exact up to `EXACT_UP_TO` pairs in all, drawn beyond. A context
     without pairs, or whose differences are all 0, adds nothing.
 
     Args:
-        differences: one [seed] for each context, of two arms on the same seed; finite. No pairs at all give p = 1.
+        differences: one [seed] for each context, of two arms on the same seed; finite. Without any pairs, p = 1.
         rng: draws the patterns beyond `EXACT_UP_TO` pairs.
-        is_scaled: else the statistic is the sum of the means, for contexts that share a unit.
+        is_scaled: if not, the statistic is the sum of the means, for contexts that share a unit.
 
     Raises:
         ValueError: a difference that is not finite.
@@ -90,8 +90,7 @@ def mean_over_contexts(every: Sequence[Interval], confidence: float = CONFIDENCE
 def dependent_mean(every: Sequence[Interval]) -> Interval:
     """The mean of probabilities of improvement that may all err together: the bounds are averaged.
 
-    As wide as if they were one and the same sample, so that contexts that share trials, or the draws behind them, count
-    as one.
+    As wide as if all came from one sample, so that contexts that share trials, or the draws behind them, count as one.
 
     Args:
         every: as for `mean_over_contexts`.

@@ -1,4 +1,4 @@
-"""Performance profiles: on what share of the workloads is an arm within a factor of the fastest."""
+"""Performance profiles: the share of workloads on which an arm is within a factor of the fastest."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def performance_profile(times: ArrayLike, taus: ArrayLike) -> np.ndarray:
 
     Args:
         times: [arm, workload], positive, lower is better; a miss is `inf`.
-        taus: [tau], factors from 1 on; `inf` gives the share of workloads without a miss.
+        taus: [tau], factors from 1; `inf` gives the share of workloads without a miss.
 
     Returns:
         [arm, tau], 0 to 1.
@@ -72,7 +72,7 @@ def performance_profile(times: ArrayLike, taus: ArrayLike) -> np.ndarray:
 def profile_area(times: ArrayLike, up_to: float = AREA_UP_TO) -> np.ndarray:
     """Mean height of the profile between tau = 1 and `up_to`: mean over workloads of max(0, up_to - r) / (up_to - 1).
 
-    1 for an arm that is the fastest on every workload, 0 for one that never comes within `up_to` of it.
+    1 for an arm that is fastest on every workload, 0 for one that never comes within `up_to` of it.
 
     Args:
         times: [arm, workload], positive, lower is better; a miss is `inf`.

@@ -12,7 +12,7 @@ from scipy import stats
 from initsuite.stats.intervals import CONFIDENCE
 
 _ROUNDING = 1e-12
-"""Relative: so near to full agreement is full agreement."""
+"""Relative: this close to full agreement counts as full agreement."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class FriedmanResult:
 
     Attributes:
         chi_squared: Friedman's statistic, 0 to n (k - 1), corrected for ties.
-        p_chi_squared: its p-value by the chi-squared law, rough below about 10 workloads.
-        f: statistic of Iman and Davenport; infinite where all workloads rank the arms alike.
-        p_f: its p-value, never below that of full agreement.
+        p_chi_squared: p-value of it by the chi-squared law, rough below about 10 workloads.
+        f: statistic of Iman and Davenport; infinite if all workloads rank the arms alike.
+        p_f: p-value of `f`, never below that of full agreement.
         mean_ranks: [arm], 1 is best.
     """
 
@@ -40,9 +40,9 @@ def friedman_test(scores: ArrayLike) -> FriedmanResult:
     With ranks r_(w,a) (ties share their mean rank), mean ranks R_a and m = (k + 1)/2, over n workloads,
     chi2 = n^2 (k - 1) sum_a (R_a - m)^2 / sum_(w,a) (r_(w,a) - m)^2, which corrects for ties, and
     F = (n - 1) chi2 / (n (k - 1) - chi2), with k - 1 and (k - 1)(n - 1) degrees of freedom.
-    Where all workloads rank the arms alike F is infinite, and the p of 0 that its law gives would be a lie: by chance
-    it happens with probability (1/k!)^(n-1). No table has a smaller exact p, so `p_f` is nowhere below that; ties, by
-    which fewer orders differ, raise this floor. Where every workload ties all arms: chi2 = F = 0, p = 1.
+    Where all workloads rank the arms alike F is infinite, and the p of 0 that its law gives would be wrong: by chance
+    this happens with probability (1/k!)^(n-1). No table has a smaller exact p, so `p_f` is never below that; ties,
+    which leave fewer different orders, raise this floor. Where every workload ties all arms: chi2 = F = 0, p = 1.
 
     Args:
         scores: [workload, arm], higher is better; infinities are allowed and tie with their equals.
@@ -95,14 +95,14 @@ def _smallest_p(ranks: np.ndarray) -> float:
 
 
 def critical_difference(num_arms: int, num_workloads: int, confidence: float = CONFIDENCE) -> float:
-    """Nemenyi's critical difference: two of k arms whose mean ranks over n workloads differ by more do differ.
+    """Nemenyi's critical difference: two of k arms differ if their mean ranks over n workloads differ by more.
 
     CD = q sqrt(k (k + 1) / (6 n)), q the quantile of the studentized range of k values over sqrt(2).
 
     Args:
         num_arms: at least 2.
-        num_workloads: at least 1; the normal law behind it wants some 12 with 5 arms.
-        confidence: between 0 and 1, that none of the pairs is called different wrongly.
+        num_workloads: at least 1; the normal law behind it needs about 12 with 5 arms.
+        confidence: between 0 and 1, probability that no pair is wrongly called different.
 
     Returns:
         In ranks.
@@ -154,7 +154,7 @@ def cliques(mean_ranks: ArrayLike, cd: float) -> list[tuple[int, ...]]:
             f"cliques: bad `mean_ranks`={r.tolist()}. Expected finite numbers, [arm]. Take them from friedman_test."
         )
     if not cd >= 0:
-        raise ValueError(f"cliques: bad `cd`={cd!r}. Expected a number from 0 on. Take it from critical_difference.")
+        raise ValueError(f"cliques: bad `cd`={cd!r}. Expected a number from 0. Take it from critical_difference.")
     order = np.argsort(r, kind="stable")
     ends = np.searchsorted(r[order], r[order] + cd + _ROUNDING * len(r), side="right")
     # A later group lies inside an earlier one where it ends no further.

@@ -1,4 +1,4 @@
-"""What tuning costs: the best value to expect after part of the lr grid, and how wide the lrs that train lie."""
+"""What tuning costs: the best value to expect after part of the lr grid, and the ranges of lrs that train."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def expected_best(values: ArrayLike, budgets: ArrayLike | None = None) -> np.nda
 
     Args:
         values: [trial], validation value at each lr of the grid, higher is better; finite.
-        budgets: [budget], numbers of trials, 1 to N; all of them where None.
+        budgets: [budget], numbers of trials, 1 to N; None for all of them.
 
     Returns:
         [budget], in the unit of the values.
 
     Raises:
-        ValueError: a value that is not finite, a budget that is no whole number from 1 to N.
+        ValueError: a value that is not finite, a budget that is not a whole number from 1 to N.
 
     Example:
         >>> expected_best([0.1, 0.9, 0.5]).round(3).tolist()
@@ -52,7 +52,7 @@ def expected_best(values: ArrayLike, budgets: ArrayLike | None = None) -> np.nda
 
 
 def training_runs(lrs: ArrayLike, trains: ArrayLike) -> list[np.ndarray]:
-    """The lrs that train, ascending, parted where an lr of the grid between them does not.
+    """The lrs that train, ascending, split where an lr of the grid between them does not.
 
     Args:
         lrs: [lr], in any order, none twice.
@@ -64,7 +64,7 @@ def training_runs(lrs: ArrayLike, trains: ArrayLike) -> list[np.ndarray]:
     """
     grid, is_training = np.asarray(lrs, dtype=float), np.asarray(trains, dtype=bool)
     order = np.argsort(grid)
-    # A miss before each lr counts up: lrs of one run share the number of misses below them.
+    # lrs of one run share the number of misses below them
     runs = np.cumsum(~is_training[order])[is_training[order]]
     training = grid[order][is_training[order]]
     return [training[runs == run] for run in np.unique(runs)]

@@ -85,5 +85,5 @@ def test_holding_waits_for_the_other(tmp_path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path) -> None:
     (tmp_path / "claims").write_text("a file in the way")
-    with pytest.raises(StoreError, match="mend the disk and run the command again"), Leases(tmp_path):
+    with pytest.raises(StoreError, match="fix the disk and run the command again"), Leases(tmp_path):
         pass

@@ -141,7 +141,7 @@ def test_a_write_that_fails_leaves_the_store_intact(tmp_path, monkeypatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(StoreError, match=r"No space left on device.*mend the disk and run the command again"):
+    with pytest.raises(StoreError, match=r"No space left on device.*fix the disk and run the command again"):
         store.append([row("b")], {"b": curve()})
     monkeypatch.undo()
     assert store.read().trials.trial_id.tolist() == ["a"]

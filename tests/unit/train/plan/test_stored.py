@@ -59,5 +59,5 @@ def test_no_trial_is_planned_twice() -> None:
 
 def test_a_plan_that_cannot_be_stored_is_an_error(tmp_path) -> None:
     (tmp_path / "plans").write_text("a file in the way")
-    with pytest.raises(StoreError, match="mend the disk"):
+    with pytest.raises(StoreError, match="fix the disk"):
         Plans(tmp_path).save(STACKS, SPEEDS)

@@ -18,13 +18,13 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     exit 2
 fi
 
-# Packages are installed anew only when the files that name them, the interpreter or the folder have changed.
+# Packages are installed again only when the files that name them, the interpreter or the folder have changed.
 wanted=$(cat pyproject.toml constraints.txt <("$python" --version) <(pwd) | cksum)
 stamps=(.venv/.installed-dev)
 [ "$extra" = dev ] || stamps+=(.venv/.installed)
 if ! grep -qsxF "$wanted" "${stamps[@]}"; then
-    echo "environment: installing the pinned packages into .venv (some minutes the first time)" >&2
-    # a moved folder leaves the old path in the installed commands: start anew
+    echo "environment: installing the pinned packages into .venv (a few minutes the first time)" >&2
+    # a moved folder leaves the old path in the installed commands: start over
     [ "$(cat .venv/.folder 2>/dev/null)" = "$PWD" ] || rm -rf .venv
     "$python" -m venv .venv
     pwd >.venv/.folder

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Freeze the target levels of a data set. Run once a data set, by a maintainer.
+"""Freeze the target levels of a data set. Run once per data set, by a maintainer.
 
     python scripts/freeze_targets.py digits
     python scripts/freeze_targets.py adding model=rnn activation=tanh
 
 It trains {he, xavier, torch_default} on the default model, or on that of the overrides, each at its own learning
 rate, takes the best arm by its median best validation score, and writes easy, primary and hard = 80, 95, 100 % of the
-way from chance to it into conf/dataset/<name>.yaml, with the evidence beside the data code as a record. Test data is
-not read for it.
+way from chance to it into conf/dataset/<name>.yaml, with a record of the evidence beside the data code. Test data is
+not read.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ def derive(dataset: str, results_dir: str, overrides: Sequence[str] = ()) -> dic
 
 
 def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str, Any]:
-    """Levels from the scoring trials of each arm, rounded to the side that is easier to reach.
+    """Levels from the scoring trials of each arm, rounded to the easier side.
 
     An accuracy is rounded to 4 decimals, any other score to 4 significant digits.
 
     Args:
         arms: by name, with the columns lr, seed and best_val_score.
-        yardstick: of the data set; its levels are not looked at.
+        yardstick: scale of the data set; its levels are ignored.
 
     Raises:
         ConfigError: no arm is better than a constant guess.

@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" dev
 if [ "${arguments[0]:-}" = --fast ]; then
     arguments=(-m "not slow" "${arguments[@]:1}")
 fi
-# the many programs that the tests start need not compile the package each time, nor pytest the tests
+# so that neither the many programs that the tests start nor pytest compile everything each time
 unset PYTHONDONTWRITEBYTECODE
 ruff format --check .
 ruff check .

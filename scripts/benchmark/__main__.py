@@ -17,11 +17,11 @@ from benchmark.rows import FULL, QUICK, ROWS, Row, Sizes
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 
 _DESCRIPTION = """\
-How many trials a second the suite trains, against stacks of one, stock Hydra
+How many trials per second the suite trains, against stacks of one, stock Hydra
 launchers over a plain PyTorch loop, and this machine's matrix multiplication.
 
 Both sides of a row are run in turn, several times; the table gives the ratios
-with their range, and benchmark.json all that was measured.
+with their range, and benchmark.json everything that was measured.
 """
 _EPILOG = """\
 examples:
@@ -29,7 +29,7 @@ examples:
   python scripts/benchmark --only cnn        one row
   python scripts/benchmark --output bench    about twenty minutes
 
-Let the machine do nothing else meanwhile.
+Let the machine do nothing else in the meantime.
 """
 
 
@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table and write it.
 
     Args:
-        arguments: of the command line.
+        arguments: arguments of the command line.
 
     Returns:
-        The exit code: 0, also where a number was not reached; 1 if a row could not be measured; 2 after an error that
-        the user can mend.
+        The exit code: 0, even if a number was not reached; 1 if a row could not be measured; 2 after an error that the
+        user can fix.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[Row]:
-    """The rows of these names, in the order of the table; all rows where none is named.
+    """The rows of these names, in the order of the table; all rows if none is named.
 
     Raises:
         ConfigError: a name that no row has.
@@ -79,7 +79,7 @@ def _chosen(names: Sequence[str]) -> list[Row]:
 
 
 def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> dict[str, Any]:
-    """Measure rows, block by block; a block that fails loses no other.
+    """Measure rows, block by block; a block that fails does not stop the others.
 
     Returns:
         Plain values: machine; rows, as `results.record` makes them; skipped and failed, each a name and a reason;

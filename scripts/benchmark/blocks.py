@@ -1,10 +1,10 @@
-"""The arms of every block, by name; each is built, and its options are tried out, when it is asked for."""
+"""The arms of every block, by name; each is built, and its options are tried out, when it is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmark.launches import Place, one_trial_a_job_arm, suite_arm, training_arm
+from benchmark.launches import Place, one_trial_per_job_arm, suite_arm, training_arm
 from benchmark.machine import SGEMM_SIZE, num_cores, sgemm
 from benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
 from benchmark.rows import GPU_WIDTHS, Sizes
@@ -50,15 +50,15 @@ def fashion_process(sizes: Sizes, place: Place, eval_every: int = EVAL_EVERY) ->
 
     def suite(mode: str) -> Arm:
         overrides = [
-            *(
-                SWEPT,
-                "protocol=fixed",
-                "optimizer.lr=0.003",
-                "seeds=6",
-                f"max_steps={budget}",
-                f"eval_every={eval_every}",
-            ),
-            *(*FASHION, f"data_dir={place.fashion_mnist()}", f"tracking={mode}"),
+            SWEPT,
+            "protocol=fixed",
+            "optimizer.lr=0.003",
+            "seeds=6",
+            f"max_steps={budget}",
+            f"eval_every={eval_every}",
+            *FASHION,
+            f"data_dir={place.fashion_mnist()}",
+            f"tracking={mode}",
         ]
         return suite_arm(place, f"30 trials of {budget} steps, W&B {mode}", overrides, 30)
 
@@ -77,7 +77,7 @@ def fashion_process(sizes: Sizes, place: Place, eval_every: int = EVAL_EVERY) ->
 def kind(model: tuple[str, ...]) -> Callable[[Sizes, Place], Arms]:
     """Blocks that compare launches of one kind of model, planning and worker processes included.
 
-    The suite has so many trials that its planner tries worker processes; one by one, the time is in proportion.
+    The suite has so many trials that its planner tries worker processes; one at a time, the time is in proportion.
     """
 
     def block(sizes: Sizes, place: Place) -> Arms:
@@ -113,7 +113,7 @@ def digits_process(sizes: Sizes, place: Place) -> Arms:
     return {
         "offline": lambda: suite("offline"),
         "disabled": lambda: suite("disabled"),
-        "one-a-job": lambda: one_trial_a_job_arm(place, alone, 10, trials),
+        "one-a-job": lambda: one_trial_per_job_arm(place, alone, 10, trials),
     }
 
 

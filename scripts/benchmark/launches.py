@@ -18,7 +18,7 @@ from initsuite.data.images import FASHION_MNIST
 from initsuite.errors import InitsuiteError
 
 FOREIGN = ("WANDB_", "HYDRA_", "OMP_", "MKL_", "OPENBLAS_")
-"""Variables with such names are not passed on: the programs run as on a machine without settings."""
+"""Variables whose names begin so are not passed on: the programs run as on a machine without settings."""
 SCRIPTS = Path(__file__).parents[1]
 """Where programs of the benchmark are imported from: they are not installed."""
 
@@ -30,7 +30,7 @@ class Place:
     root: Path
 
     def folder(self) -> Path:
-        """A fresh, empty one."""
+        """A new, empty folder."""
         return Path(tempfile.mkdtemp(dir=self.root))
 
     def environment(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ def run_program(module: str, arguments: Sequence[str], folder: Path, environment
     """Run `python -m module arguments` in a folder; wall-clock seconds from start to exit.
 
     Raises:
-        InitsuiteError: it ended with an error; the last lines it wrote are in the message.
+        InitsuiteError: it ended with an error; the message has the last lines it wrote.
     """
     command = [sys.executable, "-m", module, *arguments]
     begin = time.perf_counter()
@@ -79,11 +79,11 @@ def suite_arm(place: Place, label: str, overrides: Sequence[str], num_trials: in
 
 
 def training_arm(place: Place, label: str, command: Callable[[int], list[str]], trials: Sequence[int]) -> Arm:
-    """As `suite_arm`, less what the same command takes once all is stored: the start and the end of the program.
+    """As `suite_arm`, minus the time of the same command once everything is stored: the start and end of the program.
 
     Args:
         command: number of trials -> overrides.
-        trials: how many the timing is of; or a few, more, and how many the timing is of, extrapolated from the two.
+        trials: how many to time; or a few, more, and how many to extrapolate to from the two.
     """
 
     def run() -> Timing:
@@ -106,7 +106,7 @@ def _train_seconds(place: Place, folder: Path, overrides: Sequence[str]) -> floa
 
 
 def positive_difference(longer_s: float, shorter_s: float) -> float:
-    """`longer_s` - `shorter_s`, refused where noise has turned them around.
+    """`longer_s` - `shorter_s`, refused if noise has reversed them.
 
     Raises:
         InitsuiteError: it is not above 0.
@@ -123,10 +123,10 @@ def positive_difference(longer_s: float, shorter_s: float) -> float:
     return longer_s - shorter_s
 
 
-def one_trial_a_job_arm(place: Place, overrides: Sequence[str], num_measured: int, num_trials: int) -> Arm:
+def one_trial_per_job_arm(place: Place, overrides: Sequence[str], num_measured: int, num_trials: int) -> Arm:
     """The suite under Hydra's basic launcher with one trial in each job; `num_trials` extrapolated from a few.
 
-    From the start of the first job on each takes the mean of those between two starts, which Hydra's folders tell.
+    From the start of the first job, each job counts as the mean time between two starts, read off Hydra's folders.
     """
 
     def run() -> Timing:
@@ -145,7 +145,7 @@ def mean_gap(starts: Sequence[float]) -> float:
     """Mean distance between neighbours.
 
     Raises:
-        InitsuiteError: less than two.
+        InitsuiteError: fewer than two.
 
     Example:
         >>> mean_gap([1.0, 2.0, 5.0])

@@ -42,7 +42,7 @@ def _cpu_model() -> str:
 
 
 def sgemm(num_products: int = 4) -> Timing:
-    """Products of two square float32 matrices on all cores; the amount is in GFLOP, 2 n^3 a product."""
+    """Products of two square float32 matrices on all cores; the amount is in GFLOP, 2 n^3 per product."""
     torch.set_num_threads(num_cores())
     left, right = torch.randn(2, SGEMM_SIZE, SGEMM_SIZE)
     out = left @ right  # the first product makes the threads

@@ -25,10 +25,10 @@ class Loading:
 
 
 DEFAULT_LOADING = Loading(0, None)
-"""What DataLoader and torch do when nobody says anything."""
+"""What DataLoader and torch do by default."""
 
 LOADING = (Loading(0, 1), DEFAULT_LOADING, Loading(2, 1))
-"""Of the basic launcher. A process of joblib has one thread, and cannot start DataLoader workers."""
+"""Options under the basic launcher. A process of joblib has one thread, and cannot start DataLoader workers."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class PlainLoop:
     """The plain loop under a stock launcher, on a part of its budget.
 
     Attributes:
-        num_processes: that train at the same time; 1 = the basic launcher, else joblib.
-        num_steps: measured of each job, two times `measured_every` or more.
+        num_processes: processes that train at the same time; 1 = the basic launcher, else joblib.
+        num_steps: measured steps of each job, at least twice `measured_every`.
         measured_every: steps between the evaluations that are measured.
         budget: steps of a whole trial; the rest is extrapolated from the measured steps and evaluations.
         eval_every: steps between two evaluations of the whole trial.
-        num_trials: of the whole sweep; two rounds of jobs are measured.
+        num_trials: trials of the whole sweep; two rounds of jobs are measured.
         options: ways of loading batches; the fastest is measured.
     """
 
@@ -85,7 +85,7 @@ class PlainLoop:
         )
 
     def arm(self) -> Arm:
-        """With the way of loading batches that is fastest."""
+        """The arm with the fastest way of loading batches."""
         best = self.options[0]
         if len(self.options) > 1:
             best = min(self.options, key=lambda loading: self.run(loading).seconds)
@@ -97,7 +97,7 @@ class PlainLoop:
         return Arm(label, lambda: self.run(best))
 
     def _rest_s(self, job: Mapping[str, Any]) -> float:
-        """Of the budget, beyond what was measured. The first interval, which starts the workers, tells nothing."""
+        """Seconds for the rest of the budget. The first interval, which starts the workers, is not representative."""
         return job_rest_s(
             median(job["step_s"][1:]),
             median(job["evaluation_s"][1:]),

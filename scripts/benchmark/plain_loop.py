@@ -1,4 +1,4 @@
-"""Fashion-MNIST the way most people train it: a Hydra app, a DataLoader with transforms, one trial a job.
+"""Fashion-MNIST the way most people train it: a Hydra app, a DataLoader with transforms, one trial per job.
 
 A program of its own that the benchmark compares the suite with; nothing of the suite is in its loop.
 
@@ -26,11 +26,11 @@ from torch.utils.data import DataLoader, Subset
 
 from initsuite.data.torchvision_import import import_torchvision
 
-import_torchvision()  # beside a torch of another build it does not import as it is
+import_torchvision()  # beside a torch of another build, a plain import fails
 from torchvision import datasets, transforms  # noqa: E402
 
 MEAN, STD = 0.2860, 0.3530
-"""Of the training images, on the scale 0 to 1."""
+"""Mean and std of the training images, on the scale 0 to 1."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Config:
     num_workers: int = 0
     """Processes that load batches."""
     threads: int | None = None
-    """Of torch; None = its own choice."""
+    """Threads of torch; None = its own choice."""
     wandb_mode: str = "offline"
     times: str = ""
     """A file to which each job adds a line of JSON: where its time went."""
@@ -78,7 +78,7 @@ class Net(nn.Module):
 
 
 def loaders(cfg: DictConfig) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    """Training and validation examples, transformed image by image when they are asked for."""
+    """Training and validation examples, transformed image by image when they are needed."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
     images = datasets.FashionMNIST(cfg.data_dir, train=True, transform=transform)
     options: dict[str, Any] = {"num_workers": cfg.num_workers, "persistent_workers": cfg.num_workers > 0}
@@ -90,7 +90,7 @@ def loaders(cfg: DictConfig) -> tuple[DataLoader[Any], DataLoader[Any]]:
 
 
 def batches(loader: DataLoader[Any], max_steps: int, waited_s: list[float]) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """(step, images, labels), epoch after epoch; notes how long each batch was waited for."""
+    """(step, images, labels), epoch after epoch; records how long each batch took to arrive."""
     step = 0
     while True:
         before = time.perf_counter()
@@ -154,7 +154,7 @@ def train(cfg: DictConfig) -> float:
     if cfg.times:
         parts = {"set_up_s": set_up_s, "finish_s": time.perf_counter() - finishing, "waited_s": sum(waited_s)}
         times = {"begin": begin_clock, "end": time.time(), "step_s": interval_s, "evaluation_s": evaluation_s, **parts}
-        with Path(cfg.times).open("a") as file:  # one short line: written as a whole, also by several processes
+        with Path(cfg.times).open("a") as file:  # one short line: written as a whole, even by several processes
             file.write(json.dumps(times) + "\n")
     return accuracy
 

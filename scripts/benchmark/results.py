@@ -13,15 +13,15 @@ HEAD = ("row", "work", "against", "suite", "other", "ratio: median (range of n)"
 
 
 def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[Timing]]) -> Record:
-    """A row with all that was measured.
+    """A row with everything that was measured.
 
     Args:
         labels: what each arm did, by its name.
-        timings: of each arm, in the order in which they were taken.
+        timings: timings of each arm, in the order in which they were taken.
 
     Returns:
         Plain values. `ratios` are rates of the suite over the other arm, pair by pair; for an upper bound its times
-        over the other's. `reached` is null where there is no limit.
+        over the other's. `reached` is null if there is no limit.
     """
     suite, other = timings[row.suite], timings[row.other]
     ratios = rate_ratios(other, suite) if row.bound == AT_MOST else rate_ratios(suite, other)

@@ -15,15 +15,15 @@ class Row:
     """One comparison.
 
     Attributes:
-        name: for `--only`.
+        name: what `--only` takes.
         block: arms that are measured in turn; rows of one block share them.
         work: what is trained.
         against: what the suite is compared with.
         suite: name of an arm of the block.
         other: name of the arm it is compared with.
-        unit: of both rates.
-        bound: at least: of the suite's rate over the other. At most: of the suite's time over the other's.
-        limit: the number to reach; None where there is none.
+        unit: unit of both rates.
+        bound: at least: for the suite's rate over the other. At most: for the suite's time over the other's.
+        limit: number to reach; None if there is none.
     """
 
     name: str
@@ -91,24 +91,8 @@ ROWS = (
         unit="GFLOP/s",
         limit=0.6,
     ),
-    Row(
-        "cnn",
-        "cnn",
-        "digits, small cnn",
-        "stacks of one in one process, all threads",
-        "suite",
-        "one",
-        limit=1.5,
-    ),
-    Row(
-        "rnn",
-        "rnn",
-        "digits, recurrent net",
-        "stacks of one in one process, all threads",
-        "suite",
-        "one",
-        limit=3,
-    ),
+    Row("cnn", "cnn", "digits, small cnn", "stacks of one in one process, all threads", "suite", "one", limit=1.5),
+    Row("rnn", "rnn", "digits, recurrent net", "stacks of one in one process, all threads", "suite", "one", limit=3),
     Row(
         "digits-process",
         "digits-process",
@@ -155,7 +139,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured. Numbers of trials of the issue's rows are kept where the run is not `quick`."""
+    """How much is measured."""
 
     repeats: int = 5
     process_repeats: int = 3

@@ -33,8 +33,8 @@ class Arm:
     """One side of a comparison.
 
     Attributes:
-        label: what is run, for a person: sizes, threads, what is extrapolated.
-        run: do the work once.
+        label: what is run, for people: sizes, threads, what is extrapolated.
+        run: does the work once.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the ratios of one comparison: median, least and greatest."""
+    """Median, lowest and highest ratio of one comparison."""
 
     median: float
     low: float
@@ -55,12 +55,12 @@ def interleave(
     num_repeats: int,
     tell: Callable[[str, int, Timing], None] = lambda name, repeat, timing: None,
 ) -> dict[str, list[Timing]]:
-    """Run all arms in turn, A B A B ..., so that a slow minute of the machine meets each of them.
+    """Run all arms in turn, A B A B ..., so that a slow minute of the machine affects all of them.
 
     Args:
         arms: by name, in their order.
         num_repeats: from 1.
-        tell: called after each run with the name, the repeat from 1, and what it took.
+        tell: called after each run with the name, the repeat from 1, and the timing.
     """
     timings: dict[str, list[Timing]] = {name: [] for name in arms}
     for repeat in range(1, num_repeats + 1):
@@ -74,7 +74,7 @@ def rate_ratios(above: Sequence[Timing], below: Sequence[Timing]) -> list[float]
     """Rate of each timing over the rate of its neighbour, which was measured next to it.
 
     Raises:
-        ConfigError: the two differ in length, so that some have no neighbour.
+        ConfigError: the two differ in length, so that some timings have no neighbour.
 
     Example:
         >>> rate_ratios([Timing(1.0, 30.0), Timing(2.0, 30.0)], [Timing(1.0, 3.0), Timing(1.0, 5.0)])
@@ -114,11 +114,11 @@ def sweep_seconds(begin: float, jobs: Sequence[JobTimes], num_jobs: int, num_pro
     Args:
         begin: when the program was started, on the clock of the jobs.
         jobs: two rounds or more, a multiple of `num_processes`.
-        num_jobs: of the whole sweep, at least as many.
-        num_processes: that run jobs at the same time.
+        num_jobs: jobs of the whole sweep, at least as many.
+        num_processes: processes that run jobs at the same time.
 
     Raises:
-        ConfigError: less than two rounds.
+        ConfigError: fewer than two rounds.
 
     Example:
         >>> sweep_seconds(0.0, [JobTimes(4.0, 5.0), JobTimes(5.0, 7.0)], num_jobs=30)

@@ -26,9 +26,9 @@ class Work:
     """Trials to train: initializers x seeds of one workload at one learning rate.
 
     Attributes:
-        overrides: of the configuration, without init, budget and tracking.
-        num_trials: in all; a multiple of the number of initializers.
-        lr: of every trial.
+        overrides: overrides of the configuration, without init, budget and tracking.
+        num_trials: number of trials in all; a multiple of the number of initializers.
+        lr: lr of every trial.
         device: cpu or cuda.
     """
 
@@ -44,7 +44,7 @@ class Work:
             budget = [f"max_steps={max_steps}", f"eval_every={eval_every}", "tracking=disabled", *self.overrides]
             configs = [hydra.compose("config", overrides=[f"init={name}", *budget]) for name in self.initializers]
         jobs = [build(config)[0] for config in configs]
-        # tuning trials: their test score is not computed
+        # tuning trials, because no test score is computed for them
         return [
             Member(
                 job.cell,
@@ -83,13 +83,13 @@ def steps_arm(work: Work, width: int, num_steps: int, budget: int) -> Arm:
 
 def rate_arm(work: Work, width: int, num_steps: int) -> Arm:
     """Steps alone; the amount is in GFLOP of matrix products."""
-    return _steps_alone(work, width, num_steps, gflop_a_step)
+    return _steps_alone(work, width, num_steps, gflop_per_step)
 
 
 def _steps_alone(work: Work, width: int, num_steps: int, amount_of: Callable[[Workload], float]) -> Arm:
-    """`num_steps` + 1 steps with one evaluation at their end, less the least time of one step with its evaluation.
+    """`num_steps` + 1 steps with one evaluation at their end, minus the shortest time of one step with its evaluation.
 
-    What is taken away is setting up, the first step and the evaluation; only one time that noise can touch is left.
+    This removes setting up, the first step and the evaluation, and leaves a single time that noise can affect.
     """
     once, few, members = (work.members(steps, steps) for steps in (1, 1 + num_steps // 5, 1 + num_steps))
     threads = fastest_threads(lambda threads: train_seconds(few[:width], width, threads, work.device))
@@ -103,21 +103,23 @@ def _steps_alone(work: Work, width: int, num_steps: int, amount_of: Callable[[Wo
     return Arm(label, run)
 
 
-def gflop_a_step(workload: Workload) -> float:
-    """Of the matrix products of one step of one trial of an MLP: three for each layer, each 2 x batch x weights; the
-    first layer has only two, for nobody asks for the gradient of the inputs."""
+def gflop_per_step(workload: Workload) -> float:
+    """GFLOP of the matrix products in one step of one trial of an MLP: three for each layer, each 2 x batch x weights;
+    the first layer has only two, because no gradient of the inputs is needed."""
     weights = [spec for spec in workload.specs if spec.role is Role.WEIGHT]
     products = 3 * sum(spec.shape[0] * spec.shape[1] for spec in weights) - weights[0].shape[0] * weights[0].shape[1]
     return 2 * workload.batch_size * products / 1e9
 
 
 def fastest_threads(seconds: Callable[[int], float]) -> int:
-    """One thread or one a core, whichever trains faster; each is tried twice, for the first call is slow."""
+    """One thread or one per core, whichever trains faster; each is tried twice, because the first call is slow."""
     options = sorted({1, num_cores()})
     return min(options, key=lambda threads: min(seconds(threads) for _ in range(2)))
 
 
 def _in_words(work: Work, width: int, threads: int) -> str:
-    stacks = "one by one" if width == 1 else f"in {'one stack' if width >= work.num_trials else f'stacks of {width}'}"
+    stacks = (
+        "one at a time" if width == 1 else f"in {'one stack' if width >= work.num_trials else f'stacks of {width}'}"
+    )
     where = f"{threads} thread{'s' * (threads > 1)}" if work.device == "cpu" else work.device
     return f"{work.num_trials} trial{'s' * (work.num_trials > 1)} {stacks}, {where}"

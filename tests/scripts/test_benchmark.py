@@ -22,7 +22,7 @@ from benchmark.training import (
     INITIALIZERS,
     Work,
     fastest_threads,
-    gflop_a_step,
+    gflop_per_step,
     rate_arm,
     steps_arm,
     whole_arm,
@@ -200,7 +200,7 @@ def test_the_work_of_a_step_is_what_torch_counts(make_job) -> None:
     counter = FlopCounterMode(display=False)
     with counter:
         functional.cross_entropy(model(workload.dataset.train.inputs[:8]), torch.arange(8)).backward()
-    assert gflop_a_step(workload) * 1e9 == counter.get_total_flops()
+    assert gflop_per_step(workload) * 1e9 == counter.get_total_flops()
 
 
 def test_a_work_is_initializers_by_seeds() -> None:
@@ -225,7 +225,7 @@ def test_arms_train_the_amount_they_say() -> None:
         assert steps.label.startswith("4 trials in one stack, ")
         assert whole_arm(work, 1, num_steps=6, eval_every=3, budget=600).run().amount == pytest.approx(4 * 6 / 600)
         gflop = rate_arm(work, width=2, num_steps=6).run().amount
-        assert gflop == pytest.approx(4 * 6 * gflop_a_step(work.members(1, 1)[0].cell.workload))
+        assert gflop == pytest.approx(4 * 6 * gflop_per_step(work.members(1, 1)[0].cell.workload))
     finally:
         torch.set_num_threads(threads)
 

@@ -90,12 +90,12 @@ def kind(model: tuple[str, ...]) -> Callable[[Sizes, Place], Arms]:
         ones = (len(INITIALIZERS), sizes.kind_ones, sizes.kind_trials)
         measured = f"measured: {ones[0]} and {ones[1]}, the others extrapolated"
 
-        def one_by_one(num_trials: int) -> list[str]:
+        def one_at_a_time(num_trials: int) -> list[str]:
             return command(num_trials, "max_stack=1", "workers=1")
 
         return {
             "suite": lambda: training_arm(place, f"{label}, as planned", command, [sizes.kind_trials]),
-            "one": lambda: training_arm(place, f"{label} one by one, all threads; {measured}", one_by_one, ones),
+            "one": lambda: training_arm(place, f"{label} one at a time, all threads; {measured}", one_at_a_time, ones),
         }
 
     return block
@@ -113,7 +113,7 @@ def digits_process(sizes: Sizes, place: Place) -> Arms:
     return {
         "offline": lambda: suite("offline"),
         "disabled": lambda: suite("disabled"),
-        "one-a-job": lambda: one_trial_per_job_arm(place, alone, 10, trials),
+        "one-per-job": lambda: one_trial_per_job_arm(place, alone, 10, trials),
     }
 
 

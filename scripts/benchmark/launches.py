@@ -135,9 +135,9 @@ def one_trial_per_job_arm(place: Place, overrides: Sequence[str], num_measured: 
         seconds = run_program("initsuite.train", arguments, folder, place.environment())
         starts = sorted(path.stat().st_mtime for path in folder.glob("results/hydra/*/*/.hydra/config.yaml"))
         job_s = mean_gap(starts)
-        return Timing(seconds + (num_trials - len(starts)) * job_s, num_trials, f"{job_s:.2f} s a job")
+        return Timing(seconds + (num_trials - len(starts)) * job_s, num_trials, f"{job_s:.2f} s per job")
 
-    label = f"{num_trials:,} trials, one a job on the basic launcher; {num_measured} measured, the others as these"
+    label = f"{num_trials:,} trials, one per job on the basic launcher; {num_measured} measured, the rest extrapolated"
     return Arm(label, run)
 
 

@@ -113,10 +113,8 @@ def _check_targets(split: Split, where: str, name: str, num_outputs: int) -> Non
         raise bad_value(where, f"{name}.targets", _dtype(targets), expected, "Use `.long()` or `.float()`.")
     if targets.dtype == torch.float32:
         if targets.shape != (num_examples, num_outputs):
-            expected, fix = (
-                f"{[num_examples, num_outputs]}, num_outputs values for each example",
-                "Class indices are int64: use `.long()`.",
-            )
+            expected = f"{[num_examples, num_outputs]}, num_outputs values for each example"
+            fix = "Class indices are int64: use `.long()`."
             raise bad_value(where, f"{name}.targets.shape", list(targets.shape), expected, fix)
         if not targets.isfinite().all():
             raise bad_value(where, f"{name}.targets", "NaN or infinity", "finite values")

@@ -18,8 +18,9 @@ from initsuite.errors import bad_file
 
 NUM_CLASSES = 10
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MNIST_LAYOUTS = ("MNIST/raw", "mnist", ".")
-MNIST = Source("mnist", "MNIST", MNIST_LAYOUTS, IDX_FILES, find=find_idx, advice="Gzipped files (.gz) will do.")
+MNIST = Source(
+    "mnist", "MNIST", ("MNIST/raw", "mnist", "."), IDX_FILES, find=find_idx, advice="Gzipped files (.gz) will do."
+)
 KMNIST = replace(MNIST, name="kmnist", reader="KMNIST", layouts=("KMNIST/raw", "kmnist", "."))
 FASHION_MNIST = replace(
     MNIST,

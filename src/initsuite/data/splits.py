@@ -73,7 +73,7 @@ def drawn_sizes(
 
 
 def take_subset(training: Tensor, subset: int | None, where: str) -> Tensor:
-    """The first `subset` training indices, all for None; subsets of one split are nested."""
+    """The first `subset` training indices, all for None. Subsets are nested, and validation never moves."""
     if subset is None:
         return training
     if isinstance(subset, bool) or not isinstance(subset, int) or not 1 <= subset <= len(training):
@@ -106,7 +106,7 @@ def cut_validation(
         num_validation: size of the validation split.
         split_seed: chooses the validation split.
         subset: training examples kept, stratified; None for all.
-        num_classes, name: of the data set.
+        num_classes, name: number of classes and name of the data set.
 
     Raises:
         ConfigError: a `subset` out of range.

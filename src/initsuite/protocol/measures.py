@@ -1,4 +1,4 @@
-"""What is read off a curve: speed, area, score."""
+"""What is read off a stored curve: speed, area, score. Nothing here decides what is trained, so no id depends on it."""
 
 from __future__ import annotations
 

@@ -109,6 +109,10 @@ class ParamSpec:
     branch_layers: int = 0
 
 
+Specs = Sequence[ParamSpec]
+"""The facts about each parameter of a model, in the order of the model."""
+
+
 class TensorInit(Protocol):
     """A law for one tensor: pure, validated when built. Returns a new float32 CPU tensor of `spec.shape`."""
 
@@ -138,7 +142,7 @@ class Initialization:
     lr_factors: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
-    def checked(start: object, specs: Sequence[ParamSpec], initializer: str) -> Initialization:
+    def checked(start: object, specs: Specs, initializer: str) -> Initialization:
         """Pass on what an initializer returned, if it is a tensor for each parameter with a spec, and no other.
 
         Args:
@@ -172,9 +176,7 @@ class Initializer(Protocol):
     """The thing under test, for a whole model. A frozen dataclass: it prints as its configuration and returns, never
     writes. `model` has its parameters on the meta device; `specs` describe each of them, in order."""
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization: ...
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization: ...
 
 
 class Optimizer(Protocol):

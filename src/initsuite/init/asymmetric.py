@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from initsuite.errors import check_number
 from initsuite.init.base.compose import ZERO, PerTensor, draw
 from initsuite.init.base.layout import matrix_shape, weight_name
-from initsuite.spec import Initialization, ParamSpec, Probe, Role
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
 
 STD = 0.6007
 """sigma_w of the paper, found there for one entry from Beta(2, 1)."""
@@ -58,9 +57,7 @@ class Asymmetric:
     def __post_init__(self) -> None:
         check_number("Asymmetric", "std", self.std, minimum=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         biases = {weight_name(spec.name): spec for spec in specs if spec.role is Role.BIAS}
         params = PerTensor(weight=ZERO)(model, specs, seed=seed).params
         for spec in specs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -14,7 +13,7 @@ from initsuite.init.base.probing import layers_of
 from initsuite.init.distributions import Normal
 from initsuite.init.theory.propagation import UNIT, Signal, seen_by_layers
 from initsuite.models.describe.layers import WEIGHTS
-from initsuite.spec import Initialization, ParamSpec, Probe, Role
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,7 @@ class AutoInit:
         if self.input_variance is not None:
             check_number("AutoInit", "input_variance", self.input_variance, minimum=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         inputs = self._inputs(probe)
         layers = layers_of(model, specs)
         seen = seen_by_layers(model, layers, inputs)
@@ -83,7 +80,7 @@ class AutoInit:
         )
 
 
-def _in_order(spec: ParamSpec, specs: Sequence[ParamSpec], inputs: Signal) -> Signal:
+def _in_order(spec: ParamSpec, specs: Specs, inputs: Signal) -> Signal:
     """What a layer receives, where only the order of the layers is known."""
     if spec.layer == 0:
         return inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -14,7 +13,7 @@ from initsuite.init.base.layout import last_hidden_nonlinearity
 from initsuite.init.distributions import Normal
 from initsuite.init.theory.edge_of_chaos import CriticalPoint, edge_of_chaos
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role
+from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role, Specs
 
 LINEAR = CriticalPoint(1.0, 0.0, 1.0)
 """Of a layer that no nonlinearity follows."""
@@ -61,9 +60,7 @@ class Critical:
         if self.sigma_b is not None:
             check_number("Critical", "sigma_b", self.sigma_b, minimum=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         before_head = last_hidden_nonlinearity(specs)
         points: dict[Activation | None, CriticalPoint] = {None: LINEAR}
         params = {}

@@ -15,7 +15,7 @@ from initsuite.init.base.compose import PerTensor
 from initsuite.init.base.normalizing import Correction, Moments, normalize
 from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role
+from initsuite.spec import Initialization, Params, Probe, Role, Specs
 
 HOMOGENEOUS = ("identity", "relu", "leaky_relu")
 """phi(a z) = a phi(z) for a > 0."""
@@ -68,9 +68,7 @@ class DataDependent:
         if self.damping > 1:
             raise bad_value("DataDependent", "damping", self.damping, "a number above 0 and at most 1")
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         inputs = needed("DataDependent", probe).inputs
         params = PerTensor(weight=VarianceScaling(gain=1.0))(model, specs, seed=seed).params
         layers = layers_of(model, specs)
@@ -87,7 +85,7 @@ class DataDependent:
         params: Params,
         layers: list[Layer],
         inputs: Tensor,
-        specs: Sequence[ParamSpec],
+        specs: Specs,
         seed: int,
     ) -> None:
         """Balance the layers; changes `params`."""

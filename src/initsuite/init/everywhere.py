@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,7 +10,7 @@ from initsuite.errors import check_number
 from initsuite.init.base.compose import PerTensor
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
-from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, TensorInit
 
 
 def _everywhere(law: TensorInit) -> PerTensor:
@@ -34,9 +33,7 @@ class Zero:
         The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025.
     """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         return _everywhere(Constant(0.0))(model, specs, seed=seed, probe=probe)
 
     def declared_std(self, spec: ParamSpec) -> float:
@@ -67,9 +64,7 @@ class NormalEverywhere:
         check_number("NormalEverywhere", "mean", self.mean)
         check_number("NormalEverywhere", "std", self.std, minimum=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         return _everywhere(Normal(self.mean, self.std))(model, specs, seed=seed, probe=probe)
 
     def declared_std(self, spec: ParamSpec) -> float:

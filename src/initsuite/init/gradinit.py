@@ -14,7 +14,7 @@ from initsuite.init.base.compose import PerTensor
 from initsuite.init.base.probing import ProbedModel, needed
 from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, Params, ParamSpec, Probe
+from initsuite.spec import Initialization, Params, Probe, Specs
 
 OPTIMIZERS = ("sgd", "adam")
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -72,9 +72,7 @@ class GradInit:
         check_number("GradInit", "min_factor", self.min_factor, minimum=0)
         check_whole_number("GradInit", "steps", self.steps)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         probe = needed("GradInit", probe, "inputs, targets and loss")
         start = PerTensor(weight=VarianceScaling(gain=self.gain))(model, specs, seed=seed).params
         probed = ProbedModel("GradInit", model)

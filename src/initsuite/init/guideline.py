@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -14,7 +13,7 @@ from initsuite.init.base.layout import last_hidden_nonlinearity
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.protocol.guideline import DEEP_FROM, choice_before, guideline_choice, network_of
-from initsuite.spec import Activation, ParamSpec
+from initsuite.spec import Activation, Specs
 
 XAVIER = VarianceScaling(gain=1.0, fan="fan_avg")
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
@@ -46,7 +45,7 @@ class Guideline(ByLaws):
     def __post_init__(self) -> None:
         check_whole_number("Guideline", "deep_from", self.deep_from)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         network = network_of(specs)
         if guideline_choice(network, None, self.deep_from) == "orthogonal":
             law = ORTHOGONAL if network.is_recurrent else ORTHOGONAL_GAIN_AWARE

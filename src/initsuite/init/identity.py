@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from initsuite.init.base.compose import ByLaws, Laws, PerTensor
 from initsuite.init.base.layout import centre_tap, matrix_shape
 from initsuite.init.distributions import Normal
 from initsuite.init.theory.gains import check_gain, resolve_gain
-from initsuite.spec import ParamSpec, Role
+from initsuite.spec import ParamSpec, Role, Specs
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Irnn(ByLaws):
         check_number("Irnn", "std", self.std, minimum=0)
         check_number("Irnn", "gain", self.gain, above=0)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         if specs and not any(spec.role is Role.RECURRENT for spec in specs):
             raise ConfigError(
                 f"Irnn: no recurrent weight in the {type(model).__name__}. Expected a recurrent network: the law is an "

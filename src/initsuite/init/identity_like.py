@@ -7,7 +7,6 @@ The matrix of a convolution lies on the centre tap of its kernel, from input to 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,7 @@ from initsuite.errors import check_number
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor
 from initsuite.init.base.layout import centre_tap, matrix_shape
 from initsuite.init.distributions import sample
-from initsuite.spec import ParamSpec
+from initsuite.spec import ParamSpec, Specs
 
 
 def channels(spec: ParamSpec) -> tuple[int, int]:
@@ -67,7 +66,7 @@ class ZeroHadamard(ByLaws):
         Zhao, Schaefer & Anandkumar 2022, ZerO Initialization: Initializing Neural Networks with only Zeros and Ones.
     """
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
@@ -111,7 +110,7 @@ class IdInit(ByLaws):
         check_number("IdInit", "closing", self.closing)
         check_number("IdInit", "looseness", self.looseness, minimum=0)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from initsuite.init.base.layout import as_one_matrix, weight_name
 from initsuite.init.distributions import Uniform
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import ParamSpec, Role, TensorInit
+from initsuite.spec import ParamSpec, Role, Specs, TensorInit
 
 GLOROT_UNIFORM = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
 LECUN_TRUNCATED = VarianceScaling(gain=1.0, fan="fan_in", distribution="truncated_normal")
@@ -55,7 +54,7 @@ class KerasDefault(ByLaws):
         Jozefowicz, Zaremba & Sutskever 2015, An Empirical Exploration of Recurrent Network Architectures (forget bias).
     """
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         laws = KERAS.laws(model, specs)
         recurrent = {spec.name for spec in specs if spec.role is Role.RECURRENT}
         for spec in specs:

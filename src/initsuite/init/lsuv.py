@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from initsuite.init.base.compose import PerTensor
 from initsuite.init.base.normalizing import Correction, Moments, normalize
 from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.orthogonal import Orthogonal
-from initsuite.spec import Initialization, ParamSpec, Probe
+from initsuite.spec import Initialization, Probe, Specs
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ class Lsuv:
         check_number("Lsuv", "tol", self.tol, above=0)
         check_whole_number("Lsuv", "max_tries", self.max_tries)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         probe = needed("Lsuv", probe)
         params = PerTensor(weight=Orthogonal())(model, specs, seed=seed).params
         with torch.no_grad():

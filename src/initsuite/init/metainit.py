@@ -15,7 +15,7 @@ from initsuite.init.base.compose import PerTensor
 from initsuite.init.base.probing import ProbedModel, needed
 from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, Params, ParamSpec, Probe
+from initsuite.spec import Initialization, Params, Probe, Specs
 
 KEEPS = ("best", "last")
 EPSILON = 1e-5
@@ -77,9 +77,7 @@ class MetaInit:
         if self.momentum >= 1:
             raise bad_value("MetaInit", "momentum", self.momentum, "a number from 0, below 1")
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         probe = needed("MetaInit", probe, "shape of the inputs, the targets and the loss")
         if not probe.inputs.is_floating_point():
             raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ from initsuite.init.base.compose import PerTensor
 from initsuite.init.base.requirements import need_attention, refusal
 from initsuite.init.distributions import Normal
 from initsuite.models.describe.places import heads_around
-from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role
+from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role, Specs
 
 PROJECTIONS = ("query", "key", "value", "attention_out")
 Rows = dict[str, tuple[ParamSpec, slice]]
@@ -55,9 +54,7 @@ class Mimetic:
             check_number("Mimetic", name, getattr(self, name), minimum=0)
         check_number("Mimetic", "std", self.std, above=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         need_attention("Mimetic", specs)
         normal = Normal(0.0, self.std)
         params = PerTensor(weight=normal, embedding=normal)(model, specs, seed=seed).params
@@ -84,7 +81,7 @@ def _halves(noise: float, identity: float, size: int, generator: torch.Generator
     return u * s.sqrt(), s.sqrt()[:, None] * vh
 
 
-def _attentions(model: nn.Module, specs: Sequence[ParamSpec]) -> dict[tuple[str, int], Rows]:
+def _attentions(model: nn.Module, specs: Specs) -> dict[tuple[str, int], Rows]:
     """The projections of every self-attention layer, by its module's name and number of heads; each must be square.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -12,7 +11,7 @@ from initsuite.errors import check_whole_number, unknown_choice
 from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor
 from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, ParamSpec, Probe, Role
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
 
 OUTPUTS = ("normal", "zero")
 OPTIMIZERS = ("adam", "sgd")
@@ -68,14 +67,12 @@ class Mup(ByLaws):
             if getattr(self, name) not in choices:
                 raise unknown_choice("Mup", name, getattr(self, name), choices)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         factors = {spec.name: self.lr_factor(spec) for spec in specs}
         changed = {name: factor for name, factor in factors.items() if factor != 1}
         return Initialization(super().__call__(model, specs, seed=seed, probe=probe).params, changed)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         heads = [spec for spec in specs if spec.is_head and spec.role in WEIGHTS]
         return PerTensor(weight=VarianceScaling(self.gain, "fan_in")).laws(model, specs) | {
             spec.name: (ZERO if self.output == "zero" else VarianceScaling(spec.fan_in**-0.5, "fan_in"), spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,7 +10,7 @@ from initsuite.errors import check_number
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import ParamSpec
+from initsuite.spec import Specs
 
 
 @dataclass(frozen=True)
@@ -44,5 +43,5 @@ class RandomBiases(ByLaws):
     def _weights(self) -> VarianceScaling:
         return VarianceScaling(gain=self.gain, fan=self.fan, distribution=self.distribution)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         return PerTensor(weight=self._weights(), bias=Normal(0.0, self.bias_std)).laws(model, specs)

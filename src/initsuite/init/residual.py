@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -14,7 +13,7 @@ from initsuite.init.base.requirements import need_branches, need_role, refusal, 
 from initsuite.init.constant import Constant
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, ParamSpec, Probe, Role, TensorInit
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, TensorInit
 
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
 INSIDE: dict[str, ByLaws] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
@@ -46,14 +45,12 @@ class Fixup(ByLaws):
     def __post_init__(self) -> None:
         check_number("Fixup", "bias_lr_factor", self.bias_lr_factor, above=0)
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         start = super().__call__(model, specs, seed=seed, probe=probe)
         slow = [spec.name for spec in specs if spec.role in (Role.BIAS, Role.MULTIPLIER)]
         return Initialization(start.params, dict.fromkeys(slow, self.bias_lr_factor))
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("Fixup", specs)
         refuse_norm("Fixup", specs)
         need_role("Fixup", specs, Role.MULTIPLIER, "model.norm=none model.fixup=true")
@@ -97,7 +94,7 @@ class BranchScale(ByLaws):
             raise unknown_choice("BranchScale", "inside", self.inside, INSIDE)
         check_number("BranchScale", "value", self.value, minimum=0)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_role("BranchScale", specs, Role.BRANCH_SCALE, "model.branch_scale=true")
         scales = [spec for spec in specs if spec.role is Role.BRANCH_SCALE]
         return INSIDE[self.inside].laws(model, specs) | {spec.name: (Constant(self.value), spec) for spec in scales}
@@ -115,7 +112,7 @@ class ZeroGamma(ByLaws):
         Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, section 5.1.
     """
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("ZeroGamma", specs, Role.NORM_SCALE)
         closing = [spec for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
         return PerTensor(weight=HE).laws(model, specs) | {spec.name: (ZERO, spec) for spec in closing}
@@ -137,7 +134,7 @@ class StableResnet(ByLaws):
         Hayou et al. 2021, Stable ResNet, section 3 (uniform scaling).
     """
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("StableResnet", specs)
         undoing = [spec.name for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
         if undoing:

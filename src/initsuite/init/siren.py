@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -12,7 +11,7 @@ from initsuite.errors import bad_value, check_number
 from initsuite.init.base.compose import ByLaws, Laws, weights_by_place
 from initsuite.init.base.requirements import refusal
 from initsuite.init.distributions import Uniform
-from initsuite.spec import ParamSpec, Role
+from initsuite.spec import ParamSpec, Role, Specs
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Siren(ByLaws):
         if not isinstance(self.omega, str):
             check_number("Siren", "omega", self.omega, above=0, fix="Or use auto.")
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         omegas = [_omega(spec) for spec in specs if spec.role is Role.WEIGHT and not spec.is_head] or [1.0]
         omega = float(self.omega) if not isinstance(self.omega, str) else omegas[-1]
 

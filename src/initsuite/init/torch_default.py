@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -12,7 +12,7 @@ from initsuite.init.base.compose import ONE, UNIT_NORMAL, ZERO, ByLaws, Laws
 from initsuite.init.base.layout import as_one_matrix, weight_name
 from initsuite.init.distributions import Normal, Uniform
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import ParamSpec, Role, TensorInit
+from initsuite.spec import ParamSpec, Role, Specs, TensorInit
 
 INVERSE_FAN_IN = VarianceScaling(gain=3**-0.5, fan="fan_in", distribution="uniform")
 """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch writes it as He uniform for a leaky ReLU of slope sqrt(5)."""
@@ -53,7 +53,7 @@ class TorchDefault(ByLaws):
         `_reset_parameters` of nn.MultiheadAttention. The packed variance: pytorch issue 166378.
     """
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         hidden = _hidden_sizes(specs)
         # torch's attention and the suite's have layers of their own; a Linear that only is called qkv is a Linear
         modules = {f"{name}." if name else "": module for name, module in model.named_modules()}
@@ -92,7 +92,7 @@ def _law(
     return INVERSE_FAN_OUT if is_transposed else INVERSE_FAN_IN
 
 
-def _hidden_sizes(specs: Sequence[ParamSpec]) -> dict[str, int]:
+def _hidden_sizes(specs: Specs) -> dict[str, int]:
     """Units of a hidden state by the module that holds all matrices of the recurrent layers."""
     recurrent = [spec for spec in specs if spec.role is Role.RECURRENT]
     return {_cell(spec.name): spec.blocks[0] if spec.blocks else spec.shape[0] for spec in recurrent}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from initsuite.init.base.requirements import need_attention, need_branches, refu
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.models.describe.residual import shortcut_factors
-from initsuite.spec import ParamSpec, Role
+from initsuite.spec import ParamSpec, Role, Specs
 
 VALUE_PATH = {"value", "attention_out", "mlp"}
 """Parts that the output of a block is linear in; queries and keys only steer the softmax."""
@@ -62,7 +61,7 @@ class Gpt2(ByLaws):
     def __post_init__(self) -> None:
         check_number("Gpt2", "std", self.std, above=0)
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("Gpt2", specs)
         law = Normal(0.0, self.std)
         closing = [spec for spec in specs if spec.closes_residual and spec.role in (Role.WEIGHT, Role.RECURRENT)]
@@ -98,7 +97,7 @@ class TFixup(ByLaws):
         if self.part not in ("encoder", "decoder"):
             raise unknown_choice("TFixup", "part", self.part, ("encoder", "decoder"))
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         attentions = need_attention("TFixup", specs)
         refuse_norm("TFixup", specs)
         blocks = attentions if self.part == "encoder" else attentions / 2
@@ -126,7 +125,7 @@ class DeepNorm(ByLaws):
         Wang et al. 2022, DeepNet: Scaling Transformers to 1,000 Layers, figure 2 and section 4.
     """
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         blocks = need_attention("DeepNorm", specs)
         alpha, found = (2 * blocks) ** 0.25, shortcut_factors(model)
         if not found or not all(math.isclose(value, alpha) for value in found):

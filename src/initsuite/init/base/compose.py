@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.base.layout import each_block
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
-from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, TensorInit
+from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit
 
 TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"
 MODEL_SIGNATURE = "__call__(self, model, specs, *, seed, probe=None) for a model"
@@ -32,16 +32,14 @@ class ByLaws(ABC):
     """An initializer that draws every tensor by a law of its own, and can say which."""
 
     @abstractmethod
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         """The law of every tensor.
 
         Raises:
             ConfigError: the initializer is not for this model.
         """
 
-    def __call__(
-        self, model: nn.Module, specs: Sequence[ParamSpec], *, seed: int, probe: Probe | None = None
-    ) -> Initialization:
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         return Initialization({name: draw(law, spec, seed) for name, (law, spec) in self.laws(model, specs).items()})
 
 
@@ -76,7 +74,7 @@ class PerTensor(ByLaws):
                     f"{TENSOR_SIGNATURE}."
                 )
 
-    def laws(self, model: nn.Module, specs: Sequence[ParamSpec]) -> Laws:
+    def laws(self, model: nn.Module, specs: Specs) -> Laws:
         return {spec.name: (self.law(spec.role), spec) for spec in specs}
 
     def law(self, role: Role) -> TensorInit:
@@ -86,7 +84,7 @@ class PerTensor(ByLaws):
         return getattr(self, role.value)
 
 
-def weights_by_place(law: Callable[[ParamSpec], TensorInit], specs: Sequence[ParamSpec]) -> Laws:
+def weights_by_place(law: Callable[[ParamSpec], TensorInit], specs: Specs) -> Laws:
     """Weights by a law that depends on where they stand; the rest as `PerTensor` has it without a word."""
     return {spec.name: (PerTensor(weight=law(spec)).law(spec.role), spec) for spec in specs}
 

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from initsuite.errors import ConfigError
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.models.describe.places import holders
-from initsuite.spec import Params, ParamSpec, Probe
+from initsuite.spec import Params, ParamSpec, Probe, Specs
 
 
 def needed(law: str, probe: Probe | None, what: str = "inputs") -> Probe:
@@ -53,7 +53,7 @@ class Layer:
     modules: Mapping[str, nn.Module]
 
 
-def layers_of(model: nn.Module, specs: Sequence[ParamSpec]) -> list[Layer]:
+def layers_of(model: nn.Module, specs: Specs) -> list[Layer]:
     """The layers whose weights (not embeddings) `specs` describe, in the order of the model."""
     by_name = {spec.name: spec for spec in specs}
     layers = []

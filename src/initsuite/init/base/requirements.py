@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from initsuite.errors import ConfigError
 from initsuite.models.describe.layers import NORM_PARAMETERS
-from initsuite.spec import ParamSpec, Role
+from initsuite.spec import Role, Specs
 
 ELSEWHERE = "Use init=he, or another initializer that needs no special model."
 
@@ -21,7 +19,7 @@ def refusal(where: str, lacks: str, expected: str, fix: str) -> ConfigError:
     return ConfigError(f"{where}: cannot initialize this model: it has {lacks}. Expected {expected}. {fix}")
 
 
-def need_branches(where: str, specs: Sequence[ParamSpec], *roles: Role) -> None:
+def need_branches(where: str, specs: Specs, *roles: Role) -> None:
     """Refuse a model where no tensor of these roles (a weight, without a word) closes a residual branch."""
     wanted = roles or (Role.WEIGHT,)
     if any(spec.closes_residual and spec.role in wanted for spec in specs):
@@ -34,14 +32,14 @@ def need_branches(where: str, specs: Sequence[ParamSpec], *roles: Role) -> None:
     raise refusal(where, f"no {names} that closes a residual branch", expected, "Use model.norm=batch, or init=he.")
 
 
-def need_role(where: str, specs: Sequence[ParamSpec], role: Role, option: str) -> None:
+def need_role(where: str, specs: Specs, role: Role, option: str) -> None:
     """Refuse a model without a parameter of this role, which a model of ours has with `option`."""
     if not any(spec.role is role for spec in specs):
         expected = f"a residual network with one in each branch, such as model=resnet {option}"
         raise refusal(where, f"no `{role.value}` parameter", expected, ELSEWHERE)
 
 
-def need_attention(where: str, specs: Sequence[ParamSpec]) -> int:
+def need_attention(where: str, specs: Specs) -> int:
     """How many attention layers a model has; refuse one without any."""
     layers = sum(spec.role is Role.WEIGHT and "attention_out" in spec.parts for spec in specs)
     if not layers:
@@ -50,7 +48,7 @@ def need_attention(where: str, specs: Sequence[ParamSpec]) -> int:
     return layers
 
 
-def refuse_norm(where: str, specs: Sequence[ParamSpec]) -> None:
+def refuse_norm(where: str, specs: Specs) -> None:
     """Refuse a model with norm layers: a law made to replace them would be mixed with what it replaces."""
     norms = [spec for spec in specs if spec.role in NORM_PARAMETERS]
     if norms:

@@ -114,7 +114,10 @@ Specs = Sequence[ParamSpec]
 
 
 class TensorInit(Protocol):
-    """A law for one tensor: pure, validated when built. Returns a new float32 CPU tensor of `spec.shape`."""
+    """A law for one tensor: pure, validated when built. Returns a new float32 CPU tensor of `spec.shape`.
+
+    A law may also have `declared_std(spec) -> float`: sqrt(Var[w]), NaN where it is not known in advance.
+    """
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator, /) -> Tensor: ...
 

@@ -31,5 +31,4 @@ class Constant:
         return torch.full(spec.shape, float(self.value))
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return 0.0

@@ -65,7 +65,6 @@ class Normal:
         return sample("normal", spec.shape, self.std, generator).add_(self.mean)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return self.std
 
 
@@ -89,7 +88,6 @@ class Uniform:
         return sample("uniform", spec.shape, self.declared_std(spec), generator)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return self.bound / 3**0.5
 
 
@@ -126,5 +124,4 @@ class TruncatedNormal:
         return entries.mul_(self.std / _truncated_std(self.cut))
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return self.std

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from initsuite.errors import ConfigError, check_number
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor
-from initsuite.init.base.layout import centre_tap, matrix_shape
+from initsuite.init.base.layout import channels, on_centre
 from initsuite.init.distributions import Normal
 from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.spec import ParamSpec, Role, Specs
@@ -21,13 +21,12 @@ class Identity:
 
     Var[w] = 0 over draws: nothing is drawn. The first min(in, out) units each pass on one input unchanged, which keeps
     norms up to the gain where there are no more inputs than outputs; units beyond the inputs get nothing, and all of
-    those compute the same and get the same gradient. Each fused matrix (gate, group) has an identity of its own. Of an
-    even kernel size the centre is tap (size - 1) // 2; torch.nn.init.eye_ and dirac_ are the same law for matrices and
-    odd kernels. As an initializer of its own it leaves biases at 0 and treats the head like any other layer.
+    those compute the same and get the same gradient. Each fused matrix (gate, group) has an identity of its own.
+    torch.nn.init.eye_ and dirac_ are the same law for matrices and for kernels of odd size. Biases are 0; the head is
+    like any other layer.
 
     Args:
-        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
-            nothing does); `backward`, its backward gain; or `torch`, torch's table.
+        gain: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
 
     References:
         Le, Jaitly & Hinton 2015, section 3 (recurrent matrices). Zagoruyko & Komodakis 2017, DiracNets (kernels).
@@ -39,26 +38,22 @@ class Identity:
         check_gain("Identity", self.gain)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        matrix_shape("Identity", spec)
-        weight = torch.zeros(spec.shape)
-        # the identity is its own transpose, so that the order of the first two axes does not matter
-        weight[(..., *centre_tap(spec))] = resolve_gain(self.gain, spec.nonlinearity) * torch.eye(*spec.shape[:2])
-        return weight
+        units = channels("Identity", spec)
+        return on_centre(resolve_gain(self.gain, spec.nonlinearity) * torch.eye(*units), spec)
 
 
 @dataclass(frozen=True)
 class Irnn(ByLaws):
     """Recurrent matrices gain x I, all other weights N(0, std^2): the IRNN.
 
-    Var[w] = std^2 outside of the recurrent matrices, 0 in them. With ReLU and gain 1, a state that gets no input stays
-    as it is and so does its gradient, over any number of steps. Biases are 0, embeddings N(0, 1); the head is drawn
-    like the input matrix, as in the paper ("the non-recurrent weights"). Made for plain recurrent networks with ReLU;
-    of a gated layer each gate gets the identity, which the paper does not do. A model without recurrent weights is
-    refused.
+    Var[w] = std^2 outside the recurrent matrices, 0 in them. With ReLU and gain 1, a state that gets no input stays as
+    it is and so does its gradient, over any number of steps. Biases are 0, embeddings N(0, 1); the head is drawn like
+    the input matrix, as in the paper ("the non-recurrent weights"). Made for plain recurrent networks with ReLU; in a
+    gated layer each gate gets the identity, which the paper does not do.
 
     Args:
-        std: of the weights that are not recurrent, from 0.
-        gain: of the identity, above 0; the paper's speech models have 0.01, which forgets.
+        std: std of the weights that are not recurrent, from 0.
+        gain: gain of the identity, above 0; the paper's speech models have 0.01, which forgets.
 
     Raises:
         ConfigError: the model has no recurrent weight.

@@ -1,7 +1,6 @@
 """Initializers that start at the identity, or as near to it as the shape of a layer allows.
 
-The matrix of a convolution lies on the centre tap of its kernel, from input to output channels, and is 0 elsewhere; see
-`layout.centre_tap`.
+The matrix of a convolution lies on the centre tap of its kernel, from input to output channels; see `layout.on_centre`.
 """
 
 from __future__ import annotations
@@ -14,22 +13,9 @@ from torch import Tensor, nn
 
 from initsuite.errors import check_number
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor
-from initsuite.init.base.layout import centre_tap, matrix_shape
+from initsuite.init.base.layout import channels, on_centre
 from initsuite.init.distributions import sample
 from initsuite.spec import ParamSpec, Specs
-
-
-def channels(spec: ParamSpec) -> tuple[int, int]:
-    """(output, input) units of a weight without blocks, whatever the order of its axes."""
-    outputs, inputs = matrix_shape("channels", spec)
-    return outputs, inputs // math.prod(spec.shape[2:])
-
-
-def on_centre(matrix: Tensor, spec: ParamSpec) -> Tensor:
-    """A matrix [output, input] as a weight: on the centre tap of the kernel, where there is one."""
-    weight = torch.zeros(spec.shape)
-    weight[(..., *centre_tap(spec))] = matrix.T if spec.is_transposed else matrix
-    return weight
 
 
 def repeated_identity(outputs: int, inputs: int, period: int) -> Tensor:
@@ -70,7 +56,7 @@ class ZeroHadamard(ByLaws):
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        outputs, inputs = channels(spec)
+        outputs, inputs = channels("channels", spec)
         if spec.closes_residual:
             return torch.zeros(spec.shape)
         if outputs <= inputs:
@@ -83,10 +69,10 @@ class ZeroHadamard(ByLaws):
 class IdInit(ByLaws):
     """The identity, repeated to fill layers that are not square; nearly 0 at the end of each residual branch.
 
-    w[i, j] = `identity` where i and j agree modulo min(n_out, n_in), else 0; `closing` in the place of `identity` for
+    w[i, j] = `identity` where i and j agree modulo min(n_out, n_in), else 0; `closing` instead of `identity` for
     the last layer of each branch, so that a block starts as the identity on its shortcut and every unit still gets a
-    gradient. Repetition, in the place of zeros, lets a widened layer use all of its units. Biases are 0; the head is
-    like any other layer.
+    gradient. Repetition instead of zeros lets a widened layer use all of its units. Biases are 0; the head is like any
+    other layer.
 
     Units that repeat each other would stay equal for good: each entry of the identity is multiplied by
     1 + `looseness` z, z ~ N(0, 1), the paper's loosened identity; its size is this suite's choice. Departure: in
@@ -114,7 +100,7 @@ class IdInit(ByLaws):
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        outputs, inputs = channels(spec)
+        outputs, inputs = channels("channels", spec)
         loose = 1 + sample("normal", (outputs, inputs), self.looseness, generator)
         value = self.closing if spec.closes_residual else self.identity
         return on_centre(value * loose * repeated_identity(outputs, inputs, min(outputs, inputs)), spec)
@@ -128,7 +114,7 @@ class TanhInit:
     Each pre-activation is then a x[j] with a random slope a near 1; iterated tanh(a x) has the fixed point 0 for a <= 1
     and two others for a > 1, so that with alpha = 0.085 the signal neither dies nor saturates over thousands of layers.
     The entries off the identity have Var[w] = alpha^2 / fan_in. Biases are 0; the head is like any other layer. As an
-    initializer for other nonlinearities it has no theory. Departure: the paper has dense layers alone; in a convolution
+    initializer for other nonlinearities it has no theory. Departure: the paper has only dense layers; in a convolution
     D lies on the centre tap and Z on all of them.
 
     Args:
@@ -145,6 +131,6 @@ class TanhInit:
         check_number("TanhInit", "alpha", self.alpha, minimum=0)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        outputs, inputs = channels(spec)
+        outputs, inputs = channels("channels", spec)
         noise = sample("normal", spec.shape, self.alpha / math.sqrt(spec.fan_in), generator)
         return on_centre(repeated_identity(outputs, inputs, inputs), spec) + noise

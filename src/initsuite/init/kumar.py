@@ -63,5 +63,4 @@ class Kumar:
         return sample("normal", spec.shape, self.declared_std(spec), generator)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return kumar_gain(spec.nonlinearity) / math.sqrt(spec.fan_in)

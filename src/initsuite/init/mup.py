@@ -8,26 +8,23 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_whole_number, unknown_choice
-from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ZERO, ByLaws, Laws, weights_by_place
 from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
-
-OUTPUTS = ("normal", "zero")
-OPTIMIZERS = ("adam", "sgd")
-WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
+from initsuite.models.describe.layers import WEIGHTS
+from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, TensorInit
 
 
 @dataclass(frozen=True)
 class Mup(ByLaws):
-    """Variances and learning rates with which features move by O(1) a step at any width.
+    """Variances and learning rates with which features move by O(1) per step at any width.
 
     Var[w] = gain^2 / fan_in for input and hidden layers, and 1 / fan_in^2 for the head, or 0. Hidden pre-activations
     keep their size, outputs start at std ~ 1/sqrt(width) and vanish for wide networks. Biases are 0, embeddings
     N(0, 1).
 
     The learning rate of a tensor is multiplied by an lr factor; r = (inputs of the layer, receptive field left out) /
-    base_width, s the same for its outputs. With them the best lr found at one width holds at all:
+    base_width, s the same for its outputs. With them the best lr at one width is the best at every width:
 
         |                          | adam | sgd |
         | hidden weight            | 1/r  | 1   |
@@ -36,18 +33,17 @@ class Mup(ByLaws):
         | bias, norm               | 1    | s   |
         | bias of the head, scalar | 1    | 1   |
 
-    A layer with base_width inputs and outputs has factor 1: base_width fixes the unit, no ratio between widths. The
+    A layer with base_width inputs and outputs has factor 1: base_width only sets the unit, never a ratio of widths. The
     adam column is also that of adamw and rmsprop, the sgd column that of nesterov. adamw's decay is slowed with the
     rest of the update. Hidden are all layers but the first and the head; a layer whose units see one input each
-    (depthwise) has no fan that grows, and is none. Departures: gain stands for constants that the paper leaves
-    open. Attention keeps 1/sqrt(head width), so vary the number of heads rather than their width, where the paper
-    has 1/width; it also recommends zero queries, not done here.
+    (depthwise) has no fan that grows, and is not hidden. Departures: gain stands for constants that the paper leaves
+    open. Attention keeps 1/sqrt(head width), where the paper has 1/width, so vary the number of heads rather than their
+    width; the paper also recommends zero queries, not done here.
 
     Args:
         optimizer: adam or sgd: the column of the table.
         base_width: inputs and outputs of a layer whose lr factors are 1, from 1.
-        gain: of input and hidden layers: a number above 0, whatever follows; `auto`, the forward gain of the
-            nonlinearity that follows (1 where nothing does); `backward`, its backward gain; or `torch`, torch's table.
+        gain: of input and hidden layers: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
         output: law of the head: normal or zero.
 
     References:
@@ -63,7 +59,7 @@ class Mup(ByLaws):
     def __post_init__(self) -> None:
         check_whole_number("Mup", "base_width", self.base_width)
         check_gain("Mup", self.gain)
-        for name, choices in (("optimizer", OPTIMIZERS), ("output", OUTPUTS)):
+        for name, choices in (("optimizer", ("adam", "sgd")), ("output", ("normal", "zero"))):
             if getattr(self, name) not in choices:
                 raise unknown_choice("Mup", name, getattr(self, name), choices)
 
@@ -73,11 +69,12 @@ class Mup(ByLaws):
         return Initialization(super().__call__(model, specs, seed=seed, probe=probe).params, changed)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
-        heads = [spec for spec in specs if spec.is_head and spec.role in WEIGHTS]
-        return PerTensor(weight=VarianceScaling(self.gain, "fan_in")).laws(model, specs) | {
-            spec.name: (ZERO if self.output == "zero" else VarianceScaling(spec.fan_in**-0.5, "fan_in"), spec)
-            for spec in heads
-        }
+        def weight(spec: ParamSpec) -> TensorInit:
+            if spec.is_head:
+                return ZERO if self.output == "zero" else VarianceScaling(spec.fan_in**-0.5)
+            return VarianceScaling(self.gain)
+
+        return weights_by_place(weight, specs)
 
     def lr_factor(self, spec: ParamSpec) -> float:
         """What the learning rate of a tensor is multiplied by: a row of the table above."""

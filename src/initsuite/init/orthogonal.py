@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
-from initsuite.init.base.layout import as_weight, centre_tap, matrix_shape
+from initsuite.init.base.layout import as_weight, channels, matrix_shape, on_centre
 from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.spec import ParamSpec
 
@@ -19,17 +19,16 @@ class Orthogonal:
     """gain x a matrix drawn uniformly (Haar) from those with orthonormal rows or, with more rows than columns, columns.
 
     All singular values are `gain`; Var[w] = gain^2 / max(rows, columns). A square layer preserves the norm of every
-    signal and gradient up to the gain; a rectangular one does so one way. As an initializer of its own it leaves biases
-    at 0 and treats the head like any other layer.
+    signal and gradient up to the gain; a rectangular one does so one way. Biases are 0; the head is like any other
+    layer.
 
-    A convolution kernel is flattened to [out, in x taps], as torch does but for transposed convolutions, which torch
+    A convolution kernel is flattened to [out, in x taps], as in torch except for transposed convolutions, which torch
     flattens to [in, out x taps]. Those rows are orthonormal, but the convolution is no isometry (`DeltaOrthogonal` is
-    one). Fused matrices (`spec.blocks`: packed QKV, gates, groups of a convolution) are drawn one by one when the law
-    is used through `PerTensor`; torch draws them as one.
+    one). Fused matrices (`spec.blocks`: packed QKV, gates, groups of a convolution) are drawn separately; torch draws
+    them as one.
 
     Args:
-        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
-            nothing does); `backward`, its backward gain; or `torch`, torch's table.
+        gain: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
 
     References:
         Saxe, McClelland & Ganguli 2013, Exact solutions to the nonlinear dynamics of learning in deep linear networks.
@@ -39,34 +38,27 @@ class Orthogonal:
     gain: float | str = 1.0
 
     def __post_init__(self) -> None:
-        check_gain("Orthogonal", self.gain)
+        check_gain(type(self).__name__, self.gain)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         matrix = orthonormal(*matrix_shape("Orthogonal", spec), generator)
         return as_weight((resolve_gain(self.gain, spec.nonlinearity) * matrix).float(), spec)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(max(matrix_shape("Orthogonal", spec)))
 
 
 @dataclass(frozen=True)
-class DeltaOrthogonal:
-    """Convolution kernels that are 0 but for the centre tap, which is gain x H with orthonormal columns (Haar).
+class DeltaOrthogonal(Orthogonal):
+    """Convolution kernels that are 0 except at the centre tap, which is gain x H with orthonormal columns (Haar).
 
     All singular values of the convolution with stride 1 and circular padding are `gain`, so that it preserves the norm
     of every signal up to the gain; with zero padding too, since only the centre tap counts. With c_out = c_in it does
     the same for gradients. Var[w] = gain^2 / c_out at the centre tap, 0 elsewhere. More inputs than outputs (of one
-    group) are refused: such a map cannot preserve norms. Of an even kernel size the centre is tap (size - 1) // 2, as
-    in JAX. Matrices (linear layers, recurrent ones) and kernels of a single tap, which are a matrix too, are
-    `Orthogonal(gain)` of any shape; so are transposed convolutions of one tap, while longer ones follow the rule above.
-    As an initializer of its own it leaves biases at 0 and treats the head like any other layer.
+    group) are refused: such a map cannot preserve norms. Matrices and kernels of a single tap, transposed or not, are
+    `Orthogonal(gain)` of any shape. Biases are 0; the head is like any other layer.
 
     Departure: the paper has no layers of one tap with more inputs than outputs; here they get orthonormal rows.
-
-    Args:
-        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
-            nothing does); `backward`, its backward gain; or `torch`, torch's table.
 
     Raises:
         ConfigError: a kernel of more than one tap with more inputs than outputs.
@@ -75,16 +67,10 @@ class DeltaOrthogonal:
         Xiao et al. 2018, Dynamical Isometry and a Mean Field Theory of CNNs, algorithm 2.
     """
 
-    gain: float | str = 1.0
-
-    def __post_init__(self) -> None:
-        check_gain("DeltaOrthogonal", self.gain)
-
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         if math.prod(spec.shape[2:]) == 1:
-            return Orthogonal(self.gain)(spec, generator)
-        first, second = spec.shape[:2]
-        outputs, inputs = (second, first) if spec.is_transposed else (first, second)
+            return super().__call__(spec, generator)
+        outputs, inputs = channels("DeltaOrthogonal", spec)
         if outputs < inputs:
             raise ConfigError(
                 f"DeltaOrthogonal: no isometry in `{spec.name}` of shape {spec.shape}: {inputs} input channels, "
@@ -92,15 +78,13 @@ class DeltaOrthogonal:
                 "model whose convolutions do not narrow."
             )
         matrix = resolve_gain(self.gain, spec.nonlinearity) * haar(outputs, inputs, generator)
-        kernel = torch.zeros(spec.shape)
-        kernel[(..., *centre_tap(spec))] = (matrix.T if spec.is_transposed else matrix).float()
-        return kernel
+        return on_centre(matrix.float(), spec)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w]), over all taps of a kernel."""
+        """The std over all taps of a kernel."""
         taps = math.prod(spec.shape[2:])
         if taps == 1:
-            return Orthogonal(self.gain).declared_std(spec)
+            return super().declared_std(spec)
         return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(max(spec.shape[:2]) * taps)
 
 

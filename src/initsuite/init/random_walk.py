@@ -59,5 +59,4 @@ class RandomWalk:
         return sample("normal", spec.shape, self.declared_std(spec), generator)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         return random_walk_gain(spec.fan_in, spec.nonlinearity) / math.sqrt(spec.fan_in)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from initsuite.errors import unknown_choice
 from initsuite.init.base.layout import as_weight, matrix_shape
-from initsuite.init.theory.gains import check_gain, resolve_gain
-from initsuite.init.variance_scaling import FANS
+from initsuite.init.theory.gains import check_gain
+from initsuite.init.variance_scaling import FANS, VarianceScaling
 from initsuite.spec import ParamSpec
 
 
@@ -31,8 +31,7 @@ class Sinusoidal:
     no frequency below it: there it is 1/2, and the sum of a row is not 0.
 
     Args:
-        gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
-            nothing does); `backward`, its backward gain; or `torch`, torch's table.
+        gain: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
         fan: fan_in (He), fan_out or fan_avg (Glorot).
 
     References:
@@ -48,10 +47,9 @@ class Sinusoidal:
             raise unknown_choice("Sinusoidal", "fan", self.fan, FANS)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        fan = {"fan_in": spec.fan_in, "fan_out": spec.fan_out, "fan_avg": (spec.fan_in + spec.fan_out) / 2}[self.fan]
         rows = waves(*matrix_shape("Sinusoidal", spec))
         # a row of one or two inputs holds no whole period: the mean square of the matrix is set, not of each row
-        rows *= resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan) / rows.square().mean().sqrt()
+        rows *= VarianceScaling(self.gain, self.fan).declared_std(spec) / rows.square().mean().sqrt()
         return as_weight(rows.float(), spec)
 
 

@@ -22,10 +22,9 @@ class VarianceScaling:
 
     Var[w] = gain^2 / fan. `fan_in` preserves the mean square of the signal on its way forward, `fan_out` that of the
     gradient on its way back, `fan_avg` = (fan_in + fan_out) / 2 is the compromise; all of them at initialization, for
-    wide layers with zero biases and a gain that fits the nonlinearity. As an initializer of its own it leaves biases
-    at 0 and treats the head like any other layer, as the article does; He et al. use 1/fan_in for the last layer, and
-    so does `gain=auto`. Glorot & Bengio draw from the uniform law; the article, and the setting `xavier`, from the
-    normal one.
+    wide layers with zero biases and a gain that fits the nonlinearity. Biases are 0; the head is like any other layer,
+    as in the article; He et al. use 1/fan_in for the last layer, and so does `gain=auto`. Glorot & Bengio draw from the
+    uniform law; the article, and the setting `xavier`, from the normal one.
 
     Args:
         gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
@@ -55,6 +54,5 @@ class VarianceScaling:
         return sample(self.distribution, spec.shape, self.declared_std(spec), generator)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w])."""
         fan = {"fan_in": spec.fan_in, "fan_out": spec.fan_out, "fan_avg": (spec.fan_in + spec.fan_out) / 2}[self.fan]
         return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
@@ -36,13 +37,22 @@ def as_weight(matrix: Tensor, spec: ParamSpec) -> Tensor:
     return matrix.reshape(units, inputs, *kernel).transpose(0, 1).contiguous()
 
 
-def centre_tap(spec: ParamSpec) -> tuple[int, ...]:
-    """Index of a kernel's centre along each of its axes; () for a matrix.
+def channels(where: str, spec: ParamSpec) -> tuple[int, int]:
+    """(output, input) units of a weight without blocks, whatever the order of its axes; refuses as `matrix_shape`."""
+    outputs, inputs = matrix_shape(where, spec)
+    return outputs, inputs // math.prod(spec.shape[2:])
 
-    Of the two middle taps of an even size it is the first, (size - 1) // 2, as in JAX: the one that `padding="same"`
-    puts on the pixel itself. `torch.nn.init.dirac_` takes the second.
+
+def on_centre(matrix: Tensor, spec: ParamSpec) -> Tensor:
+    """The weight of a matrix [output, input]; in a kernel it lies on the centre tap, and all else is 0.
+
+    Of the two middle taps of an even size the centre is the first, (size - 1) // 2, as in JAX: the one that
+    `padding="same"` puts on the pixel itself. `torch.nn.init.dirac_` takes the second.
     """
-    return tuple((size - 1) // 2 for size in spec.shape[2:])
+    weight = torch.zeros(spec.shape)
+    centre = tuple((size - 1) // 2 for size in spec.shape[2:])
+    weight[(..., *centre)] = matrix.T if spec.is_transposed else matrix
+    return weight
 
 
 def weight_name(bias_name: str) -> str:

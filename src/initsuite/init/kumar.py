@@ -10,12 +10,11 @@ from torch import Tensor
 
 from initsuite.errors import ConfigError
 from initsuite.init.distributions import sample
-from initsuite.init.theory.edge_of_chaos import slope_at_zero
+from initsuite.init.theory.edge_of_chaos import slope_at_zero, value_at_zero
 from initsuite.init.theory.gains import forward_gain
 from initsuite.spec import Activation, ParamSpec
 
 RELU_FAMILY = ("leaky_relu", "prelu", "relu")
-"""Linear on each side of 0: they get He's variance."""
 
 
 def kumar_gain(nonlinearity: Activation | None) -> float:
@@ -35,19 +34,17 @@ def kumar_gain(nonlinearity: Activation | None) -> float:
             f"Kumar: no variance for `activation`={nonlinearity.name!r}: {got}. Expected a finite slope other than 0 "
             "at 0. Use init=he with init.gain=auto."
         )
-    value = float(nonlinearity.function(torch.zeros(1, dtype=torch.float64)))
-    return 1 / (abs(steepness) * math.sqrt(1 + value**2))
+    return 1 / (abs(steepness) * math.sqrt(1 + value_at_zero(nonlinearity) ** 2))
 
 
 @dataclass(frozen=True)
 class Kumar:
     """N(0, 1 / (fan_in phi'(0)^2 (1 + phi(0)^2))) for a nonlinearity that is differentiable at 0.
 
-    Var[w] is as said: std = 3.6 / sqrt(fan_in) for the logistic sigmoid, 1 / sqrt(fan_in) for tanh, and for ReLU, which
-    the paper treats by itself, He's sqrt(2 / fan_in). It preserves the variance of activations to first order in the
-    signal: phi(u) is replaced by phi(0) + phi'(0) u and variance 1 is asked for. Larger signals see phi bend, so that
-    saturating functions shrink them. As an initializer of its own it leaves biases at 0; the head, which nothing
-    follows, gets 1 / fan_in.
+    That is std = 3.6 / sqrt(fan_in) for the logistic sigmoid, 1 / sqrt(fan_in) for tanh, and for ReLU, which the paper
+    treats separately, He's sqrt(2 / fan_in). It preserves the variance of activations to first order in the signal:
+    phi(u) is replaced by phi(0) + phi'(0) u, whose variance is set to 1. Larger signals see phi bend, so that
+    saturating functions shrink them. Biases are 0; the head, which nothing follows, gets 1 / fan_in.
 
     Departure: the leaky ReLU and PReLU, which the paper leaves out, get He's slope-aware variance. Other functions with
     a kink at 0 (SELU) are refused.

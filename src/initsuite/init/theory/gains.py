@@ -1,7 +1,7 @@
 """Gains: by how much a nonlinearity shrinks the signal, as the factor on the std of the weights that makes up for it.
 
-`forward` keeps the signal, `backward` the gradient, `torch` is torch's table; a dash: the table has none. They agree
-where the nonlinearity is as good as linear on each side of 0 (identity, ReLU, leaky ReLU), and nowhere else.
+`forward` keeps the signal, `backward` the gradient, `torch` is torch's table (a dash: not in it). They agree where the
+nonlinearity is all but linear on each side of 0 (identity, ReLU, leaky ReLU), and nowhere else.
 
     activation             forward  backward   torch
     identity                1.0000    1.0000  1.0000
@@ -40,14 +40,14 @@ from initsuite.spec import Activation
 NAMED_GAINS = ("auto", "backward", "torch")
 """What a gain can be besides a number."""
 TORCH_NAMES = ("identity", "leaky_relu", "relu", "selu", "sigmoid", "tanh")
-"""The activations in torch's table, by our name; torch calls `identity` linear."""
+"""The activations in torch's table; torch calls `identity` linear."""
 REACH = 12
-"""u ~ N(0, q) is integrated over 12 std on each side: outside lies a probability of 4e-33."""
+"""u ~ N(0, q) is integrated over 12 std on each side: a probability of 4e-33 lies outside."""
 NODES_PER_PANEL = 24
 """Exact for polynomials of degree 47 on each panel of length 1; the Gaussian itself is then exact to rounding."""
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
 LARGEST_Q = 1e4
-"""Above, the panels of length 1 would be more than 2,400."""
+"""Above, there would be more than 2,400 panels of length 1."""
 
 
 @lru_cache(maxsize=16)
@@ -56,10 +56,7 @@ def gaussian_quadrature(q: float = 1.0) -> tuple[Tensor, Tensor]:
 
     Gauss-Legendre on panels that end at the whole numbers and at the multiples of the std, not Gauss-Hermite: a kink
     at 0 (ReLU), 1 (hardtanh), 3 (hardswish) or 6 (ReLU6) lies on a border, while Gauss-Hermite with 100 nodes is off
-    by 2e-3 for hardtanh.
-
-    Args:
-        q: variance, above 0, up to 10,000.
+    by 2e-3 for hardtanh. The variance q is above 0 and at most 10,000.
     """
     std = math.sqrt(q)
     whole = np.arange(-math.floor(REACH * std), math.floor(REACH * std) + 1)
@@ -117,14 +114,11 @@ def backward_gain(activation: Activation) -> float:
     """The gain that keeps the mean square of the gradient: g = 1 / sqrt(E[phi'(z)^2]), z ~ N(0, 1).
 
     With Var[w] = g^2 / fan_out and pre-activations of q = 1, a gradient keeps its mean square on its way back through
-    a wide layer. The two gains differ but for functions that are linear on each side of 0, so that no gain keeps both;
-    `edge_of_chaos` finds the weights and biases that do.
+    a wide layer. The two gains are equal only for functions that are linear on each side of 0; for all others no gain
+    keeps both, and `edge_of_chaos` finds the weights and biases that do.
 
     Args:
         activation: any elementwise function that takes a float64 tensor and that torch can differentiate.
-
-    Returns:
-        The gain: 1 for identity, sqrt(2) for ReLU, sqrt(2 / (1 + a^2)) for the leaky ReLU of slope a.
 
     Raises:
         ConfigError: E[phi'(z)^2] is 0 or not finite.
@@ -156,29 +150,19 @@ def torch_gain(activation: Activation) -> float:
         ConfigError: torch's table has no such activation.
     """
     if activation.name not in TORCH_NAMES:
-        raise bad_value(
-            "torch_gain",
-            "activation",
-            activation.name,
-            f"one of torch's table: {', '.join(TORCH_NAMES)}",
-            "Use gain=auto or a number.",
-        )
+        expected = f"one of torch's table: {', '.join(TORCH_NAMES)}"
+        raise bad_value("torch_gain", "activation", activation.name, expected, "Use gain=auto or a number.")
     name = "linear" if activation.name == "identity" else activation.name
     return float(nn.init.calculate_gain(name, dict(activation.options).get("negative_slope")))  # type: ignore[arg-type]
 
 
 def check_gain(where: str, gain: float | str) -> None:
-    """Refuse what is neither a number above 0 nor a named gain.
-
-    Raises:
-        ConfigError: as said.
-    """
+    """Refuse what is neither a number above 0 nor a named gain."""
     named = ", ".join(NAMED_GAINS)
-    if isinstance(gain, str):
-        if gain not in NAMED_GAINS:
-            raise bad_value(where, "gain", gain, f"a number above 0, or one of: {named}")
-        return
-    check_number(where, "gain", gain, above=0, fix=f"Or use one of: {named}.")
+    if not isinstance(gain, str):
+        check_number(where, "gain", gain, above=0, fix=f"Or use one of: {named}.")
+    elif gain not in NAMED_GAINS:
+        raise bad_value(where, "gain", gain, f"a number above 0, or one of: {named}")
 
 
 def resolve_gain(gain: float | str, activation: Activation | None) -> float:
@@ -189,7 +173,7 @@ def resolve_gain(gain: float | str, activation: Activation | None) -> float:
         activation: what follows the layer; None = nothing, whose named gains are 1.
 
     Raises:
-        ConfigError: a gain that is neither, or that this activation does not have.
+        ConfigError: an unknown gain, or one that this activation does not have.
     """
     check_gain("resolve_gain", gain)
     if not isinstance(gain, str):

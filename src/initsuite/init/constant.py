@@ -16,7 +16,7 @@ class Constant:
     """Every entry of the tensor is `value`.
 
     Var[w] = 0. It preserves the symmetry of a layer's units: all of them compute the same and get the same gradient.
-    As an initializer of its own it leaves biases at 0 and treats the head like any other layer.
+    Biases are 0; the head is like any other layer.
 
     Args:
         value: any finite number.

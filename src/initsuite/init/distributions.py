@@ -14,7 +14,7 @@ from initsuite.spec import ParamSpec
 
 DISTRIBUTIONS = ("normal", "uniform", "truncated_normal")
 TRUNCATION = 2.0
-"""A truncated normal is cut at so many std of the normal it is cut from."""
+"""Where a truncated normal is cut, in std of the normal it is cut from."""
 TRUNCATED_STD = 0.8796256610342398
 """Std of N(0, 1) cut at +-2: sqrt(1 - 2 * 2 pdf(2) / (cdf(2) - cdf(-2)))."""
 
@@ -24,7 +24,7 @@ def sample(distribution: str, shape: tuple[int, ...], std: float, generator: tor
 
     Args:
         distribution: `normal`; `uniform` on +-sqrt(3) std; `truncated_normal`, whose std *after* the cut is `std`.
-        std: of the law that is drawn from, from 0.
+        std: from 0.
 
     Raises:
         ConfigError: an unknown distribution.
@@ -45,9 +45,8 @@ def sample(distribution: str, shape: tuple[int, ...], std: float, generator: tor
 class Normal:
     """Independent entries from N(mean, std^2), whatever the fans of the layer.
 
-    Var[w] = std^2. It preserves nothing but the broken symmetry: the signal grows or shrinks by about
-    std sqrt(fan_in) a layer. As an initializer of its own it leaves biases at 0 and treats the head like any other
-    layer.
+    Var[w] = std^2. It preserves nothing but the broken symmetry: the signal grows or shrinks by about std sqrt(fan_in)
+    per layer. Biases are 0; the head is like any other layer.
 
     Args:
         mean: any finite number.
@@ -72,8 +71,7 @@ class Normal:
 class Uniform:
     """Independent entries from U(-bound, bound), whatever the fans of the layer.
 
-    Var[w] = bound^2 / 3. It preserves nothing but the broken symmetry. As an initializer of its own it leaves biases at
-    0 and treats the head like any other layer.
+    Var[w] = bound^2 / 3. It preserves nothing but the broken symmetry. Biases are 0; the head is like any other layer.
 
     Args:
         bound: from 0; Keras' RandomUniform has 0.05.
@@ -102,12 +100,12 @@ class TruncatedNormal:
     """Independent entries from a normal law cut at `cut` of its std, whose std *after* the cut is `std`.
 
     Var[w] = std^2, with all entries within cut x std / f, where f is the std of N(0, 1) cut at +-cut: 0.87962566 at 2.
-    It preserves nothing but the broken symmetry. As an initializer of its own it leaves biases at 0 and treats the head
-    like any other layer. Departure: `torch.nn.init.trunc_normal_` and Keras' TruncatedNormal take the std before the
-    cut, so that theirs is smaller by f; torch's bounds are absolute (+-2, no cut at all for a std of 0.02).
+    It preserves nothing but the broken symmetry. Biases are 0; the head is like any other layer. Departure:
+    `torch.nn.init.trunc_normal_` and Keras' TruncatedNormal take the std before the cut, so that theirs is smaller by
+    f; torch's bounds are absolute (+-2, no cut at all for a std of 0.02).
 
     Args:
-        std: of the entries, from 0.
+        std: std of the entries, from 0.
         cut: in std of the normal law that is cut, above 0.
     """
 

@@ -1,4 +1,4 @@
-"""What Keras and Flax draw when nobody asks for anything."""
+"""What Keras and Flax draw by default."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ SMALL_UNIFORM = Uniform(bound=0.05)
 INVERSE_FEATURES = VarianceScaling(gain=1.0, fan="fan_out", distribution="normal")
 """N(0, 1 / features) for an embedding, whose fan_out are its features."""
 KERAS = PerTensor(weight=GLOROT_UNIFORM, recurrent=ORTHOGONAL, embedding=SMALL_UNIFORM)
-"""All of Keras' laws but for the gates and their biases."""
+"""Keras' laws, except for the gates and their biases."""
 GATES = frozenset({"input_gate", "forget_gate", "cell", "output_gate", "reset_gate", "update_gate", "new"})
 
 
-@dataclass(frozen=True)
-class _ForgetBias:
+def _forget_bias(spec: ParamSpec, generator: torch.Generator) -> Tensor:
     """1 for the forget gate, 0 for all else."""
-
-    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        return torch.full(spec.shape, float(spec.parts == ("forget_gate",)))
+    return torch.full(spec.shape, float(spec.parts == ("forget_gate",)))
 
 
 @dataclass(frozen=True)
@@ -44,10 +41,10 @@ class KerasDefault(ByLaws):
     norm shifts 0, the head is drawn like any other layer.
 
     Biases are 0, those of an LSTM's forget gate 1 (torch leaves it at about 0). Where a layer has two bias vectors, as
-    in torch, the 1 is in the one beside the input matrix alone: they are added, and Keras has one.
-    Departures: fan_out of a grouped or depthwise convolution is that of a group, and each group a matrix; Keras counts
-    the outputs of all groups (for its DepthwiseConv2D, the inputs of all). Attention gets one matrix for each of query,
-    key and value; Keras' fans of its three-axis kernels mix heads and features.
+    in torch, only the one beside the input matrix has the 1: they are added, and Keras has one. Departures: fan_out of
+    a grouped or depthwise convolution is that of a group, and each group a matrix; Keras counts the outputs of all
+    groups (for its DepthwiseConv2D, the inputs of all). Attention gets one matrix for each of query, key and value;
+    Keras' fans of its three-axis kernels mix heads and features.
 
     References:
         Keras 3, layers Dense, Conv2D, SimpleRNN, LSTM (unit_forget_bias), GRU, Embedding; initializers.compute_fans.
@@ -59,7 +56,7 @@ class KerasDefault(ByLaws):
         recurrent = {spec.name for spec in specs if spec.role is Role.RECURRENT}
         for spec in specs:
             if spec.role is Role.BIAS and "forget_gate" in spec.parts and weight_name(spec.name) not in recurrent:
-                laws[spec.name] = (_ForgetBias(), spec)
+                laws[spec.name] = (_forget_bias, spec)
             elif spec.role in (Role.WEIGHT, Role.RECURRENT) and spec.blocks and GATES.issuperset(spec.parts or ("",)):
                 law = GLOROT_UNIFORM if spec.role is Role.WEIGHT else ORTHOGONAL
                 laws[spec.name] = (law, as_one_matrix(spec))
@@ -71,7 +68,7 @@ class FlaxDefault(PerTensor):
     """The law of Flax' own layers: LeCun truncated normal weights, orthogonal recurrent ones.
 
     Var[w] = 1 / fan_in, from a normal law cut at 2 std: it preserves the signal of linear layers, and with ReLU halves
-    its mean square a layer. Each recurrent matrix, and each gate of it, is Haar orthogonal on its own, as in Flax,
+    its mean square per layer. Each recurrent matrix, and each gate of it, is Haar orthogonal on its own, as in Flax,
     whose gates are layers of their own. Biases are 0, the forget gate's too. Embeddings are N(0, 1 / features), norm
     scales 1, norm shifts 0; the head is drawn like any other layer.
 

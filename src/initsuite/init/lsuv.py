@@ -27,12 +27,12 @@ class Lsuv:
 
     Biases are 0, norms and embeddings as torch has them; the head is normalised like any other layer. A layer whose
     output has no variance (dead: constant inputs, or behind units that never fire) keeps its orthonormal weights. The
-    output of a linear layer or convolution is linear in its weight, so that one division is exact and `max_tries`
-    matters for layers that feed on themselves alone, which are measured over all their calls. Departure: the paper
-    measures each mini-batch anew; here the probe is the one batch.
+    output of a linear layer or convolution is linear in its weight, so that one division is exact; `max_tries` matters
+    only for layers that feed on themselves, which are measured over all their calls. Departure: the paper measures
+    every mini-batch; here the probe is the one batch.
 
     Args:
-        tol: of the variance, above 0; the paper's 0.1 binds where a division is not exact.
+        tol: tolerance of the variance, above 0; the paper's 0.1 binds where a division is not exact.
         max_tries: divisions of one layer, from 1.
 
     Raises:

@@ -18,13 +18,11 @@ class Sparse:
     """Each unit has `nonzeros` random inputs with weights N(0, std^2); its other weights are 0.
 
     Var[w] = std^2 k / fan_in with k = min(nonzeros, fan_in). The variance of a unit's input does not depend on the fan:
-    k std^2 times the mean square of the signal, and two units share few inputs. Of a convolution the inputs are
-    those of all taps together. As an initializer of its own it leaves biases at 0 and treats the head like
-    any other layer.
+    k std^2 times the mean square of the signal, and two units share few inputs. The inputs of a convolution are those
+    of all taps together. Biases are 0; the head is like any other layer.
 
-    Departure: Martens sets the biases of tanh units to 0.5; here they are 0. `torch.nn.init.sparse_` is another law: it
-    takes a share of zeros for each *input*, std 0.01, and draws the places from the global stream whatever generator it
-    is given.
+    Departure: Martens sets the biases of tanh units to 0.5. `torch.nn.init.sparse_` is another law: it takes a share of
+    zeros for each *input*, std 0.01, and draws the places from the global stream whatever generator it is given.
 
     Args:
         nonzeros: incoming connections of each unit, from 1.

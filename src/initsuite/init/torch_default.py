@@ -1,9 +1,8 @@
-"""What torch draws when nobody asks for anything: the baseline arm."""
+"""What torch draws by default: the baseline arm."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -34,11 +33,11 @@ class TorchDefault(ByLaws):
     """The law of torch's own modules, drawn from this suite's named streams.
 
     Linear and convolution weights, and their biases, are U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Var[w] = 1/(3 fan_in). It
-    preserves no variance: with ReLU the weights alone shrink the mean square by 6 a layer. The head is drawn like any
+    preserves no variance: with ReLU the weights alone shrink the mean square by 6 per layer. The head is drawn like any
     other layer. Embeddings are N(0, 1), norm scales 1, norm shifts 0.
 
-    - Transposed convolutions have our fan_out in the place of fan_in: torch reads the fan off the second axis, which
-      holds their outputs.
+    - Transposed convolutions have our fan_out instead of fan_in: torch reads the fan off the second axis, which holds
+      their outputs.
     - Bilinear layers: U(-1/sqrt(n), 1/sqrt(n)) with n the features of the first input, where our fan_in counts pairs.
     - Recurrent layers (RNN, LSTM, GRU): all weights and biases U(-1/sqrt(hidden), 1/sqrt(hidden)), the input matrix
       too, whatever its fan. The suite's own recurrent models, which are made of linear layers, follow this rule.
@@ -55,7 +54,7 @@ class TorchDefault(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         hidden = _hidden_sizes(specs)
-        # torch's attention and the suite's have layers of their own; a Linear that only is called qkv is a Linear
+        # torch's attention and the suite's have layers of their own; a Linear that is only called qkv is a Linear
         modules = {f"{name}." if name else "": module for name, module in model.named_modules()}
         linears = {owner for owner, module in modules.items() if type(module) is nn.Linear}
         bilinear = {owner: module.in1_features for owner, module in modules.items() if isinstance(module, nn.Bilinear)}
@@ -64,31 +63,26 @@ class TorchDefault(ByLaws):
         for spec in specs:
             weight = weights.get(weight_name(spec.name), spec)
             parts = () if _owner(spec.name) in linears else spec.parts or weight.parts
-            law = _law(
-                spec, parts, hidden, is_transposed=weight.is_transposed, bilinear_inputs=bilinear.get(_owner(spec.name))
-            )
+            units = None if spec.is_head else hidden.get(_cell(spec.name))
+            law = _law(spec, parts, weight.is_transposed, units, bilinear.get(_owner(spec.name)))
             laws[spec.name] = (law, as_one_matrix(spec) if law is PACKED_XAVIER else spec)
         return laws
 
 
 def _law(
-    spec: ParamSpec,
-    parts: tuple[str, ...],
-    hidden: Mapping[str, int],
-    is_transposed: bool,
-    bilinear_inputs: int | None,
+    spec: ParamSpec, parts: tuple[str, ...], is_transposed: bool, hidden: int | None, bilinear: int | None
 ) -> TensorInit:
     if spec.role in FIXED:
         return FIXED[spec.role]
-    if _cell(spec.name) in hidden and not spec.is_head:
-        return Uniform(1 / math.sqrt(hidden[_cell(spec.name)]))
+    if hidden:
+        return Uniform(1 / math.sqrt(hidden))
     if ATTENTION.intersection(parts) and spec.role is Role.BIAS:
         # [1, 1, feature]: the extra token of key and value (`add_bias_kv`), which torch draws as Xavier normal
         return Normal(0.0, spec.shape[-1] ** -0.5) if len(spec.shape) > 1 else ZERO
     if PACKED.intersection(parts):
         return PACKED_XAVIER
-    if bilinear_inputs:
-        return Uniform(1 / math.sqrt(bilinear_inputs))
+    if bilinear:
+        return Uniform(1 / math.sqrt(bilinear))
     return INVERSE_FAN_OUT if is_transposed else INVERSE_FAN_IN
 
 
@@ -99,7 +93,7 @@ def _hidden_sizes(specs: Specs) -> dict[str, int]:
 
 
 def _cell(name: str) -> str:
-    """The module of a parameter or, of a layer's own `weight` and `bias`, the module that holds the layer.
+    """The module of a parameter or, for a layer's own `weight` and `bias`, the module that holds the layer.
 
     A recurrent layer of torch holds `weight_ih_l0`, `weight_hh_l0` ...; one made of linear layers holds those.
     """

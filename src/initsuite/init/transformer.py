@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from initsuite.errors import check_number, unknown_choice
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled
 from initsuite.init.base.requirements import need_attention, need_branches, refusal, refuse_norm
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.models.describe.layers import WEIGHTS
 from initsuite.models.describe.residual import shortcut_factors
 from initsuite.spec import ParamSpec, Role, Specs
 
@@ -22,19 +22,10 @@ VALUE_PATH = {"value", "attention_out", "mlp"}
 
 @dataclass(frozen=True)
 class _OnValuePath(Scaled):
-    """A law, times `factor` for the matrices on the value path of a transformer block.
+    """A law, times `factor` for values, attention outputs and the linears of the MLP."""
 
-    Var[w] is that of the law, times factor^2 for values, attention outputs and the linears of the MLP.
-    """
-
-    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        return self._of(spec)(spec, generator)
-
-    def declared_std(self, spec: ParamSpec) -> float:
-        return self._of(spec).declared_std(spec)
-
-    def _of(self, spec: ParamSpec) -> Scaled:
-        return Scaled(self.law, self.factor if VALUE_PATH.intersection(spec.parts) else 1.0)
+    def factor_of(self, spec: ParamSpec) -> float:
+        return self.factor if VALUE_PATH.intersection(spec.parts) else 1.0
 
 
 @dataclass(frozen=True)
@@ -42,9 +33,9 @@ class Gpt2(ByLaws):
     """N(0, std^2), with the projections that close a residual branch divided by the root of the number of branches.
 
     Var[w] = std^2 for weights and embeddings, the head included, and std^2 / L for the last layer of each of the L
-    branches. A transformer of B blocks has L = 2B, so that this is (std / sqrt(2B))^2. The sum of the branches then
-    adds as much to the residual stream as one branch would, whatever the depth. Biases are 0, norms 1 and 0. The std
-    does not follow the width: 0.02 is 1/sqrt(fan_in) at fan_in = 2,500.
+    branches. A transformer of B blocks has L = 2B, so that this is (std / sqrt(2B))^2. All branches together then add
+    as much to the residual stream as one would, whatever the depth. Biases are 0, norms 1 and 0. The std does not
+    follow the width: 0.02 is 1/sqrt(fan_in) at fan_in = 2,500.
 
     Departure: the paper gives the factor 1/sqrt(number of residual layers) alone; 0.02 is from the published code,
     where position embeddings have 0.01 and the head is the transposed token embedding.
@@ -64,10 +55,11 @@ class Gpt2(ByLaws):
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("Gpt2", specs)
         law = Normal(0.0, self.std)
-        closing = [spec for spec in specs if spec.closes_residual and spec.role in (Role.WEIGHT, Role.RECURRENT)]
-        return PerTensor(weight=law, embedding=law).laws(model, specs) | {
-            spec.name: (Normal(0.0, self.std / math.sqrt(spec.branches)), spec) for spec in closing
-        }
+        laws = PerTensor(weight=law, embedding=law).laws(model, specs)
+        for spec in specs:
+            if spec.closes_residual and spec.role in WEIGHTS:
+                laws[spec.name] = (Normal(0.0, self.std / math.sqrt(spec.branches)), spec)
+        return laws
 
 
 @dataclass(frozen=True)
@@ -104,11 +96,11 @@ class TFixup(ByLaws):
         embedding = (9 * blocks) ** -0.25
         factor = 0.67 * blocks**-0.25 if self.part == "encoder" else embedding
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
-
-        embeddings = [spec for spec in specs if spec.role is Role.EMBEDDING]
-        return PerTensor(weight=_OnValuePath(xavier, factor)).laws(model, specs) | {
-            spec.name: (Normal(0.0, embedding / math.sqrt(spec.shape[-1])), spec) for spec in embeddings
-        }
+        laws = PerTensor(weight=_OnValuePath(xavier, factor)).laws(model, specs)
+        for spec in specs:
+            if spec.role is Role.EMBEDDING:
+                laws[spec.name] = (Normal(0.0, embedding / math.sqrt(spec.shape[-1])), spec)
+        return laws
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -17,6 +16,8 @@ from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.base.layout import each_block
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
+from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit
 
 TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"
@@ -25,7 +26,7 @@ ZERO, ONE, UNIT_NORMAL = Constant(0.0), Constant(1.0), Normal(0.0, 1.0)
 
 
 Laws = dict[str, tuple[TensorInit, ParamSpec]]
-"""For each tensor by its name, its law and the facts that it is drawn with."""
+"""The law of each tensor, by its name, and the facts that it is drawn with."""
 
 
 class ByLaws(ABC):
@@ -51,10 +52,10 @@ class PerTensor(ByLaws):
     (`spec.blocks`) are drawn one after the other.
 
     Args:
-        weight, bias, embedding, norm_scale, norm_shift: the law for the tensors of each role. Without a word, biases
-            are 0, embeddings N(0, 1), norm scales 1 and norm shifts 0, the last three as torch has them.
+        weight, bias, embedding, norm_scale, norm_shift: the law for the tensors of each role. By default biases are 0,
+            embeddings N(0, 1), norm scales 1 and norm shifts 0, the last three as in torch.
         recurrent: the law for hidden-to-hidden weights; None = that of `weight`.
-        branch_scale, multiplier: the law for the scalars of each role; 1 without a word.
+        branch_scale, multiplier: the law for the scalars of each role; 1 by default.
     """
 
     weight: TensorInit
@@ -85,24 +86,27 @@ class PerTensor(ByLaws):
 
 
 def weights_by_place(law: Callable[[ParamSpec], TensorInit], specs: Specs) -> Laws:
-    """Weights by a law that depends on where they stand; the rest as `PerTensor` has it without a word."""
-    return {spec.name: (PerTensor(weight=law(spec)).law(spec.role), spec) for spec in specs}
+    """Weights by a law that depends on where they stand; the rest by the defaults of `PerTensor`."""
+    others = PerTensor(weight=ZERO)
+    return {spec.name: (law(spec) if spec.role in WEIGHTS else others.law(spec.role), spec) for spec in specs}
 
 
 @dataclass(frozen=True)
 class Scaled:
     """A law, times a factor."""
 
-    law: TensorInit
+    law: VarianceScaling
     factor: float
 
+    def factor_of(self, spec: ParamSpec) -> float:
+        """The factor of one tensor."""
+        return self.factor
+
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        return self.law(spec, generator) * self.factor
+        return self.law(spec, generator) * self.factor_of(spec)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w]); NaN where the law declares none."""
-        declare = getattr(self.law, "declared_std", None)
-        return self.factor * declare(spec) if declare else math.nan
+        return self.factor_of(spec) * self.law.declared_std(spec)
 
 
 def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
@@ -126,13 +130,13 @@ def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> obj
         kind = ConfigError if isinstance(error, ConfigError) else InitsuiteError
         where = f"`{spec.name}` of shape {spec.shape}"
         reason = str(error) if isinstance(error, InitsuiteError) else f"{type(error).__name__}: {error}"
-        if reason.startswith(f"{type(law).__name__}: "):  # it says itself who refuses
+        if reason.startswith(f"{type(law).__name__}: "):  # the message names the law itself
             raise kind(f"{reason} (Met at {where}.)") from error
         raise kind(f"{type(law).__name__}: failed on {where}. {reason}") from error
 
 
 def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
-    """The tensor, if it is what the contract asks of a law."""
+    """The tensor, if it is what the contract expects of a law."""
     expected = f"a float32 CPU tensor of shape {spec.shape}, finite everywhere"
     if not isinstance(tensor, Tensor):
         got = type(tensor).__name__
@@ -151,7 +155,7 @@ def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
 def as_initializer(law: object) -> Initializer:
     """An initializer from either level of the contract.
 
-    A law for one tensor becomes `PerTensor(weight=law)`: zero biases, norms and embeddings as torch has them.
+    A law for one tensor becomes `PerTensor(weight=law)`: zero biases, norms and embeddings as in torch.
 
     Args:
         law: an instance with `__call__(model, specs, *, seed, probe=None)` or `__call__(spec, generator)`.
@@ -186,5 +190,4 @@ def _accepts(law: object, num_positional: int, **keywords: Any) -> bool:
 
 
 def _described(law: object) -> str:
-    name = type(law).__name__
-    return f"{name} with __call__{inspect.signature(law)}" if callable(law) else f"{name} without __call__"
+    return type(law).__name__ + (f" with __call__{inspect.signature(law)}" if callable(law) else " without __call__")

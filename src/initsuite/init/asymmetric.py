@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from initsuite.errors import check_number
 from initsuite.init.base.compose import ZERO, PerTensor, draw
 from initsuite.init.base.layout import matrix_shape, weight_name
+from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
 
 STD = 0.6007
@@ -18,34 +19,20 @@ STD = 0.6007
 
 
 @dataclass(frozen=True)
-class _OnePositive:
-    """Rows N(0, std^2 / fan_in) with one entry each, anywhere, from Beta(2, 1)."""
-
-    std: float
-
-    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        units, entries = spec.shape
-        rows = torch.empty(units, entries).normal_(0.0, self.std / math.sqrt(spec.fan_in), generator=generator)
-        chosen = torch.randint(entries, (units, 1), generator=generator)
-        # the distribution function of Beta(2, 1) is x^2
-        return rows.scatter_(1, chosen, torch.rand(units, 1, generator=generator).sqrt())
-
-
-@dataclass(frozen=True)
 class Asymmetric:
-    """Each unit's [w, b] is N(0, std^2 / fan_in) but for one random entry from Beta(2, 1): RAI.
+    """Each unit's [w, b] is N(0, std^2 / fan_in) except for one random entry from Beta(2, 1): RAI.
 
-    Of the n + 1 numbers of a unit with n = fan_in, n are N(0, std^2 / n) and one, at a random place, is positive with
-    mean 2/3 and mean square 1/2: E[w^2] = (std^2 + 1/2) / (n + 1). It makes it less likely that a deep, narrow ReLU
-    network is born dead (constant), and bounds the growth of the signal in wide ones. The positive entry does not
-    shrink with the width.
+    A unit with n = fan_in has n + 1 numbers: n are N(0, std^2 / n) and one, at a random place, is positive with mean
+    2/3 and mean square 1/2: E[w^2] = (std^2 + 1/2) / (n + 1). It makes it less likely that a deep, narrow ReLU network
+    is born dead (constant), and bounds the growth of the signal in wide ones. The positive entry does not shrink with
+    the width.
 
     Biases are part of the law and drawn with the weights of their unit; one that belongs to no weight is 0, and a layer
     without bias has its positive entry among the weights. The head is drawn like any other layer, as in the paper.
     Made for ReLU; nothing in the law depends on the nonlinearity. Each unit of a fused matrix or of a group is a unit.
 
     Args:
-        std: of the entries that are not special, times sqrt(fan_in), from 0.
+        std: std of all other entries times sqrt(fan_in), from 0.
 
     References:
         Lu, Shin, Su & Karniadakis 2019, Dying ReLU and Initialization: Theory and Numerical Examples, section 4 and
@@ -61,7 +48,7 @@ class Asymmetric:
         biases = {weight_name(spec.name): spec for spec in specs if spec.role is Role.BIAS}
         params = PerTensor(weight=ZERO)(model, specs, seed=seed).params
         for spec in specs:
-            if spec.role in (Role.WEIGHT, Role.RECURRENT):
+            if spec.role in WEIGHTS:
                 params |= self._layer(spec, biases.get(spec.name), seed)
         return Initialization(params)
 
@@ -73,10 +60,17 @@ class Asymmetric:
         units = units * blocks if weight.is_transposed else units
         bias = bias if bias is not None and bias.shape == (units,) else None
         shape = (units, inputs + (bias is not None))
-        rows = draw(_OnePositive(self.std), replace(weight, shape=shape, blocks=()), seed)
+        rows = draw(self._rows, replace(weight, shape=shape, blocks=()), seed)
         matrix = rows[:, :inputs]
         if weight.is_transposed:  # [unit of all groups, input x tap] -> [input of all groups, unit, *tap]
             channels, outputs, *kernel = block.shape
             matrix = matrix.reshape(blocks, outputs, channels, *kernel).transpose(1, 2)
         drawn = {weight.name: matrix.reshape(weight.shape).contiguous()}
         return drawn if bias is None else drawn | {bias.name: rows[:, inputs].contiguous()}
+
+    def _rows(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        units, entries = spec.shape
+        rows = torch.empty(units, entries).normal_(0.0, self.std / math.sqrt(spec.fan_in), generator=generator)
+        chosen = torch.randint(entries, (units, 1), generator=generator)
+        # the distribution function of Beta(2, 1) is x^2
+        return rows.scatter_(1, chosen, torch.rand(units, 1, generator=generator).sqrt())

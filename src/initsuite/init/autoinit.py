@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_number
-from initsuite.init.base.compose import PerTensor, draw
+from initsuite.init.base.compose import draw, weights_by_place
 from initsuite.init.base.probing import layers_of
 from initsuite.init.distributions import Normal
 from initsuite.init.theory.propagation import UNIT, Signal, seen_by_layers
@@ -27,17 +27,17 @@ class AutoInit:
     mu and nu are carried through the traced model (torch.fx): (0, 1) behind layers, norms and embeddings; Gaussian
     quadrature behind activations and pooling windows, as if their inputs were Gaussian and independent; sums at the end
     of residual branches add means and variances. Where tracing fails (unrolled recurrent networks), the layers are
-    taken in their order, each behind the nonlinearity of the one before it: sums and pooling are then not seen. What is
-    not known hands the signal on, and modules that are not known, like attention and nn.LSTM, put out (0, 1); so do
-    their hidden states. An input and a recurrent matrix that are added are each scaled as if alone.
+    taken in their order, each behind the nonlinearity of the one before it: sums and pooling are then not seen. Unknown
+    functions hand the signal on; unknown modules, like attention and nn.LSTM, put out (0, 1), and so do their hidden
+    states. An input and a recurrent matrix that are added are each scaled as if alone.
 
-    Biases are 0, norms and embeddings as torch has them; the head is treated like any other layer. No data are needed:
-    of a probe, where there is one, the mean and variance of all inputs together are used. Departures: the paper's code
-    draws from a truncated normal of the same variance, and finds the moments behind pooling by simulation.
+    Biases are 0, norms and embeddings as in torch; the head is treated like any other layer. No data are needed; where
+    there is a probe, the mean and variance of all its inputs together are used. Departures: the paper's code draws from
+    a truncated normal of the same variance, and finds the moments behind pooling by simulation.
 
     Args:
-        input_mean: mean of the model's inputs; None = of the probe's, 0 without a probe.
-        input_variance: variance of the model's inputs, from 0; None = of the probe's, 1 without a probe.
+        input_mean: mean of the model's inputs; None = that of the probe's, 0 without a probe.
+        input_variance: variance of the model's inputs, from 0; None = that of the probe's, 1 without a probe.
 
     References:
         Bingham & Miikkulainen 2021, AutoInit: analytic signal-preserving weight initialization for neural networks,
@@ -55,19 +55,15 @@ class AutoInit:
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         inputs = self._inputs(probe)
-        layers = layers_of(model, specs)
-        seen = seen_by_layers(model, layers, inputs)
-        others = PerTensor(weight=Normal(0.0, 1.0))
-        params = {}
-        for spec in specs:
-            if spec.role in WEIGHTS:
-                signal = _in_order(spec, specs, inputs) if seen is None else seen.get(spec.name, UNIT)
-                # a signal that is 0 everywhere cannot be preserved
-                mean_square = signal.mean_square or 1.0
-                params[spec.name] = draw(Normal(0.0, 1 / math.sqrt(spec.fan_in * mean_square)), spec, seed)
-            else:
-                params |= others(model, [spec], seed=seed).params
-        return Initialization(params)
+        seen = seen_by_layers(model, layers_of(model, specs), inputs)
+
+        def weight(spec: ParamSpec) -> Normal:
+            signal = _in_order(spec, specs, inputs) if seen is None else seen.get(spec.name, UNIT)
+            # a signal that is 0 everywhere cannot be preserved
+            return Normal(0.0, 1 / math.sqrt(spec.fan_in * (signal.mean_square or 1.0)))
+
+        laws = weights_by_place(weight, specs)
+        return Initialization({name: draw(law, spec, seed) for name, (law, spec) in laws.items()})
 
     def _inputs(self, probe: Probe | None) -> Signal:
         mean, variance = UNIT.mean, UNIT.variance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Activation, Initialization, ParamSpec, Probe, Role, Specs
 
 LINEAR = CriticalPoint(1.0, 0.0, 1.0)
-"""Of a layer that no nonlinearity follows."""
+"""The point of a layer that no nonlinearity follows."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class Critical:
 
     Var[w] = sigma_w^2 / fan_in. (sigma_w, sigma_b) solve chi_1 = sigma_w^2 E[phi'(u)^2] = 1 and q* = sigma_w^2
     E[phi(u)^2] + sigma_b^2, u ~ N(0, q*): in wide layers a signal of mean square q* keeps it, and gradients keep
-    theirs, to any depth. Where q* is stable, signals of another mean square tend to it; the first layer makes it at
+    theirs, to any depth. Where q* is stable, signals of another mean square tend to it; the first layer reaches it at
     once from inputs of mean square (q* - sigma_b^2) / sigma_w^2.
 
     The pair of a layer is that of the nonlinearity that follows it, (1, 0) where none does; the head is drawn like any
     other layer, with the pair of the last hidden one. Biases are drawn. For ReLU the pair is (sqrt(2), 0) whatever
     q: `he`. Departure: in the papers all layers have one pair; a network of one nonlinearity has that here too. The
-    theory is of feed-forward layers: a recurrent one gets the pair for its input and for its recurrent matrix each, and
+    theory is about feed-forward layers: a recurrent one gets the pair for both its input and its recurrent matrix, and
     torch's two bias vectors add up.
 
     Args:
-        q: the fixed point q* asked for, above 0; or
-        sigma_b: the std of the biases asked for, from 0, whose q* is then searched. One of the two is None.
+        q: the fixed point q*, above 0; or
+        sigma_b: the std of the biases, from 0, for which q* is then searched. One of the two is None.
 
     Raises:
         ConfigError: both or neither are given, or a nonlinearity of the model has no critical point there.
@@ -62,21 +62,23 @@ class Critical:
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         before_head = last_hidden_nonlinearity(specs)
-        points: dict[Activation | None, CriticalPoint] = {None: LINEAR}
+        points: dict[Activation | None, CriticalPoint] = {}
         params = {}
         for spec in specs:
             phi = before_head if spec.is_head else spec.nonlinearity
-            if phi is not None and phi not in points:
-                points[phi] = edge_of_chaos(phi, q=self.q, sigma_b=self.sigma_b)
+            if phi not in points:
+                points[phi] = self._point(phi)
             point = points[phi]
             laws = PerTensor(weight=VarianceScaling(point.sigma_w), bias=Normal(0.0, point.sigma_b))
-            params |= laws(model, [replace(spec, nonlinearity=phi)], seed=seed).params
+            params |= laws(model, [spec], seed=seed).params
         return Initialization(params)
 
+    def _point(self, phi: Activation | None) -> CriticalPoint:
+        return edge_of_chaos(phi, q=self.q, sigma_b=self.sigma_b) if phi else LINEAR
+
     def declared_std(self, spec: ParamSpec) -> float:
-        """sqrt(Var[w]); NaN for the head, which depends on the layer before it, and for norms and embeddings."""
+        """NaN for the head, which depends on the layer before it, and for norms and embeddings."""
         if spec.is_head or spec.role not in (Role.WEIGHT, Role.RECURRENT, Role.BIAS):
             return math.nan
-        phi = spec.nonlinearity
-        point = edge_of_chaos(phi, q=self.q, sigma_b=self.sigma_b) if phi else LINEAR
+        point = self._point(spec.nonlinearity)
         return point.sigma_b if spec.role is Role.BIAS else point.sigma_w / math.sqrt(spec.fan_in)

@@ -17,13 +17,13 @@ from initsuite.spec import Specs
 class RandomBiases(ByLaws):
     """Weights by variance scaling, biases from N(0, bias_std^2).
 
-    Var[w] = gain^2 / fan as in `VarianceScaling`; Var[b] = bias_std^2, whatever the layer, that of the head too. A bias
-    adds bias_std^2 to the mean square of each pre-activation, the same for every input: two inputs grow alike with
-    depth, as sigma_b^2 does in the mean-field theory. The only difference to `he` are the biases, so that the pair of
-    them tests the article's advice "biases zero".
+    Var[w] = gain^2 / fan as in `VarianceScaling`; Var[b] = bias_std^2, whatever the layer, the head included. A bias
+    adds bias_std^2 to the mean square of each pre-activation, the same for every input, so that two inputs become more
+    alike with depth: the role of sigma_b^2 in mean-field theory. The biases are the only difference from `he`, so that
+    the two together test the article's advice "biases zero".
 
     Args:
-        gain, fan, distribution: of the weights, see `VarianceScaling`.
+        gain, fan, distribution: those of the weights, see `VarianceScaling`.
         bias_std: from 0.
 
     References:

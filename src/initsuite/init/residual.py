@@ -17,7 +17,7 @@ from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, Tensor
 
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
 INSIDE: dict[str, ByLaws] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
-"""Laws for everything but the branch scales, by name."""
+"""Laws for everything except the branch scales, by name."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Fixup(ByLaws):
 
     In a branch of m layers with weights: N(0, 2/fan_in) x L^(-1/(2m-2)) for the first m - 1, so
     Var[w] = 2 L^(-1/(m-1)) / fan_in, and 0 for the last. Elsewhere Var[w] = 2/fan_in; the head is 0. Every branch is 0
-    at the start, so that signal and gradient pass along the shortcuts alone, whatever the depth. Biases, also the
+    at the start, so that signal and gradient pass only along the shortcuts, whatever the depth. Biases, also the
     scalar ones before each layer, are 0; the scalar multipliers are 1.
 
     The learning rate of all biases and multipliers is divided by 10, as in the paper (`bias_lr_factor`). Departure: the
@@ -34,7 +34,7 @@ class Fixup(ByLaws):
     fan_in here.
 
     Args:
-        bias_lr_factor: of the learning rate of biases and multipliers, above 0.
+        bias_lr_factor: lr factor of biases and multipliers, above 0.
 
     References:
         Zhang, Dauphin & Ma 2019, Fixup Initialization: Residual Learning Without Normalization, sections 3 and 4.
@@ -57,7 +57,6 @@ class Fixup(ByLaws):
         return weights_by_place(self.weight, specs)
 
     def weight(self, spec: ParamSpec) -> TensorInit:
-        """The law of one weight."""
         if spec.is_head or spec.closes_residual:
             return ZERO
         if spec.branch_layers < 2:  # outside of branches
@@ -70,7 +69,7 @@ class BranchScale(ByLaws):
     """A usual initializer, with the learned scale of every residual branch at `value`: SkipInit and ReZero.
 
     y = x + alpha branch(x) with alpha = `value`. At 0 every block is the identity on its shortcut: signal and gradient
-    neither grow nor shrink with depth, for any law inside, and at the first step alpha alone gets a gradient in the
+    neither grow nor shrink with depth, for any law inside, and at the first step only alpha gets a gradient in the
     branch. Var[w], biases and the head are those of the law inside.
 
     De & Smith (SkipInit) have no norm layers, He inside, and find alpha = 0 and 1/sqrt(blocks) equally good.
@@ -96,8 +95,8 @@ class BranchScale(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_role("BranchScale", specs, Role.BRANCH_SCALE, "model.branch_scale=true")
-        scales = [spec for spec in specs if spec.role is Role.BRANCH_SCALE]
-        return INSIDE[self.inside].laws(model, specs) | {spec.name: (Constant(self.value), spec) for spec in scales}
+        scales = {spec.name: (Constant(self.value), spec) for spec in specs if spec.role is Role.BRANCH_SCALE}
+        return INSIDE[self.inside].laws(model, specs) | scales
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,8 @@ class ZeroGamma(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("ZeroGamma", specs, Role.NORM_SCALE)
-        closing = [spec for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
-        return PerTensor(weight=HE).laws(model, specs) | {spec.name: (ZERO, spec) for spec in closing}
+        closing = {spec.name: (ZERO, spec) for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE}
+        return PerTensor(weight=HE).laws(model, specs) | closing
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class StableResnet(ByLaws):
     """He, with what each of the L residual branches adds divided by sqrt(L).
 
     Var[w] = 2/fan_in, but 2/(L fan_in) for the last layer of each branch; biases are 0. The mean square of the signal
-    grows over all L blocks by (1 + c/L)^L < e^c in the place of (1 + c)^L, and so does that of the gradient: c = 2 for
+    grows over all L blocks by (1 + c/L)^L < e^c instead of (1 + c)^L, and so does that of the gradient: c = 2 for
     branches linear-ReLU-linear and nothing after the addition. The head is like any other layer.
 
     Departure: in the paper the factor 1/sqrt(L) is part of the architecture, y = x + branch(x) / sqrt(L), and acts on

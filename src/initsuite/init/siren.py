@@ -30,7 +30,7 @@ class Siren(ByLaws):
     sines are refused.
 
     Args:
-        omega: of the sines: `auto`, what the sine after the last hidden layer has; or a number above 0.
+        omega: the sines' omega: `auto`, that of the sine after the last hidden layer; or a number above 0.
 
     References:
         Sitzmann et al. 2020, Implicit Neural Representations with Periodic Activation Functions, section 3.2 and
@@ -40,14 +40,14 @@ class Siren(ByLaws):
     omega: float | str = "auto"
 
     def __post_init__(self) -> None:
-        if isinstance(self.omega, str) and self.omega != "auto":
-            raise bad_value("Siren", "omega", self.omega, "a number above 0, or auto")
         if not isinstance(self.omega, str):
             check_number("Siren", "omega", self.omega, above=0, fix="Or use auto.")
+        elif self.omega != "auto":
+            raise bad_value("Siren", "omega", self.omega, "a number above 0, or auto")
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         omegas = [_omega(spec) for spec in specs if spec.role is Role.WEIGHT and not spec.is_head] or [1.0]
-        omega = float(self.omega) if not isinstance(self.omega, str) else omegas[-1]
+        omega = omegas[-1] if isinstance(self.omega, str) else float(self.omega)
 
         def weight(spec: ParamSpec) -> Uniform:
             return Uniform(1 / spec.fan_in if spec.layer == 0 else math.sqrt(6 / spec.fan_in) / omega)
@@ -56,7 +56,7 @@ class Siren(ByLaws):
 
 
 def _omega(spec: ParamSpec) -> float:
-    """Of the sine after a hidden layer: sin(x) without an option `omega` has 1, and nested factors multiply."""
+    """omega of the sine after a hidden layer: 1 for sin(x) without this option; nested factors multiply."""
     follows = spec.nonlinearity
     if follows is None or follows.name != "sine":
         lacks = f"{follows.name if follows else 'no nonlinearity'} after `{spec.name}`"

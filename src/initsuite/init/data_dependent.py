@@ -22,7 +22,7 @@ HOMOGENEOUS = ("identity", "relu", "leaky_relu")
 MAX_TRIES = 10
 """Corrections of a layer that feeds on itself, as in LSUV."""
 TOLERANCE = 0.01
-"""The paper's code stops when no layer is further than this from the common ratio; here of its logarithm."""
+"""The paper's code stops when no layer is further than this from the common ratio; here from its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,12 @@ class DataDependent:
     biases follow, so that a chain of linear layers, convolutions, pooling and (leaky) ReLU keeps its function, and the
     channels of a layer keep their ratios, while their mean and variance become those of the layer: prod of r before it.
     Other networks are not homogeneous; there the factors are found by repetition, and the function changes. A network
-    that feeds on itself may be left with ratios that differ by some ten per cent.
-    Var[w] = r^2 / (fan_in sigma_c^2).
+    that feeds on itself may be left with ratios that differ by about ten per cent. Var[w] = r^2 / (fan_in sigma_c^2).
 
-    The head is treated like any other layer. Norms and embeddings are as torch has them. A channel without variance
-    keeps its weights, and layers without bias keep their mean. A layer that is called several times is measured over
-    all its calls and corrected up to ten times. Departures: the paper also offers weights from PCA and k-means, which
-    are not here; it damps r to the power 1/4, which its code does not and `damping` can.
+    The head is treated like any other layer. Norms and embeddings are as in torch. A channel without variance keeps its
+    weights, and layers without bias keep their mean. A layer that is called several times is measured over all its
+    calls and corrected up to ten times. Departures: the paper also offers weights from PCA and k-means; it damps r to
+    the power 1/4, which its code does not and `damping` can.
 
     Args:
         beta: mean of each channel; 0.1 is the default of the paper's code, against dead ReLUs.
@@ -72,21 +71,16 @@ class DataDependent:
         inputs = needed("DataDependent", probe).inputs
         params = PerTensor(weight=VarianceScaling(gain=1.0))(model, specs, seed=seed).params
         layers = layers_of(model, specs)
+        normed = {spec.layer for spec in specs if spec.role is Role.NORM_SCALE}
         probed = ProbedModel("DataDependent", model)
         with torch.no_grad():
             normalize(probed, params, layers, inputs, self._unit_channels, MAX_TRIES)
         if layers:
-            self._equal_rates(probed, params, layers, inputs, specs, seed)
+            self._equal_rates(probed, params, layers, inputs, normed, seed)
         return Initialization({spec.name: params[spec.name] for spec in specs})
 
     def _equal_rates(
-        self,
-        probed: ProbedModel,
-        params: Params,
-        layers: list[Layer],
-        inputs: Tensor,
-        specs: Specs,
-        seed: int,
+        self, probed: ProbedModel, params: Params, layers: list[Layer], inputs: Tensor, normed: set[int], seed: int
     ) -> None:
         """Balance the layers; changes `params`."""
         with torch.no_grad():
@@ -94,7 +88,6 @@ class DataDependent:
             order = list(probed.calls(params, inputs, layers))
         eta = torch.empty(outputs.shape).normal_(generator=rng.generator(seed, "init", "data_dependent.eta"))
         layers = sorted(layers, key=lambda layer: order.index(layer.weight.name))
-        normed = {spec.layer for spec in specs if spec.role is Role.NORM_SCALE}
         for _ in range(self.steps):
             ratios = _log_ratios(probed, params, layers, inputs, eta)
             if float((ratios - ratios.nanmean()).abs().nan_to_num().max()) < TOLERANCE:
@@ -105,7 +98,7 @@ class DataDependent:
         mean, variance = moments.mean, moments.variance
         is_off = bool(((variance - 1).abs() > TOLERANCE)[variance > 0].any())
         if layer.bias is not None:
-            is_off = is_off or bool(((mean - self.beta).abs() > TOLERANCE).any())
+            is_off |= bool(((mean - self.beta).abs() > TOLERANCE).any())
         factor = torch.where(variance > 0, variance, 1.0).rsqrt()
         return (factor, self.beta - factor * mean) if is_off else None
 
@@ -120,7 +113,7 @@ def _one_tensor(outputs: object) -> Tensor:
 
 
 def _log_ratios(probed: ProbedModel, params: Params, layers: Sequence[Layer], inputs: Tensor, eta: Tensor) -> Tensor:
-    """log C of each layer, [layer]; NaN for a layer that has no gradient or no weights."""
+    """log C of each layer, [layer]; NaN where all gradients or all weights are 0."""
     names = [layer.weight.name for layer in layers]
     with torch.enable_grad():
         leaves = {name: params[name].clone().requires_grad_() for name in names}
@@ -144,6 +137,5 @@ def _balance(params: Params, layers: Sequence[Layer], ratios: Tensor, damping: f
         carried *= factor
         if layer.bias is not None:
             params[layer.bias.name] = params[layer.bias.name] * carried
-        follows = spec.nonlinearity
-        if spec.layer in normed or (follows is not None and follows.name not in HOMOGENEOUS):
+        if spec.layer in normed or (spec.nonlinearity and spec.nonlinearity.name not in HOMOGENEOUS):
             carried = 1.0

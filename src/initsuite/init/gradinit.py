@@ -18,31 +18,31 @@ from initsuite.spec import Initialization, Params, Probe, Specs
 
 OPTIMIZERS = ("sgd", "adam")
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""Of the Adam that moves the factors, as in the paper's code."""
+"""Those of the Adam that moves the factors, as in the paper's code."""
 
 
 @dataclass(frozen=True)
 class GradInit:
-    """Random weights times a factor a tensor, such that one optimizer step from there lowers the loss most.
+    """Random weights times a factor per tensor, such that one optimizer step from there lowers the loss most.
 
     minimise over the factors m:  L(S'; m w - lr A[g])  subject to  |g| <= gamma,  g = the gradient of L(S; m w),
 
     where A[g] = g and |g| is the Euclidean norm for `sgd`, A[g] = sign(g) (the first step of Adam) and |g| the sum of
     magnitudes for `adam`. Each step draws S and S' from the probe, half of it each, with half of their examples in
     common; where |g| > gamma the factors move down the slope of |g|, else down that of L. They are moved by Adam, with
-    moments of their own for either case, and stay at or above `min_factor`.
+    separate moments for either case, and stay at or above `min_factor`.
 
     It starts from N(0, gain^2 / fan_in), so that Var[w] = m^2 gain^2 / fan_in. It preserves nothing by design; gamma
-    bounds the gradient. Biases start at 0 and stay there, a factor cannot move them; norm scales and embeddings get
-    factors like any weight, and so does the head. Departures: the slope of L is taken through the step of sgd, as the
-    paper's algorithm has it (its code holds g fixed); the paper runs an epoch of 390 steps with clipped slopes.
+    bounds the gradient. Biases start at 0 and stay there: a factor cannot move them. Norm scales and embeddings get
+    factors like any weight, and so does the head. Departures: the slope of L is taken through the step of sgd, as in
+    the paper's algorithm (its code holds g fixed); the paper runs an epoch of 390 steps with clipped slopes.
 
     Args:
-        gain: of the start: a number above 0, `auto` or `torch` (see `VarianceScaling`).
+        gain: gain of the start: a number above 0, `auto` or `torch` (see `VarianceScaling`).
         optimizer: sgd or adam.
-        lr: of the step whose loss is minimised, above 0.
+        lr: lr of the step whose loss is minimised, above 0.
         gamma: bound of the gradient norm, above 0; the paper's 1 is for sgd. The sum of magnitudes of `adam` grows with
-            the number of parameters: give it its own.
+            the number of parameters and needs its own.
         steps: updates of the factors, from 1.
         factor_lr: step size of the factors, above 0.
         min_factor: from 0; the paper's 0.01.
@@ -133,7 +133,7 @@ class _Adam:
 
 
 def _halves(probe: Probe, steps: int, seed: int) -> Iterator[tuple[Probe, Probe]]:
-    """Two halves of the probe a step, which share half of their examples; all of it, where it is too small."""
+    """Two halves of the probe per step, which share half of their examples; all of it where it is too small."""
     generator = rng.generator(seed, "init", "gradinit.batches")
     count = len(probe.inputs)
     for _ in range(steps):

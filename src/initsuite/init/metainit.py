@@ -19,9 +19,9 @@ from initsuite.spec import Initialization, Params, Probe, Specs
 
 KEEPS = ("best", "last")
 EPSILON = 1e-5
-"""Of the paper's appendix: keeps the quotient finite where the gradient is 0."""
+"""From the paper's appendix: keeps the quotient finite where the gradient is 0."""
 SMALLEST_SHARE = 1e-3
-"""A norm never falls below this share of its start: a step past 0 would turn the signs of the tensor."""
+"""A norm never falls below this share of its start: a step past 0 would flip the signs of the tensor."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,27 @@ class MetaInit:
     """Random weights whose norms minimise the gradient quotient of the model on Gaussian inputs.
 
     GQ = the mean over all parameters of |(g - H g) / (g + epsilon sign(g)) - 1|, with the gradient g and the Hessian H
-    of the loss: by which share a step of gradient descent changes the gradient. Its minimum is 0, a loss that is linear
-    around the start. Each step draws fresh inputs and moves the Frobenius norm of every tensor of two axes or more:
-    memory <- momentum memory - lr sign(dGQ / dnorm), norm <- norm + memory.
+    of the loss: the share by which a step of gradient descent changes the gradient. Its minimum is 0, a loss that is
+    linear around the start. Each step draws fresh inputs and moves the Frobenius norm of every tensor of two axes or
+    more: memory <- momentum memory - lr sign(dGQ / dnorm), norm <- norm + memory.
 
     It starts from N(0, gain^2 / fan_in); only the norms change, so that Var[w] = norm^2 / entries in the end. It
     preserves the direction of the gradient to first order; nothing is promised for the variance of the signal. Biases
-    are 0 and norms as torch has them; the head is tuned like any other layer.
+    are 0 and norms as in torch; the head is tuned like any other layer.
 
-    Of the probe it uses the shape of the inputs, the targets in random order (Gaussian inputs say nothing about them;
-    the paper draws uniform classes), and the loss; never the inputs themselves. Departures: the paper makes 500 steps
-    of 0.1 on whole batches and returns the last norms. The defaults cost about a second for a small MLP; the quotient
-    has heavy tails, which a small network does not average out, so that steps are smaller and the norms with the lowest
-    quotient on the way are returned. Batch norm uses the statistics of the batch, where the paper's code runs it in
-    evaluation mode.
+    It uses the shape of the probe's inputs, its targets in random order (Gaussian inputs say nothing about them; the
+    paper draws uniform classes), and its loss; never the inputs themselves. Departures: the paper makes 500 steps of
+    0.1 on whole batches and returns the last norms. The defaults cost about a second for a small MLP; the quotient has
+    heavy tails, which a small network does not average out, so that steps are smaller and the norms with the lowest
+    quotient found are returned. Batch norm uses the statistics of the batch; the paper's code runs it in evaluation
+    mode.
 
     Args:
-        gain: of the start: a number above 0, `auto` or `torch` (see `VarianceScaling`).
+        gain: gain of the start: a number above 0, `auto` or `torch` (see `VarianceScaling`).
         steps: updates of the norms, from 1.
         lr: step size of the norms, above 0.
         momentum: from 0, below 1.
-        batch_size: examples a step, from 1, at most those of the probe.
+        batch_size: examples per step, from 1, at most those of the probe.
         keep: best, the norms with the lowest quotient, each on its own batch; or last, as in the paper.
 
     Raises:
@@ -81,8 +81,8 @@ class MetaInit:
         probe = needed("MetaInit", probe, "shape of the inputs, the targets and the loss")
         if not probe.inputs.is_floating_point():
             raise ConfigError(
-                f"MetaInit: bad `probe.inputs` of type {probe.inputs.dtype}. Expected real numbers, whose place "
-                "Gaussian ones can take. Use another initializer for models of tokens."
+                f"MetaInit: bad `probe.inputs` of type {probe.inputs.dtype}. Expected real numbers, which Gaussian "
+                "ones can replace. Use another initializer for models of tokens."
             )
         params = PerTensor(weight=VarianceScaling(gain=self.gain))(model, specs, seed=seed).params
         chosen = self._tuned(ProbedModel("MetaInit", model), params, _gaussian_batches(probe, self.batch_size, seed))

@@ -17,7 +17,7 @@ from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role, Specs
 
 PROJECTIONS = ("query", "key", "value", "attention_out")
 Rows = dict[str, tuple[ParamSpec, slice]]
-"""Where each projection of one attention layer lies: its tensor and the rows of it."""
+"""Where each projection of one attention layer lies: its tensor and rows."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Mimetic:
     All other weights, the head included, and embeddings are N(0, std^2) as in the vision transformers of the paper;
     biases are 0. Departure: the paper starts position embeddings at sinusoids, which are the model's choice here. torch
     multiplies by the transpose, so that with torch's tensors it is (O V)^T that has this law; public reimplementations
-    forget it.
+    forget this.
 
     Args:
         query_key_noise, query_key_identity, value_noise, value_identity: from 0; the paper's alpha and beta.
-        std: of all other weights and of embeddings, above 0.
+        std: std of all other weights and of embeddings, above 0.
 
     References:
         Trockman & Kolter 2023, Mimetic Initialization of Self-Attention Layers, section 4.
@@ -82,11 +82,7 @@ def _halves(noise: float, identity: float, size: int, generator: torch.Generator
 
 
 def _attentions(model: nn.Module, specs: Specs) -> dict[tuple[str, int], Rows]:
-    """The projections of every self-attention layer, by its module's name and number of heads; each must be square.
-
-    Raises:
-        ConfigError: a projection is not, or no module says how many heads there are.
-    """
+    """The projections of every self-attention layer, by its module's name and number of heads; all must be square."""
     found: dict[tuple[str, int], Rows] = {}
     for spec in specs:
         if spec.role is not Role.WEIGHT or not set(PROJECTIONS).intersection(spec.parts):
@@ -97,8 +93,7 @@ def _attentions(model: nn.Module, specs: Specs) -> dict[tuple[str, int], Rows]:
             start += length
     for (name, _), rows in found.items():
         sizes = {(rows[part][1].stop - rows[part][1].start, *rows[part][0].shape[1:]) for part in rows}
-        size = next(iter(sizes))
-        if rows.keys() != set(PROJECTIONS) or len(sizes) != 1 or size[0] != size[1]:
+        if rows.keys() != set(PROJECTIONS) or len(set().union(*sizes)) != 1:
             lacks = f"an attention layer `{name}` with {', '.join(rows)} of sizes {sorted(sizes)}"
             expected = "query, key, value and attention_out of one square size"
             raise refusal("Mimetic", lacks, expected, "Use init=xavier.")

@@ -130,9 +130,14 @@ def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> obj
         kind = ConfigError if isinstance(error, ConfigError) else InitsuiteError
         where = f"`{spec.name}` of shape {spec.shape}"
         reason = str(error) if isinstance(error, InitsuiteError) else f"{type(error).__name__}: {error}"
-        if reason.startswith(f"{type(law).__name__}: "):  # the message names the law itself
+        if reason.startswith(f"{_name(law)}: "):  # the message names the law itself
             raise kind(f"{reason} (Met at {where}.)") from error
-        raise kind(f"{type(law).__name__}: failed on {where}. {reason}") from error
+        raise kind(f"{_name(law)}: failed on {where}. {reason}") from error
+
+
+def _name(law: object) -> str:
+    """The class of a law; for a law that is a method, that of the object it belongs to."""
+    return type(getattr(law, "__self__", law)).__name__
 
 
 def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
@@ -147,7 +152,7 @@ def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
     else:
         return tensor.detach()
     raise ConfigError(
-        f"{type(law).__name__}: bad tensor for `{spec.name}`: {got}. Expected {expected}. "
+        f"{_name(law)}: bad tensor for `{spec.name}`: {got}. Expected {expected}. "
         "Return a new tensor built with torch.empty(spec.shape) and filled with `generator`."
     )
 

@@ -1,4 +1,4 @@
-"""Giving the outputs of all layers chosen moments on a probe, one after the other in the order of use."""
+"""Giving the outputs of all layers chosen moments on a probe, layer by layer in the order of use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ DEAD = 1e-12
 
 @dataclass
 class Moments:
-    """Sums over everything but the channels, of all outputs shown so far, in float64.
-
-    Args:
-        layer: whose outputs.
-    """
+    """Sums over everything but the channels, for all outputs of `layer` so far, in float64."""
 
     layer: Layer
     count: int = 0
@@ -37,19 +33,19 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """Of each channel, [channel]."""
+        """The mean of each channel, [channel]."""
         return torch.as_tensor(self.total) / self.count
 
     @property
     def variance(self) -> Tensor:
-        """Of each channel, [channel]; exactly 0 where it is rounding."""
+        """The variance of each channel, [channel]; exactly 0 where it is rounding."""
         mean_square = torch.as_tensor(self.total_of_squares) / self.count
         variance = mean_square - self.mean.square()
         return torch.where(variance > DEAD * mean_square, variance, 0.0)
 
     @property
     def pooled_variance(self) -> float:
-        """Of all outputs together; exactly 0 where it is rounding."""
+        """The variance of all outputs together; exactly 0 where it is rounding."""
         mean_square = float(torch.as_tensor(self.total_of_squares).mean()) / self.count
         variance = mean_square - float(self.mean.mean()) ** 2
         return variance if variance > DEAD * mean_square else 0.0
@@ -58,7 +54,7 @@ class Moments:
 Correction = tuple[Tensor, Tensor]
 """(factor, shift), each [channel]: the output y of a layer becomes factor y + shift."""
 Rule = Callable[[Layer, Moments], Correction | None]
-"""The correction that a layer with these moments needs; None = it is as it should be, or beyond help."""
+"""The correction that a layer with these moments needs; None = it is as it should be, or cannot be corrected."""
 
 
 def normalize(
@@ -68,7 +64,7 @@ def normalize(
 
     The output of a layer that is called once is linear in its weight and bias: one correction is exact, and is passed
     on within the same forward pass. A layer called several times (the recurrence of an unrolled network, a tied
-    weight) feeds on itself: it is measured over all its calls and corrected until the rule is content, at most
+    weight) feeds on itself: it is measured over all its calls and corrected until the rule returns None, at most
     `max_tries` times, before those after it.
 
     Raises:
@@ -116,25 +112,23 @@ def _sweep(
         correction = rule(layer, _checked(probed.law, own))
         return None if correction is None else _correct(params, layer, correction, output)
 
-    # `params` changes on the way; the pass itself sees the corrections through `watch`
+    # `params` changes during the pass, which sees the corrections through `watch`
     probed.watched(dict(params), inputs, layers, watch)
     return moments
 
 
 def _correct(params: Params, layer: Layer, correction: Correction, output: Tensor | None = None) -> Tensor | None:
     """Apply a correction to the weight and bias and, where given, to an output. Without a bias there is no shift."""
-    factor, shift = correction
-    name = layer.weight.name
-    params[name] = params[name] * per_channel(factor.float(), layer)
+    factor, shift = (values.float() for values in correction)
+    params[layer.weight.name] = params[layer.weight.name] * per_channel(factor, layer)
     if layer.bias is None:
         shift = torch.zeros_like(shift)
     else:
-        params[layer.bias.name] = params[layer.bias.name] * factor.float() + shift.float()
+        params[layer.bias.name] = params[layer.bias.name] * factor + shift
     if output is None:
         return None
-    axis = channel_axis(layer, output)
-    view = [-1 if index == axis else 1 for index in range(output.ndim)]
-    return output * factor.float().view(view) + shift.float().view(view)
+    view = [-1] + [1] * (output.ndim - 1 - channel_axis(layer, output))
+    return output * factor.view(view) + shift.view(view)
 
 
 def channel_axis(layer: Layer, output: Tensor) -> int:
@@ -149,8 +143,8 @@ def per_channel(values: Tensor, layer: Layer) -> Tensor:
         return values.view(-1, *[1] * (len(shape) - 1))
     # [input, output / groups, ...]: each group of inputs makes its own share of the outputs
     groups = values.numel() // shape[1]
-    rows = values.view(groups, 1, shape[1]).expand(groups, shape[0] // groups, shape[1]).reshape(shape[0], shape[1])
-    return rows.view(shape[0], shape[1], *[1] * (len(shape) - 2))
+    rows = values.view(groups, 1, shape[1]).expand(groups, shape[0] // groups, shape[1])
+    return rows.reshape(*shape[:2], *[1] * (len(shape) - 2))
 
 
 def _checked(law: str, moments: Moments) -> Moments:

@@ -22,15 +22,7 @@ from initsuite.spec import Params, ParamSpec, Probe, Specs
 
 
 def needed(law: str, probe: Probe | None, what: str = "inputs") -> Probe:
-    """The probe on the CPU, real inputs in float32.
-
-    Args:
-        law: who asks.
-        what: of the probe is used.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The probe on the CPU, real inputs in float32; an error that says `what` the law uses where there is none."""
     if probe is None:
         raise ConfigError(
             f"{law}: no `probe`. Expected a Probe, of which it uses the {what}. "
@@ -65,22 +57,16 @@ def layers_of(model: nn.Module, specs: Specs) -> list[Layer]:
 
 
 Watch = Callable[[Layer, Tensor], Tensor | None]
-"""Is shown each output of a layer; what it returns, if anything, takes the place of the output."""
+"""Is shown each output of a layer; what it returns, if anything, replaces the output."""
 
 
 class ProbedModel:
     """A model as a function of its parameters: (params, inputs) -> outputs.
 
-    Everything is in evaluation mode, so that dropout draws nothing, but for batch norm, which uses the statistics of
-    the batch; its running statistics change in copies. Attention is computed in the way that can be differentiated
-    twice. Parameters that no spec describes keep the model's own values. The model comes out as it went in.
-
-    Args:
-        law: whose name the errors carry.
-        model: parameters on any device.
-
-    Raises:
-        ConfigError: from a call: the model cannot be run on these inputs.
+    Everything is in evaluation mode, so that dropout draws nothing, except for batch norm, which uses the statistics
+    of the batch; its running statistics change in copies. Attention is computed in the way that can be differentiated
+    twice. Parameters that no spec describes keep the model's own values. The model is left as it was. Errors name the
+    `law`; a call raises ConfigError where the model cannot be run on the inputs.
     """
 
     def __init__(self, law: str, model: nn.Module) -> None:
@@ -105,11 +91,7 @@ class ProbedModel:
                 ) from error
 
     def loss(self, params: Params, probe: Probe) -> Tensor:
-        """The probe's loss, a scalar.
-
-        Raises:
-            ConfigError: the model or the loss cannot be computed, or the loss is no finite scalar.
-        """
+        """The probe's loss, a scalar; refuses one that cannot be computed or is not finite."""
         outputs = self(params, probe.inputs)
         try:
             loss = probe.loss(outputs, probe.targets)
@@ -120,10 +102,7 @@ class ProbedModel:
         return loss
 
     def gradients(self, value: Tensor, params: Sequence[Tensor], *, again: bool = False) -> tuple[Tensor, ...]:
-        """The derivatives of a scalar; 0 for what it does not depend on.
-
-        Args:
-            again: they will be differentiated in their turn.
+        """The derivatives of a scalar, which can be differentiated `again`; 0 for what it does not depend on.
 
         Raises:
             ConfigError: an operation of the model has no such derivative.
@@ -142,7 +121,7 @@ class ProbedModel:
         """Run the model and show `watch` every output of these layers.
 
         Raises:
-            ConfigError: a layer's module returns something else than a tensor.
+            ConfigError: a layer's module returns something other than a tensor.
         """
 
         def hook(layer: Layer, module: nn.Module, _: Any, output: Any) -> Tensor | None:

@@ -19,21 +19,20 @@ def refusal(where: str, lacks: str, expected: str, fix: str) -> ConfigError:
     return ConfigError(f"{where}: cannot initialize this model: it has {lacks}. Expected {expected}. {fix}")
 
 
-def need_branches(where: str, specs: Specs, *roles: Role) -> None:
-    """Refuse a model where no tensor of these roles (a weight, without a word) closes a residual branch."""
-    wanted = roles or (Role.WEIGHT,)
-    if any(spec.closes_residual and spec.role in wanted for spec in specs):
-        return
-    if not any(spec.closes_residual for spec in specs):
+def need_branches(where: str, specs: Specs, role: Role = Role.WEIGHT) -> None:
+    """Refuse a model where no tensor of this role closes a residual branch."""
+    closing = {spec.role for spec in specs if spec.closes_residual}
+    if not closing:
         expected = "a residual network, whose branches `describe` knows by their models.branch.Branch"
         raise refusal(where, "no layer that closes a residual branch", expected, ELSEWHERE)
-    names = " or ".join(role.value for role in wanted)
-    expected = "a network whose branches end in a norm layer"
-    raise refusal(where, f"no {names} that closes a residual branch", expected, "Use model.norm=batch, or init=he.")
+    if role not in closing:
+        expected = "a network whose branches end in a norm layer"
+        fix = "Use model.norm=batch, or init=he."
+        raise refusal(where, f"no {role.value} that closes a residual branch", expected, fix)
 
 
 def need_role(where: str, specs: Specs, role: Role, option: str) -> None:
-    """Refuse a model without a parameter of this role, which a model of ours has with `option`."""
+    """Refuse a model without a parameter of this role; `option` gives it to the models of this suite."""
     if not any(spec.role is role for spec in specs):
         expected = f"a residual network with one in each branch, such as model=resnet {option}"
         raise refusal(where, f"no `{role.value}` parameter", expected, ELSEWHERE)

@@ -22,7 +22,7 @@ SUMS: dict[Any, int] = {**dict.fromkeys(ADDS, 1), operator.sub: -1, torch.sub: -
 JOINS = (torch.cat, torch.concat, torch.concatenate)
 OVERLOOKED = {"log_sigmoid", "tanhshrink", "hardshrink", "softshrink", "multiply"}
 IN_PLACE = {"relu_", "add_", "mul_"}
-"""Known calls that hand the signal on all the same, and the calls in place that do not: stored results rest on it."""
+"""Known calls that hand the signal on all the same, and in-place calls that do not: stored results depend on it."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,8 @@ class Signal:
         mean = float((values * weights).sum())
         return Signal(mean, float(((values - mean).square() * weights).sum()))
 
-    def averaged(self, count: int) -> Signal:
-        """The mean of `count` independent ones."""
-        return Signal(self.mean, self.variance / count)
-
     def maximum(self, count: int) -> Signal:
-        """The largest of `count` independent ones, by quadrature of count pdf(z) cdf(z)^(count - 1)."""
+        """The largest of `count` independent signals, by quadrature of count pdf(z) cdf(z)^(count - 1)."""
         nodes, weights = gaussian_quadrature()
         density = weights * count * torch.special.ndtr(nodes) ** (count - 1)
         mean = float((nodes * density).sum())
@@ -105,10 +101,10 @@ def _behind_module(module: nn.Module, signal: Signal) -> Signal:
     if any(True for _ in module.parameters()):
         return UNIT
     applied = activation_of(module)
-    if applied is not None and not isinstance(module, nn.RReLU):  # which draws random numbers
+    if applied is not None and not isinstance(module, nn.RReLU):  # RReLU draws random numbers
         return signal.through(applied.function)
     if isinstance(module, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
-        return signal.averaged(_window(module))
+        return Signal(signal.mean, signal.variance / _window(module))
     if isinstance(module, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d):
         return signal.maximum(_window(module))
     return signal

@@ -56,7 +56,7 @@ class ZeroHadamard(ByLaws):
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        outputs, inputs = channels("channels", spec)
+        outputs, inputs = channels("ZeroHadamard", spec)
         if spec.closes_residual:
             return torch.zeros(spec.shape)
         if outputs <= inputs:
@@ -100,7 +100,7 @@ class IdInit(ByLaws):
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        outputs, inputs = channels("channels", spec)
+        outputs, inputs = channels("IdInit", spec)
         loose = 1 + sample("normal", (outputs, inputs), self.looseness, generator)
         value = self.closing if spec.closes_residual else self.identity
         return on_centre(value * loose * repeated_identity(outputs, inputs, min(outputs, inputs)), spec)
@@ -131,6 +131,6 @@ class TanhInit:
         check_number("TanhInit", "alpha", self.alpha, minimum=0)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        outputs, inputs = channels("channels", spec)
+        outputs, inputs = channels("TanhInit", spec)
         noise = sample("normal", spec.shape, self.alpha / math.sqrt(spec.fan_in), generator)
         return on_centre(repeated_identity(outputs, inputs, inputs), spec) + noise

@@ -43,7 +43,7 @@ class Mup(ByLaws):
     Args:
         optimizer: adam or sgd: the column of the table.
         base_width: inputs and outputs of a layer whose lr factors are 1, from 1.
-        gain: of input and hidden layers: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
+        gain: gain of input and hidden layers: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
         output: law of the head: normal or zero.
 
     References:

@@ -77,7 +77,7 @@ class BranchScale(ByLaws):
 
     Args:
         inside: the law of everything else: he (biases 0) or torch_default.
-        value: of each branch scale, from 0.
+        value: value of each branch scale, from 0.
 
     References:
         De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks,

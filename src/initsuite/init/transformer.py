@@ -37,11 +37,11 @@ class Gpt2(ByLaws):
     as much to the residual stream as one would, whatever the depth. Biases are 0, norms 1 and 0. The std does not
     follow the width: 0.02 is 1/sqrt(fan_in) at fan_in = 2,500.
 
-    Departure: the paper gives the factor 1/sqrt(number of residual layers) alone; 0.02 is from the published code,
+    Departure: the paper gives only the factor 1/sqrt(number of residual layers); 0.02 is from the published code,
     where position embeddings have 0.01 and the head is the transposed token embedding.
 
     Args:
-        std: of weights and embeddings, above 0.
+        std: std of weights and embeddings, above 0.
 
     References:
         Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3.

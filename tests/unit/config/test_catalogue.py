@@ -60,7 +60,7 @@ def test_a_wrapped_reference_is_one_line() -> None:
 
 def test_without_a_docstring_the_source_in_the_file_is_the_reference() -> None:
     assert catalogue.references_of("", "Glorot & Bengio 2010: Var = 1.") == "Glorot & Bengio 2010"
-    assert catalogue.references_of("", "What torch draws by itself: weights.") == ""
+    assert catalogue.references_of("", "What torch draws by default: weights.") == ""
 
 
 def test_options_go_before_those_of_the_file() -> None:

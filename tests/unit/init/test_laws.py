@@ -11,10 +11,14 @@ from initsuite.errors import ConfigError
 from initsuite.init import (
     Constant,
     Guideline,
+    Identity,
+    IdInit,
     Normal,
     NormalEverywhere,
     Orthogonal,
+    TanhInit,
     VarianceScaling,
+    ZeroHadamard,
     as_initializer,
 )
 from initsuite.init.distributions import sample
@@ -73,7 +77,9 @@ def test_other_numbers_that_are_none_are_refused() -> None:
             Guideline(deep_from=deep_from)  # type: ignore[arg-type]
 
 
-def test_orthogonal_needs_a_matrix() -> None:
+@pytest.mark.parametrize("law", [Orthogonal(), Identity(), ZeroHadamard(), IdInit(), TanhInit()])
+def test_laws_of_matrices_refuse_a_vector(law: Any) -> None:
     spec = ParamSpec("scale", (5,), Role.WEIGHT, 5, 5, None, 0, 1)
-    with pytest.raises(ConfigError, match=r"no matrix in `scale` of shape \(5,\).*Use another law for this role"):
-        as_initializer(Orthogonal())(torch.nn.Linear(1, 1), [spec], seed=0)
+    expected = rf"^{type(law).__name__}: no matrix in `scale` of shape \(5,\).*Use another law for this role"
+    with pytest.raises(ConfigError, match=expected):
+        as_initializer(law)(torch.nn.Linear(1, 1), [spec], seed=0)

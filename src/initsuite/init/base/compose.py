@@ -48,7 +48,7 @@ class ByLaws(ABC):
 class PerTensor(ByLaws):
     """A law for each role, applied to every tensor of the model on its own.
 
-    The stream of a tensor depends on (seed, name of the tensor) alone. Independent matrices fused into one tensor
+    The stream of a tensor depends only on (seed, name of the tensor). Independent matrices fused into one tensor
     (`spec.blocks`) are drawn one after the other.
 
     Args:
@@ -110,7 +110,7 @@ class Scaled:
 
 
 def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
-    """One tensor by its law, checked; its stream depends on the seed and its name alone.
+    """One tensor by its law, checked; its stream depends only on the seed and its name.
 
     Raises:
         ConfigError: the law refuses, or returns what the contract does not allow.

@@ -96,7 +96,7 @@ def _at_q(activation: Activation, q: float) -> CriticalPoint:
     variance = bias_variance(activation, q)
     if not (math.isfinite(variance) and variance >= 0):
         raise ConfigError(
-            f"edge_of_chaos: no critical point for `activation`={activation.name!r} at `q`={q:g}: chi_1 = 1 asks for "
+            f"edge_of_chaos: no critical point for `activation`={activation.name!r} at `q`={q:g}: chi_1 = 1 needs "
             f"sigma_b^2={variance:.4g}. Expected sigma_b^2 from 0. {_where_there_is_one(activation)}"
         )
     return CriticalPoint(1 / math.sqrt(mean_square_slope(activation, q)), math.sqrt(variance), q)
@@ -132,7 +132,7 @@ def _at_sigma_b(activation: Activation, sigma_b: float) -> CriticalPoint:
     got = f"lies between {finite.min():.4g} and {finite.max():.4g}" if finite.size else "is not finite"
     raise ConfigError(
         f"edge_of_chaos: no critical point for `activation`={activation.name!r} with `sigma_b`={sigma_b:g}: the "
-        f"sigma_b^2 that chi_1 = 1 asks for {got}. Expected {sigma_b**2:.4g} at some q from {LOWEST_Q:g} to "
+        f"sigma_b^2 that chi_1 = 1 needs {got}. Expected {sigma_b**2:.4g} at some q from {LOWEST_Q:g} to "
         f"{HIGHEST_Q:g}. Use another sigma_b, or give q."
     )
 

@@ -83,7 +83,7 @@ def mean_square_slope(activation: Activation, q: float = 1.0) -> float:
 def slope(activation: Activation, points: Tensor) -> Tensor:
     """phi' at float64 points [point], whether or not gradients are switched off where this is called."""
     with torch.enable_grad():
-        # each value depends on its own point alone, so that the gradient of the sum holds the derivatives
+        # each value depends only on its own point, so that the gradient of the sum holds the derivatives
         # (of a copy: some modules work in place, which autograd refuses on its own inputs)
         return torch.func.grad(lambda x: activation.function(x.clone()).double().sum())(points).detach()
 

@@ -75,18 +75,18 @@ def normalize(
     settled: set[str] = set()
     tries = 0
     while len(settled) < len(calls):
-        repeated = next((name for name in calls if name not in settled and calls[name] > 1), None)
-        moments = _sweep(probed, params, layers, inputs, rule, settled, repeated)
-        if repeated is None:
+        repeated = next((by_name[name] for name in calls if name not in settled and calls[name] > 1), None)
+        moments = Moments(repeated) if repeated else None
+        _sweep(probed, params, layers, inputs, rule, settled, moments)
+        if moments is None:
             return
-        layer = by_name[repeated]
-        correction = rule(layer, _checked(probed.law, moments)) if tries < max_tries else None
+        correction = rule(moments.layer, _checked(probed.law, moments)) if tries < max_tries else None
         tries += 1
         if correction is None:
-            settled.add(repeated)
+            settled.add(moments.layer.weight.name)
             tries = 0
         else:
-            _correct(params, layer, correction)
+            _correct(params, moments.layer, correction)
 
 
 def _sweep(
@@ -96,15 +96,14 @@ def _sweep(
     inputs: Tensor,
     rule: Rule,
     settled: set[str],
-    repeated: str | None,
-) -> Moments:
-    """One forward pass: settle the layers before the first use of `repeated`; returns the moments of all its uses."""
-    moments = Moments(next((layer for layer in layers if layer.weight.name == repeated), layers[0]))
+    repeated: Moments | None,
+) -> None:
+    """One forward pass: settle the layers before the first use of a repeated one, and sum the moments of its uses."""
 
     def watch(layer: Layer, output: Tensor) -> Tensor | None:
-        if layer.weight.name == repeated:
-            moments.add(output)
-        if layer.weight.name in settled or (repeated is not None and moments.count):
+        if repeated and layer is repeated.layer:
+            repeated.add(output)
+        if layer.weight.name in settled or (repeated and repeated.count):
             return None
         own = Moments(layer)
         own.add(output)
@@ -114,7 +113,6 @@ def _sweep(
 
     # `params` changes during the pass, which sees the corrections through `watch`
     probed.watched(dict(params), inputs, layers, watch)
-    return moments
 
 
 def _correct(params: Params, layer: Layer, correction: Correction, output: Tensor | None = None) -> Tensor | None:

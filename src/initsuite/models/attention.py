@@ -11,15 +11,13 @@ from torch import Tensor, nn
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.options import check_choice, check_sizes, check_switch
+from initsuite.models.options import check_choice, check_sizes, check_switch, in_order
 from initsuite.models.recurrent import GatedLinear
 from initsuite.spec import Activation
 
-NORMS = ("pre", "post", "none")
-
 
 class PartEmbedding(nn.Embedding):
-    """A table of vectors that says what they are for, as `GatedLinear` does; read whole where it is no look-up.
+    """A table of vectors that says what they are for, as `GatedLinear` does.
 
     Args:
         rows: vectors, from 1.
@@ -32,7 +30,7 @@ class PartEmbedding(nn.Embedding):
         self.parts = (part,)
 
     def whole(self, like: Tensor) -> Tensor:
-        """All vectors in their order, [row, width], by a look-up on the device of a tensor."""
+        """All vectors in their order, [row, width], by a look-up on the device of `like`."""
         return self(torch.arange(self.num_embeddings, device=like.device))
 
 
@@ -82,7 +80,7 @@ class BlockOptions:
         mlp_ratio: hidden units of a block's two-layer network for each unit of width, from 1.
         norm: LayerNorm of each branch: pre (first in the branch, and once more after the last block), post (after the
             addition), none.
-        deepnorm: shortcuts x (2 depth)^(1/4), with norm=post alone.
+        deepnorm: shortcuts x (2 depth)^(1/4), only with norm=post.
         branch_scale: a scalar factor of each branch (`Residual`).
         is_causal: see `Attention`.
 
@@ -101,9 +99,8 @@ class BlockOptions:
     is_causal: bool
 
     def __post_init__(self) -> None:
-        sizes = {"depth": self.depth, "width": self.width, "heads": self.heads, "mlp_ratio": self.mlp_ratio}
-        check_sizes(self.where, **sizes)
-        check_choice(self.where, "norm", self.norm, NORMS)
+        check_sizes(self.where, depth=self.depth, width=self.width, heads=self.heads, mlp_ratio=self.mlp_ratio)
+        check_choice(self.where, "norm", self.norm, ("pre", "post", "none"))
         check_switch(self.where, deepnorm=self.deepnorm, branch_scale=self.branch_scale)
         if self.width % self.heads:
             expected = f"a multiple of the {self.heads} heads"
@@ -113,13 +110,13 @@ class BlockOptions:
 
     @property
     def alpha(self) -> float:
-        """Factor of the shortcuts; that of DeepNorm is for a net that is an encoder or a decoder alone."""
+        """The factor of the shortcuts; DeepNorm's is that of a network which is only an encoder or only a decoder."""
         return (2 * self.depth) ** 0.25 if self.deepnorm else 1.0
 
     @property
-    def unusual(self) -> list[str]:
-        """The parts of a label that differ from the usual ones."""
-        words = {
+    def unusual(self) -> dict[str, bool]:
+        """The words of `make_label`."""
+        return {
             f"h{self.heads}": self.heads != 4,
             f"m{self.mlp_ratio}": self.mlp_ratio != 4,
             "post": self.norm == "post" and not self.deepnorm,
@@ -127,7 +124,6 @@ class BlockOptions:
             "deepnorm": self.deepnorm,
             "scaled": self.branch_scale,
         }
-        return [word for word, is_unusual in words.items() if is_unusual]
 
 
 def transformer_blocks(options: BlockOptions, activation: Activation) -> nn.Sequential:
@@ -143,26 +139,24 @@ def transformer_blocks(options: BlockOptions, activation: Activation) -> nn.Sequ
     blocks = nn.Sequential()
     for number in range(1, options.depth + 1):
         attention = Attention(options.width, options.heads, is_causal=options.is_causal)
-        _add(blocks, f"attention{number}", options, {"attention": attention})
+        _add(blocks, f"attention{number}", options, attention=attention)
         hidden = options.mlp_ratio * options.width
-        layers = {
-            "linear1": GatedLinear(options.width, hidden, parts=("mlp",)),
-            "activation1": ActivationLayer(activation),
-            "linear2": GatedLinear(hidden, options.width, parts=("mlp",)),
-        }
-        _add(blocks, f"mlp{number}", options, layers)
+        _add(
+            blocks,
+            f"mlp{number}",
+            options,
+            linear1=GatedLinear(options.width, hidden, parts=("mlp",)),
+            activation1=ActivationLayer(activation),
+            linear2=GatedLinear(hidden, options.width, parts=("mlp",)),
+        )
     if options.norm == "pre":
         blocks.add_module("norm", nn.LayerNorm(options.width))
     return blocks
 
 
-def _add(blocks: nn.Sequential, name: str, options: BlockOptions, layers: dict[str, nn.Module]) -> None:
-    """One residual branch, with its norm where it belongs."""
-    branch = Branch()
-    if options.norm == "pre":
-        branch.add_module("norm", nn.LayerNorm(options.width))
-    for local, layer in layers.items():
-        branch.add_module(local, layer)
+def _add(blocks: nn.Sequential, name: str, options: BlockOptions, **layers: nn.Module) -> None:
+    """Add a residual branch, with its norm where it belongs."""
+    branch = Branch(in_order(norm=nn.LayerNorm(options.width) if options.norm == "pre" else None, **layers))
     blocks.add_module(name, Residual(branch, alpha=options.alpha, branch_scale=options.branch_scale))
     if options.norm == "post":
         blocks.add_module(f"{name}_norm", nn.LayerNorm(options.width))

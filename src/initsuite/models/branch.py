@@ -1,4 +1,4 @@
-"""A residual branch as a module of its own, so that `describe` can see which layer closes it."""
+"""Residual branches as modules, so that `describe` can see which layer closes one."""
 
 from __future__ import annotations
 

@@ -9,17 +9,15 @@ from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_whole_number
-from initsuite.models.options import check_choice, check_images, check_sizes
+from initsuite.models.options import check_choice, check_each, check_images, check_list, check_sizes, make_label
 from initsuite.spec import Activation
-
-PADDINGS = ("zeros", "circular")
 
 
 class Cnn(nn.Module):
     """Hidden layers of convolution, BatchNorm on request, and activation; then flatten and a linear head.
 
     inputs: [example, channel, height, width]. Returns [example, output]. Padding keeps the size of the image, which
-    the stride then divides (rounded up). In the manner of VGG: stride=1, `pool` after every second layer, say.
+    the stride then divides (rounded up). As in VGG: stride=1, and `pool` after every second layer, say.
 
     Args:
         input_shape: [channel, height, width] of one example.
@@ -29,12 +27,12 @@ class Cnn(nn.Module):
         kernel_size: pixels on a side, odd.
         stride: pixels, from 1: of every convolution, or a list with that of each.
         padding: what lies beyond the edge: zeros, or circular: the opposite edge, so that every pixel is treated alike
-            (the theory of orthogonal convolutions asks for it).
+            (the theory of orthogonal convolutions assumes it).
         pool: numbers of the layers, from 1, that a 2x2 max pooling follows; it halves the image (rounded down).
         norm: none, or batch: BatchNorm between each convolution and its activation.
 
     Raises:
-        ConfigError: an option outside its range, inputs that are no images, or images too small for the padding or
+        ConfigError: an option outside its range, inputs that are not images, or images too small for the padding or
             the pooling.
 
     References:
@@ -58,7 +56,8 @@ class Cnn(nn.Module):
         super().__init__()
         check_images("Cnn", input_shape)
         check_sizes("Cnn", num_outputs=num_outputs)
-        _check_channels(channels)
+        expected = "a list with the output channels of each convolution"
+        check_list("Cnn", "channels", channels, expected, "model.channels=[16,32]")
         _check_kernel(kernel_size, padding, norm)
         strides = _strides(stride, len(channels))
         _check_pool(pool, len(channels))
@@ -66,7 +65,7 @@ class Cnn(nn.Module):
         before, *image = input_shape
         for number, (after, step) in enumerate(zip(channels, strides, strict=True), start=1):
             _check_wrap(number, image, kernel_size, padding)
-            pad: Any = padding  # torch's stub wants its own words, which were checked
+            pad: Any = padding  # torch's stub has a type for the names, which were checked
             convolution = nn.Conv2d(before, after, kernel_size, step, kernel_size // 2, padding_mode=pad)
             self.layers.add_module(f"conv{number}", convolution)
             if norm == "batch":
@@ -78,43 +77,28 @@ class Cnn(nn.Module):
                 self.layers.add_module(f"pool{number}", nn.MaxPool2d(2))
         self.layers.add_module("flatten", nn.Flatten())
         self.layers.add_module("head", nn.Linear(before * image[0] * image[1], num_outputs))
-        self._label = "-".join(["cnn", *map(str, channels), *_unusual(kernel_size, stride, padding, pool, norm)])
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `cnn-16-32`, `cnn-16-32-bn`, `cnn-16-32-k5-s1`, `cnn-16-16-s1-circular-p1.2`."""
-        return self._label
+        unusual = {
+            f"k{kernel_size}": kernel_size != 3,
+            f"s{_dotted([stride] if isinstance(stride, int) else stride)}": stride != 2,
+            padding: padding != "zeros",
+            f"p{_dotted(pool)}": bool(pool),
+            "bn": norm == "batch",
+        }
+        self.label = make_label("-".join(["cnn", *map(str, channels)]), unusual)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
 
 
-def _unusual(kernel_size: int, stride: int | Sequence[int], padding: str, pool: Sequence[int], norm: str) -> list[str]:
-    """The parts of the label that differ from the defaults."""
-    strides = [stride] if isinstance(stride, int) else stride
-    words = {
-        f"k{kernel_size}": kernel_size != 3,
-        f"s{'.'.join(map(str, strides))}": stride != 2,
-        padding: padding != "zeros",
-        f"p{'.'.join(map(str, pool))}": bool(pool),
-        "bn": norm == "batch",
-    }
-    return [word for word, is_unusual in words.items() if is_unusual]
-
-
-def _check_channels(channels: object) -> None:
-    if isinstance(channels, str) or not isinstance(channels, Sequence) or not channels:
-        expected = "a list with the output channels of each convolution"
-        raise bad_value("Cnn", "channels", channels, expected, "Example: model.channels=[16,32]")
-    for size in channels:
-        check_whole_number("Cnn", "channels", size)
+def _dotted(numbers: Sequence[int]) -> str:
+    return ".".join(map(str, numbers))
 
 
 def _check_kernel(kernel_size: int, padding: str, norm: str) -> None:
     check_whole_number("Cnn", "kernel_size", kernel_size)
     if kernel_size % 2 == 0:
         raise bad_value("Cnn", "kernel_size", kernel_size, "an odd whole number", "Example: model.kernel_size=3")
-    check_choice("Cnn", "padding", padding, PADDINGS)
+    check_choice("Cnn", "padding", padding, ("zeros", "circular"))
     check_choice("Cnn", "norm", norm, ("none", "batch"))
 
 
@@ -126,19 +110,15 @@ def _strides(stride: object, depth: int) -> list[int]:
     if len(stride) != depth:
         expected = f"one number, or a list with that of each of the {depth} convolutions"
         raise bad_value("Cnn", "stride", stride, expected, "Example: model.stride=[1,2] for two channels")
-    for step in stride:
-        check_whole_number("Cnn", "stride", step)
+    check_each("Cnn", "stride", stride)
     return list(stride)
 
 
-def _check_pool(pool: object, depth: int) -> None:
-    if isinstance(pool, str) or not isinstance(pool, Sequence):
-        expected = "a list with the numbers of the layers that pooling follows"
-        raise bad_value("Cnn", "pool", pool, expected, "Example: model.pool=[2,4]; [] for none")
-    for number in pool:
-        check_whole_number("Cnn", "pool", number)
-        if number > depth:
-            raise bad_value("Cnn", "pool", number, f"the number of a layer, 1 to {depth}")
+def _check_pool(pool: Sequence[int], depth: int) -> None:
+    expected = "a list with the numbers of the layers that pooling follows"
+    check_list("Cnn", "pool", pool, expected, "model.pool=[2,4]; [] for none", minimum=0)
+    if max(pool, default=1) > depth:
+        raise bad_value("Cnn", "pool", max(pool), f"the number of a layer, 1 to {depth}")
 
 
 def _check_wrap(number: int, image: Sequence[int], kernel_size: int, padding: str) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
-from initsuite.errors import bad_value, check_whole_number
-from initsuite.models.options import check_choice, check_input_shape, check_sizes
+from initsuite.errors import check_whole_number
+from initsuite.models.options import check_choice, check_each, check_list, check_sizes, make_label
 from initsuite.spec import Activation
 
 NORMS: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-SUFFIXES = {"none": "", "batch": "-bn", "layer": "-ln"}
 
 
 class Mlp(nn.Module):
@@ -29,7 +28,7 @@ class Mlp(nn.Module):
         activation: after every hidden layer.
         depth: hidden layers, from 1.
         width: units of each hidden layer, from 1.
-        widths: units of the hidden layers one by one, in the place of depth and width.
+        widths: units of each hidden layer in turn, instead of depth and width.
         norm: between each hidden layer and its activation: none, batch (BatchNorm) or layer (LayerNorm).
 
     Raises:
@@ -52,43 +51,28 @@ class Mlp(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        sizes = _hidden_sizes(depth, width, widths)
-        check_input_shape("Mlp", input_shape)
+        if widths is None:
+            fix = "A network without a hidden layer has nothing to compare; use depth=1 or more."
+            check_whole_number("Mlp", "depth", depth, fix=fix)
+            check_whole_number("Mlp", "width", width)
+        else:
+            expected = "a list with the units of each hidden layer"
+            check_list("Mlp", "widths", widths, expected, "model.widths=[128,64]")
+        check_each("Mlp", "input_shape", input_shape)
         check_sizes("Mlp", num_outputs=num_outputs)
         check_choice("Mlp", "norm", norm, NORMS)
         make_norm = NORMS[norm]
         self.layers = nn.Sequential()
         before = math.prod(input_shape)
-        for number, size in enumerate(sizes, start=1):
+        for number, size in enumerate(widths or [width] * depth, start=1):
             self.layers.add_module(f"linear{number}", nn.Linear(before, size))
             if make_norm is not None:
                 self.layers.add_module(f"norm{number}", make_norm(size))
             self.layers.add_module(f"activation{number}", ActivationLayer(activation))
             before = size
         self.layers.add_module("head", nn.Linear(before, num_outputs))
-        shape = "-".join(map(str, sizes)) if widths is not None else f"{depth}x{width}"
-        self._label = f"mlp-{shape}{SUFFIXES[norm]}"
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `mlp-2x64`, `mlp-128-64`, `mlp-2x64-bn`, `mlp-2x64-ln`."""
-        return self._label
+        shape = f"{depth}x{width}" if widths is None else "-".join(map(str, widths))
+        self.label = make_label(f"mlp-{shape}", {"bn": norm == "batch", "ln": norm == "layer"})
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs.flatten(1))
-
-
-def _hidden_sizes(depth: int, width: int, widths: Sequence[int] | None) -> list[int]:
-    """Units of each hidden layer."""
-    if widths is None:
-        fix = "A network without a hidden layer has nothing to compare; use depth=1 or more."
-        check_whole_number("Mlp", "depth", depth, fix=fix)
-        check_whole_number("Mlp", "width", width)
-        return [width] * depth
-    if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
-        raise bad_value(
-            "Mlp", "widths", widths, "a list with the units of each hidden layer", "Example: model.widths=[128,64]"
-        )
-    for size in widths:
-        check_whole_number("Mlp", "widths", size)
-    return list(widths)

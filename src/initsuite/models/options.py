@@ -1,14 +1,17 @@
-"""Checks of options that the built-in models share."""
+"""What the built-in models share: checks of their options, and how they are named and put together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+
+from torch import nn
 
 from initsuite.errors import bad_value, check_whole_number, unknown_choice
 
 
 def check_choice(where: str, name: str, value: object, choices: Collection[object]) -> None:
-    """Refuse a word that is not in a list.
+    """Refuse a value that is not in a list.
 
     Example:
         >>> check_choice("Cnn", "norm", "layer", ("none", "batch"))
@@ -33,19 +36,32 @@ def check_switch(where: str, **switches: object) -> None:
 
 
 def check_sizes(where: str, **sizes: object) -> None:
-    """Refuse sizes that are no whole numbers from 1."""
+    """Refuse sizes that are not whole numbers from 1."""
     for name, value in sizes.items():
         check_whole_number(where, name, value)
 
 
-def check_input_shape(where: str, input_shape: Sequence[int]) -> None:
-    """Refuse a shape of one example that is not made of whole numbers from 1."""
-    for size in input_shape:
-        check_whole_number(where, "input_shape", size)
+def check_list(where: str, name: str, values: object, expected: str, example: str, *, minimum: int = 1) -> None:
+    """Refuse what is not a list of whole numbers from 1, or has fewer than `minimum` of them.
+
+    Example:
+        >>> check_list("Mlp", "widths", 64, "a list with the units of each hidden layer", "model.widths=[128,64]")
+        Traceback (most recent call last):
+        initsuite.errors.ConfigError: Mlp: bad value `widths`=64. Expected a list with the units of each hidden layer...
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) < minimum:
+        raise bad_value(where, name, values, expected, f"Example: {example}")
+    check_each(where, name, values)
+
+
+def check_each(where: str, name: str, values: Sequence[object]) -> None:
+    """Refuse a list with entries that are not whole numbers from 1."""
+    for value in values:
+        check_whole_number(where, name, value)
 
 
 def check_images(where: str, input_shape: Sequence[int]) -> None:
-    """Refuse inputs that are no images.
+    """Refuse inputs that are not images.
 
     Example:
         >>> check_images("Cnn", (64,))
@@ -55,4 +71,19 @@ def check_images(where: str, input_shape: Sequence[int]) -> None:
     if len(input_shape) != 3:
         fix = "Use model=mlp for inputs that are no images."
         raise bad_value(where, "input_shape", tuple(input_shape), "[channel, height, width]", fix)
-    check_input_shape(where, input_shape)
+    check_each(where, "input_shape", input_shape)
+
+
+def make_label(usual: str, unusual: Mapping[str, bool]) -> str:
+    """The name of a model in tables: what it always says, then the words that hold for this one.
+
+    Example:
+        >>> make_label("resnet-20", {"w32": True, "fixup": False})
+        'resnet-20-w32'
+    """
+    return "-".join([usual, *(word for word, holds in unusual.items() if holds)])
+
+
+def in_order(**layers: nn.Module | None) -> OrderedDict[str, nn.Module]:
+    """Layers by name as nn.Sequential takes them; None stands for one that is left out."""
+    return OrderedDict((name, layer) for name, layer in layers.items() if layer is not None)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value
-from initsuite.models.options import check_input_shape, check_sizes
+from initsuite.models.options import check_each, check_sizes
 from initsuite.spec import Activation
 
 
@@ -54,7 +54,7 @@ class Recurrent(nn.Module, ABC):
     """Layers over a sequence, each with one `input` and one `recurrent` matrix; the last state goes to a linear head.
 
     `inputN.weight` = W, `inputN.bias` = b and `recurrentN.weight` = U of layer N hold those of all gates, one below the
-    other in the order of `PARTS`. A class of its own says what a step does with W x[t] + b and U.
+    other in the order of `PARTS`, which is torch's. Each subclass says what a step does with W x[t] + b and U.
 
     inputs: [example, time, feature], or images [example, channel, height, width], which are read row by row: a
     sequence of `height` steps of channel x width features. Returns [example, output].
@@ -74,22 +74,14 @@ class Recurrent(nn.Module, ABC):
     """What the blocks of each matrix are for; empty where there is one."""
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_outputs: int,
-        activation: Activation,
-        *,
-        depth: int = 1,
-        width: int = 64,
+        self, input_shape: Sequence[int], num_outputs: int, activation: Activation, *, depth: int = 1, width: int = 64
     ) -> None:
         super().__init__()
         kind = type(self).__name__
         if len(input_shape) not in (2, 3):
-            expected = "[time, feature] or [channel, height, width]"
-            raise bad_value(
-                kind, "input_shape", tuple(input_shape), expected, "Use model=mlp for inputs without order."
-            )
-        check_input_shape(kind, input_shape)
+            expected, fix = "[time, feature] or [channel, height, width]", "Use model=mlp for inputs without order."
+            raise bad_value(kind, "input_shape", tuple(input_shape), expected, fix)
+        check_each(kind, "input_shape", input_shape)
         check_sizes(kind, num_outputs=num_outputs, depth=depth, width=width)
         channels = input_shape[0] if len(input_shape) == 3 else 1
         before, outputs = channels * input_shape[-1], width * max(1, len(self.PARTS))
@@ -105,15 +97,12 @@ class Recurrent(nn.Module, ABC):
             before = width
         self.layers["head"] = nn.Linear(before, num_outputs)
         self.depth = depth
-        self._label = f"{kind.lower()}-{depth}x{width}"
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `rnn-1x64`, `lstm-2x128`."""
-        return self._label
+        self.label = f"{kind.lower()}-{depth}x{width}"
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states = list(_time_first(inputs).unbind())
+        if inputs.ndim == 4:
+            inputs = inputs.transpose(1, 2).flatten(2)  # [example, height, channel x width]
+        states = list(inputs.unbind(1))
         for number in range(1, self.depth + 1):
             # one product for all times: what is left of each step is U h
             drives = self.layers[f"input{number}"](torch.cat(states)).chunk(len(states))
@@ -126,22 +115,13 @@ class Recurrent(nn.Module, ABC):
         """Hidden states [example, width] of one layer at every time; drives: W x + b, [example, outputs], likewise."""
 
 
-def _time_first(inputs: Tensor) -> Tensor:
-    """[time, example, feature]; of an image [example, channel, height, width] the rows are the times."""
-    if inputs.ndim == 4:
-        return inputs.permute(2, 0, 1, 3).flatten(2)
-    return inputs.transpose(0, 1)
-
-
 class Rnn(Recurrent):
-    """Elman layers over a sequence; the last hidden state of the last layer goes to a linear head.
+    """Elman layers over a sequence, with the inputs, outputs and options of `Recurrent`.
 
-    h[t] = phi(W x[t] + b + U h[t-1]) with h[-1] = 0, `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U.
-    torch's nn.RNN has a second bias, which adds nothing, and cannot be stacked by vmap. W and U are two layers with
-    weights to `describe`, and phi follows both: an initializer scales each as if the other were absent, so that a
-    step whose input is not small has twice the mean square pre-activation that the gain aims at.
-
-    Inputs, outputs and options are those of `Recurrent`.
+    h[t] = phi(W x[t] + b + U h[t-1]) with h[-1] = 0. torch's nn.RNN has a second bias, which adds nothing, and cannot
+    be stacked by vmap. W and U are two layers with weights to `describe`, and phi follows both: an initializer scales
+    each as if the other were absent, so that a step whose input is not small has twice the mean square pre-activation
+    that the gain aims at.
 
     References:
         Elman 1990, Finding structure in time. Le, Jaitly and Hinton 2015, A simple way to initialize recurrent
@@ -156,15 +136,12 @@ class Rnn(Recurrent):
 
 
 class Lstm(Recurrent):
-    """Long short-term memory over a sequence; the last hidden state of the last layer goes to a linear head.
+    """Long short-term memory over a sequence, with the inputs, outputs and options of `Recurrent`.
 
     (i, f, g, o) = W x[t] + b + U h[t-1] with h[-1] = c[-1] = 0,
-    c[t] = sigmoid(f) c[t-1] + sigmoid(i) phi(g), h[t] = sigmoid(o) phi(c[t]).
-    `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U, each with the blocks input_gate, forget_gate, cell
-    and output_gate, in torch's order. torch's nn.LSTM has a second bias, which adds nothing, and cannot be stacked by
-    vmap. phi is noted as what follows the whole matrix; on the three gates it is the logistic sigmoid.
-
-    Inputs, outputs and options are those of `Recurrent`.
+    c[t] = sigmoid(f) c[t-1] + sigmoid(i) phi(g), h[t] = sigmoid(o) phi(c[t]). torch's nn.LSTM has a second bias, which
+    adds nothing, and cannot be stacked by vmap. phi is noted as what follows the whole matrix; the three gates apply
+    the logistic sigmoid.
 
     References:
         Hochreiter and Schmidhuber 1997, Long short-term memory. Gers, Schmidhuber and Cummins 2000, Learning to forget
@@ -186,16 +163,12 @@ class Lstm(Recurrent):
 
 
 class Gru(Recurrent):
-    """Gated recurrent units over a sequence; the last hidden state of the last layer goes to a linear head.
+    """Gated recurrent units over a sequence, with the inputs, outputs and options of `Recurrent`.
 
     r = sigmoid(W_r x[t] + b_r + U_r h[t-1]), z = sigmoid(W_z x[t] + b_z + U_z h[t-1]), h[-1] = 0,
-    n = phi(W_n x[t] + b_n + r (U_n h[t-1])), h[t] = (1 - z) n + z h[t-1].
-    `inputN.weight` = W, `inputN.bias` = b, `recurrentN.weight` = U, each with the blocks reset_gate, update_gate and
-    new, in torch's order. The reset gate acts on U_n h, as in torch's nn.GRU, whose second bias is left out (the paper
-    has none; only its part inside r (...) would add anything). phi is noted as what follows the whole matrix; on the
-    two gates it is the logistic sigmoid.
-
-    Inputs, outputs and options are those of `Recurrent`.
+    n = phi(W_n x[t] + b_n + r (U_n h[t-1])), h[t] = (1 - z) n + z h[t-1]. The reset gate acts on U_n h, as in torch's
+    nn.GRU, whose second bias is left out (the paper has none; only its part inside r (...) would add anything). phi is
+    noted as what follows the whole matrix; the two gates apply the logistic sigmoid.
 
     References:
         Cho et al. 2014, Learning phrase representations using RNN encoder-decoder for statistical machine translation,

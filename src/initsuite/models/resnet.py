@@ -11,7 +11,7 @@ from torch.nn import functional
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_whole_number
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.options import check_choice, check_images, check_sizes, check_switch
+from initsuite.models.options import check_choice, check_images, check_sizes, check_switch, in_order, make_label
 from initsuite.spec import Activation
 
 
@@ -23,10 +23,9 @@ class ResNet(nn.Module):
     6n + 2 layers with weights. Where a stage begins, the shortcut takes every second pixel and pads the new channels
     with zeros (option A of the paper): it has no weights.
 
-    With `fixup` each branch has what Fixup asks of the model, and so do the stem and the head: scalar biases
+    With `fixup` each branch has what Fixup needs of the model, and so do the stem and the head: scalar biases
     `bias1a`, `bias1b`, `bias2a`, `bias2b` before and after each convolution, which start at 0, and a scalar
-    `multiplier` of the branch, which starts at 1. Apart from the authors' code: their shortcuts that subsample also
-    add `bias1a`.
+    `multiplier` of the branch, which starts at 1. In the authors' code the shortcuts that subsample also add `bias1a`.
 
     inputs: [example, channel, height, width]. Returns [example, output].
 
@@ -36,12 +35,12 @@ class ResNet(nn.Module):
         activation: after the stem, within branches and after each addition.
         depth: layers with weights, 6n + 2: 8, 14, 20, 26, 32, ...
         width: channels of the first stage, from 1; the others have two and four times as many.
-        norm: none, or batch: BatchNorm after each convolution. Without it convolutions have biases (but with fixup).
-        fixup: scalar biases and multipliers; with norm=none alone.
+        norm: none, or batch: BatchNorm after each convolution. Without it convolutions have biases (except with fixup).
+        fixup: scalar biases and multipliers; only with norm=none.
         branch_scale: a scalar factor of each branch (`Residual`); not with fixup, which has its own.
 
     Raises:
-        ConfigError: an option outside its range, options that exclude each other, or inputs that are no images.
+        ConfigError: an option outside its range, options that exclude each other, or inputs that are not images.
 
     References:
         He et al. 2015, Deep residual learning for image recognition, section 4.2. Zhang, Dauphin and Ma 2019, Fixup
@@ -66,10 +65,8 @@ class ResNet(nn.Module):
         super().__init__()
         check_images("ResNet", input_shape)
         _check_options(num_outputs, depth, width, norm, fixup, branch_scale)
-        self.stem = nn.Sequential()
-        self.stem.add_module("conv", _convolution(input_shape[0], width, 1, has_bias=norm == "none" and not fixup))
-        if norm == "batch":
-            self.stem.add_module("norm", nn.BatchNorm2d(width))
+        convolution = _convolution(input_shape[0], width, 1, has_bias=norm == "none" and not fixup)
+        self.stem = nn.Sequential(in_order(conv=convolution, norm=_norm(norm, width)))
         self.register_parameter("bias1", nn.Parameter(torch.zeros(1)) if fixup else None)
         self.activation = ActivationLayer(activation)
         self.blocks = nn.Sequential()
@@ -79,20 +76,13 @@ class ResNet(nn.Module):
             after, stride = width * 2**stage, 2 if stage > 0 and place == 0 else 1
             branch = _branch(before, after, stride, activation, norm, fixup)
             shortcut = PaddedShortcut(stride, after - before) if stride > 1 else None
-            residual = Residual(branch, shortcut, branch_scale=branch_scale)
-            self.blocks.add_module(f"residual{number}", residual)
+            self.blocks.add_module(f"residual{number}", Residual(branch, shortcut, branch_scale=branch_scale))
             self.blocks.add_module(f"activation{number}", ActivationLayer(activation))
             before = after
         self.register_parameter("bias2", nn.Parameter(torch.zeros(1)) if fixup else None)
         self.head = nn.Linear(before, num_outputs)
-        words = {f"w{width}": width != 16, "nonorm": norm == "none" and not fixup, "fixup": fixup}
-        words["scaled"] = branch_scale
-        self._label = "-".join(["resnet", str(depth), *(word for word, is_unusual in words.items() if is_unusual)])
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `resnet-20`, `resnet-20-w32`, `resnet-56-nonorm-scaled`, `resnet-20-fixup`."""
-        return self._label
+        unusual = {f"w{width}": width != 16, "nonorm": norm == "none" and not fixup}
+        self.label = make_label(f"resnet-{depth}", {**unusual, "fixup": fixup, "scaled": branch_scale})
 
     def forward(self, inputs: Tensor) -> Tensor:
         features = self.blocks(self.activation(_shifted(self.stem(inputs), self.bias1)))
@@ -118,11 +108,7 @@ class PaddedShortcut(nn.Module):
 
 
 class FixupBranch(Branch):
-    """multiplier conv2(phi(conv1(x + bias1a) + bias1b) + bias2a) + bias2b, with scalars as bare parameters [1].
-
-    Args:
-        conv1, activation1, conv2: the layers, in the order of use.
-    """
+    """multiplier conv2(phi(conv1(x + bias1a) + bias1b) + bias2a) + bias2b, with scalars as bare parameters [1]."""
 
     def __init__(self, conv1: nn.Module, activation1: nn.Module, conv2: nn.Module) -> None:
         super().__init__()
@@ -141,19 +127,23 @@ def _branch(before: int, after: int, stride: int, phi: Activation, norm: str, fi
     first, last = _convolution(before, after, stride, has_bias), _convolution(after, after, 1, has_bias)
     if fixup:
         return FixupBranch(first, ActivationLayer(phi), last)
-    branch = Branch()
-    branch.add_module("conv1", first)
-    if norm == "batch":
-        branch.add_module("norm1", nn.BatchNorm2d(after))
-    branch.add_module("activation1", ActivationLayer(phi))
-    branch.add_module("conv2", last)
-    if norm == "batch":
-        branch.add_module("norm2", nn.BatchNorm2d(after))
-    return branch
+    return Branch(
+        in_order(
+            conv1=first,
+            norm1=_norm(norm, after),
+            activation1=ActivationLayer(phi),
+            conv2=last,
+            norm2=_norm(norm, after),
+        )
+    )
 
 
 def _convolution(before: int, after: int, stride: int, has_bias: bool) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, stride, padding=1, bias=has_bias)
+
+
+def _norm(norm: str, channels: int) -> nn.Module | None:
+    return nn.BatchNorm2d(channels) if norm == "batch" else None
 
 
 def _shifted(values: Tensor, bias: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from initsuite import activations
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_number
-from initsuite.models.options import check_input_shape, check_sizes
+from initsuite.models.options import check_each, check_sizes, make_label
 from initsuite.spec import Activation
 
 
@@ -52,7 +52,7 @@ class Siren(nn.Module):
         if activation.name != "sine":
             fix = "Add activation=sine, or use model=mlp."
             raise bad_value("Siren", "activation", activation.name, "sine, which the model is made of", fix)
-        check_input_shape("Siren", input_shape)
+        check_each("Siren", "input_shape", input_shape)
         check_sizes("Siren", num_outputs=num_outputs, depth=depth, width=width)
         check_number("Siren", "omega_first", omega_first, above=0)
         self.layers = nn.Sequential()
@@ -63,12 +63,7 @@ class Siren(nn.Module):
             self.layers.add_module(f"activation{number}", ActivationLayer(phi))
             before = width
         self.layers.add_module("head", nn.Linear(before, num_outputs))
-        self._label = f"siren-{depth}x{width}{f'-f{omega_first:g}' if omega_first != 30 else ''}"
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `siren-3x64`, `siren-3x64-f10`."""
-        return self._label
+        self.label = make_label(f"siren-{depth}x{width}", {f"f{omega_first:g}": omega_first != 30})
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs.flatten(1))

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from initsuite.errors import bad_value, check_whole_number
 from initsuite.models.attention import BlockOptions, PartEmbedding, transformer_blocks
-from initsuite.models.options import check_choice, check_images, check_sizes
+from initsuite.models.options import check_choice, check_images, check_sizes, make_label
 from initsuite.spec import Activation
-
-POOLS = ("mean", "class")
 
 
 class Vit(nn.Module):
@@ -27,18 +25,12 @@ class Vit(nn.Module):
         input_shape: [channel, height, width] of one example.
         num_outputs: from 1.
         activation: within each block's two-layer network; gelu is the usual one.
-        depth: blocks, from 1.
-        width: of a token, a multiple of `heads`.
-        heads: of attention, from 1.
+        depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: of the blocks, see `BlockOptions`.
         patch_size: pixels on a side, a divisor of height and width.
-        mlp_ratio: hidden units of a block's two-layer network for each unit of width, from 1.
-        norm: LayerNorm: pre (first in each branch, and after the last block), post (after each addition), none.
-        deepnorm: shortcuts x (2 depth)^(1/4), with norm=post alone.
-        branch_scale: a scalar factor of each branch.
         pool: what the head reads: mean (of the tokens), or class (a class token).
 
     Raises:
-        ConfigError: an option outside its range, options that exclude each other, or inputs that are no images or
+        ConfigError: an option outside its range, options that exclude each other, or inputs that are not images or
             cannot be cut into patches.
 
     References:
@@ -67,7 +59,7 @@ class Vit(nn.Module):
         options = BlockOptions("Vit", depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale, is_causal=False)
         check_images("Vit", input_shape)
         check_sizes("Vit", num_outputs=num_outputs)
-        check_choice("Vit", "pool", pool, POOLS)
+        check_choice("Vit", "pool", pool, ("mean", "class"))
         channels, *image = input_shape
         tokens = _num_patches(image, patch_size) + (pool == "class")
         self.patch = nn.Conv2d(channels, width, patch_size, stride=patch_size)
@@ -75,13 +67,8 @@ class Vit(nn.Module):
         self.position = PartEmbedding(tokens, width, "position")
         self.blocks = transformer_blocks(options, activation)
         self.head = nn.Linear(width, num_outputs)
-        patch = [f"p{patch_size}"] * (patch_size != 4)
-        self._label = "-".join(["vit", f"{depth}x{width}", *patch, *options.unusual, *["class"] * (pool == "class")])
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `vit-4x64`, `vit-12x192-h3-post`, `vit-4x64-p7-deepnorm-class`."""
-        return self._label
+        unusual = {f"p{patch_size}": patch_size != 4, **options.unusual, "class": pool == "class"}
+        self.label = make_label(f"vit-{depth}x{width}", unusual)
 
     def forward(self, inputs: Tensor) -> Tensor:
         tokens = self.patch(inputs).flatten(-2).transpose(-2, -1)

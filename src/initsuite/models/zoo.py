@@ -23,7 +23,7 @@ class TorchvisionModel(nn.Module):
 
     It keeps its own activations and norms: `activation` changes nothing. A step draws no random numbers, so every
     Dropout, stochastic depth and attention dropout of it has probability 0; `switched_off` names them. Auxiliary heads
-    are left out. Layers write no result over their input, and attention runs by plain matrix products: both for vmap.
+    are left out. Layers do not write over their input, and attention runs as plain matrix products: both for vmap.
 
     inputs: [example, channel, height, width]; one channel is repeated to three. Returns [example, output].
 
@@ -68,12 +68,7 @@ class TorchvisionModel(nn.Module):
         self.model = _build(arch, num_outputs, height)
         self.switched_off = tuple(_made_pure(self.model))
         self._check_size(input_shape, height, width)
-        self._label = arch if image_size is None else f"{arch}-{image_size}px"
-
-    @property
-    def label(self) -> str:
-        """The model in a word: `resnet18`, `vgg11-32px`."""
-        return self._label
+        self.label = arch if image_size is None else f"{arch}-{image_size}px"
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.is_grey:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from initsuite.errors import InitsuiteError, callers_level
-from initsuite.models.describe.following import activation_given, activation_of, following_in_order, without_identity
+from initsuite.models.describe.following import activation_called, activation_of, following_in_order, without_identity
 from initsuite.models.describe.given import Given, chooser
 from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORM_PARAMETERS, NORMS
 from initsuite.models.describe.places import Place, Places, Site, find_places
@@ -25,34 +25,34 @@ def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: boo
     The values are never read: the parameters may be on the meta device.
 
     Fans follow from the type of the layer.
-        Linear: (inputs, outputs). Bilinear: (inputs1 inputs2, outputs inputs2), seen from the first input.
+        Linear: (inputs, outputs). Bilinear: (inputs1 inputs2, outputs inputs2), as seen from the first input.
         Convolution, k taps, g groups: (k inputs / g, k outputs / g), transposed or not, whatever the stride. With a
             stride of s in d dimensions an output of a transposed convolution sums over k / s^d taps on average, and an
-            input of an ordinary one feeds as many; neither is divided out. torch.nn.init takes the two fans of a
-            transposed convolution the other way round.
-        Embedding: (1, features), since a look-up sums over one row. The row of a `padding_idx` is not told apart: who
-            writes the values must keep it at 0.
+            input of an ordinary one feeds as many; neither is divided out. torch.nn.init swaps the two fans of
+            a transposed convolution.
+        Embedding: (1, features), since a look-up sums over one row. The row of a `padding_idx` is not marked:
+            whoever writes the values must keep it at 0.
         RNN, LSTM, GRU and their cells: a layer for each direction of each level; (inputs, hidden) of what comes in,
             (hidden, hidden) of RECURRENT weights. The gates are blocks.
         MultiheadAttention: query, key and value are one layer, (inputs, features) each, blocks where they are packed;
             the output projection is another one.
-        A norm carries the facts of the layer with weights before it; with none before it, of the first one after it.
+        A norm carries the facts of the layer with weights before it, or, at the start of a model, of the first one.
         `class_token`, `pos_embedding` and the like, held by the model itself, are embeddings: (1, features).
     A parameter that several modules share is described once, under its first name, by the first of them that multiplies
     by it: an embedding tied to the head has the fans of the head.
 
     The nonlinearity of a layer is the first one that its output meets before the next layer with weights; norm,
-    pooling, dropout, reshaping, sums and nn.Identity are passed over. It is found in a trace of the forward pass where
-    `torch.fx` can make one, there also where it is called as a function. Elsewhere the first activation module counts,
-    in the order of registration. A recurrent layer has its own: that of the cell where there are gates (tanh), which
-    are sigmoid.
+    pooling, dropout, reshaping, sums and nn.Identity are passed over. It is read from a trace of the forward pass where
+    `torch.fx` can make one, whether it is a module or a function. Without a trace it is the next activation module, in
+    the order of registration. A recurrent layer has its own; with gates, which are sigmoid, it is that of the cell
+    (tanh).
 
-    The head is the layer whose output reaches the model's output last (in the order of registration where there is
-    no trace). There is none where this is an embedding, a recurrent layer, or stands in a residual branch.
+    The head is the layer whose output reaches the model's output last (without a trace, the last one registered). A
+    model whose last layer is an embedding, a recurrent layer or part of a residual branch has no head.
 
     Residual branches are those of `models.branch.Branch`, of torch's transformer layers and torchvision's (and timm's)
     ResNet, ViT and Swin blocks, by the name of the class, and in a trace every sum of a tensor and one computed from
-    it. In an unknown block a shortcut with weights of its own is not recognised.
+    it. A shortcut with weights of its own is not recognised in an unknown block.
 
     The groups of a convolution are independent matrices: `blocks` has one entry for each.
 
@@ -61,8 +61,8 @@ def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: boo
         nonlinearity: what follows, instead of what is found: one for all layers but embeddings and the head, or by the
             name of a parameter or of a module with parameters (the longest name counts). A name of
             `activations.FUNCTIONS`, or an `Activation`.
-        strict: refuse what cannot be placed, which is else left out and named in a warning. Its values, and those of
-            the slopes of PReLU, are for the model to set: see `unplaced`.
+        strict: refuse parameters that cannot be placed, which are otherwise left out and named in a warning. Their
+            values, like the slopes of PReLU, are for the model to set: see `unplaced`.
 
     Raises:
         InitsuiteError: no layer with weights, a parameter without entries or of no shape yet, or with `strict` one that
@@ -82,11 +82,9 @@ def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: boo
         _warn_of_unseen(model)
     choose = chooser(nonlinearity, places)
     specs = []
-    for name, parameter in model.named_parameters():
-        if name in places.found:
-            place = places.found[name]
-            spec = _spec(name, tuple(parameter.shape), place, context)
-            specs.append(replace(spec, nonlinearity=choose(spec, place)))
+    for name, place in places.found.items():
+        spec = _spec(name, tuple(model.get_parameter(name).shape), place, context)
+        specs.append(replace(spec, nonlinearity=choose(spec, place)))
     return specs
 
 
@@ -103,14 +101,14 @@ def unplaced(model: nn.Module) -> list[str]:
 
 @dataclass(frozen=True)
 class _Context:
-    """What is known of a whole model.
+    """What is known about a whole model.
 
     Attributes:
         sites: its layers with weights.
         follows: the nonlinearity after each of them.
         head: index of the one that makes the output.
         members: the modules in residual branches.
-        is_traced: it is known from a trace, and not from the order of the modules.
+        is_traced: whether this comes from a trace, or from the order of the modules.
     """
 
     sites: Sequence[Site]
@@ -127,7 +125,7 @@ def _context(model: nn.Module, sites: Sequence[Site]) -> _Context:
     traced = trace(model, owners)
     inside = members(modules, owners, traced.residual_branches() if traced else [])
     head = _head(sites, modules, traced, inside)
-    follows = [site.layer.nonlinearity or _following(site.owner, modules, traced) for site in sites]
+    follows = [site.layer.nonlinearity or without_identity(_following(site.owner, modules, traced)) for site in sites]
     if head is not None:
         follows[head] = None
     return _Context(sites, follows, head, inside, traced is not None)
@@ -150,8 +148,10 @@ def _following(owner: str, modules: Mapping[str, nn.Module], traced: Trace | Non
     parent, _, local = owner.rpartition(".")
     block = modules[parent]
     if isinstance(block, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-        # its activation is an attribute, and a function as a rule; after all other layers in it comes none
-        return without_identity(activation_given(block.activation)) if local == "linear1" else None
+        if local != "linear1":
+            return None
+        phi = block.activation  # a module or a function
+        return activation_of(phi) if isinstance(phi, nn.Module) else activation_called(phi, (), {})
     if traced is not None and owner in traced:
         return traced.following(owner)
     names = list(modules)
@@ -163,37 +163,25 @@ def _spec(name: str, shape: tuple[int, ...], place: Place, context: _Context) ->
     facts = place.facts
     is_of_layer = place.is_own or facts.role in NORM_PARAMETERS
     member = context.members.get(place.owner) if is_of_layer else None
-    branch = [index for index, each in enumerate(context.sites) if _is_in(each, member, context)]
-    parts = facts.parts
-    if not parts and member is not None and member.is_mlp and place.is_own and facts.role is Role.WEIGHT:
-        parts = ("mlp",)
+    branch = [index for index, each in enumerate(context.sites) if member and context.members.get(each.owner) == member]
+    if not facts.parts and member and member.is_mlp and place.is_own and facts.role is Role.WEIGHT:
+        facts = replace(facts, parts=("mlp",))
     return ParamSpec(
         name=name,
         shape=shape,
-        role=facts.role,
-        fan_in=facts.fan_in,
-        fan_out=facts.fan_out,
+        **vars(facts),
         nonlinearity=context.follows[place.site] if is_of_layer else None,
         layer=place.site,
         num_layers=len(context.sites),
         is_head=is_of_layer and place.site == context.head,
         closes_residual=bool(branch) and place.site == branch[-1],
-        blocks=facts.blocks,
-        parts=parts,
-        is_transposed=facts.is_transposed,
         branches=len({each.branch for each in context.members.values()}),
         branch_layers=len(branch),
     )
 
 
-def _is_in(site: Site, member: Member | None, context: _Context) -> bool:
-    """Whether a layer stands in the residual branch of this member."""
-    other = context.members.get(site.owner)
-    return member is not None and other is not None and other.branch == member.branch
-
-
 def _warn_of_unseen(model: nn.Module) -> None:
-    """A nonlinearity that is called as a function, in a forward pass that cannot be traced, is not seen."""
+    """Say that no nonlinearity was found: those that are called as functions are seen only in a trace."""
     warnings.warn(
         f"describe: the forward pass of {type(model).__name__} cannot be traced, and no module in it shows what "
         "follows a layer: every layer counts as linear. Give what follows, such as nonlinearity='relu'.",
@@ -202,11 +190,7 @@ def _warn_of_unseen(model: nn.Module) -> None:
 
 
 def _report(model: nn.Module, places: Places, strict: bool) -> None:
-    """Say what cannot be placed.
-
-    Raises:
-        InitsuiteError: with `strict`, or where there is no layer with weights to place anything by.
-    """
+    """Warn of parameters that cannot be placed, or refuse them."""
     if not places.unknown:
         return
     named = []
@@ -215,14 +199,9 @@ def _report(model: nn.Module, places: Places, strict: bool) -> None:
         named.append(f"`{name}` {tuple(model.get_parameter(name).shape)} of a {type(owner).__name__}")
     known = ", ".join(kind.__name__ for kind in LAYERS + NORMS)
     parameters = f"{plural(len(named), 'parameter')} {', '.join(named)}"
-    expected = f"Expected parameters of: {known}."
+    reason = "role and fans are not known" if places.sites else "the model has no layer with weights"
+    text = f"describe: cannot place {parameters}: {reason}. Expected parameters of: {known}."
     if strict or not places.sites:
-        reason = "role and fans are not known" if places.sites else "the model has no layer with weights"
-        raise InitsuiteError(
-            f"describe: cannot place {parameters}: {reason}. {expected} Build the model from these layers."
-        )
-    fix = "The model keeps its own values there; strict=True makes this an error."
-    warnings.warn(
-        f"describe: cannot place {parameters}: role and fans are not known. {expected} {fix}",
-        stacklevel=callers_level(),
-    )
+        raise InitsuiteError(f"{text} Build the model from these layers.")
+    text += " The model keeps its own values there; strict=True makes this an error."
+    warnings.warn(text, stacklevel=callers_level())

@@ -1,4 +1,4 @@
-"""The nonlinearity that a user says follows a layer."""
+"""The nonlinearity that follows a layer according to the user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Given = str | Activation | Mapping[str, str | Activation | None]
 
 
 def chooser(given: Given | None, places: Places) -> Callable[[ParamSpec, Place], Activation | None]:
-    """What says, for a parameter as found and its place, which nonlinearity follows.
+    """A function from a parameter, as found, and its place to the nonlinearity that follows.
 
     Raises:
-        ConfigError: no such activation, or a name that is not in the model.
+        ConfigError: an unknown activation, or a name that is not in the model.
     """
     if given is None:
         return lambda spec, place: spec.nonlinearity
@@ -35,20 +35,14 @@ def chooser(given: Given | None, places: Places) -> Callable[[ParamSpec, Place],
     def choose(spec: ParamSpec, place: Place) -> Activation | None:
         # a norm goes with its layer, unless it is named itself
         layer = places.sites[place.site].owner
-        for name in (*_prefixes(spec.name), *_prefixes(place.owner), *_prefixes(layer)):
-            if name in chosen:
-                return chosen[name]
-        return spec.nonlinearity
+        names = (*_prefixes(spec.name), *_prefixes(place.owner), *_prefixes(layer))
+        return next((chosen[name] for name in names if name in chosen), spec.nonlinearity)
 
     return choose
 
 
 def _activation(value: str | Activation | None) -> Activation | None:
-    """The activation of this name, or as given; None for identity.
-
-    Raises:
-        ConfigError: as said.
-    """
+    """The activation of this name, or as given; None for the identity."""
     if isinstance(value, str):
         value = activation(value)
     if value is not None and not isinstance(value, Activation):
@@ -58,6 +52,6 @@ def _activation(value: str | Activation | None) -> Activation | None:
 
 
 def _prefixes(name: str) -> Sequence[str]:
-    """A dotted name and the modules that it is in, the longest first."""
+    """A dotted name and the names of the modules around it, the longest first."""
     steps = name.split(".")
     return [".".join(steps[:length]) for length in range(len(steps), 0, -1)]

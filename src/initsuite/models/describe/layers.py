@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -20,9 +20,9 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 NORMS = (
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-)
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
 WEIGHTS = (Role.WEIGHT, Role.RECURRENT)
 NORM_PARAMETERS = (Role.NORM_SCALE, Role.NORM_SHIFT)
 NORM_ROLES = {"weight": Role.NORM_SCALE, "bias": Role.NORM_SHIFT}
@@ -35,26 +35,26 @@ QUERY_KEY_VALUE = ("query", "key", "value")
 FUSED_NAMES = ("qkv", "to_qkv", "c_attn")
 """What torchvision, timm and GPT-2 call a linear layer that makes query, key and value at once."""
 PROJECTIONS = {
-    **{"query": "query", "key": "key", "value": "value", "attention_out": "attention_out"},
-    **{"q_proj": "query", "k_proj": "key", "v_proj": "value"},
-}
+    "query": "query", "key": "key", "value": "value", "attention_out": "attention_out",
+    "q_proj": "query", "k_proj": "key", "v_proj": "value",
+}  # fmt: skip
 """Names of linear layers that say what they are for."""
 BARE = {
-    **dict.fromkeys(("class_token", "cls_token"), "token"),
-    **dict.fromkeys(("pos_embedding", "pos_embed", "position_embedding", "position_embeddings"), "position"),
-    **dict.fromkeys(("positional_embedding",), "position"),
-}
-"""Parameters of a model's own [..., feature] that are embeddings, by their last name, and what for."""
+    "class_token": "token", "cls_token": "token", "pos_embedding": "position", "pos_embed": "position",
+    "position_embedding": "position", "position_embeddings": "position", "positional_embedding": "position",
+}  # fmt: skip
+"""Bare parameters [..., feature] of a model that are embeddings: their last name, and what they are for."""
 SCALARS = {
-    **{"branch_scale": Role.BRANCH_SCALE, "multiplier": Role.MULTIPLIER},
+    "branch_scale": Role.BRANCH_SCALE,
+    "multiplier": Role.MULTIPLIER,
     **dict.fromkeys(("bias1", "bias2", "bias1a", "bias1b", "bias2a", "bias2b"), Role.BIAS),
 }
-"""Parameters [1] of the suite's own residual networks, by their last name."""
+"""Scalar parameters [1] of the suite's own residual networks, by their last name."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a layer knows of one of its tensors; the fields are those of `ParamSpec`."""
+    """What a layer knows about one of its tensors; the fields are those of `ParamSpec`."""
 
     role: Role
     fan_in: int
@@ -70,7 +70,7 @@ class Layer:
 
     Attributes:
         tensors: the facts by the name of the parameter in its module.
-        nonlinearity: what the layer itself applies to its outputs; None where that is for others to do.
+        nonlinearity: what the layer itself applies to its outputs; None if it leaves that to another module.
     """
 
     tensors: Mapping[str, Facts]
@@ -78,7 +78,7 @@ class Layer:
 
 
 def layers_of(module: nn.Module, name: str, parent: nn.Module | None) -> list[Layer]:
-    """The layers with weights that a module is, without its children; empty where it is none.
+    """The layers with weights that a module itself is, without its children.
 
     Args:
         module: any module.
@@ -102,16 +102,14 @@ def _pair(fan_in: int, fan_out: int, **facts: Any) -> Layer:
 def _linear(module: nn.Linear, name: str, parent: nn.Module | None) -> Layer:
     """A linear layer, or several with the same inputs in one.
 
-    `parts` and `is_recurrent` of the module itself (`models.recurrent.GatedLinear` has both) come before what its name
-    says.
+    `parts` and `is_recurrent` of the module (see `models.recurrent.GatedLinear`) take precedence over its name.
     """
     parts = getattr(module, "parts", ()) or _named_parts(module, name, parent)
     role = Role.RECURRENT if getattr(module, "is_recurrent", False) else Role.WEIGHT
     rows = module.out_features // max(1, len(parts))
     blocks = (rows,) * len(parts) if len(parts) > 1 else ()
-    bias_parts = parts if blocks else ()
     weight = Facts(role, module.in_features, rows, blocks, parts)
-    return Layer({"weight": weight, "bias": Facts(Role.BIAS, module.in_features, rows, blocks, bias_parts)})
+    return Layer({"weight": weight, "bias": replace(weight, role=Role.BIAS, parts=parts if blocks else ())})
 
 
 def _named_parts(module: nn.Linear, name: str, parent: nn.Module | None) -> tuple[str, ...]:
@@ -126,7 +124,6 @@ def _named_parts(module: nn.Linear, name: str, parent: nn.Module | None) -> tupl
 
 
 def _convolution(module: Any) -> list[Layer]:
-    """k = pixels of the kernel, g groups: (k inputs / g, k outputs / g), whatever the stride."""
     field = math.prod(module.kernel_size)
     is_transposed = isinstance(module, TRANSPOSED)
     rows = (module.in_channels if is_transposed else module.out_channels) // module.groups
@@ -136,23 +133,20 @@ def _convolution(module: Any) -> list[Layer]:
 
 
 def _embedding(module: Any) -> list[Layer]:
-    """A look-up sums over one row; `parts` of the module itself say what for (`models.attention.PartEmbedding`)."""
+    """A look-up sums over one row; see `models.attention.PartEmbedding` for `parts`."""
     return [Layer({"weight": Facts(Role.EMBEDDING, 1, module.embedding_dim, parts=getattr(module, "parts", ()))})]
 
 
 def _bilinear(module: Any) -> list[Layer]:
-    """Seen from the first input, the second held at 1, as torch.nn.init counts."""
+    """As seen from the first input with the second held at 1, which is how torch.nn.init counts."""
     return [_pair(module.in1_features * module.in2_features, module.out_features * module.in2_features)]
 
 
 def _attention(module: Any) -> list[Layer]:
     """Query, key and value; packed into one tensor where they have the same inputs."""
     width = module.embed_dim
-    blocks = (width,) * 3
-    tensors = {
-        "in_proj_weight": Facts(Role.WEIGHT, width, width, blocks, QUERY_KEY_VALUE),
-        "in_proj_bias": Facts(Role.BIAS, width, width, blocks, QUERY_KEY_VALUE),
-    }
+    packed = Facts(Role.WEIGHT, width, width, (width,) * 3, QUERY_KEY_VALUE)
+    tensors = {"in_proj_weight": packed, "in_proj_bias": replace(packed, role=Role.BIAS)}
     for part, inputs in zip(QUERY_KEY_VALUE, (width, module.kdim, module.vdim), strict=True):
         tensors[f"{part[0]}_proj_weight"] = Facts(Role.WEIGHT, inputs, width, parts=(part,))
         tensors[f"bias_{part[0]}"] = Facts(Role.BIAS, inputs, width, parts=(part,))
@@ -162,13 +156,12 @@ def _attention(module: Any) -> list[Layer]:
 def _recurrent(module: Any) -> list[Layer]:
     """A layer for each direction of each level; the inputs of a higher level are the outputs of the one below."""
     size = module.proj_size or module.hidden_size
-    directions = 2 if module.bidirectional else 1
-    layers = []
-    for level in range(module.num_layers):
-        inputs = module.input_size if level == 0 else size * directions
-        for suffix in (f"_l{level}", f"_l{level}_reverse")[:directions]:
-            layers.append(_gated(module, inputs, size, suffix))
-    return layers
+    directions = ("", "_reverse") if module.bidirectional else ("",)
+    return [
+        _gated(module, size * len(directions) if level else module.input_size, size, f"_l{level}{direction}")
+        for level in range(module.num_layers)
+        for direction in directions
+    ]
 
 
 def _cell(module: Any) -> list[Layer]:
@@ -176,7 +169,7 @@ def _cell(module: Any) -> list[Layer]:
 
 
 def _gated(module: Any, inputs: int, size: int, suffix: str) -> Layer:
-    """One step: weights from the inputs and from the hidden state [size], a block for each gate."""
+    """Weights from the inputs and from the hidden state [size], with a block for each gate."""
     hidden = module.hidden_size
     parts = next((parts for kinds, parts in GATES.items() if isinstance(module, kinds)), ())
     blocks = (hidden,) * len(parts)

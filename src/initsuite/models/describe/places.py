@@ -1,4 +1,4 @@
-"""Where each parameter of a model stands: in which layer, and as what."""
+"""Where each parameter of a model belongs: to which layer, and as what."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Site:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one parameter stands.
+    """Where one parameter belongs.
 
     Attributes:
         owner: name of the module that it is described by.
-        facts: what is known of it.
-        site: index of its layer among those of the model; of a norm or a bare parameter, the one before it (the last
-            in its branch), or the first one.
-        is_own: it belongs to that layer itself.
+        facts: what is known about it.
+        site: index of its layer among those of the model; for a norm or a bare parameter, of the layer before it (the
+            last in its branch), or of the first one.
+        is_own: whether it belongs to that layer itself.
     """
 
     owner: str
@@ -45,19 +45,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Places:
-    """The parameters of a model by name, each in one of `found`, `unknown` and `kept`.
+    """The parameters of a model by name.
 
     Attributes:
         sites: the layers with weights, in the order of registration.
         found: those with a place, in the order of `model.named_parameters()`.
-        unknown: those that no layer here explains.
-        kept: the slopes of PReLU, which are part of the nonlinearity and start where the model put them.
+        unknown: those that no layer here explains; not the slopes of PReLU, which are part of the nonlinearity.
     """
 
     sites: Sequence[Site]
     found: Mapping[str, Place]
     unknown: Sequence[str]
-    kept: Sequence[str]
 
 
 def find_places(model: nn.Module) -> Places:
@@ -89,12 +87,12 @@ def find_places(model: nn.Module) -> Places:
                 facts = replace(facts, fan_in=fans.fan_in, fan_out=fans.fan_out)
             found[name] = Place(owner, facts, number, is_own=site is not None)
     rest = [name for name in names.values() if name not in found]
-    kept = [name for name in rest if isinstance(modules[name.rpartition(".")[0]], (nn.PReLU, ActivationLayer))]
-    return Places(sites, found, [name for name in rest if name not in kept], kept)
+    slopes = (nn.PReLU, ActivationLayer)
+    return Places(sites, found, [name for name in rest if not isinstance(modules[name.rpartition(".")[0]], slopes)])
 
 
 def holders(model: nn.Module) -> dict[str, dict[str, nn.Module]]:
-    """The modules that hold each parameter, by the names of both; several where a parameter is shared."""
+    """The modules that hold each parameter, by the names of both; several if a parameter is shared."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found: dict[str, dict[str, nn.Module]] = {}
     for owner, module in model.named_modules():
@@ -133,13 +131,13 @@ def _checked(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 _Owner = tuple[str, Facts, Site | None]
-"""Who describes a parameter: name of the module, the facts (of a norm yet without fans), the layer it belongs to."""
+"""The name of the module that describes a parameter, the facts (a norm's without fans), and its layer."""
 
 
 def _owners(modules: Mapping[str, nn.Module], names: Mapping[int, str], sites: Sequence[Site]) -> dict[str, _Owner]:
-    """The owner of each parameter by name. Of modules that share one, the first that multiplies by it, else the first.
+    """The owner of each parameter by name: of several modules the first that multiplies by it, or else the first one.
 
-    So the matrix of an embedding tied to the head has the fans of the head.
+    An embedding tied to the head has therefore the fans of the head.
     """
     layers = {(site.owner, local): (facts, site) for site in sites for local, facts in site.layer.tensors.items()}
     owners: dict[str, _Owner] = {}
@@ -154,7 +152,7 @@ def _owners(modules: Mapping[str, nn.Module], names: Mapping[int, str], sites: S
 
 
 def _without_layer(module: nn.Module, local: str, parameter: nn.Parameter) -> Facts | None:
-    """The facts about a parameter of no layer with weights: an embedding, or one whose fans are to follow."""
+    """The facts about a parameter outside of the layers with weights; all but embeddings have no fans yet."""
     if isinstance(module, NORMS):
         return Facts(NORM_ROLES[local], 0, 0) if local in NORM_ROLES else None
     is_ours = any(kind.__module__.startswith(OURS) for kind in type(module).__mro__)
@@ -166,14 +164,12 @@ def _without_layer(module: nn.Module, local: str, parameter: nn.Parameter) -> Fa
 
 
 def _nearest(modules: Mapping[str, nn.Module], sites: Sequence[Site]) -> dict[str, int]:
-    """For each module the index of the last layer before it, within it where it is residual; the first without one."""
+    """For each module the index of the last layer up to it, or inside it if it is residual; 0 if there is none."""
     owners = [site.owner for site in sites]
     nearest, seen = {}, 0
     for name, module in modules.items():
         seen += owners.count(name)
-        nearest[name] = max(0, seen - 1)
-        if isinstance(module, (Branch, Residual)):
-            nearest[name] = max(
-                (i for i, owner in enumerate(owners) if owner.startswith(f"{name}.")), default=nearest[name]
-            )
+        is_residual = isinstance(module, (Branch, Residual))
+        inside = [index for index, owner in enumerate(owners) if is_residual and owner.startswith(f"{name}.")]
+        nearest[name] = inside[-1] if inside else max(0, seen - 1)
     return nearest

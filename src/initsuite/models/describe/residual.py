@@ -1,4 +1,4 @@
-"""Which layers stand in a residual branch, and which one closes it."""
+"""Which layers are part of a residual branch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BLOCKS: dict[str, tuple[tuple[str, ...], ...]] = {
     "EncoderBlock": (("self_attention",), ("mlp",)),
     "SwinTransformerBlock": (("attn.qkv", "attn.proj"), ("mlp",)),
 }
-"""The residual branches of known blocks, by the name of the class (or of one it derives from): the modules in each."""
+"""The modules in each residual branch of known blocks, by the name of the class or of one that it derives from."""
 MLPS = (("linear1", "linear2"), ("mlp",))
-"""Of these branches, those whose linear layers are the `mlp` of a transformer block."""
+"""Those of these branches whose linear layers are the `mlp` of a transformer block."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Member:
 def members(
     modules: Mapping[str, nn.Module], weighted: Sequence[str], traced: Iterable[Sequence[str]]
 ) -> dict[str, Member]:
-    """The layers with weights and the norms that stand in a residual branch, by the names of their modules.
+    """The layers with weights and the norms that are part of a residual branch, by the names of their modules.
 
-    A module counts in the first branch that has it: of `Branch` modules, then of known blocks, then of those that the
-    trace shows. A branch without a layer of its own is none.
+    A module counts in the first branch that has it: `Branch` modules come first, then known blocks, then the branches
+    that the trace shows. A branch without a layer of its own does not count.
 
     Args:
-        modules: of the model, by name.
-        weighted: those that are layers with weights.
+        modules: the modules of the model by name.
+        weighted: names of those that are layers with weights.
         traced: branches that the trace shows, as names of modules.
     """
     known = [name for name, module in modules.items() if name in set(weighted) or isinstance(module, NORMS)]
@@ -83,6 +83,5 @@ def _inside(known: Sequence[str], place: str) -> list[str]:
 
 
 def shortcut_factors(model: nn.Module) -> list[float]:
-    """The factors of the shortcuts, of modules that know one beside their branch (`models.branch.Residual`)."""
-    residuals = [module for module in model.modules() if hasattr(module, "alpha") and hasattr(module, "branch")]
-    return [float(residual.alpha) for residual in residuals]  # type: ignore[arg-type]
+    """The factors of the shortcuts: `alpha` of modules that also have a `branch`, as `models.branch.Residual` does."""
+    return [float(module.alpha) for module in model.modules() if hasattr(module, "alpha") and hasattr(module, "branch")]  # type: ignore[arg-type]

@@ -15,43 +15,40 @@ import torch
 from torch import fx, nn
 
 from initsuite.activations import ActivationLayer, activation
-from initsuite.models.describe.following import activation_called, activation_of, without_identity
+from initsuite.models.describe.following import activation_called, activation_of
 from initsuite.models.describe.layers import LAYERS, NORMS
 from initsuite.spec import Activation
 
-OPAQUE = (nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)
-OPAQUE_LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.MultiheadAttention)
-WHOLE = (*LAYERS, *NORMS, *OPAQUE, *OPAQUE_LAYERS, ActivationLayer)
+TRANSFORMERS = (nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)
+WHOLE = (*LAYERS, *NORMS, *TRANSFORMERS, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, ActivationLayer)
 """Modules that a trace does not look into; what is inside is read by type."""
 ADDS = (operator.add, operator.iadd, torch.add, "add", "add_")
 MULTIPLIES = (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_")
 NO_TENSORS = (getattr, "size", "dim", "numel")
 """Calls that return no tensor (a shape, a device), or none that carries the signal."""
 MIXING_NAMES = ("matmul", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention", "softmax", "log_softmax", "mm")
-"""Calls that end the way of a signal to its nonlinearity: attention written by hand."""
-
-
+"""Calls that mix a signal with others, as attention written by hand does: no nonlinearity after them is its own."""
 Calls = tuple[Sequence[fx.Node], dict[str, nn.Module]]
 """The calls of a forward pass in order, and the modules of the traced model by name."""
 
 
 def forward_calls(model: nn.Module, is_whole: Callable[[nn.Module], bool], *, is_plain: bool = False) -> Calls | None:
-    """What a model's forward pass calls, or None where `torch.fx` cannot say (its way depends on values or shapes).
+    """What a model's forward pass calls, or None if `torch.fx` cannot tell (the pass depends on values or shapes).
 
     The parameters may be on the meta device.
 
     Args:
         model: any module.
-        is_whole: the modules that count as one call, besides torch's own.
+        is_whole: whether a module counts as one call; torch's own do.
         is_plain: trace a copy of the modules without hooks, so that nothing that `forward` stores stays in the model;
-            optional arguments take their defaults. Else hooks act, and each argument is an input.
+            optional arguments take their defaults. Otherwise hooks run, and each argument is an input.
     """
     try:
         traced, defaults = _plain(model) if is_plain else (model, {})
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             graph = _Tracer(is_whole).trace(traced, defaults)
-    except Exception:  # a model's own code may raise anything; the order of the modules is left to go by
+    except Exception:  # a model's own code may raise anything
         return None
     return list(graph.nodes), dict(traced.named_modules())
 
@@ -76,12 +73,7 @@ class _Tracer(fx.Tracer):
 
 
 def trace(model: nn.Module, weighted: Sequence[str]) -> Trace | None:
-    """The trace of a model's forward pass, or None where there is none (see `forward_calls`).
-
-    Args:
-        model: any module.
-        weighted: the names of the modules that are layers with weights, in the order of registration.
-    """
+    """The trace of a model's forward pass, or None if it cannot be made; `weighted` as in `Trace`."""
     if isinstance(model, WHOLE):
         return None
     found = forward_calls(model, lambda module: isinstance(module, WHOLE), is_plain=True)
@@ -92,28 +84,27 @@ class Trace:
     """The calls of a forward pass, in order.
 
     Args:
-        nodes: the calls, of `torch.fx`.
-        modules: of the traced model, by name.
+        nodes: the calls, in the form of `torch.fx`.
+        modules: the modules of the traced model by name.
         weighted: the names of the modules that are layers with weights, in the order of registration.
     """
 
     def __init__(self, nodes: Sequence[fx.Node], modules: dict[str, nn.Module], weighted: Sequence[str]) -> None:
         self.nodes = nodes
-        self.position = {node: index for index, node in enumerate(self.nodes)}
+        self.position = {node: index for index, node in enumerate(nodes)}
         self.modules = modules
         self.weighted = weighted
         self.layers = self._layers_of_calls()
 
     def _layers_of_calls(self) -> dict[fx.Node, list[str]]:
         """The layers with weights that each call applies: its module's, or those whose parameters it is given."""
-        known = set(self.weighted)
         constant: dict[fx.Node, list[str]] = {}  # nodes computed from parameters alone, and the layers of these
         applied: dict[fx.Node, list[str]] = {}
         for node in self.nodes:
             given = [owner for source in node.all_input_nodes for owner in constant.get(source, [])]
             if node.op == "get_attr":
                 owner = str(node.target).rpartition(".")[0]
-                constant[node] = [owner] if owner in known else []
+                constant[node] = [owner] if owner in self.weighted else []
             elif node.op == "call_module":
                 inside = f"{node.target}."
                 applied[node] = [name for name in self.weighted if name == node.target or name.startswith(inside)]
@@ -126,7 +117,7 @@ class Trace:
 
     @cached_property
     def _calls_of_layers(self) -> dict[str, list[fx.Node]]:
-        """The calls that hand out a layer's output: of several layers in one call only the last one's is seen."""
+        """The calls that return a layer's output; if one call applies several layers, that of the last one."""
         calls: dict[str, list[fx.Node]] = {}
         for node, names in self.layers.items():
             calls.setdefault(names[-1], []).append(node)
@@ -138,14 +129,11 @@ class Trace:
 
     def following(self, layer: str) -> Activation | None:
         """The first nonlinearity that the output of a layer meets before the next layer with weights."""
-        for node in self._walk(self._calls_of_layers[layer], lambda node: node.users, sign=1):
-            found = self._activation(node)
-            if found is not None:
-                return without_identity(found)
-        return None
+        walk = self._walk(self._calls_of_layers[layer], lambda node: node.users, sign=1)
+        return next(filter(None, map(self._activation, walk)), None)
 
     def heads(self) -> list[str]:
-        """The layers whose output reaches the model's output past no other layer, in the order of the calls."""
+        """The layers whose output reaches the model's output without another layer in between, in call order."""
         ends = [node for node in self.nodes if node.op == "output"]
         found = [node for node in self._walk(ends, lambda node: node.all_input_nodes, sign=-1) if node in self.layers]
         return [self.layers[node][-1] for node in reversed(found)]
@@ -153,7 +141,7 @@ class Trace:
     def _walk(
         self, starts: Iterable[fx.Node], neighbours: Callable[[fx.Node], Iterable[fx.Node]], sign: int
     ) -> Iterable[fx.Node]:
-        """The nodes reached from `starts`, nearest call first, not past a layer or what hides a signal."""
+        """The nodes reached from `starts`, nearest call first, up to a layer or a call that hides the signal."""
         queue = [sign * self.position[after] for node in starts for after in neighbours(node)]
         heapq.heapify(queue)
         seen: set[int] = set()
@@ -177,15 +165,18 @@ class Trace:
         source = node.args[0]
         if _is_call(source, MULTIPLIES):
             factor = next((value for value in source.args if type(value) in (int, float)), 1.0)
-            keywords["omega"] = factor  # of a sine; other functions have no such option
+            keywords["omega"] = factor  # for a sine; other functions have no such option
         found = activation_called(node.target, node.args[1:], keywords)
-        is_gate = found is not None and found.name == "sigmoid"
-        if is_gate and any(_is_call(user, MULTIPLIES) and source in user.args for user in node.users):
+        if (
+            found
+            and found.name == "sigmoid"
+            and any(_is_call(user, MULTIPLIES) and source in user.args for user in node.users)
+        ):
             return activation("silu")
         return found
 
     def residual_branches(self) -> list[list[str]]:
-        """For each addition of a tensor and one computed from it: the calls between, as the names of their modules."""
+        """The modules called between a tensor and one computed from it, for each addition of two such tensors."""
         branches = []
         for node in self.nodes:
             if not _is_call(node, ADDS):
@@ -195,10 +186,10 @@ class Trace:
                 start, end = sorted(terms, key=self.position.__getitem__)
                 between = self._between(start, end)
                 branches.append([name for call in between for name in self._names(call)])
-        return [branch for branch in branches if branch]
+        return list(filter(None, branches))
 
     def _unscaled(self, node: fx.Node) -> fx.Node:
-        """What a node passes on unchanged, or times a number."""
+        """The node whose output this one passes on unchanged, or multiplied by a number."""
         while len(node.all_input_nodes) == 1:
             is_identity = node.op == "call_module" and isinstance(self.modules[str(node.target)], nn.Identity)
             if not is_identity and not _is_call(node, MULTIPLIES):
@@ -207,16 +198,17 @@ class Trace:
         return node
 
     def _between(self, start: fx.Node, end: fx.Node) -> list[fx.Node]:
-        """The calls on the ways from `start` to `end`, `end` with them; empty where there is no way."""
+        """The calls on all paths from `start` to `end`, including `end`; empty if there is no path."""
+        calls = self.nodes[self.position[start] + 1 : self.position[end] + 1]
         reached = {start}
-        for node in self.nodes[self.position[start] + 1 : self.position[end] + 1]:
+        for node in calls:
             if not reached.isdisjoint(node.all_input_nodes) and not _is_call(node, NO_TENSORS):
                 reached.add(node)
         wanted = {end} & (reached - {start})
-        for node in reversed(self.nodes[self.position[start] + 1 : self.position[end] + 1]):
+        for node in reversed(calls):
             if node in wanted:
-                wanted |= reached.intersection(node.all_input_nodes) - {start}
-        return sorted(wanted, key=self.position.__getitem__)
+                wanted |= reached.intersection(node.all_input_nodes)
+        return [node for node in calls if node in wanted]
 
     def _names(self, node: fx.Node) -> Collection[str]:
         if node in self.layers:
@@ -229,6 +221,6 @@ def _is_call(node: fx.Node, targets: tuple[object, ...]) -> bool:
 
 
 def _hides(node: fx.Node) -> bool:
-    """Whether what a call returns is no longer the signal that it was given, plus or times something."""
+    """Whether a call returns something else than the signal that it was given, plus or times something."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     return _is_call(node, NO_TENSORS) or (node.op != "call_module" and name in MIXING_NAMES)

@@ -42,7 +42,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "erf": torch.erf,
     "sine": sine,
 }
-"""`prelu` stands here for the leaky ReLU that it starts as; gains and mean-field theory are those of the start."""
+"""`prelu` is here the leaky ReLU that it starts as; gains and mean-field theory are those of the start."""
 OPTIONS: dict[str, dict[str, float]] = {
     "leaky_relu": {"negative_slope": 0.01},
     "prelu": {"negative_slope": 0.25},
@@ -51,14 +51,14 @@ OPTIONS: dict[str, dict[str, float]] = {
     "hardtanh": {"min_val": -1.0, "max_val": 1.0},
     "sine": {"omega": 30.0},
 }
-"""Options of each activation with torch's default (of sine: Sitzmann et al. 2020); those not named have none."""
+"""Options with torch's defaults (for sine: Sitzmann et al. 2020); activations that are not listed have none."""
 RANGES: dict[tuple[str, str], dict[str, Any]] = {
     ("elu", "alpha"): {"above": 0},
     ("softplus", "beta"): {"above": 0},
     ("softplus", "threshold"): {"minimum": 0},
     ("sine", "omega"): {"above": 0},
 }
-"""Limits of options, as `check_number` takes them; the others are any finite number."""
+"""Limits of options, as `check_number` takes them; other options may be any finite number."""
 
 
 def activation(name: str, **options: float) -> Activation:
@@ -83,7 +83,7 @@ def activation(name: str, **options: float) -> Activation:
 class ActivationLayer(nn.Module):
     """An activation as a layer, so that `describe` can see what follows a weight.
 
-    That of prelu owns its slope below 0: the parameter `weight` [1], one for all channels, which starts at the
+    For prelu it owns the slope below 0: the parameter `weight` [1], shared by all channels, which starts at the
     activation's `negative_slope`, as in torch.nn.PReLU.
 
     References:

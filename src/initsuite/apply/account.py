@@ -1,4 +1,4 @@
-"""What an initializer declares and what it did: one row for each tensor of a model."""
+"""What an initializer declares and what it did: one row per tensor of a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from initsuite.spec import Initializer, ParamSpec, TensorInit
 
 DRAWN, KEPT, MISSING = "drawn", "kept", "missing"
 Drawn = tuple[TensorInit | Initializer, ParamSpec]
-"""What draws a tensor, and the facts that it is drawn with."""
+"""The law that draws a tensor, and the facts that it is given."""
 
 
 def account(model: nn.Module, specs: Sequence[ParamSpec], initializer: Initializer) -> pd.DataFrame:
@@ -32,7 +32,9 @@ def account(model: nn.Module, specs: Sequence[ParamSpec], initializer: Initializ
 
 
 def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, drawn: Drawn | None) -> dict[str, Any]:
-    mean, std = _realised(parameter)
+    mean = std = math.nan
+    if not parameter.is_meta:
+        std, mean = (value.item() for value in torch.std_mean(parameter.detach().float(), correction=0))
     return {
         "tensor": name,
         "shape": tuple(parameter.shape),
@@ -49,16 +51,8 @@ def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, drawn: Draw
     }
 
 
-def _realised(parameter: nn.Parameter) -> tuple[float, float]:
-    """Mean and std of the values that the model now has, after the cast to its dtype."""
-    if parameter.is_meta:
-        return math.nan, math.nan
-    std, mean = torch.std_mean(parameter.detach().float(), correction=0)
-    return mean.item(), std.item()
-
-
 def declared_gain(law: TensorInit | Initializer, spec: ParamSpec) -> float:
-    """The gain of the law for one tensor as a number; NaN where it has none, or is an initializer of a whole model."""
+    """The gain of the law for one tensor as a number; NaN if it has none, or is an initializer of a whole model."""
     gain = getattr(law, "gain", None)
     if "seed" in inspect.signature(law).parameters or not isinstance(gain, float | int | str):
         return math.nan
@@ -69,10 +63,10 @@ def declared_gain(law: TensorInit | Initializer, spec: ParamSpec) -> float:
 
 
 def declared_std(law: TensorInit | Initializer, spec: ParamSpec) -> float:
-    """The std that the law for one tensor declares; NaN where it says none.
+    """The std that the law for one tensor declares; NaN if it declares none.
 
-    A law, or an initializer of a whole model, says it with `declared_std(spec) -> float`. Of matrices fused into one
-    tensor each is asked for, as it is drawn, and the std of the whole is the root of their mean square.
+    A law, or an initializer of a whole model, declares it with a method `declared_std(spec) -> float`. It is called for
+    each of several matrices fused into one tensor; the std of the whole is the root of their mean square.
     """
     declare = getattr(law, "declared_std", None)
     if declare is None:

@@ -1,4 +1,4 @@
-"""The Python door: initialize a model of one's own, in place."""
+"""The Python door: initialize your own model in place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from torch import nn
 
 from initsuite.apply.account import account
-from initsuite.apply.inplace import check_parameters, fresh_buffers, stand_in, without_values, write, write_buffers
+from initsuite.apply.inplace import check_parameters, stand_in, write
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
 from initsuite.init import as_initializer
@@ -18,9 +18,6 @@ from initsuite.init.base.probing import on_cpu
 from initsuite.models.describe.describe import describe
 from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
 from initsuite.wording import format_first
-
-NAMED = 4
-"""Of the tensors without values, so many are named in the warning."""
 
 
 def initialize_(
@@ -39,25 +36,25 @@ def initialize_(
     stay tied. Buffers, `requires_grad`, the mode (train or eval) and torch's global random state stay as they are.
     Everything is computed before anything is written: an error leaves the model as it was.
 
-    Of a model built under `torch.device("meta")`, parameters become new ones on the CPU, and the running statistics of
-    norm layers those of new layers. What else has no value (other buffers, parameters that no law is for) is left on
-    the meta device and named in a warning.
+    In a model built under `torch.device("meta")`, new parameters on the CPU replace the old ones, and the running
+    statistics of norm layers become those of new layers. Everything else without a value (other buffers, parameters
+    that no law is for) is left on the meta device and named in a warning.
 
     Args:
-        model: any module; what `describe` cannot place in a layer it knows keeps its value.
-        initializer: a name in `initializers()`, or an instance of your own: of an initializer or a law for one tensor.
+        model: any module; parameters that `describe` cannot place in a layer keep their values.
+        initializer: a name in `initializers()`, or an instance of your own initializer or law for one tensor.
         seed: from 0.
         probe: examples for the initializers that need data; they see them on the CPU, in float32.
-        strict: an error instead of a warning about what cannot be placed.
-        nonlinearity: what follows the layers, where tracing the model does not show it.
-        options: of the named initializer, in place of its defaults.
+        strict: raise an error, instead of a warning, for parameters that cannot be placed.
+        nonlinearity: what follows the layers, if tracing the model does not show it.
+        options: options of the named initializer that replace its defaults.
 
     Returns:
         One row for each tensor: `tensor`; `shape`; `role`; `parts`, what its blocks are for; `fan_in` and `fan_out`;
         the `nonlinearity` that follows; `gain` and `expected_std`, as the law declares them, NaN where it does not;
         `realised_mean` and `realised_std`, of the entries now in the model; `how`: `drawn`, `kept` (the model's own
         value) or `missing` (on the meta device). `attrs["lr_factors"]` is a dict of factors on the learning rate by
-        tensor, where the initializer asks for them.
+        tensor, for initializers that need them.
 
     Raises:
         ConfigError: an unknown name or option, a model that this initializer is not for, or parameters that cannot be
@@ -75,8 +72,7 @@ def initialize_(
     specs = describe(model, strict=strict, nonlinearity=nonlinearity)
     start = _start(chosen, stand_in(model, {spec.name for spec in specs}), specs, seed, probe)
     write(model, start.params)
-    write_buffers(model, fresh_buffers(model))
-    _warn_of(without_values(model))
+    _warn_of_lost(model)
     table = account(model, specs, chosen)
     table.attrs["lr_factors"] = dict(start.lr_factors)
     if any(factor != 1 for factor in start.lr_factors.values()):
@@ -98,7 +94,7 @@ def _check_arguments(model: object, seed: object, probe: object) -> None:
 
 
 def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
-    """The initializer that is meant, and that may be used on a user's model."""
+    """The initializer, if it may be used on a user's model."""
     if not isinstance(initializer, str):
         if options:
             got = ", ".join(options)
@@ -119,10 +115,7 @@ def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
 
 
 def _refuses_models(initializer: Initializer) -> bool:
-    """Whether an initializer that needs a special model looks for itself: here is one that is special in no way.
-
-    It has a norm layer, and neither branches nor attention.
-    """
+    """Whether an initializer that needs a special model checks for it: it should refuse this plain one."""
     plain = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 4))
     specs = describe(plain)
     try:
@@ -135,7 +128,7 @@ def _refuses_models(initializer: Initializer) -> bool:
 def _start(
     initializer: Initializer, model: nn.Module, specs: Sequence[ParamSpec], seed: int, probe: Probe | None
 ) -> Initialization:
-    """What the initializer returns, checked: a value for each tensor that has a place, and no other."""
+    """What the initializer returns, checked: a finite value for each tensor that has a place, and for no other."""
     name = type(initializer).__name__
     try:
         start = initializer(model, specs, seed=seed, probe=probe and on_cpu(probe))
@@ -150,9 +143,12 @@ def _start(
     return start
 
 
-def _warn_of(lost: Sequence[str]) -> None:
+def _warn_of_lost(model: nn.Module) -> None:
+    """Name tensors that are still on the meta device."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    lost = [f"`{name}`" for name, tensor in tensors if tensor.is_meta]
     if lost:
-        named = format_first([f"`{name}`" for name in lost], NAMED)
+        named = format_first(lost, 4)
         warnings.warn(
             f"initialize_: no value for tensors on the meta device: {named}. No law is for them, and what the "
             "model gave them is lost. Build the model without torch.device('meta'), or set them.",

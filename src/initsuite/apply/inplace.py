@@ -1,10 +1,10 @@
-"""A user's own model: what of it can be initialized, a stand-in to compute on, and writing the result into it."""
+"""A user's own model: which parameters can be initialized, a stand-in to compute on, and writing the result."""
 
 from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from initsuite.errors import ConfigError
 from initsuite.spec import Params
 
 NORM_BUFFERS = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
-"""What the buffers of a new norm layer hold: torch fills them so, whatever the device."""
+"""The values that torch gives the buffers of a new norm layer."""
 
 
 def check_parameters(model: nn.Module) -> None:
@@ -58,12 +58,12 @@ def _obstacle(parameter: nn.Parameter) -> tuple[str, str] | None:
 
 
 def stand_in(model: nn.Module, placed: Collection[str]) -> nn.Module:
-    """A copy of a model as an initializer expects it, so that none can harm the user's.
+    """A copy of a model as an initializer expects it, so that no initializer can harm the user's.
 
-    On the CPU in float32, whatever the model: parameters in `placed` on the meta device, the others and the buffers
-    with their values. No value of a placed parameter is copied. Tied parameters stay tied.
+    It is on the CPU in float32, with the parameters in `placed` on the meta device, and the others and the buffers with
+    their values. No value of a placed parameter is copied. Tied parameters stay tied.
 
-    A model that cannot be copied, since it holds a lock or an open file for example, stands in for itself.
+    A model that cannot be copied, for example because it holds a lock or an open file, stands in for itself.
     """
     memo: dict[int, object] = {}
     for name, parameter in model.named_parameters():
@@ -90,7 +90,7 @@ def _on_cpu(tensor: Tensor) -> Tensor:
 
 
 def fresh_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """What a new norm layer holds, for those buffers of norm layers that are on the meta device."""
+    """Those buffers of norm layers that are on the meta device, as a new layer has them."""
     found = {}
     for name, buffer in model.named_buffers():
         owner, _, local = name.rpartition(".")
@@ -99,16 +99,11 @@ def fresh_buffers(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def without_values(model: nn.Module) -> list[str]:
-    """Names of the parameters and buffers on the meta device."""
-    return [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]
-
-
 def write(model: nn.Module, params: Params) -> None:
     """Write values into the parameters of a model, with their dtype and on their device.
 
-    A parameter on the meta device is replaced by a new one on the CPU, wherever the model uses it; nothing else of it
-    changes. The row of an embedding that stands for padding is set to 0, as torch has it: no law knows of it.
+    A parameter on the meta device is replaced by a new one on the CPU, wherever the model uses it, and so are the
+    buffers of norm layers. The padding row of an embedding is set to 0, as in torch: no law knows of it.
     """
     new: dict[nn.Parameter, nn.Parameter] = {}
     with torch.no_grad():
@@ -127,10 +122,6 @@ def write(model: nn.Module, params: Params) -> None:
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
             with torch.no_grad():
                 module.weight[module.padding_idx].zero_()
-
-
-def write_buffers(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
-    """Replace buffers by name."""
-    for name, value in buffers.items():
+    for name, value in fresh_buffers(model).items():
         owner, _, local = name.rpartition(".")
         setattr(model.get_submodule(owner), local, value)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_whole_number
-from initsuite.models.options import check_choice, check_each, check_images, check_list, check_sizes, make_label
+from initsuite.models.options import check_choice, check_each, check_images, check_list, make_label
 from initsuite.spec import Activation
 
 
@@ -20,8 +20,6 @@ class Cnn(nn.Module):
     the stride then divides (rounded up). As in VGG: stride=1, and `pool` after every second layer, say.
 
     Args:
-        input_shape: [channel, height, width] of one example.
-        num_outputs: from 1.
         activation: after every convolution.
         channels: of each convolution's output, at least one.
         kernel_size: pixels on a side, odd.
@@ -54,8 +52,7 @@ class Cnn(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        check_images("Cnn", input_shape)
-        check_sizes("Cnn", num_outputs=num_outputs)
+        check_images("Cnn", input_shape, num_outputs=num_outputs)
         expected = "a list with the output channels of each convolution"
         check_list("Cnn", "channels", channels, expected, "model.channels=[16,32]")
         _check_kernel(kernel_size, padding, norm)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import check_whole_number
-from initsuite.models.options import check_choice, check_each, check_list, check_sizes, make_label
+from initsuite.models.options import check_choice, check_list, check_sizes, make_label
 from initsuite.spec import Activation
 
 NORMS: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
@@ -23,8 +23,6 @@ class Mlp(nn.Module):
     inputs: [example, *input_shape], flattened. Returns [example, output].
 
     Args:
-        input_shape: of one example, without the batch axis.
-        num_outputs: from 1.
         activation: after every hidden layer.
         depth: hidden layers, from 1.
         width: units of each hidden layer, from 1.
@@ -58,8 +56,7 @@ class Mlp(nn.Module):
         else:
             expected = "a list with the units of each hidden layer"
             check_list("Mlp", "widths", widths, expected, "model.widths=[128,64]")
-        check_each("Mlp", "input_shape", input_shape)
-        check_sizes("Mlp", num_outputs=num_outputs)
+        check_sizes("Mlp", input_shape, num_outputs=num_outputs)
         check_choice("Mlp", "norm", norm, NORMS)
         make_norm = NORMS[norm]
         self.layers = nn.Sequential()

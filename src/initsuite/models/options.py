@@ -35,8 +35,9 @@ def check_switch(where: str, **switches: object) -> None:
             raise bad_value(where, name, value, "true or false")
 
 
-def check_sizes(where: str, **sizes: object) -> None:
+def check_sizes(where: str, input_shape: Sequence[int] = (), **sizes: object) -> None:
     """Refuse sizes that are not whole numbers from 1."""
+    check_each(where, "input_shape", input_shape)
     for name, value in sizes.items():
         check_whole_number(where, name, value)
 
@@ -60,8 +61,8 @@ def check_each(where: str, name: str, values: Sequence[object]) -> None:
         check_whole_number(where, name, value)
 
 
-def check_images(where: str, input_shape: Sequence[int]) -> None:
-    """Refuse inputs that are not images.
+def check_images(where: str, input_shape: Sequence[int], **sizes: object) -> None:
+    """Refuse inputs that are not images, and sizes as `check_sizes` does.
 
     Example:
         >>> check_images("Cnn", (64,))
@@ -69,9 +70,9 @@ def check_images(where: str, input_shape: Sequence[int]) -> None:
         initsuite.errors.ConfigError: Cnn: bad value `input_shape`=(64,). Expected [channel, height, width]. Use ...
     """
     if len(input_shape) != 3:
-        fix = "Use model=mlp for inputs that are no images."
+        fix = "Use model=mlp for inputs that are not images."
         raise bad_value(where, "input_shape", tuple(input_shape), "[channel, height, width]", fix)
-    check_each(where, "input_shape", input_shape)
+    check_sizes(where, input_shape, **sizes)
 
 
 def make_label(usual: str, unusual: Mapping[str, bool]) -> str:

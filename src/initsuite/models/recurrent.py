@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value
-from initsuite.models.options import check_each, check_sizes
+from initsuite.models.options import check_sizes
 from initsuite.spec import Activation
 
 
@@ -61,7 +61,6 @@ class Recurrent(nn.Module, ABC):
 
     Args:
         input_shape: [time, feature] or [channel, height, width] of one example.
-        num_outputs: from 1.
         activation: phi; tanh is the usual one (with relu the state of an `Rnn` may grow without bound).
         depth: recurrent layers, from 1.
         width: units of each hidden state, from 1.
@@ -81,8 +80,7 @@ class Recurrent(nn.Module, ABC):
         if len(input_shape) not in (2, 3):
             expected, fix = "[time, feature] or [channel, height, width]", "Use model=mlp for inputs without order."
             raise bad_value(kind, "input_shape", tuple(input_shape), expected, fix)
-        check_each(kind, "input_shape", input_shape)
-        check_sizes(kind, num_outputs=num_outputs, depth=depth, width=width)
+        check_sizes(kind, input_shape, num_outputs=num_outputs, depth=depth, width=width)
         channels = input_shape[0] if len(input_shape) == 3 else 1
         before, outputs = channels * input_shape[-1], width * max(1, len(self.PARTS))
         self.layers = nn.ModuleDict()

@@ -11,7 +11,7 @@ from torch.nn import functional
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_whole_number
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.options import check_choice, check_images, check_sizes, check_switch, in_order, make_label
+from initsuite.models.options import check_choice, check_images, check_switch, in_order, make_label
 from initsuite.spec import Activation
 
 
@@ -30,8 +30,6 @@ class ResNet(nn.Module):
     inputs: [example, channel, height, width]. Returns [example, output].
 
     Args:
-        input_shape: [channel, height, width] of one example.
-        num_outputs: from 1.
         activation: after the stem, within branches and after each addition.
         depth: layers with weights, 6n + 2: 8, 14, 20, 26, 32, ...
         width: channels of the first stage, from 1; the others have two and four times as many.
@@ -63,8 +61,8 @@ class ResNet(nn.Module):
         branch_scale: bool = False,
     ) -> None:
         super().__init__()
-        check_images("ResNet", input_shape)
-        _check_options(num_outputs, depth, width, norm, fixup, branch_scale)
+        check_images("ResNet", input_shape, num_outputs=num_outputs, width=width)
+        _check_options(depth, norm, fixup, branch_scale)
         convolution = _convolution(input_shape[0], width, 1, has_bias=norm == "none" and not fixup)
         self.stem = nn.Sequential(in_order(conv=convolution, norm=_norm(norm, width)))
         self.register_parameter("bias1", nn.Parameter(torch.zeros(1)) if fixup else None)
@@ -150,8 +148,7 @@ def _shifted(values: Tensor, bias: Tensor | None) -> Tensor:
     return values if bias is None else values + bias
 
 
-def _check_options(num_outputs: int, depth: int, width: int, norm: str, fixup: bool, branch_scale: bool) -> None:
-    check_sizes("ResNet", num_outputs=num_outputs, width=width)
+def _check_options(depth: int, norm: str, fixup: bool, branch_scale: bool) -> None:
     check_whole_number("ResNet", "depth", depth, minimum=8)
     if (depth - 2) % 6:
         below = depth - (depth - 2) % 6

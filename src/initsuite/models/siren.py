@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from initsuite import activations
 from initsuite.activations import ActivationLayer
 from initsuite.errors import bad_value, check_number
-from initsuite.models.options import check_each, check_sizes, make_label
+from initsuite.models.options import check_sizes, make_label
 from initsuite.spec import Activation
 
 
@@ -23,8 +23,6 @@ class Siren(nn.Module):
     inputs: [example, *input_shape], flattened; coordinates, from -1 to 1 in the paper. Returns [example, output].
 
     Args:
-        input_shape: of one example, without the batch axis.
-        num_outputs: from 1.
         activation: the sine; its `omega` is that of all hidden layers but the first.
         depth: hidden layers, from 1.
         width: units of each hidden layer, from 1.
@@ -52,8 +50,7 @@ class Siren(nn.Module):
         if activation.name != "sine":
             fix = "Add activation=sine, or use model=mlp."
             raise bad_value("Siren", "activation", activation.name, "sine, which the model is made of", fix)
-        check_each("Siren", "input_shape", input_shape)
-        check_sizes("Siren", num_outputs=num_outputs, depth=depth, width=width)
+        check_sizes("Siren", input_shape, num_outputs=num_outputs, depth=depth, width=width)
         check_number("Siren", "omega_first", omega_first, above=0)
         self.layers = nn.Sequential()
         before = math.prod(input_shape)

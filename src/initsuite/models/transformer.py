@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from initsuite.errors import bad_value
 from initsuite.models.attention import BlockOptions, PartEmbedding, transformer_blocks
-from initsuite.models.options import check_each, check_sizes, make_label
+from initsuite.models.options import check_sizes, make_label
 from initsuite.spec import Activation
 
 
@@ -57,8 +57,7 @@ class Transformer(nn.Module):
         if len(input_shape) != 1:
             fix = "Use a data set of text; model=vit for images."
             raise bad_value(kind, "input_shape", tuple(input_shape), "[time]", fix)
-        check_each(kind, "input_shape", input_shape)
-        check_sizes(kind, num_outputs=num_outputs)
+        check_sizes(kind, input_shape, num_outputs=num_outputs)
         self.token = PartEmbedding(num_outputs, width, "token")
         self.position = PartEmbedding(input_shape[0], width, "position")
         self.blocks = transformer_blocks(options, activation)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from initsuite.errors import bad_value, check_whole_number
 from initsuite.models.attention import BlockOptions, PartEmbedding, transformer_blocks
-from initsuite.models.options import check_choice, check_images, check_sizes, make_label
+from initsuite.models.options import check_choice, check_images, make_label
 from initsuite.spec import Activation
 
 
@@ -22,8 +22,6 @@ class Vit(nn.Module):
     inputs: [example, channel, height, width]. Returns [example, output].
 
     Args:
-        input_shape: [channel, height, width] of one example.
-        num_outputs: from 1.
         activation: within each block's two-layer network; gelu is the usual one.
         depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: of the blocks, see `BlockOptions`.
         patch_size: pixels on a side, a divisor of height and width.
@@ -57,8 +55,7 @@ class Vit(nn.Module):
     ) -> None:
         super().__init__()
         options = BlockOptions("Vit", depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale, is_causal=False)
-        check_images("Vit", input_shape)
-        check_sizes("Vit", num_outputs=num_outputs)
+        check_images("Vit", input_shape, num_outputs=num_outputs)
         check_choice("Vit", "pool", pool, ("mean", "class"))
         channels, *image = input_shape
         tokens = _num_patches(image, patch_size) + (pool == "class")

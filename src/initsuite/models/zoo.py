@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import ConfigError, bad_value, check_whole_number
-from initsuite.models.options import check_choice, check_images, check_sizes
+from initsuite.models.options import check_choice, check_images
 from initsuite.spec import Activation
 
 
@@ -29,7 +29,6 @@ class TorchvisionModel(nn.Module):
 
     Args:
         input_shape: [channel, height, width] of one example; 1 or 3 channels.
-        num_outputs: from 1.
         activation: not used.
         arch: name in torchvision.models, of a classification model: resnet18, vgg11, vit_b_16 ...
         image_size: pixels on a side to which images are scaled (bilinear) before the first layer, from 1; None = as
@@ -57,8 +56,7 @@ class TorchvisionModel(nn.Module):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
-        check_images("TorchvisionModel", input_shape)
-        check_sizes("TorchvisionModel", num_outputs=num_outputs)
+        check_images("TorchvisionModel", input_shape, num_outputs=num_outputs)
         if input_shape[0] not in (1, 3):
             raise bad_value("TorchvisionModel", "input_shape", tuple(input_shape), "images of 1 or 3 channels")
         if image_size is not None:

@@ -94,9 +94,9 @@ class Trace:
         self.position = {node: index for index, node in enumerate(nodes)}
         self.modules = modules
         self.weighted = weighted
-        self.layers = self._layers_of_calls()
 
-    def _layers_of_calls(self) -> dict[fx.Node, list[str]]:
+    @cached_property
+    def layers(self) -> dict[fx.Node, list[str]]:
         """The layers with weights that each call applies: its module's, or those whose parameters it is given."""
         constant: dict[fx.Node, list[str]] = {}  # nodes computed from parameters alone, and the layers of these
         applied: dict[fx.Node, list[str]] = {}

@@ -20,8 +20,8 @@ class PartEmbedding(nn.Embedding):
     """A table of vectors that says what they are for, as `GatedLinear` does.
 
     Args:
-        rows: vectors, from 1.
-        width: of each vector, from 1.
+        rows: number of vectors, from 1.
+        width: features of each vector, from 1.
         part: `position` or `token` (`ParamSpec.parts`).
     """
 
@@ -43,9 +43,9 @@ class Attention(nn.Module):
     inputs: [example, token, width]. Returns the same shape.
 
     Args:
-        width: of a token, a multiple of `heads`.
+        width: features of a token, a multiple of `heads`.
         heads: from 1.
-        is_causal: a token sees itself and those before it.
+        is_causal: whether a token sees only itself and those before it.
     """
 
     def __init__(self, width: int, heads: int, *, is_causal: bool = False) -> None:
@@ -75,8 +75,8 @@ class BlockOptions:
     Attributes:
         where: the model, for messages.
         depth: blocks, from 1.
-        width: of a token, a multiple of `heads`.
-        heads: of attention, from 1.
+        width: features of a token, a multiple of `heads`.
+        heads: attention heads, from 1.
         mlp_ratio: hidden units of a block's two-layer network for each unit of width, from 1.
         norm: LayerNorm of each branch: pre (first in the branch, and once more after the last block), post (after the
             addition), none.
@@ -141,14 +141,10 @@ def transformer_blocks(options: BlockOptions, activation: Activation) -> nn.Sequ
         attention = Attention(options.width, options.heads, is_causal=options.is_causal)
         _add(blocks, f"attention{number}", options, attention=attention)
         hidden = options.mlp_ratio * options.width
-        _add(
-            blocks,
-            f"mlp{number}",
-            options,
-            linear1=GatedLinear(options.width, hidden, parts=("mlp",)),
-            activation1=ActivationLayer(activation),
-            linear2=GatedLinear(hidden, options.width, parts=("mlp",)),
-        )
+        phi = ActivationLayer(activation)
+        linear1 = GatedLinear(options.width, hidden, parts=("mlp",))
+        linear2 = GatedLinear(hidden, options.width, parts=("mlp",))
+        _add(blocks, f"mlp{number}", options, linear1=linear1, activation1=phi, linear2=linear2)
     if options.norm == "pre":
         blocks.add_module("norm", nn.LayerNorm(options.width))
     return blocks

@@ -21,7 +21,7 @@ class Residual(nn.Module):
     Args:
         branch: see `Branch`.
         shortcut: what takes the input to the shape of the branch's output; None = the input itself.
-        alpha: constant factor of the shortcut.
+        alpha: a constant factor on the shortcut.
         branch_scale: whether the branch has a trainable factor, a bare parameter [1] of that name that starts at 1.
 
     References:

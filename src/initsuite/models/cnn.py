@@ -23,7 +23,7 @@ class Cnn(nn.Module):
         activation: after every convolution.
         channels: of each convolution's output, at least one.
         kernel_size: pixels on a side, odd.
-        stride: pixels, from 1: of every convolution, or a list with that of each.
+        stride: pixels, from 1: one number, or a list with one for each convolution.
         padding: what lies beyond the edge: zeros, or circular: the opposite edge, so that every pixel is treated alike
             (the theory of orthogonal convolutions assumes it).
         pool: numbers of the layers, from 1, that a 2x2 max pooling follows; it halves the image (rounded down).

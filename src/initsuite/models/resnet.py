@@ -123,17 +123,10 @@ class FixupBranch(Branch):
 def _branch(before: int, after: int, stride: int, phi: Activation, norm: str, fixup: bool) -> Branch:
     has_bias = norm == "none" and not fixup
     first, last = _convolution(before, after, stride, has_bias), _convolution(after, after, 1, has_bias)
+    layer, norm1, norm2 = ActivationLayer(phi), _norm(norm, after), _norm(norm, after)
     if fixup:
-        return FixupBranch(first, ActivationLayer(phi), last)
-    return Branch(
-        in_order(
-            conv1=first,
-            norm1=_norm(norm, after),
-            activation1=ActivationLayer(phi),
-            conv2=last,
-            norm2=_norm(norm, after),
-        )
-    )
+        return FixupBranch(first, layer, last)
+    return Branch(in_order(conv1=first, norm1=norm1, activation1=layer, conv2=last, norm2=norm2))
 
 
 def _convolution(before: int, after: int, stride: int, has_bias: bool) -> nn.Conv2d:

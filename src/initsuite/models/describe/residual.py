@@ -52,21 +52,18 @@ def members(
         weighted: names of those that are layers with weights.
         traced: branches that the trace shows, as names of modules.
     """
-    known = [name for name, module in modules.items() if name in set(weighted) or isinstance(module, NORMS)]
+    known = [name for name, module in modules.items() if name in weighted or isinstance(module, NORMS)]
+    # the innermost first, so that a branch inside a branch keeps its layers
+    marked = reversed([_inside(known, name) for name, module in modules.items() if isinstance(module, Branch)])
+    blocks = _of_blocks(modules, known)
     found: dict[str, Member] = {}
     count = 0
-    for names, is_mlp in [*_marked(modules, known), *_of_blocks(modules, known), *((names, False) for names in traced)]:
+    for names, is_mlp in [*((each, False) for each in marked), *blocks, *((each, False) for each in traced)]:
         own = [name for name in names if name in known and name not in found]
         if any(name in weighted for name in own):
             found |= dict.fromkeys(own, Member(count, is_mlp))
             count += 1
     return found
-
-
-def _marked(modules: Mapping[str, nn.Module], known: Sequence[str]) -> Iterable[tuple[list[str], bool]]:
-    # the innermost first: what a branch inside a branch holds is its own
-    for name in reversed([name for name, module in modules.items() if isinstance(module, Branch)]):
-        yield _inside(known, name), False
 
 
 def _of_blocks(modules: Mapping[str, nn.Module], known: Sequence[str]) -> Iterable[tuple[list[str], bool]]:

@@ -31,8 +31,7 @@ def check_parameters(model: nn.Module) -> None:
             "layers that are registered in it. Keep layers in nn.ModuleList or nn.ModuleDict, not in a list or a dict."
         )
     for name, parameter in parameters.items():
-        found = _obstacle(parameter)
-        if found:
+        if found := _obstacle(parameter):
             got, fix = found
             raise ConfigError(
                 f"initialize_: cannot write parameter `{name}`: {got}. Expected a whole floating-point tensor. {fix}"

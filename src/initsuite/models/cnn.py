@@ -21,7 +21,7 @@ class Cnn(nn.Module):
 
     Args:
         activation: after every convolution.
-        channels: of each convolution's output, at least one.
+        channels: output channels of each convolution, at least one.
         kernel_size: pixels on a side, odd.
         stride: pixels, from 1: one number, or a list with one for each convolution.
         padding: what lies beyond the edge: zeros, or circular: the opposite edge, so that every pixel is treated alike
@@ -74,21 +74,18 @@ class Cnn(nn.Module):
                 self.layers.add_module(f"pool{number}", nn.MaxPool2d(2))
         self.layers.add_module("flatten", nn.Flatten())
         self.layers.add_module("head", nn.Linear(before * image[0] * image[1], num_outputs))
+        steps = [stride] if isinstance(stride, int) else stride
         unusual = {
             f"k{kernel_size}": kernel_size != 3,
-            f"s{_dotted([stride] if isinstance(stride, int) else stride)}": stride != 2,
+            f"s{'.'.join(map(str, steps))}": stride != 2,
             padding: padding != "zeros",
-            f"p{_dotted(pool)}": bool(pool),
+            f"p{'.'.join(map(str, pool))}": bool(pool),
             "bn": norm == "batch",
         }
         self.label = make_label("-".join(["cnn", *map(str, channels)]), unusual)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
-
-
-def _dotted(numbers: Sequence[int]) -> str:
-    return ".".join(map(str, numbers))
 
 
 def _check_kernel(kernel_size: int, padding: str, norm: str) -> None:

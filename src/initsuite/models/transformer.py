@@ -26,7 +26,7 @@ class Transformer(nn.Module):
         input_shape: [time] of one example.
         num_outputs: tokens, from 1.
         activation: within each block's two-layer network; gelu is the usual one.
-        depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: of the blocks, see `BlockOptions`.
+        depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: options of the blocks, see `BlockOptions`.
 
     Raises:
         ConfigError: an option outside its range, options that exclude each other, or inputs that are not a sequence

@@ -23,7 +23,7 @@ class Vit(nn.Module):
 
     Args:
         activation: within each block's two-layer network; gelu is the usual one.
-        depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: of the blocks, see `BlockOptions`.
+        depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: options of the blocks, see `BlockOptions`.
         patch_size: pixels on a side, a divisor of height and width.
         pool: what the head reads: mean (of the tokens), or class (a class token).
 

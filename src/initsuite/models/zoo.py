@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import ConfigError, bad_value, check_whole_number
-from initsuite.models.options import check_choice, check_images
+from initsuite.models.options import check_choice, check_images, make_label
 from initsuite.spec import Activation
 
 
@@ -66,7 +66,7 @@ class TorchvisionModel(nn.Module):
         self.model = _build(arch, num_outputs, height)
         self.switched_off = tuple(_made_pure(self.model))
         self._check_size(input_shape, height, width)
-        self.label = arch if image_size is None else f"{arch}-{image_size}px"
+        self.label = make_label(arch, {f"{image_size}px": image_size is not None})
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.is_grey:
@@ -77,9 +77,9 @@ class TorchvisionModel(nn.Module):
             return self.model(inputs)
 
     def _check_size(self, input_shape: Sequence[int], height: int, width: int) -> None:
-        """One pass without numbers tells whether the images are large enough."""
-        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        shells = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+        """Refuse images that are too small, by a pass without numbers."""
+        tensors = (*self.named_parameters(), *self.named_buffers())
+        shells = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
         try:
             with torch.no_grad():
                 self.eval()

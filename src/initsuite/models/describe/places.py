@@ -135,10 +135,7 @@ _Owner = tuple[str, Facts, Site | None]
 
 
 def _owners(modules: Mapping[str, nn.Module], names: Mapping[int, str], sites: Sequence[Site]) -> dict[str, _Owner]:
-    """The owner of each parameter by name: of several modules the first that multiplies by it, or else the first one.
-
-    An embedding tied to the head has therefore the fans of the head.
-    """
+    """The owner of each parameter by name: the first module that multiplies by it, or else the first that holds it."""
     layers = {(site.owner, local): (facts, site) for site in sites for local, facts in site.layer.tensors.items()}
     owners: dict[str, _Owner] = {}
     for owner, module in modules.items():

@@ -184,8 +184,7 @@ class Trace:
             terms = [self._unscaled(term) for term in node.args[:2] if isinstance(term, fx.Node)]
             if len(terms) == 2:
                 start, end = sorted(terms, key=self.position.__getitem__)
-                between = self._between(start, end)
-                branches.append([name for call in between for name in self._names(call)])
+                branches.append([name for call in self._between(start, end) for name in self._names(call)])
         return list(filter(None, branches))
 
     def _unscaled(self, node: fx.Node) -> fx.Node:

@@ -28,11 +28,11 @@ GENERIC = [tree["name"] for tree in TREES if not tree.get("requires") and tree["
 FAST = {"he"}
 """Tried on the large models in the fast suite too."""
 HUGE = {"vit_b_16", "swin_t"}
-"""Seconds for each test: in the slow suite alone."""
+"""Seconds for each test: only in the slow suite."""
 SIGMAS = 5
-"""Of the sampling error of a std: one tensor in two million is outside by chance."""
+"""Bound in sampling errors of a std: one tensor in two million is outside by chance."""
 MANY = 1000
-"""Entries from which a sample std is nearly normal, with an error of at most some per cent."""
+"""Entries from which a sample std is nearly normal, with an error of at most a few per cent."""
 ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 2**-8}
 """Relative error of one cast and of the sums: bfloat16 keeps 8 bits."""
 
@@ -45,7 +45,7 @@ class Case(NamedTuple):
     inputs: Callable[[], tuple[Tensor, ...]]
     is_large: bool
     lost: frozenset[str] = frozenset()
-    """What the model computes itself, and no law is for: lost on the meta device."""
+    """What the model computes itself and no law is for: it is lost on the meta device."""
 
 
 def zoo(name: str, **options: Any) -> nn.Module:
@@ -56,7 +56,7 @@ def zoo(name: str, **options: Any) -> nn.Module:
 
 
 def vgg11() -> nn.Module:
-    """Without its 120 million weights in two linear layers; they are of a kind with the one that is left."""
+    """Without its 120 million weights in two linear layers; they are of the same kind as the one that is left."""
     with torch.device("meta"):
         model = zoo("vgg11")
     model.classifier = nn.Sequential(nn.Linear(512 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 10))
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[str, set[str]]] = {
     ),
     "critical": ("no critical point for `activation`='hardsigmoid'", {"mobilenet_v3_small"}),
 }
-"""What the refusal of a law says, and the models that it is not for. Every other pair must work."""
+"""The message with which a law refuses, and the models that it is not for. Every other pair must work."""
 
 
 SLOW_IF_HUGE = [pytest.param(name, marks=[pytest.mark.slow] if name in HUGE else []) for name in CASES]
@@ -99,7 +99,7 @@ SLOW_IF_HUGE = [pytest.param(name, marks=[pytest.mark.slow] if name in HUGE else
 
 @functools.lru_cache(maxsize=1)
 def model_of(name: str) -> nn.Module:
-    """Built once and initialized again and again: each initializer overwrites the one before."""
+    """Built once and initialized many times: each initializer overwrites the one before."""
     model = CASES[name].build()
     return model.to_empty(device="cpu") if next(model.parameters()).is_meta else model
 
@@ -140,8 +140,7 @@ def wrong_stds(model: nn.Module, table: pd.DataFrame, slack: float = ROUNDING[to
 
 
 def pairs() -> list[Any]:
-    """Every model with every generic initializer; the large ones with few in the fast suite, and with all of them only
-    where that is asked for."""
+    """Every model with every generic initializer; the fast suite tries few on the large models (see `marks`)."""
     return [
         pytest.param(name, init, marks=marks(name, init), id=f"{name}-{init}") for name in CASES for init in GENERIC
     ]
@@ -169,7 +168,7 @@ def test_every_generic_initializer_on_every_model(name: str, init: str) -> None:
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.fill_(math.nan)  # so that a tensor that is forgotten shows
+            parameter.fill_(math.nan)  # so that a forgotten tensor is noticed
     table = initialized(model, init, seed=1).set_index("tensor", drop=False)
     assert list(table["tensor"]) == list(before)
     for key, parameter in model.named_parameters():

@@ -69,7 +69,7 @@ OTHER_OPTIONS = {
     "sine": {"omega": 3.0},
 }
 FLOAT64_ATOL = 1e-14
-"""Some float64 roundings of values below 10; float32 anywhere on the way would cost 1e-7."""
+"""A few float64 roundings of values below 10; float32 anywhere on the way would cost 1e-7."""
 GAIN_RTOL = 1e-3
 """The kink of this hardtanh lies inside a panel of the quadrature; a wrong option moves the gain by more than 1 %."""
 
@@ -161,7 +161,7 @@ def test_only_the_layer_of_prelu_has_a_parameter() -> None:
 
 
 def test_each_trial_of_a_stack_trains_a_slope_of_its_own() -> None:
-    """Output and gradients of a mapped layer are those of one nn.PReLU a trial."""
+    """Output and gradients of a mapped layer are those of one nn.PReLU per trial."""
     layer, module = ActivationLayer(activation("prelu")), nn.PReLU(dtype=torch.float64)
     slopes = torch.tensor([[0.25], [-1.0], [2.0]], dtype=torch.float64)
     x = torch.linspace(-3, 3, 3 * 4 * 5, dtype=torch.float64).view(3, 4, 5)

@@ -20,9 +20,9 @@ def test_the_table_says_what_was_done() -> None:
     model = mlp()
     table = initsuite.initialize_(model, "he", seed=3)
     assert list(table.columns) == [
-        *("tensor", "shape", "role", "parts", "fan_in", "fan_out", "nonlinearity", "gain", "expected_std"),
-        *("realised_mean", "realised_std", "how"),
-    ]
+        "tensor", "shape", "role", "parts", "fan_in", "fan_out", "nonlinearity", "gain", "expected_std",
+        "realised_mean", "realised_std", "how",
+    ]  # fmt: skip
     assert list(table["tensor"]) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     first, bias, head = table.iloc[0], table.iloc[1], table.iloc[2]
     assert (first["shape"], first["role"], first["fan_in"], first["fan_out"]) == ((256, 64), "weight", 64, 256)

@@ -119,7 +119,7 @@ def test_a_shard_is_refused(process_group: None) -> None:
 
 @dataclass(frozen=True)
 class Unaware:
-    """Made for a special model, without a look at the one it gets."""
+    """Made for a special model, but does not look at the one it gets."""
 
     def __call__(self, model: nn.Module, specs: Any, *, seed: int, probe: Probe | None = None) -> Initialization:
         return Initialization({spec.name: torch.ones(spec.shape) for spec in specs})
@@ -127,7 +127,7 @@ class Unaware:
 
 @dataclass(frozen=True)
 class Aware(Unaware):
-    """The same with a look."""
+    """The same, but it looks."""
 
     def __call__(self, model: nn.Module, specs: Any, *, seed: int, probe: Probe | None = None) -> Initialization:
         if not any(isinstance(module, nn.Bilinear | nn.Tanh) for module in model.modules()):

@@ -1,4 +1,4 @@
-"""LSTM and GRU, written from linear layers, against torch's own."""
+"""Recurrent networks, written from linear layers, against torch's own."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from initsuite.models.recurrent import GatedLinear
 REORDERED = 1e-9
 """Relative and absolute: float64 sums in another order, 1e-16 a term, over tens of terms and times."""
 TANH = activation("tanh")
-TORCHS: dict[Any, Any] = {Lstm: nn.LSTM, Gru: nn.GRU}
+TORCHS: dict[Any, Any] = {Lstm: nn.LSTM, Gru: nn.GRU, Rnn: nn.RNN}
 
 
 def noise(*shape: int) -> Tensor:
@@ -35,10 +35,10 @@ def torchs_own(ours: nn.Module, kind: Any, inputs: int, width: int, depth: int) 
     return theirs
 
 
-@pytest.mark.parametrize("kind", [Lstm, Gru])
+@pytest.mark.parametrize("kind", TORCHS)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_it_is_torchs_own(kind: Any, depth: int) -> None:
-    """With the same weights, on images and on sequences; torch's gates lie in the same order."""
+    """With the same weights, on images and on sequences; torch's gates are in the same order."""
     ours = kind((3, 9, 8), 10, TANH, depth=depth, width=16).double()
     theirs = torchs_own(ours, TORCHS[kind], 24, 16, depth)
     images = noise(5, 3, 9, 8)
@@ -52,7 +52,7 @@ def test_it_is_torchs_own(kind: Any, depth: int) -> None:
     assert not torch.allclose(ours(images.flip(2)), expected)  # the order of the rows matters
 
 
-@pytest.mark.parametrize("kind", [Lstm, Gru])
+@pytest.mark.parametrize("kind", TORCHS)
 def test_its_gradients_are_torchs_own(kind: Any) -> None:
     ours = kind((9, 3), 1, TANH, width=5).double()
     theirs = torchs_own(ours, TORCHS[kind], 3, 5, 1)
@@ -65,7 +65,7 @@ def test_its_gradients_are_torchs_own(kind: Any) -> None:
 
 
 def test_an_open_forget_gate_keeps_the_cell() -> None:
-    """Forget gate 1, input gate 1 for the first time alone: the last cell is the first candidate (hand-computed)."""
+    """Forget gate 1, input gate 1 only at the first time: the last cell is the first candidate (hand-computed)."""
     model = Lstm((4, 1), 1, TANH, width=1).double()
     values = {"input1.weight": [[20.0], [0.0], [0.0], [0.0]], "input1.bias": [0.0, 40.0, 0.5, 40.0]}
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_an_open_forget_gate_keeps_the_cell() -> None:
     assert model(series).item() == pytest.approx(expected.item(), abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", [Lstm, Gru, Rnn])
+@pytest.mark.parametrize("kind", TORCHS)
 def test_the_activation_is_used(kind: Any) -> None:
     tanh, relu = (kind((9, 3), 2, activation(name), width=5).double() for name in ("tanh", "relu"))
     relu.load_state_dict(tanh.state_dict())
@@ -105,7 +105,7 @@ def test_matrices_say_what_they_are_for(kind: Any, parts: tuple[str, ...]) -> No
         assert all(part in repr(layer) for part in parts)
 
 
-@pytest.mark.parametrize("kind", [Lstm, Gru])
+@pytest.mark.parametrize("kind", TORCHS)
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,4 +1,4 @@
-"""The residual network: its layers, its shortcuts, and what Fixup and SkipInit ask of it."""
+"""The residual network: its layers, its shortcuts, and what Fixup and SkipInit need of it."""
 
 from typing import Any
 
@@ -160,6 +160,6 @@ def test_it_refuses(options: dict[str, Any], message: str) -> None:
         resnet(**options)
 
 
-def test_it_refuses_inputs_that_are_no_images() -> None:
+def test_it_refuses_inputs_that_are_not_images() -> None:
     with pytest.raises(ConfigError, match=r"ResNet: .*Expected \[channel, height, width\]. Use model=mlp"):
         ResNet((64,), 10, RELU)

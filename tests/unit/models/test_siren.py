@@ -64,7 +64,7 @@ def test_it_refuses_another_activation() -> None:
 
 
 def test_its_file_brings_the_sine(make_job) -> None:
-    """Without a word about the activation; a word about it counts."""
+    """The user need not name the activation; what the user says about it counts."""
     assert make_job("model=siren").cell.axes["activation"] == "sine"
     assert make_job("model=siren", "activation=sine", "activation.omega=10").cell.axes["activation"] == "sine(omega=10)"
     with pytest.raises(ConfigError, match=r"Siren: .*`activation`='tanh'. Expected sine"):

@@ -1,4 +1,4 @@
-"""Every family of models under vmap: a stack equals its trials one by one, and gradients reach every parameter."""
+"""Every family of models under vmap: a stack equals each of its trials alone, and gradients reach every parameter."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ STACKED = 1e-9
 STACKED_ZOO = 1e-6
 """The same behind fifty BatchNorms over six examples each, whose smallest variances divide the rounding."""
 REACHED = 1e-12
-"""A gradient above it is no rounding: losses and weights are of order 1."""
+"""A larger gradient is not a rounding error: losses and weights are of order 1."""
 TRIALS, EXAMPLES, OUTPUTS = 3, 6, 10
 RELU, TANH, GELU, SINE = (activation(name) for name in ("relu", "tanh", "gelu", "sine"))
 IMAGE, SERIES, TEXT, POINT = (3, 8, 8), (7, 2), (6,), (2,)
@@ -57,7 +57,7 @@ FAMILIES = {
 
 @pytest.fixture(params=FAMILIES, scope="module")
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Params, Params, Tensor, Tensor]:
-    """(model, params, buffers, inputs, targets), each but the model [trial, ...]; every parameter is drawn."""
+    """(model, params, buffers, inputs, targets), all but the model [trial, ...]; every parameter is drawn."""
     build, shape = FAMILIES[request.param]
     torch.manual_seed(0)
     trials = [build().double() for _ in range(TRIALS)]

@@ -111,7 +111,7 @@ def test_the_past_changes_the_future() -> None:
     assert not torch.isclose(model(changed), model(tokens)).all(-1).any()
 
 
-def test_positions_tell_equal_tokens_apart() -> None:
+def test_positions_distinguish_equal_tokens() -> None:
     model = Transformer((5,), 11, GELU, width=8).double()
     scores = model(torch.zeros(1, 5, dtype=torch.long))
     assert not torch.allclose(scores[0, 0], scores[0, 4])

@@ -89,7 +89,7 @@ def test_the_fused_kernels_are_back_after_a_pass() -> None:
 def test_an_architecture_can_be_stacked(arch: str) -> None:
     """Mapped over two trials, gradients included; outputs equal those of each alone."""
     torch.manual_seed(0)
-    has_batch_norm = arch in ("resnet18", "mobilenet_v3_small", "googlenet")  # over few examples: asks for float64
+    has_batch_norm = arch in ("resnet18", "mobilenet_v3_small", "googlenet")  # over few examples: needs float64
     dtype = torch.float64 if has_batch_norm else torch.float32
     model = zoo(arch, image_size=64 if arch == "googlenet" else None).to(dtype)
     images = noise(2, 4, 3, 32, 32).to(dtype)
@@ -135,6 +135,6 @@ def test_it_refuses(options: dict[str, Any], message: str) -> None:
         zoo(**options)
 
 
-def test_it_refuses_inputs_that_are_no_images() -> None:
+def test_it_refuses_inputs_that_are_not_images() -> None:
     with pytest.raises(ConfigError, match=r"TorchvisionModel: .*Expected \[channel, height, width\]"):
         TorchvisionModel((64,), 10, RELU)

@@ -190,7 +190,7 @@ def test_an_empty_placeholder_is_refused() -> None:
         describe(nn.Sequential(layer))
 
 
-def test_a_lazy_layer_asks_for_a_forward_pass() -> None:
+def test_a_lazy_layer_needs_a_forward_pass() -> None:
     model = nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.Linear(3, 2))
     with pytest.raises(InitsuiteError, match=r"`0.weight` has no shape yet.*Run one forward pass first"):
         describe(model)

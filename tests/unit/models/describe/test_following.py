@@ -1,4 +1,4 @@
-"""Which nonlinearity follows a layer, and which layer is the head: by tracing, by order, as told."""
+"""Which nonlinearity follows a layer, and which layer is the head: traced, by order, or given."""
 
 import operator
 import warnings
@@ -26,7 +26,7 @@ class Net(nn.Module):
 
     def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        # registered in another order than that of use
+        # not registered in the order of use
         self.head, self.hidden = nn.Linear(4, 2), nn.Linear(4, 4)
         self.between = between
 
@@ -94,7 +94,7 @@ def test_torchs_other_functions_are_taken_as_they_are(between: Callable[[Tensor]
     ids=str,
 )
 def test_a_module_and_its_function_are_the_same_nonlinearity(module: nn.Module) -> None:
-    """Traced as a module and, by a class of one's own, as what its forward calls."""
+    """Traced as a module and, through a class of our own, as what its forward calls."""
     inner = type("Own", (nn.Module,), {"forward": lambda self, x: type(module).forward(module, x)})()
     assert after_hidden(Net(module)) == after_hidden(Net(inner))
     assert after_hidden(Net(module)) is not None

@@ -104,7 +104,7 @@ def test_recurrent_layers(kind: Any, parts: tuple[str, ...]) -> None:
 
 
 def test_gates_stand_in_torchs_order() -> None:
-    """The block called forget_gate is the one that forgets: with its bias at -100 alone, the cell is written anew."""
+    """The block called forget_gate is the one that forgets: with only its bias at -100, the cell is overwritten."""
     lstm = nn.LSTM(1, 3)
     bias = specs_of(lstm)["bias_ih_l0"]
     start = sum(bias.blocks[: bias.parts.index("forget_gate")])

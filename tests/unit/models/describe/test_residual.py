@@ -1,4 +1,4 @@
-"""Residual branches: which layers stand in one, and which one closes it."""
+"""Residual branches: which layers are part of one, and which one closes it."""
 
 from collections.abc import Callable
 
@@ -70,9 +70,9 @@ def test_a_trace_shows_sums_of_a_tensor_and_one_computed_from_it(block: Callable
 NO_BRANCHES = [
     lambda model, x: model.branch(x),
     lambda model, x: model.branch(x) + model.gamma,
-    lambda model, x: model.one(x) + model.two(x),  # two ways from one tensor, neither computed from the other
+    lambda model, x: model.one(x) + model.two(x),  # two paths from one tensor, neither computed from the other
     lambda model, x: model.branch(x) + x.shape[0],
-    lambda model, x: x + model.branch(torch.ones(4, device=x.device)),  # of x this has the device alone
+    lambda model, x: x + model.branch(torch.ones(4, device=x.device)),  # this uses only the device of x
     lambda model, x: model.branch(x) * x,
     lambda model, x: model.branch(x + x.relu()),  # a branch without a layer
 ]
@@ -105,9 +105,9 @@ def test_a_marked_branch_with_a_shortcut_of_its_own() -> None:
     shortcut = nn.Sequential(nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6))
     specs = specs_of(nn.Sequential(Residual(branch, shortcut), nn.Flatten(), nn.Linear(6, 2)))
     assert {name for name, spec in specs.items() if spec.closes_residual} == {
-        *("0.branch.3.weight", "0.branch.3.bias"),
-        *("0.branch.4.weight", "0.branch.4.bias"),  # the norm that ends the branch, for zero_gamma
-    }
+        "0.branch.3.weight", "0.branch.3.bias",
+        "0.branch.4.weight", "0.branch.4.bias",  # the norm that ends the branch, for zero_gamma
+    }  # fmt: skip
     assert {spec.branch_layers for name, spec in specs.items() if "branch" in name} == {2}
     assert {spec.branch_layers for name, spec in specs.items() if "branch" not in name} == {0}
 
@@ -138,15 +138,15 @@ def test_the_suites_vit() -> None:
 def test_torchs_transformer() -> None:
     specs = specs_of(nn.Transformer(8, 2, num_encoder_layers=2, num_decoder_layers=1, dim_feedforward=16))
     assert [name for name, spec in specs.items() if spec.closes_residual and spec.role is Role.WEIGHT] == [
-        *("encoder.layers.0.self_attn.out_proj.weight", "encoder.layers.0.linear2.weight"),
-        *("encoder.layers.1.self_attn.out_proj.weight", "encoder.layers.1.linear2.weight"),
+        "encoder.layers.0.self_attn.out_proj.weight", "encoder.layers.0.linear2.weight",
+        "encoder.layers.1.self_attn.out_proj.weight", "encoder.layers.1.linear2.weight",
         "decoder.layers.0.self_attn.out_proj.weight",
-        *("decoder.layers.0.multihead_attn.out_proj.weight", "decoder.layers.0.linear2.weight"),
-    ]
+        "decoder.layers.0.multihead_attn.out_proj.weight", "decoder.layers.0.linear2.weight",
+    ]  # fmt: skip
     weights = {name: spec for name, spec in specs.items() if spec.role is Role.WEIGHT}
     assert {name for name, spec in weights.items() if spec.parts == ("mlp",)} == {
         name for name in weights if "linear" in name
     }
     assert {(spec.branches, spec.branch_layers) for spec in weights.values()} == {(7, 2)}
-    # the norms of these layers stand outside of the branches
+    # the norms of these layers are outside of the branches
     assert not any(spec.closes_residual for spec in specs.values() if spec.role is Role.NORM_SCALE)

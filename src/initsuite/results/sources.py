@@ -61,7 +61,7 @@ def load_results(source: str | Path = "results") -> Results:
     return store.load_results(folder)
 
 
-def _of_files(files: Iterable[Path]) -> Results:
+def _of_files(files: list[Path]) -> Results:
     trials, damaged, num_without = [], [], 0
     for file, content in read_offline(files):
         if content is None:

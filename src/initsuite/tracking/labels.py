@@ -12,19 +12,19 @@ from initsuite.wording import last_line
 
 MEASURES = ("steps_to_target", "epochs_to_target", "loss_auc", "diverged_at")
 SCORES = ("final_val_score", "best_val_score", "test_score")
-"""Columns of a stored row that become `result/...` in the summary where they have a value; the key of a score says its
+"""Columns of a stored row that become `result/...` in the summary where they have a value; the key of a score names its
 metric, as in `result/test_accuracy`."""
 
 GROUP_AXES = ("dataset", "model", "activation", "optimizer", "init")
 CONFIG_COLUMNS = (*GROUP_AXES, "lr", "seed", "stage", "cell_id", "protocol")
-"""Columns of a stored row that stand in the config of its run."""
+"""Columns of a stored row that are in the config of its run."""
 
 JOB_TYPES = {Stage.TUNE: "tune", Stage.SCORE: "train"}
 REPORT_JOB_TYPE = "report"
-"""Of the run that holds the tables of a report: no trial."""
+"""The job type of the run that holds the tables of a report; it is no trial."""
 
 REST = "initsuite"
-"""Key of the summary with what else a stored row says, so that the row can be read back from the run."""
+"""Key in the summary of the remaining columns of a stored row, so that the row can be read back from the run."""
 
 
 def run_name(info: TrialInfo) -> str:
@@ -47,24 +47,12 @@ def run_label(info: TrialInfo) -> str:
 def run_config(info: TrialInfo) -> dict[str, Any]:
     """The flat axes that W&B filters and groups by, beside the full tree under `config`."""
     trial = info.trial
-    return {
-        **info.axes,
-        "lr": trial.lr,
-        "seed": trial.seed,
-        "stage": str(trial.stage),
-        "cell_id": trial.cell_id,
-        "protocol": info.protocol,
-        "config": dict(info.config),
-    }
+    flat = {"lr": trial.lr, "seed": trial.seed, "stage": str(trial.stage), "cell_id": trial.cell_id}
+    return {**info.axes, **flat, "protocol": info.protocol, "config": dict(info.config)}
 
 
-def curve_keys(info: TrialInfo) -> dict[str, str]:
-    """By key in W&B, the field of an `Evaluation`: `val/accuracy`, `val/loss`, `train/loss`."""
-    return keys_of_metric(info.config["dataset"]["metric"])
-
-
-def keys_of_metric(metric: str) -> dict[str, str]:
-    """`curve_keys` of a data set with this metric."""
+def curve_keys(metric: str) -> dict[str, str]:
+    """By key in W&B (`val/accuracy`, `val/loss`, `train/loss`), the field of an `Evaluation`."""
     return {f"val/{metric}": "val_score", "val/loss": "val_loss", "train/loss": "train_loss"}
 
 
@@ -76,8 +64,8 @@ def summary_keys(metric: str) -> dict[str, str]:
 
 def run_summary(row: Mapping[str, Any]) -> dict[str, Any]:
     """The measures of a stored row that have a value; for a failed trial its error instead of a verdict."""
-    values = {key: row.get(name) for key, name in summary_keys(row["metric"]).items()}
-    summary: dict[str, Any] = {key: value for key, value in values.items() if _has_value(value)}
+    keys = summary_keys(row["metric"]).items()
+    summary: dict[str, Any] = {key: row[name] for key, name in keys if _has_value(row.get(name))}
     if row["status"] == Status.FAILED:
         return {**summary, "result/error": last_line(row.get("error"))}
     if _has_target(row):  # a number, whose mean over the seeds of a cell is the success rate
@@ -86,9 +74,9 @@ def run_summary(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_rest(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a stored row says and neither the config of its run nor its measures do, where it has a value.
+    """The columns of a stored row with a value that are neither in the config of its run nor among its measures.
 
-    The configuration is among it, as its text: the tree under `config` comes back from W&B with 1 in the place of 1.0.
+    One of them is the configuration as text: the tree under `config` comes back from W&B with 1 instead of 1.0.
     """
     shown = {"trial_id", *CONFIG_COLUMNS, *MEASURES, *SCORES}
     return {REST: {name: value for name, value in row.items() if name not in shown and _has_value(value)}}

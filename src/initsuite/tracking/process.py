@@ -1,9 +1,9 @@
 """W&B in a process of its own, so that training waits neither for its arithmetic nor for its server.
 
 The parent hands messages to a thread, which feeds a pipe; the child (`python -m initsuite.tracking.writer`) does the
-work of `WandbSink` at a lower priority and answers with how many runs it has written and, in the end, with lines for
-the user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service looks whether the child is
-there, and ends after it; where the parent ends the child, it ends the service too.
+work of `WandbSink` at a lower priority and answers with each run that it has written and, in the end, with lines for
+the user. It has a session of its own, so that Ctrl-C reaches the parent alone. W&B's service checks whether the child
+is there, and ends after it; where the parent ends the child, it ends the service too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from initsuite.errors import ConfigError
 from initsuite.spec import Abandoned, Announced, Evaluated, News, Stored
 from initsuite.tracking.labels import run_label
 from initsuite.tracking.service import kill, services
-from initsuite.tracking.settings import Tracking, needs_wandb
-from initsuite.tracking.sink import incomplete, upload_line
+from initsuite.tracking.settings import Tracking, requested_mode
+from initsuite.tracking.sink import upload_line, warning_line
 
 START_TIMEOUT_S = 30.0
 """What the import of W&B may take where an answer is awaited before training, seconds."""
 
 END_S = 6.0
-"""What the child may take to end after its last word, seconds: a little more than it allows itself."""
+"""What the child may take to end after its last answer, seconds: a little more than it allows itself."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,10 @@ class Close:
     """Sent to the child after the settings and all news."""
 
 
-@dataclass(frozen=True)
-class Ready:
-    """Answers the settings, unless they are refused with an error."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """The run of a trial is complete."""
-
-    trial_id: str
-
-
-@dataclass(frozen=True)
-class Closed:
-    """Answers `Close`; the lines are for the user."""
-
-    lines: list[str]
-
-
-Answer = Ready | ConfigError | Written | Closed
+READY = ""
+Answer = ConfigError | str | list[str]
+"""What the child sends: `READY`, or why it refuses the settings; the trial_id of each run that is complete; and lines
+for the user, which answer `Close`."""
 
 
 class WandbProcess:
@@ -70,17 +54,16 @@ class WandbProcess:
 
     def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
-        self._directory = Path(tracking.dir).expanduser().absolute()
         self._messages: queue.SimpleQueue[Tracking | News | Close | None] = queue.SimpleQueue()
         """None ends the feeder."""
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         """None is the end of the child."""
         self._labels: dict[str, dict[str, str]] = {}
-        """By stack in training, the label by trial_id of each run."""
+        """By stack in training, the label of each run by its trial_id."""
         self._awaited: dict[str, str] = {}
-        """Label by trial_id of the runs that have all they need, until the child says that they are written."""
+        """By trial_id, the label of each run that is still to be written although the child has all it needs for it."""
         self._is_listening = True
-        with _log(self._directory / "wandb") as log:
+        with _log(tracking.directory / "wandb") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "initsuite.tracking.writer"],
                 stdin=subprocess.PIPE,
@@ -120,16 +103,15 @@ class WandbProcess:
             match answer:
                 case None:
                     return self._give_up(f"its process ended with exit code {self._child.wait()}")
-                case Closed(lines):
-                    self._end(END_S)
-                    return lines
                 case ConfigError():
                     return self._give_up(str(answer))
-                case Written(trial_id):
-                    self._awaited.pop(trial_id, None)
-                    deadline = time.monotonic() + limit_s
-                case Ready():
-                    pass
+                case list():
+                    self._end(END_S)
+                    return answer
+                case trial_id:
+                    if trial_id != READY:
+                        self._awaited.pop(trial_id, None)
+                        deadline = time.monotonic() + limit_s
 
     def _await_start(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -160,14 +142,11 @@ class WandbProcess:
 
     def _give_up(self, why: str) -> list[str]:
         self._end()
-        what = incomplete(list(self._awaited.values())) if self._awaited else "it ended early, with no run incomplete"
-        return [
-            f"W&B warning: {what}; training and the results store are not affected. Reason: {why}",
-            upload_line(self._tracking),
-        ]
+        labels, otherwise = list(self._awaited.values()), "it ended early, with no run incomplete"
+        return [warning_line(labels, otherwise, f"Reason: {why}"), upload_line(self._tracking)]
 
     def _end(self, patience_s: float = 0.0) -> None:
-        """Let the child end by itself for so long, then make it."""
+        """Let the child end by itself for so long, then kill it."""
         self._messages.put(None)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(patience_s)
@@ -187,9 +166,9 @@ def _log(directory: Path) -> IO[bytes]:
 
 
 def wandb_sink(tracking: Tracking) -> WandbProcess | None:
-    """The sink for these settings; None, without a process, where tracking is disabled.
+    """The sink for these settings; None where tracking is disabled, so that wandb is not even imported.
 
     Raises:
         ConfigError: `tracking.mode=online` without an API key, or an unknown `WANDB_MODE`.
     """
-    return WandbProcess(tracking) if needs_wandb(tracking) else None
+    return None if requested_mode(tracking) == "disabled" else WandbProcess(tracking)

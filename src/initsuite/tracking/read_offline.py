@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,20 +16,15 @@ import numpy as np
 
 from initsuite.errors import StoreError
 from initsuite.spec import Curve
-from initsuite.tracking.labels import CONFIG_COLUMNS, JOB_TYPES, REST, keys_of_metric, summary_keys
+from initsuite.tracking.labels import CONFIG_COLUMNS, JOB_TYPES, REST, curve_keys, summary_keys
 
 AT_ONCE = 4
-"""Offline files that are read at once, each by a process of its own that takes 30 ms."""
+"""Offline files read at once, each by a process of its own that takes 30 ms."""
 
 
 @dataclass(frozen=True)
 class ReadTrial:
-    """A trial as its W&B run tells it.
-
-    Attributes:
-        row: columns of the store's `trials`.
-        curve: its evaluations; NaN where W&B has no finite number.
-    """
+    """A trial from its W&B run: its row of the store's `trials`; NaN in its curve where W&B has no finite number."""
 
     row: Mapping[str, Any]
     curve: Curve
@@ -40,16 +36,7 @@ class ReadTrial:
 
 @dataclass
 class RunContent:
-    """What W&B has of a run.
-
-    Attributes:
-        run_id: the trial_id where it is the run of a trial.
-        job_type: train or tune where it is the run of a trial.
-        started_at: ISO time.
-        config: top-level keys with their values.
-        summary: last values.
-        history: logged items, in their order.
-    """
+    """What W&B has of a run; that of a trial has the trial_id as its `run_id`, and train or tune as its `job_type`."""
 
     run_id: str = ""
     job_type: str = ""
@@ -65,30 +52,21 @@ def is_trial(content: RunContent) -> bool:
 
 
 def as_trial(content: RunContent) -> ReadTrial:
-    """A trial from its run.
-
-    Args:
-        content: of a run for which `is_trial` holds.
-    """
-    config, summary, rest = content.config, content.summary, content.summary[REST]
-    measures = {name: summary.get(key) for key, name in summary_keys(rest["metric"]).items()}
-    row = {
-        "trial_id": content.run_id,
-        **{name: config.get(name) for name in CONFIG_COLUMNS},
-        **measures,
-        **{"error": "", "experiment": "", "written_at": content.started_at},
-        **rest,
-    }
-    return ReadTrial(row, _curve(content.history, keys_of_metric(rest["metric"])))
+    """A trial from its run, for which `is_trial` holds."""
+    rest = content.summary[REST]
+    row = {"trial_id": content.run_id, "error": "", "experiment": "", "written_at": content.started_at}
+    row |= {name: content.config.get(name) for name in CONFIG_COLUMNS}
+    row |= {name: content.summary.get(key) for key, name in summary_keys(rest["metric"]).items()}
+    return ReadTrial({**row, **rest}, _curve(content.history, curve_keys(rest["metric"])))
 
 
 def offline_files(folder: Path) -> list[Path]:
-    """Files of runs below a folder that W&B wrote, or below `wandb/` in it."""
+    """The run files in a folder that W&B wrote, or in its `wandb/`."""
     files = [*folder.glob("*run-*/run-*.wandb"), *folder.glob("wandb/*run-*/run-*.wandb")]
     return sorted(file for file in files if not file.parent.is_symlink())  # `latest-run` is one
 
 
-def read_offline(files: Iterable[Path]) -> Iterator[tuple[Path, RunContent | None]]:
+def read_offline(files: Sequence[Path]) -> Iterator[tuple[Path, RunContent | None]]:
     """Read files of runs through `wandb leet inspect --json`.
 
     Yields:
@@ -100,7 +78,7 @@ def read_offline(files: Iterable[Path]) -> Iterator[tuple[Path, RunContent | Non
     from wandb.util import get_core_path
 
     try:
-        # What `wandb leet` starts: the command itself takes 0.7 s a file to import W&B.
+        # What `wandb leet` starts: the command itself takes 0.7 s per file to import W&B.
         program = get_core_path()
     except Exception as error:
         raise StoreError(
@@ -108,20 +86,15 @@ def read_offline(files: Iterable[Path]) -> Iterator[tuple[Path, RunContent | Non
             "Expected a whole installation of wandb. Install it again: pip install --force-reinstall wandb"
         ) from error
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        files = list(files)
         yield from zip(files, pool.map(lambda file: _read_file(program, file), files), strict=True)
 
 
 def _read_file(program: str, file: Path) -> RunContent | None:
     options = ["--no-observability", "--json", "--run-file", str(file), str(file.parent.parent)]
     done = subprocess.run([program, "leet", "inspect", *options], capture_output=True, text=True)
-    if done.returncode:
-        return None
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         content = content_of(json.loads(line) for line in done.stdout.splitlines())
-    except (ValueError, KeyError, TypeError):
-        return None
-    return content if content.run_id else None
+        return content if content.run_id and not done.returncode else None
 
 
 def content_of(records: Iterable[Mapping[str, Any]]) -> RunContent:
@@ -143,7 +116,7 @@ def content_of(records: Iterable[Mapping[str, Any]]) -> RunContent:
 
 
 def _curve(history: Iterable[Mapping[str, Any]], keys: Mapping[str, str]) -> Curve:
-    """The evaluations among the items of a history; a step that comes twice counts once, as it was first."""
+    """The evaluations among the items of a history; of a step that comes twice, the first counts."""
     evaluations: dict[int, Mapping[str, Any]] = {}
     for item in history:
         if item.get("step") is not None:

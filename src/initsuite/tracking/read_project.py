@@ -16,7 +16,7 @@ from initsuite.wording import first_line
 
 PER_PAGE = 200
 AT_ONCE = 8
-"""Runs that are fetched at once: each takes four requests that wait for the network."""
+"""Runs fetched at once: each takes four requests that wait for the network."""
 
 ENDED = ("finished", "failed")
 """States of a run that has all it will have; one that `crashed` may be completed by an upload."""
@@ -26,14 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ProjectRun:
-    """A run of a project.
-
-    Attributes:
-        run_id: the trial_id.
-        stamp: changes when the run does.
-        url: its address.
-        api: W&B's own object.
-    """
+    """A run of a project: its trial_id, a stamp that changes when the run does, its address, and W&B's own object."""
 
     run_id: str
     stamp: str
@@ -48,20 +41,19 @@ class Project:
         name: `entity/project`, or `project` of the account's default entity.
 
     Raises:
-        ConfigError: no API key, a server that does not answer, or no name of a project.
+        ConfigError: no API key, a server that does not answer, or a name that is no project's.
         StoreError: the server refuses.
 
     Attributes:
         path: `entity/project`.
-        host: of the server.
+        host: the server's name and port.
     """
 
     def __init__(self, name: str) -> None:
         self._source = f"wandb:{name}"
-        parts = name.split("/")
-        if len(parts) > 2 or not all(parts):
+        if name.count("/") > 1 or not all(name.split("/")):
             raise bad_value("load_results", "source", self._source, "wandb:ENTITY/PROJECT, or wandb:PROJECT")
-        entity, project = parts if len(parts) == 2 else ("", name)
+        entity, _, project = name.rpartition("/")
         tracking = Tracking(dir=".", mode="online", project=project, entity=entity or None)
         import wandb
 
@@ -71,10 +63,10 @@ class Project:
         self.host = urlsplit(self._api.settings["base_url"]).netloc
 
     def runs(self) -> list[ProjectRun]:
-        """The runs of trials that have ended. One request a page.
+        """The runs of trials that have ended. One request per page.
 
         Raises:
-            StoreError: there is no such project for this account.
+            StoreError: there is no such project for this account, or the server has stopped answering.
         """
         job_types = tuple(JOB_TYPES.values())
         filters = {"jobType": {"$in": list(job_types)}, "state": {"$in": list(ENDED)}}
@@ -86,15 +78,9 @@ class Project:
         ]
 
     def read(self, runs: Sequence[ProjectRun]) -> Iterator[ReadTrial]:
-        """The trials of runs; runs that an older version wrote, which cannot be read back, are left out.
-
-        Raises:
-            StoreError: the server has stopped answering.
-        """
+        """The trials of runs, except those of an older version, which cannot be read back; raises as `runs`."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for trial in pool.map(lambda run: self._asked(lambda: _read(run)), runs):
-                if trial is not None:
-                    yield trial
+            yield from filter(None, pool.map(lambda run: self._asked(lambda: _read(run)), runs))
 
     def _asked(self, question: Callable[[], T]) -> T:
         try:
@@ -111,6 +97,6 @@ def _read(run: ProjectRun) -> ReadTrial | None:
     content = RunContent(run.run_id, api.jobType, str(api.createdAt), dict(api.config), dict(api.summary_metrics))
     if not is_trial(content):
         return None
-    # Without W&B's own cache, which would answer for a run that has changed.
+    # Without W&B's own cache, which does not notice that a run has changed.
     content.history.extend(api.scan_history(use_cache=False))
     return as_trial(content)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from initsuite.spec import Evaluation, Status, TrialInfo
 from initsuite.tracking.labels import JOB_TYPES, curve_keys, run_config, run_group, run_name, run_rest, run_summary
@@ -17,27 +17,20 @@ from initsuite.tracking.uploads import Uploads
 from initsuite.wording import first_line
 
 TRANSMIT_INTERVAL_S = 5.0
-"""Between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
+"""Time between two uploads of a run. W&B's own 15 s would be the wait at the end of every stack."""
 
 FATAL = "filestream: fatal error: "
-"""How W&B's log says that it gave up a run."""
+"""How W&B's log reports that it gave up a run."""
 
 PATIENCE = 0.5
-"""Share of `finish_timeout_s` that the server may take to accept a run, or its last values, so that the verdict on one
-comes before nobody waits any more. W&B's own limits are 90 s and none."""
-
+"""Share of `finish_timeout_s` that the server may take to accept a run, or its last values, so that the outcome is
+known while somebody still waits for it. W&B's own limits are 90 s and none."""
 
 LEAN: dict[str, Any] = {
-    "use_dot_wandb": False,
-    "reinit": "create_new",
-    "silent": True,
-    "console": "off",
-    "disable_code": True,
-    "disable_git": True,
-    "x_save_requirements": False,
-    "x_disable_meta": True,
-    "x_disable_stats": True,
-}
+    "use_dot_wandb": False, "reinit": "create_new", "silent": True, "console": "off",
+    "disable_code": True, "disable_git": True,
+    "x_save_requirements": False, "x_disable_meta": True, "x_disable_stats": True,
+}  # fmt: skip
 """Settings of every run: nothing on the screen, and nothing recorded that nobody asked for."""
 
 
@@ -48,7 +41,6 @@ class Track:
     place: int
     info: TrialInfo
     run: Any = None
-    file: Path | None = None
 
     @property
     def trial_id(self) -> str:
@@ -60,24 +52,27 @@ class Track:
 
 
 class Runs:
-    """Writes runs to where a choice says.
+    """Writes runs online or offline.
 
     An online server that stops answering turns the choice to offline; `recover` makes it possible to write there.
 
     Attributes:
         choice: where the next run goes.
         written: online or offline, for each run that was finished.
-        url: of the project, once an online run was finished.
+        url: address of the project, once an online run was finished.
         is_server_gone: an online server has stopped answering, and W&B's process still waits for it.
     """
+
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Further settings of every run."""
 
     def __init__(self, tracking: Tracking, directory: Path, wandb: Any, choice: Choice) -> None:
         self.tracking, self.directory, self.choice = tracking, directory, choice
         self.written: list[str] = []
         self.url = ""
         self.is_server_gone = False
-        self._wandb = wandb
-        self._uploads = Uploads(directory)
+        self._wandb, self._uploads = wandb, Uploads(directory)
+        self._patience_s = PATIENCE * tracking.finish_timeout_s
 
     def open(self, track: Track) -> None:
         """Start the run of a trial.
@@ -95,51 +90,46 @@ class Runs:
             if choice.mode == "online":
                 self._go_offline(error)
             raise
-        # Where the run must be, not where it says it is: W&B turns to a temporary folder when it cannot write here.
-        track.file = self.directory / "wandb" / Path(track.run.dir).parent.name / f"run-{track.run.id}.wandb"
         track.run.define_metric("step", hidden=True)
         for pattern in ("val/*", "train/*"):
             track.run.define_metric(pattern, step_metric="step")
 
     def log(self, track: Track, evaluation: Evaluation) -> None:
-        """One point of each curve; a value that is not finite is left out, for W&B would draw it as a word."""
-        values = {key: float(getattr(evaluation, name)[track.place]) for key, name in curve_keys(track.info).items()}
+        """One point of each curve; a value that is not finite is left out, for W&B would show it as text."""
+        keys = curve_keys(track.info.config["dataset"]["metric"])
+        values = {key: float(getattr(evaluation, name)[track.place]) for key, name in keys.items()}
         finite = {key: value for key, value in values.items() if math.isfinite(value)}
         # `commit`: an explicit step otherwise holds each evaluation back until the next one.
         track.run.log({"step": evaluation.step, **finite}, step=evaluation.step, commit=True)
 
     def complete(self, track: Track, row: Mapping[str, Any]) -> None:
-        """The summary of a stored row, and the end of the run.
-
-        Raises:
-            Exception: as `finish`.
-        """
+        """Write the summary of a stored row, and end the run; raises as `finish`."""
         is_online, project_url = not track.run.offline, track.run.project_url
+        is_failed = row["status"] == Status.FAILED
         track.run.summary.update({**run_summary(row), **run_rest(row)})
-        self.finish(track, exit_code=1 if row["status"] == Status.FAILED else 0)
+        self.finish(track, exit_code=int(is_failed))
         if is_online:
             url = f"{project_url}/runs/{track.trial_id}" if project_url else ""
-            self._uploads.add(track.trial_id, is_failed=row["status"] == Status.FAILED, url=url)
+            self._uploads.add(track.trial_id, is_failed=is_failed, url=url)
 
     def finish(self, track: Track, exit_code: int) -> None:
         """End a run.
 
         Raises:
             TimeoutError: the server did not take it in time.
-            ConnectionError: the server refused some of it, or has stopped answering before.
+            ConnectionError: the server refused some of it, or had stopped answering before.
             OSError: the file of the run is not there.
             Exception: whatever W&B raises.
         """
         run, track.run = track.run, None
-        if not run.offline:
-            self.url = run.project_url or self.url
-            if self.is_server_gone:  # one run has waited for it in vain: no other does
-                raise ConnectionError(self.choice.why)
-            self._finish_online(run, exit_code)
-        else:
+        # Where the run must be, not where it says it is: W&B turns to a temporary folder when it cannot write here.
+        file = self.directory / "wandb" / Path(run.dir).parent.name / f"run-{run.id}.wandb"
+        if run.offline:
             run.finish(exit_code=exit_code)
-        if track.file is None or not track.file.is_file() or track.file.stat().st_size == 0:
-            raise OSError(f"no run file at {track.file}")
+        else:
+            self._finish_online(run, exit_code)
+        if not file.is_file() or file.stat().st_size == 0:
+            raise OSError(f"no run file at {file}")
         self.written.append("offline" if run.offline else "online")
 
     def recover(self) -> None:
@@ -148,18 +138,16 @@ class Runs:
         self.is_server_gone = False
 
     def _finish_online(self, run: Any, exit_code: int) -> None:
+        self.url = run.project_url or self.url
+        if self.is_server_gone:  # one run has waited for it in vain: the others do not
+            raise ConnectionError(self.choice.why)
         try:
             within(self._patience_s, lambda: run.finish(exit_code=exit_code))
         except Exception as error:
             self._go_offline(error)
             raise
-        problem = refusal(Path(run.settings.log_internal))
-        if problem:
+        if problem := refusal(Path(run.settings.log_internal)):
             raise ConnectionError(problem)
-
-    @property
-    def _patience_s(self) -> float:
-        return PATIENCE * self.tracking.finish_timeout_s
 
     def _go_offline(self, error: Exception) -> None:
         self.is_server_gone = True
@@ -170,6 +158,7 @@ class Runs:
         # A fresh Settings each time: W&B writes into the one it is given, and the next run would inherit the name.
         settings = self._wandb.Settings(
             **LEAN,
+            **self.options,
             mode=choice.mode,
             root_dir=str(self.directory),
             project=self.tracking.project,
@@ -191,13 +180,10 @@ class Runs:
 
 
 def refusal(log: Path) -> str:
-    """Why the server refused a part of a run, "" where it took everything.
+    """Why the server refused a part of a run, "" where it took everything: what its `debug-internal.log` says.
 
     W&B gives up a stream that is answered with 403 or 404, yet `finish` ends well. (wandb 0.31; a test against a
-    refusing server tells when the words of its log change.)
-
-    Args:
-        log: W&B's `debug-internal.log` of the run.
+    refusing server fails when the text of its log changes.)
     """
     for line in log.read_text(errors="replace").splitlines():
         if FATAL in line:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -26,6 +26,14 @@ AUTOGROUP_PAUSE_S = 0.15
 TEARDOWN_S = 5.0
 """W&B takes milliseconds to notice that its process has gone."""
 
+HANDLES_PER_RUN = 3
+HANDLES_KEPT_FREE = 256
+HANDLES_WANTED = 65_536
+"""File handles: an open run holds three, measured with wandb 0.31; beyond the limit whole runs are lost silently. The
+program keeps some for itself, and requests no more than any system allows."""
+
+T = TypeVar("T")
+
 
 def services(parent: int | None = None) -> list[int]:
     """W&B's processes among the children of a process; None = this one."""
@@ -33,6 +41,13 @@ def services(parent: int | None = None) -> list[int]:
         return [child.pid for child in psutil.Process(parent).children() if _is_service(child)]
     except psutil.NoSuchProcess:  # the parent has ended
         return []
+
+
+def _is_service(process: psutil.Process) -> bool:
+    try:
+        return NAME in " ".join(process.cmdline())
+    except psutil.Error:  # it ends in this moment
+        return False
 
 
 def keep_back() -> None:
@@ -52,8 +67,8 @@ def keep_back() -> None:
 def yield_to_others(pid: int) -> None:
     """Lower the priority of a process that leads a session.
 
-    Where Linux shares the cores between sessions (autogroup), the niceness of a process counts among those of its own
-    session only: a session of nice processes takes half of the cores from the training. Each session has a niceness.
+    Where Linux shares the cores between sessions (autogroup), the niceness of a process counts only within its own
+    session: a session of nice processes takes half of the cores from the training. Each session has a niceness too.
     """
     for _ in range(AUTOGROUP_TRIES):
         try:
@@ -65,42 +80,42 @@ def yield_to_others(pid: int) -> None:
             return
 
 
-def kill(pids: list[int]) -> bool:
-    """End these processes at once; whether there were any.
+def kill(pids: list[int]) -> None:
+    """End these processes at once.
 
-    W&B's process looks whether its parent is there and ends without it, but one that was seen waiting for a server
-    that answers 500 did not (wandb 0.31).
+    W&B's process checks whether its parent is there and ends without it, but one that was waiting for a server that
+    answers 500 was seen not to (wandb 0.31).
     """
     for pid in pids:
         with contextlib.suppress(psutil.Error):
             psutil.Process(pid).kill()
-    return bool(pids)
 
 
 def replace_service(wandb: Any) -> None:
-    """Kill W&B's process, so that the next run starts another.
+    """Kill W&B's process, so that the next run starts another. Runs that are open in it are lost.
 
     One that waits for a dead server refuses the ids of its runs ("run ID ... is in use"), and is seconds late with
-    everything else. Runs that are open in it are lost.
+    everything else.
     """
-    if kill(services()):
+    if running := services():
+        kill(running)
         with contextlib.suppress(BaseException):  # it reports the end of its process, as SystemExit among others
             within(TEARDOWN_S, wandb.teardown)
 
 
-def within(limit_s: float, action: Callable[[], object]) -> None:
-    """Do something, but wait for it no longer than this; a thread that is left behind is a daemon.
+def within(limit_s: float, action: Callable[[], T]) -> T:
+    """The result of an action, if it comes in time; a thread that is left behind is a daemon.
 
     Raises:
-        TimeoutError: it is not done.
-        BaseException: what it raises.
+        TimeoutError: it takes longer.
+        BaseException: whatever the action raises.
 
     Example:
         >>> within(0.01, lambda: time.sleep(1))
         Traceback (most recent call last):
         TimeoutError: not done within 0.01 s
     """
-    outcome: Future[object] = Future()
+    outcome: Future[T] = Future()
 
     def act() -> None:
         try:
@@ -110,41 +125,28 @@ def within(limit_s: float, action: Callable[[], object]) -> None:
 
     threading.Thread(target=act, name="wandb-limit", daemon=True).start()
     try:
-        outcome.result(limit_s)
+        return outcome.result(limit_s)
     except TimeoutError as error:
         if outcome.done():  # the action's own
             raise
         raise TimeoutError(f"not done within {limit_s:g} s") from error
 
 
-def _is_service(process: psutil.Process) -> bool:
-    try:
-        return NAME in " ".join(process.cmdline())
-    except psutil.Error:  # it ends in this moment
-        return False
-
-
-HANDLES_PER_RUN = 3
-HANDLES_KEPT_FREE = 256
-HANDLES_WANTED = 65_536
-"""File handles: an open run holds three, measured with wandb 0.31; beyond the limit whole runs are lost without a
-word. The program keeps some for itself, and asks for no more than any system allows."""
-
-
 def affordable_runs() -> int:
-    """How many runs can be open at once, after raising the soft limit on file handles to the hard one."""
+    """How many runs can be open at once, after raising the soft limit on file handles to the hard one.
+
+    To be called before the choice of the mode, which starts W&B's process: that keeps the limit it was born with.
+    """
     try:
         import resource
-    except ImportError:  # Windows has no such limit to raise; its default allows 512 files a process
+    except ImportError:  # Windows has no such limit to raise; its default allows 512 files per process
         return max(1, (512 - HANDLES_KEPT_FREE) // HANDLES_PER_RUN)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     wanted = HANDLES_WANTED if hard == unlimited else min(hard, HANDLES_WANTED)
     if soft != unlimited and soft < wanted:
-        try:
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses more than its own maximum
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-        except (ValueError, OSError):  # macOS refuses more than its own maximum: stay with what there is
-            pass
     limit = HANDLES_WANTED if soft == unlimited else soft
     return max(1, (limit - HANDLES_KEPT_FREE) // HANDLES_PER_RUN)

@@ -6,28 +6,26 @@ The choice is made once, before the first run, in bounded time, and never asks a
 from __future__ import annotations
 
 import os
-import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.spec import Stage
+from initsuite.tracking.service import within
 
 MODES = ("auto", "online", "offline", "disabled")
 ENVIRONMENT_MODES = {
-    "online": "online",
-    "run": "online",
-    "shared": "online",
-    "offline": "offline",
-    "dryrun": "offline",
+    "online": "online", "run": "online", "shared": "online",
+    "offline": "offline", "dryrun": "offline",
     "disabled": "disabled",
-}
-"""What W&B accepts in `WANDB_MODE`, with the three modes that mean something here."""
+}  # fmt: skip
+"""By what W&B accepts in `WANDB_MODE`, the mode that it means here."""
 
 FORBIDDEN_IN_PROJECT = "/\\#?%:"
-"""W&B refuses a project with one of these when the first run starts; said here before the first step."""
+"""W&B refuses a project with one of these when the first run starts; here it is refused before the first step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +76,11 @@ class Tracking:
         if not str(self.dir):
             raise bad_value("tracking", "dir", self.dir, "the results folder", "Set results_dir=DIR.")
 
+    @property
+    def directory(self) -> Path:
+        """The results folder, absolute."""
+        return Path(self.dir).expanduser().absolute()
+
 
 def _check_project(project: object) -> None:
     if not isinstance(project, str) or not 0 < len(project.strip()) <= 128:
@@ -88,52 +91,51 @@ def _check_project(project: object) -> None:
 
 def _checked_stages(stages: object) -> tuple[str, ...]:
     if not isinstance(stages, list | tuple) or not stages:
-        raise bad_value(
-            "tracking", "stages", stages, "a list such as [score] or [tune,score]", "For no runs: tracking=disabled."
-        )
+        expected = "a list such as [score] or [tune,score]"
+        raise bad_value("tracking", "stages", stages, expected, "For no runs: tracking=disabled.")
     for stage in stages:
         if stage not in list(Stage):
             raise unknown_choice("tracking", "stages", stage, list(Stage))
-    return tuple(str(stage) for stage in stages)
+    return tuple(map(str, stages))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """online, offline or disabled, and why it is not online ("" where it was asked for)."""
+    """online, offline or disabled, and why it is not online ("" where it was requested)."""
 
     mode: str
     why: str = ""
 
 
-def needs_wandb(tracking: Tracking) -> bool:
-    """False where the answer is already disabled, so that wandb is not even imported.
+def requested_mode(tracking: Tracking) -> str:
+    """An explicit `tracking.mode`, else `WANDB_MODE`, else auto; wandb need not be imported to know it.
 
     Raises:
-        ConfigError: `WANDB_MODE` holds a word that W&B does not know.
+        ConfigError: a `WANDB_MODE` that W&B does not know.
     """
-    return _requested(tracking) != "disabled"
+    mode = os.environ.get("WANDB_MODE", "").strip().lower()
+    if tracking.mode != "auto" or not mode:
+        return tracking.mode
+    if mode not in ENVIRONMENT_MODES:
+        raise unknown_choice("tracking", "WANDB_MODE", mode, ENVIRONMENT_MODES, "Unset it or choose tracking.mode=...")
+    return ENVIRONMENT_MODES[mode]
 
 
 def choose_mode(tracking: Tracking, wandb: Any) -> Choice:
     """Decide where runs go.
 
-    Args:
-        tracking: the settings.
-        wandb: the imported package.
-
     Raises:
-        ConfigError: `tracking.mode=online` without an API key: W&B would stop and ask for one.
+        ConfigError: `tracking.mode=online` without an API key (W&B would stop and ask for one), or as `requested_mode`.
     """
-    requested = _requested(tracking)
+    requested = requested_mode(tracking)
     if requested in ("offline", "disabled"):
         return Choice(requested)
     settings = wandb.setup(wandb.Settings(silent=True)).settings
-    # `wandb offline` and `wandb disabled` leave their word in a settings file, which an explicit mode overrules.
+    # `wandb offline` and `wandb disabled` write their mode to a settings file, which an explicit mode overrules.
     remembered = ENVIRONMENT_MODES.get(settings.mode, "online")
     if requested == "auto" and remembered != "online":
         return Choice(remembered)
-    key_problem = _key_problem(wandb)
-    if key_problem:
+    if key_problem := _key_problem(wandb):
         if tracking.mode == "online":
             raise ConfigError(
                 f"tracking: cannot use `mode`='online': {key_problem}. Expected a configured API key. "
@@ -146,17 +148,15 @@ def choose_mode(tracking: Tracking, wandb: Any) -> Choice:
 
 
 def require_online(what: str, tracking: Tracking, wandb: Any) -> Choice:
-    """The choice of online, for what can be done nowhere else.
+    """The choice of online, for what is possible nowhere else.
 
     Args:
-        what: who asks and what it cannot do without, as in `sync: cannot upload`.
-        tracking: the settings, with `mode="online"`.
-        wandb: the imported package.
+        what: the beginning of the message, as in `sync: cannot upload`.
 
     Raises:
         ConfigError: no API key, or a server that does not answer.
     """
-    # WANDB_MODE=offline and `wandb offline` are how many runs come to be uploaded later: W&B would find no key there.
+    # After WANDB_MODE=offline or `wandb offline`, which is how many runs come to be uploaded later, W&B finds no key.
     wandb.setup(wandb.Settings(mode="online", silent=True))
     try:
         choice = choose_mode(tracking, wandb)
@@ -172,20 +172,10 @@ def require_online(what: str, tracking: Tracking, wandb: Any) -> Choice:
     return choice
 
 
-def _requested(tracking: Tracking) -> str:
-    """The mode asked for: an explicit `tracking.mode`, else `WANDB_MODE`, else auto."""
-    word = os.environ.get("WANDB_MODE", "").strip().lower()
-    if tracking.mode != "auto" or not word:
-        return tracking.mode
-    if word not in ENVIRONMENT_MODES:
-        raise unknown_choice("tracking", "WANDB_MODE", word, ENVIRONMENT_MODES, "Unset it or choose tracking.mode=...")
-    return ENVIRONMENT_MODES[word]
-
-
 def _key_problem(wandb: Any) -> str:
     """Why no API key can be used, "" when one can. Looks where W&B looks: environment, netrc, settings files."""
     try:
-        # Touches no network: `verify` is what would, and `prompt` is what would ask.
+        # Without `verify` it touches no network, without `prompt` it asks no question.
         return "" if wandb.login(prompt=False, verify=False) else "no API key is configured"
     except Exception as error:
         return f"the API key cannot be used ({error})"
@@ -194,22 +184,18 @@ def _key_problem(wandb: Any) -> str:
 def server_answers(url: str, timeout_s: float) -> bool:
     """Whether any HTTP answer below 500 comes from `url` within `timeout_s` seconds.
 
-    A thread waits for it, because neither a name look-up nor a server that sends one byte a second obeys a socket's
-    timeout. A thread that is left behind is a daemon and ends with its own timeout or the program.
+    Neither a name look-up nor a server that sends one byte a second obeys the socket's own timeout.
     """
-    answers: list[bool] = []
 
-    def probe() -> None:
+    def ask() -> bool:
         try:
             request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "initsuite"})
             with urllib.request.urlopen(request, timeout=timeout_s):
-                answers.append(True)
+                return True
         except urllib.error.HTTPError as error:
-            answers.append(error.code < 500)
-        except Exception:  # refused, unreachable, not a URL, not HTTP: all of them mean no
-            answers.append(False)
+            return error.code < 500
 
-    thread = threading.Thread(target=probe, name="wandb-probe", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return bool(answers) and answers[0]
+    try:
+        return within(timeout_s, ask)
+    except Exception:  # too late, refused, unreachable, not a URL, not HTTP: all of them mean no
+        return False

@@ -1,7 +1,7 @@
 """The W&B sink: one real run per trial, live at each evaluation.
 
-A problem with W&B is caught, counted and told once at the end; the store holds every number either way. It takes about
-50 ms a run: `process.py` gives it a process of its own.
+A problem with W&B is caught, counted and reported once at the end; the store holds every number either way. It takes
+about 50 ms per run: `process.py` gives it a process of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from initsuite.errors import ConfigError
@@ -25,10 +24,7 @@ from initsuite.wording import first_line, format_count, format_first
 
 ONLINE_WORKERS = 64
 """Runs started or finished at once where each waits for the network: a last upload waits for its turn in the transmit
-interval, so that fewer workers than runs multiply the wait. Offline a second worker gains nothing."""
-
-NUM_NAMED = 2
-"""Incomplete runs that are named."""
+interval, so that fewer workers than runs multiply the wait. Offline, a second worker gains nothing."""
 
 
 @dataclass
@@ -37,6 +33,10 @@ class _Stack:
 
     tracks: list[Track]
     evaluations: list[Evaluation] = field(default_factory=list)
+
+    @property
+    def open_tracks(self) -> list[Track]:
+        return [track for track in self.tracks if track.is_open]
 
 
 class WandbSink:
@@ -52,23 +52,19 @@ class WandbSink:
 
     def __init__(self, tracking: Tracking, on_written: Callable[[str], object] = lambda trial_id: None) -> None:
         self._tracking, self._on_written = tracking, on_written
-        self._directory = Path(tracking.dir).expanduser().absolute()
         self._stacks: dict[str, _Stack] = {}
         self._parked: dict[str, Track] = {}
         """By trial_id, open runs of abandoned stacks, for the narrower stack that tries the trial again."""
         self._start_problem = ""
-        self._problems: dict[str, str] = {}
-        """By trial_id, the first of each."""
-        self._labels: dict[str, str] = {}
-        """By trial_id."""
-        self._runs, self._cap = Runs(tracking, self._directory, None, Choice("disabled")), 0
+        self._problems: dict[str, tuple[str, str]] = {}
+        """By trial_id of each incomplete run, its label and its first problem."""
+        self._runs, self._cap = Runs(tracking, tracking.directory, None, Choice("disabled")), 0
         try:
             import wandb
 
-            # Before the choice, which starts W&B's service: a process keeps the limit that it was born with.
             self._cap = min(tracking.max_open_runs, affordable_runs())
-            self._runs = Runs(tracking, self._directory, wandb, choose_mode(tracking, wandb))
-            (self._directory / "wandb").mkdir(parents=True, exist_ok=True)
+            self._runs = Runs(tracking, tracking.directory, wandb, choose_mode(tracking, wandb))
+            (tracking.directory / "wandb").mkdir(parents=True, exist_ok=True)
         except ConfigError:
             raise
         except Exception as error:
@@ -96,7 +92,6 @@ class WandbSink:
             return
         tracked = [(place, info) for place, info in enumerate(trials) if info.trial.stage in self._tracking.stages]
         tracks = [self._track(place, info) for place, info in tracked]
-        self._labels |= {info.trial.trial_id: run_label(info) for _, info in tracked}
         self._stacks[stack_id] = _Stack(tracks)
         fresh = [track for track in tracks if not track.is_open]
         self._each(self._open_live, fresh[: max(0, self._cap - self._num_open())])
@@ -105,11 +100,9 @@ class WandbSink:
     def _log(self, stack_id: str, evaluation: Evaluation) -> None:
         """Log one evaluation to the open runs, and keep it for those that are written later."""
         stack = self._stacks.get(stack_id)
-        if stack is None or not stack.tracks:
-            return
-        stack.evaluations.append(evaluation)
-        for track in stack.tracks:
-            if track.is_open:
+        if stack and stack.tracks:
+            stack.evaluations.append(evaluation)
+            for track in stack.open_tracks:
                 self._guarded(self._runs.log, track, evaluation)
 
     def _write(self, stack_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -119,26 +112,29 @@ class WandbSink:
             return
 
         def complete(track: Track) -> None:
-            self._complete(track, stack.evaluations, rows[track.place])
+            if not track.is_open:
+                self._runs.open(track)
+                for evaluation in stack.evaluations:
+                    self._runs.log(track, evaluation)
+            self._runs.complete(track, rows[track.place])
+            self._on_written(track.trial_id)
 
         late = [track for track in stack.tracks if not track.is_open]
-        self._each(complete, [track for track in stack.tracks if track.is_open])
+        self._each(complete, stack.open_tracks)
         self._each(complete, late, at_once=max(1, self._cap - self._num_open()))
         if self._recover():
-            again = [track for track in stack.tracks if self._problems.pop(track.trial_id, None)]
-            self._each(complete, again)
+            self._each(complete, [track for track in stack.tracks if self._problems.pop(track.trial_id, None)])
         del self._stacks[stack_id]
-        self._end([track for track in stack.tracks if track.is_open])
+        self._end(stack.tracks)
 
     def _park(self, stack_id: str) -> None:
         """Keep its runs open: its trials are tried again, or the launch ends."""
-        stack = self._stacks.pop(stack_id, None)
-        if stack is not None:
-            self._parked |= {track.trial_id: track for track in stack.tracks if track.is_open}
+        if stack := self._stacks.pop(stack_id, None):
+            self._parked |= {track.trial_id: track for track in stack.open_tracks}
 
     def close(self) -> list[str]:
         """Finish what is open (as failed); return how to browse and upload the runs, and what went wrong."""
-        self._end([track for track in self._all_tracks() if track.is_open])
+        self._end(self._all_tracks())
         self._recover()
         self._stacks, self._parked = {}, {}
         return self._lines()
@@ -169,20 +165,11 @@ class WandbSink:
         self._runs.recover()
         return True
 
-    def _complete(self, track: Track, evaluations: Sequence[Evaluation], row: Mapping[str, Any]) -> None:
-        if not track.is_open:
-            self._runs.open(track)
-            for evaluation in evaluations:
-                self._runs.log(track, evaluation)
-        self._runs.complete(track, row)
-        self._on_written(track.trial_id)
-
     def _end(self, tracks: Iterable[Track]) -> None:
-        """Finish as failed the runs whose stack never finished, or that broke."""
-        self._each(lambda track: self._runs.finish(track, exit_code=1), tracks)
+        """Finish as failed the open runs: those whose stack never finished, or that broke."""
+        self._each(lambda track: self._runs.finish(track, exit_code=1), [track for track in tracks if track.is_open])
 
-    def _each(self, action: Callable[[Track], None], tracks: Iterable[Track], at_once: int = ONLINE_WORKERS) -> None:
-        tracks = list(tracks)
+    def _each(self, action: Callable[[Track], None], tracks: Sequence[Track], at_once: int = ONLINE_WORKERS) -> None:
         if self.mode == "online" and len(tracks) > 1:
             with ThreadPoolExecutor(min(ONLINE_WORKERS, self._cap, at_once)) as pool:
                 list(pool.map(lambda track: self._guarded(action, track), tracks))
@@ -194,42 +181,33 @@ class WandbSink:
         try:
             action(track, *args)
         except Exception as error:
-            self._problems.setdefault(track.trial_id, first_line(error))
+            self._problems.setdefault(track.trial_id, (run_label(track.info), first_line(error)))
 
     def _lines(self) -> list[str]:
-        folder = shlex.quote(str(self._directory / "wandb"))
-        command = "wandb" if shutil.which("wandb") else f"{shlex.quote(sys.executable)} -m wandb"
-        written = self._runs.written
-        online, offline = written.count("online"), written.count("offline")
+        online, offline = (self._runs.written.count(mode) for mode in ("online", "offline"))
         lines = [f"W&B: {format_count(online, 'run')} at {self._runs.url}"] if online else []
         if offline:
             why = f" ({self._runs.choice.why})" if self._runs.choice.why else ""
+            command = ["wandb"] if shutil.which("wandb") else [sys.executable, "-m", "wandb"]
             lines.append(f"W&B: {format_count(offline, 'run')} written offline{why}")
-            lines.append(f"  browse: {command} leet {folder}")
+            lines.append(f"  browse: {shlex.join([*command, 'leet', str(self._tracking.directory / 'wandb')])}")
         if offline or self._problems:
             lines.append(upload_line(self._tracking))
-        what, reason = "it could not start", self._start_problem
-        if self._problems:
-            what = incomplete([self._labels[trial_id] for trial_id in self._problems])
-            reason = next(iter(self._problems.values()))
-        if reason:
-            lines.append(f"W&B warning: {what}; training and the results store are not affected. First: {reason}")
+        if reason := next((problem for _, problem in self._problems.values()), self._start_problem):
+            labels = [label for label, _ in self._problems.values()]
+            lines.append(warning_line(labels, "it could not start", f"First: {reason}"))
         return lines
 
 
-def incomplete(labels: Sequence[str]) -> str:
-    """Which runs are incomplete, in a line.
-
-    Example:
-        >>> incomplete([f"digits/mlp-2x64/relu/sgd/he/he-s{seed}" for seed in range(5)])
-        '5 runs incomplete (digits/mlp-2x64/relu/sgd/he/he-s0, digits/mlp-2x64/relu/sgd/he/he-s1 and 3 more)'
-    """
-    return f"{format_count(len(labels), 'run')} incomplete ({format_first(labels, NUM_NAMED)})"
+def warning_line(incomplete: Sequence[str], otherwise: str, reason: str) -> str:
+    """Which runs are incomplete, or what happened if none is, and why."""
+    named = f"{format_count(len(incomplete), 'run')} incomplete ({format_first(incomplete, 2)})"
+    what = named if incomplete else otherwise
+    return f"W&B warning: {what}; training and the results store are not affected. {reason}"
 
 
 def upload_line(tracking: Tracking) -> str:
     """The command that uploads these runs to the project that the launch names."""
     options = [] if tracking.project == Tracking.project else ["--project", tracking.project]
     options += ["--entity", tracking.entity] if tracking.entity else []
-    folder = str(Path(tracking.dir).expanduser().absolute())
-    return f"  upload: {shlex.join(['python', '-m', 'initsuite.sync', folder, *options])}"
+    return f"  upload: {shlex.join(['python', '-m', 'initsuite.sync', str(tracking.directory), *options])}"

@@ -1,7 +1,7 @@
 """The memory of which trials are complete on the W&B server: one file each, so that many writers can share it.
 
-    <dir>/wandb/uploaded/<trial_id>           a trial that ended, well or diverged; holds the address of its run
-    <dir>/wandb/uploaded/<trial_id>.failed    a trial that raised; its rerun is another thing to upload
+    <dir>/wandb/uploaded/<trial_id>           a trial that is done or diverged; holds the address of its run
+    <dir>/wandb/uploaded/<trial_id>.failed    a trial that raised; its rerun must be uploaded too
 
 Neither torch nor wandb is needed to read or write it.
 """
@@ -26,11 +26,7 @@ FAILED_SUFFIX = ".failed"
 
 
 class Uploads:
-    """What the server has of the trials of a results folder.
-
-    Args:
-        results_dir: the results folder.
-    """
+    """What the server has of the trials of a results folder."""
 
     def __init__(self, results_dir: str | Path) -> None:
         self.directory = Path(results_dir).expanduser().absolute() / "wandb" / "uploaded"
@@ -39,7 +35,6 @@ class Uploads:
         """Remember that the server has everything of a trial. Remembering it again changes nothing.
 
         Args:
-            trial_id: of the trial.
             is_failed: what the server has is a failure: the trial raised.
             url: address of its run, for `load_results`.
 
@@ -54,7 +49,7 @@ class Uploads:
             path.touch()
 
     def ids(self, *, is_failed: bool = False) -> set[str]:
-        """Trials that the server has; those it has as failures with `is_failed`."""
+        """Trials that the server has, or with `is_failed` those that it has as failures."""
         if not self.directory.is_dir():
             return set()
         names = {path.name for path in self.directory.iterdir()}
@@ -64,27 +59,18 @@ class Uploads:
 
 @dataclass(frozen=True)
 class StoredTrial:
-    """One trial of the results store.
-
-    Attributes:
-        row: columns of the store's `trials`.
-        curve: columns of the store's `curves`, in the order of steps.
-    """
+    """One trial of the results store: its row of `trials`, and its rows of `curves` in the order of steps."""
 
     row: Mapping[str, Any]
     curve: pd.DataFrame
 
     @property
     def info(self) -> TrialInfo:
-        row = self.row
-        experiment = row["experiment"]
-        return TrialInfo(
-            trial=Trial(row["cell_id"], float(row["lr"]), int(row["seed"]), Stage(row["stage"])),
-            axes={axis: row[axis] for axis in GROUP_AXES},
-            config=json.loads(row["config"]),
-            protocol=row["protocol"],
-            tags=(experiment,) if isinstance(experiment, str) and experiment else (),
-        )
+        row, experiment = self.row, self.row["experiment"]
+        trial = Trial(row["cell_id"], float(row["lr"]), int(row["seed"]), Stage(row["stage"]))
+        axes = {axis: row[axis] for axis in GROUP_AXES}
+        tags = (experiment,) if isinstance(experiment, str) and experiment else ()
+        return TrialInfo(trial, axes, json.loads(row["config"]), row["protocol"], tags)
 
     @property
     def evaluations(self) -> Iterator[Evaluation]:
@@ -97,14 +83,7 @@ class StoredTrial:
 def missing_trials(
     trials: pd.DataFrame, curves: pd.DataFrame, uploads: Uploads, stages: Sequence[str]
 ) -> list[StoredTrial]:
-    """The trials that the server lacks: those it has not whole, and those it has as failures that succeeded since.
-
-    Args:
-        trials: of the store.
-        curves: of the store, by trial and step.
-        uploads: what the server has.
-        stages: of the trials that are wanted.
-    """
+    """The store's trials of these stages that the server lacks: not whole there, or a failure that succeeded since."""
     complete, failed = uploads.ids(), uploads.ids(is_failed=True)
     is_known_failure = (trials.status == Status.FAILED) & trials.trial_id.isin(failed)
     missing = trials[trials.stage.isin(stages) & ~trials.trial_id.isin(complete) & ~is_known_failure]

@@ -12,7 +12,7 @@ from typing import IO
 
 from initsuite.errors import ConfigError
 from initsuite.spec import Announced, News
-from initsuite.tracking.process import Answer, Close, Closed, Ready, Written
+from initsuite.tracking.process import READY, Answer, Close
 from initsuite.tracking.service import keep_back, kill, services, yield_to_others
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.sink import WandbSink
@@ -23,30 +23,30 @@ END_S = 5.0
 
 def main() -> None:
     """Serve messages until `close`, or until the parent is gone."""
-    # Ctrl-C is the parent's to answer. It reaches its process group alone, but some schedulers signal every process.
+    # Ctrl-C is for the parent to handle. It reaches its process group alone, but some schedulers signal every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # the answers' pipe is kept for them alone: whatever prints to the screen goes to the log
+    # The pipe is kept for the answers alone: whatever prints to the screen goes to the log.
     messages, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     keep_back()
     lock = threading.Lock()
 
     def answer(message: Answer) -> None:
-        with lock, contextlib.suppress(OSError):  # a parent that is gone asks for nothing
+        with lock, contextlib.suppress(OSError):  # a parent that is gone needs no answer
             pickle.dump(message, answers)
             answers.flush()
 
     tracking: Tracking = pickle.load(messages)
     try:
-        sink = WandbSink(tracking, on_written=lambda trial_id: answer(Written(trial_id)))
+        sink = WandbSink(tracking, on_written=answer)
     except ConfigError as error:
         answer(error)
         return
-    answer(Ready())
+    answer(READY)
     if not _serve(sink, messages):
-        # nobody waits any more: what is open is finished, but not for ever
+        # Nobody waits any more: what is open is finished, but in bounded time.
         _end_after(tracking.finish_timeout_s)
-    answer(Closed(sink.close()))
+    answer(sink.close())
     _end_after(END_S)
 
 
@@ -61,7 +61,7 @@ def _serve(sink: WandbSink, messages: IO[bytes]) -> bool:
         if isinstance(message, Close):
             return True
         sink.take(message)
-        # W&B starts its process for the first run, in a session of its own, and perhaps another one later
+        # W&B starts its process for the first run, in a session of its own, and perhaps another one later.
         if isinstance(message, Announced) and (running := services()) != known:
             for pid in running:
                 yield_to_others(pid)

@@ -27,9 +27,6 @@ from initsuite.tracking.labels import GROUP_AXES
 from initsuite.tracking.save_dashboards import Saver
 from initsuite.tracking.settings import Tracking
 
-DEFAULT_ENTITY = "ENTITY"
-"""What a dry run writes where the account's default entity goes."""
-
 _DESCRIPTION = """\
 Save W&B dashboards of the stored trials: a workspace with the sections Leaderboard,
 Curves, Speed and Failures, a report with the recommendations, and a run that holds
@@ -53,15 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def dashboard_content(views: Views, entity: str, project: str) -> Content:
-    """What the dashboards of a report show.
-
-    Args:
-        views: of the report.
-        entity: W&B user or team.
-        project: of the runs.
-    """
+    """What the dashboards of a report show, in a project of a W&B user or team."""
     trials, tables = views.report.trials, exact_tables(views)
     score = trials.loc[trials.stage == Stage.SCORE]
+    _, *parts = report_parts(views, {})  # without the title and the figures
     return Content(
         entity=entity,
         project=project,
@@ -70,7 +62,7 @@ def dashboard_content(views: Views, entity: str, project: str) -> Content:
         baseline=_baseline(views.report),
         leaderboard=_leaderboard(views.report),
         failures=_failures(views),
-        findings=_findings(views),
+        findings=markdown([part for part in parts if part != CAPTION]),  # which `_method` has
         method=_method(trials),
         report_run=f"report-{short_hash([table.to_csv(index=False) for table in tables.values()])}",
         tables=tuple(tables),
@@ -79,8 +71,7 @@ def dashboard_content(views: Views, entity: str, project: str) -> Content:
 
 def exact_tables(views: Views) -> dict[str, pd.DataFrame]:
     """The tables that the run of the report carries, by name; those without rows are left out."""
-    report = views.report
-    tables = {"recommendations": report.recommendations, "arms": report.arms}
+    tables = {"recommendations": views.report.recommendations, "arms": views.report.arms}
     tables |= {"scorecard": views.scorecard, "aggregates": views.aggregates}
     return {name: table for name, table in tables.items() if len(table)}
 
@@ -92,8 +83,8 @@ def _save_or_write(options: argparse.Namespace) -> None:
     tracking = Tracking(dir=str(directory), mode="online", project=options.project, entity=options.entity)
     views = Views(build_report(load_results(options.results_dir)))
     if options.dry_run:
-        content = dashboard_content(views, options.entity or DEFAULT_ENTITY, options.project)
-        _write(json.dumps(specification(content), indent=2, allow_nan=False), options.out)
+        entity = options.entity or "ENTITY"  # a placeholder for the account's default
+        _write(dashboard_content(views, entity, options.project), options.out)
         return
     saver = Saver(tracking)
     content = dashboard_content(views, saver.entity, options.project)
@@ -101,12 +92,13 @@ def _save_or_write(options: argparse.Namespace) -> None:
         figures = [path for path in write_report(views, Path(folder)) if path.suffix == ".png"]
         saved = saver.save(content, exact_tables(views), figures)
     if options.out:
-        _write(json.dumps(specification(content), indent=2, allow_nan=False), options.out)
-    for name, url in (("Workspace", saved.workspace), ("Report", saved.report), ("Exact tables", saved.run)):
+        _write(content, options.out)
+    for name, url in saved.items():
         print(f"{name}: {url}")
 
 
-def _write(text: str, out: str | None) -> None:
+def _write(content: Content, out: str | None) -> None:
+    text = json.dumps(specification(content), indent=2, allow_nan=False)
     if out:
         write_whole(Path(out).absolute(), lambda path: path.write_text(text + "\n", encoding="utf-8"))
         print(f"Written: {out}")
@@ -115,7 +107,7 @@ def _write(text: str, out: str | None) -> None:
 
 
 def _splits(score: pd.DataFrame) -> list[str]:
-    """Keys of the config that tell apart what the groups of the runs put together."""
+    """Keys of the config that distinguish what the groups of the runs put together."""
     found: list[str] = []
     for key in ("cell_id", "lr"):
         if len(score) and score.groupby([*GROUP_AXES, *found])[key].nunique().max() > 1:
@@ -126,9 +118,9 @@ def _splits(score: pd.DataFrame) -> list[str]:
 def _baseline(report: Report) -> str | None:
     """The scoring trial with the median score of the baseline of the first context, else of its leader."""
     for comparison in report.comparisons:
-        arms = [standing.arm for standing in comparison.standings]
+        baselines = [standing.arm for standing in comparison.standings if standing.arm.name == BASELINE]
         leader = [comparison.leader.arm] if comparison.leader else []
-        for arm in [*(arm for arm in arms if arm.name == BASELINE), *leader]:
+        for arm in [*baselines, *leader]:
             done = arm.trials[arm.trials.status == Status.DONE].sort_values("test_score")
             if len(done):
                 return str(done.trial_id.iloc[(len(done) - 1) // 2])
@@ -146,30 +138,17 @@ def _failures(views: Views) -> str:
     return markdown_table(views.failures.rename(columns=lambda name: name.replace("_", " ")))
 
 
-def _findings(views: Views) -> str:
-    """The report as Markdown, without its title, its figures and what `_method` says."""
-    _, *parts = report_parts(views, {})
-    return markdown([part for part in parts if part != CAPTION])
-
-
 def _method(trials: pd.DataFrame) -> str:
     stages = trials.stage.value_counts()
-    facts = {
-        "scoring trials": stages.get(Stage.SCORE, 0),
-        "tuning trials": stages.get(Stage.TUNE, 0),
-        **{
-            name: listed(trials[name]) for name in ("protocol", "protocol_version", "device", "torch_version", "commit")
-        },
-    }
-    lines = [f"- {name.replace('_', ' ')}: {value}" for name, value in facts.items()]
-    return "\n".join([CAPTION, "", *lines])
+    facts = {"scoring trials": stages.get(Stage.SCORE, 0), "tuning trials": stages.get(Stage.TUNE, 0)}
+    names = ("protocol", "protocol_version", "device", "torch_version", "commit")
+    facts |= {name.replace("_", " "): listed(trials[name]) for name in names}
+    return "\n".join([CAPTION, "", *(f"- {name}: {value}" for name, value in facts.items())])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = door_parser("python -m initsuite.dashboard", _DESCRIPTION, _EPILOG)
-    parser.add_argument(
-        "results_dir", nargs="?", default="results", help="the results, as load_results reads them (default: results)"
-    )
+    parser.add_argument("results_dir", nargs="?", default="results", help="what load_results reads (default: results)")
     parser.add_argument("--project", default=Tracking.project, help=f"W&B project (default: {Tracking.project})")
     parser.add_argument("--entity", help="W&B user or team (default: the account's)")
     parser.add_argument("--dry-run", action="store_true", help="write what would be saved, as JSON; save nothing")

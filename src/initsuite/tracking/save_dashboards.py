@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,19 +20,7 @@ from initsuite.tracking.service import replace_service, within
 from initsuite.tracking.settings import Tracking, require_online
 from initsuite.wording import first_line
 
-MEMORY = "dashboards.json"
-"""Below `<results>/wandb/`: which workspace and report were saved, so that the next call changes them."""
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Saved:
-    """Addresses of what was saved."""
-
-    workspace: str
-    report: str
-    run: str
 
 
 class Saver:
@@ -47,7 +34,7 @@ class Saver:
         InitsuiteError: a server that refuses.
 
     Attributes:
-        entity: user or team that it saves to.
+        entity: the user or team that it saves to.
     """
 
     def __init__(self, tracking: Tracking) -> None:
@@ -55,18 +42,22 @@ class Saver:
 
         require_online("dashboard: cannot save", tracking, wandb)
         self._wandb, self._tracking = wandb, tracking
-        self._directory = Path(tracking.dir).expanduser().absolute()
         api = self._asked("the account", wandb.Api)
         self.entity = tracking.entity or str(self._asked("the account", lambda: api.default_entity))
+        self._memory = tracking.directory / "wandb" / "dashboards.json"
+        """Which workspace and report were saved, so that the next call changes them."""
         self._place = f"{urlsplit(api.settings['base_url']).netloc}/{self.entity}/{tracking.project}"
 
-    def save(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> Saved:
+    def save(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> dict[str, str]:
         """Save the run, then the workspace and the report; what an earlier call has saved is changed.
 
         Args:
-            content: of the dashboards.
+            content: what the dashboards show.
             tables: by name, logged as they are.
             figures: PNG files.
+
+        Returns:
+            The address of each, by name.
 
         Raises:
             ConfigError: `wandb-workspaces` is not installed.
@@ -74,18 +65,18 @@ class Saver:
         """
         view = workspace(content)  # before anything is saved: the library may be missing
         run = self._asked("the run of the report", lambda: self._save_run(content, tables, figures))
-        known = self._memory().get(self._place, {})
+        known = (read_json(self._memory) or {}).get(self._place, {})
         view = self._asked("the workspace", lambda: _save_workspace(view, known.get("workspace")))
         page = self._asked("the report", lambda: _save_report(report(content, is_online=True), known.get("report")))
         self._remember({"workspace": [view._internal_name, view._internal_id], "report": page.id})
-        return Saved(view.url, page.url, run)
+        return {"Workspace": view.url, "Report": page.url, "Exact tables": run}
 
     def _save_run(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> str:
-        wandb = self._wandb
+        wandb, directory = self._wandb, self._tracking.directory
         settings = wandb.Settings(
             **LEAN,
             mode="online",
-            root_dir=str(self._directory),
+            root_dir=str(directory),
             project=content.project,
             entity=content.entity,
             run_id=content.report_run,
@@ -94,25 +85,22 @@ class Saver:
             resume="allow",
             init_timeout=self._tracking.finish_timeout_s,
         )
-        (self._directory / "wandb").mkdir(parents=True, exist_ok=True)
-        run = wandb.init(settings=settings)
-        is_good = False
+        (directory / "wandb").mkdir(parents=True, exist_ok=True)
+        run, exit_code = wandb.init(settings=settings), 1
         try:
             logged = {name: wandb.Table(dataframe=table, allow_mixed_types=True) for name, table in tables.items()}
             images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
             run.log({**logged, **images})
-            is_good = True
+            exit_code = 0
         finally:
-            run.finish(exit_code=0 if is_good else 1)
-        problem = refusal(Path(run.settings.log_internal))
-        if problem:
+            run.finish(exit_code=exit_code)
+        if problem := refusal(Path(run.settings.log_internal)):
             raise ConnectionError(problem)
         return run.url
 
     def _asked(self, what: str, question: Callable[[], T]) -> T:
-        answers: list[T] = []
         try:
-            within(self._tracking.finish_timeout_s, lambda: answers.append(question()))
+            return within(self._tracking.finish_timeout_s, question)
         except InitsuiteError:
             raise
         except Exception as error:
@@ -123,31 +111,27 @@ class Saver:
                 f"it within {self._tracking.finish_timeout_s:g} s. Look at your network, at --project and --entity, "
                 "and run the same command again."
             ) from error
-        return answers[0]
-
-    def _memory(self) -> dict[str, Any]:
-        return read_json(self._directory / "wandb" / MEMORY) or {}
 
     def _remember(self, saved: Mapping[str, Any]) -> None:
-        """Without it the next call saves others beside these."""
-        text = json.dumps({**self._memory(), self._place: saved}, indent=2)
+        """Without this memory the next call saves others beside these."""
+        text = json.dumps({**(read_json(self._memory) or {}), self._place: saved}, indent=2)
         with contextlib.suppress(StoreError):
-            write_whole(self._directory / "wandb" / MEMORY, lambda path: path.write_text(text, encoding="utf-8"))
+            write_whole(self._memory, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _save_workspace(view: Any, known: Sequence[str] | None) -> Any:
-    if known:
-        view._internal_name, view._internal_id = known
-        with contextlib.suppress(Exception):
-            return view.save()
-        return view.save_as_new_view()  # somebody has deleted it
-    return view.save()
+    if not known:
+        return view.save()
+    view._internal_name, view._internal_id = known
+    with contextlib.suppress(Exception):
+        return view.save()
+    return view.save_as_new_view()  # somebody has deleted it
 
 
 def _save_report(page: Any, known: str | None) -> Any:
-    if known:
-        page.id = known
-        with contextlib.suppress(Exception):
-            return page.save()
-        return page.save(clone=True)
-    return page.save()
+    if not known:
+        return page.save()
+    page.id = known
+    with contextlib.suppress(Exception):
+        return page.save()
+    return page.save(clone=True)  # somebody has deleted it

@@ -19,15 +19,15 @@ from initsuite.tracking.upload import MAX_IN_A_ROW, Uploader
 from initsuite.tracking.uploads import StoredTrial, Uploads, missing_trials
 
 MAX_FAILURES = 5
-"""Failures that are listed."""
+"""How many failures are listed."""
 
 _DESCRIPTION = """\
 Upload to Weights & Biases what the results store has and the server lacks, once.
 
-Runs are built from the store. Those that were complete online are left alone, those
+Runs are built from the store. Those that are complete online are left alone, those
 that are partly there are completed. What is complete is remembered in
-RESULTS_DIR/wandb/uploaded: remove that folder to upload everything again, as into
-another project.
+RESULTS_DIR/wandb/uploaded: remove that folder to upload everything again, for example
+into another project.
 """
 _EPILOG = """\
 examples:
@@ -46,9 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    console = Console()
+    console, directory = Console(), Path(options.results_dir)
     check_number("sync", "limit_s", options.limit_s, above=0)
-    directory = Path(options.results_dir)
     tracking = Tracking(
         dir=str(directory),
         mode="online",
@@ -76,40 +75,24 @@ def _upload(tracking: Tracking, missing: Sequence[StoredTrial], num_there: int, 
     uploader = Uploader(tracking)
     if not console.is_terminal:  # where there is no bar
         console.print(f"Uploading {len(missing)} runs to W&B")
-    answers: dict[str, str] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with _progress(console) as progress:
-            bar = progress.add_task("Uploading to W&B", total=len(missing))
-            for trial_id, problem in uploader.upload_all(missing):
-                answers[trial_id] = problem
-                progress.update(bar, advance=1)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            tried = uploader.upload_all(missing)
+            answers = dict(progress.track(tried, total=len(missing), description="Uploading to W&B"))
     finally:
         uploader.close()
-    failed = [trial_id for trial_id, problem in answers.items() if problem]
+    failures = {trial_id: problem for trial_id, problem in answers.items() if problem}
     not_tried = len(missing) - len(answers)
-    _print_problems(missing, {trial_id: answers[trial_id] for trial_id in failed}, not_tried, console)
-    counts = f"W&B: {len(answers) - len(failed)} uploaded, {num_there} already there, {len(failed)} failed"
+    counts = f"W&B: {len(answers) - len(failures)} uploaded, {num_there} already there, {len(failures)} failed"
     rest = f", {not_tried} not tried" if not_tried else ""
     where = f", at {uploader.url}" if uploader.url else ""
-    console.print(Text(counts + rest + where), soft_wrap=True)
-    return 1 if failed or not_tried else 0
+    for line in [*_problems(missing, failures, not_tried), counts + rest + where]:
+        console.print(Text(line), soft_wrap=True)
+    return 1 if failures or not_tried else 0
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def _print_problems(
-    missing: Sequence[StoredTrial], failures: Mapping[str, str], not_tried: int, console: Console
-) -> None:
+def _problems(missing: Sequence[StoredTrial], failures: Mapping[str, str], not_tried: int) -> list[str]:
     rows = {stored.row["trial_id"]: stored.row for stored in missing}
     lines = []
     for trial_id, problem in list(failures.items())[:MAX_FAILURES]:
@@ -118,11 +101,10 @@ def _print_problems(
     if len(failures) > MAX_FAILURES:
         lines.append(f"... and {len(failures) - MAX_FAILURES} more")
     if not_tried:
-        lines.append(f"sync: stopped: {MAX_IN_A_ROW} runs in a row failed, or nothing was answered any more.")
+        lines.append(f"sync: stopped: {MAX_IN_A_ROW} runs in a row failed, or the server no longer answered.")
     if lines:
         lines.append("Nothing is lost: the store has every trial, and the same command uploads what is missing.")
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
+    return lines
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,13 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--project", default=Tracking.project, help=f"W&B project (default: {Tracking.project})")
     parser.add_argument("--entity", help="W&B user or team (default: the account's)")
     parser.add_argument("--stages", default="score", help="score (default), or tune,score")
-    parser.add_argument(
-        "--limit-s",
-        type=float,
-        default=Tracking.finish_timeout_s,
-        metavar="N",
-        help=f"stop waiting for a run after N seconds (default: {Tracking.finish_timeout_s:g})",
-    )
+    limit_s = Tracking.finish_timeout_s
+    limit_help = f"stop waiting for a run after N seconds (default: {limit_s:g})"
+    parser.add_argument("--limit-s", type=float, default=limit_s, metavar="N", help=limit_help)
     return parser
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import queue
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from initsuite.tracking.labels import run_summary
 from initsuite.tracking.runs import Runs, Track
@@ -21,51 +19,44 @@ from initsuite.tracking.uploads import StoredTrial, Uploads
 from initsuite.wording import first_line
 
 MAX_IN_A_ROW = 3
-"""So many runs that fail one after the other are the server's fault: the rest would only wait for it as long."""
+"""This many runs that fail in a row are the server's fault: the rest would only wait for it as long."""
 
 GRACE_S = 15.0
-"""Beyond the limit of a run, which holds for its start and for its end: for what lies between, if W&B itself hangs."""
-
-OWN_SUMMARY = "result/"
-"""Keys of a summary that this suite sets start with it."""
+"""Added to the limit of a run, which holds for its start and its end: for what is in between, if W&B itself hangs."""
 
 
 class Uploader(Runs):
     """Writes runs to an online server, and remembers those that it took whole.
 
-    The files that W&B keeps of a run go to a folder of their own, which `close` removes: the store has it all.
+    W&B's files of a run go to a folder of their own, which `close` removes: the store has it all.
 
     Args:
         tracking: the server's project; `finish_timeout_s` is how long a run may wait for the server.
 
     Raises:
         ConfigError: no API key, or a server that does not answer.
-
-    Attributes:
-        max_open_runs: how many runs this process can have open at once.
     """
+
+    options: ClassVar = {"resume": "allow"}
+    """W&B asks the server what it has of the run, and continues after it."""
 
     def __init__(self, tracking: Tracking) -> None:
         import wandb
 
-        # Before the choice, which starts W&B's service: a process keeps the limit that it was born with.
-        self.max_open_runs = min(tracking.max_open_runs, affordable_runs())
+        self._max_open_runs = min(tracking.max_open_runs, affordable_runs())
         choice = require_online("sync: cannot upload", tracking, wandb)
-        # `allow`: W&B asks the server what it has of the run, and goes on behind it.
-        settings = functools.partial(wandb.Settings, resume="allow")
-        resuming = SimpleNamespace(init=wandb.init, teardown=wandb.teardown, Settings=settings)
-        super().__init__(tracking, Path(tempfile.mkdtemp(prefix="initsuite-sync-")), resuming, choice)
+        super().__init__(tracking, Path(tempfile.mkdtemp(prefix="initsuite-sync-")), wandb, choice)
         self._uploads = Uploads(tracking.dir)
         self._has_failed = False
 
     def upload_all(self, trials: Sequence[StoredTrial]) -> Iterator[tuple[str, str]]:
-        """Upload trials, several at a time, for each waits for the network.
+        """Upload trials, several at a time, since each waits for the network.
 
         Ends in bounded time, whatever hangs: after `MAX_IN_A_ROW` failures in a row nothing more is started. Threads
         that wait for a server may be left behind; they are daemons.
 
         Yields:
-            trial_id and what went wrong ("" for nothing) of each trial that was tried, as they end.
+            The trial_id of each trial that was tried, as it ends, and what went wrong ("" for nothing).
         """
         tasks: queue.SimpleQueue[StoredTrial] = queue.SimpleQueue()
         answers: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
@@ -76,7 +67,7 @@ class Uploader(Runs):
             for stored in _taken(tasks):
                 answers.put((stored.row["trial_id"], self._problem(stored)))
 
-        for _ in range(min(self.max_open_runs, len(trials))):
+        for _ in range(min(self._max_open_runs, len(trials))):
             threading.Thread(target=work, name="sync", daemon=True).start()
         num_awaited, in_a_row = len(trials), 0
         with contextlib.suppress(queue.Empty):
@@ -89,16 +80,12 @@ class Uploader(Runs):
                 yield trial_id, problem
 
     def upload(self, stored: StoredTrial) -> None:
-        """Upload what the server lacks of one trial; safe to call from several threads.
-
-        Raises:
-            Exception: as `open`, `finish`, among it TimeoutError. The trial is not remembered as uploaded.
-        """
+        """Upload what the server lacks of one trial; raises as `open` and `finish`. Several threads may call it."""
         track = Track(0, stored.info)
         self.open(track)
         try:
             for evaluation in stored.evaluations:
-                # An earlier step is on the server: W&B would drop it, with a warning.
+                # Earlier steps are on the server: W&B would drop them, with a warning.
                 if evaluation.step >= track.run.starting_step:
                     self.log(track, evaluation)
             self._forget_old_summary(track, stored.row)
@@ -125,7 +112,7 @@ class Uploader(Runs):
     def _forget_old_summary(self, track: Track, row: Mapping[str, Any]) -> None:
         """A resumed run keeps its summary, such as the error of a trial that has succeeded since."""
         if track.run.resumed:
-            old = {key for key in dict(track.run.summary) if key.startswith(OWN_SUMMARY)}
+            old = {key for key in dict(track.run.summary) if key.startswith("result/")}
             for key in old - run_summary(row).keys():
                 del track.run.summary[key]
 
@@ -135,7 +122,6 @@ class Uploader(Runs):
 
 
 def _taken(tasks: queue.SimpleQueue[StoredTrial]) -> Iterator[StoredTrial]:
-    """Tasks until there is none."""
     with contextlib.suppress(queue.Empty):
         while True:
             yield tasks.get_nowait()

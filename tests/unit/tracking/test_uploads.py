@@ -146,7 +146,7 @@ class FakeUploader(Uploader):
     """Uploads nothing, one trial at a time; `outcomes` says by seed whether it works, fails or hangs."""
 
     def __init__(self, outcomes: str) -> None:
-        self.max_open_runs = 1
+        self._max_open_runs = 1
         self.outcomes = outcomes
         self.tracking = Tracking(dir="nowhere", finish_timeout_s=0.2)
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import http.server
-import json
-import re
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,80 +23,6 @@ SLACK_S = 10.0
 """Added to the sink's limit on finishing, for a busy machine; W&B itself would wait for ever."""
 
 ROW = {"status": "done", "metric": "accuracy", "error": "", "steps_to_target": 20.0, "test_score": 0.875}
-
-
-class StandIn(http.server.ThreadingHTTPServer):
-    """Answers what wandb-core asks while it makes and fills a run, and remembers it."""
-
-    request_queue_size = 128
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.upserts: list[dict[str, Any]] = []
-        self.streams: dict[str, list[dict[str, Any]]] = {}
-        self.is_down = False
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing: a client may hang up."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        operation = re.search(r"(?:query|mutation)\s+(\w+)", query)
-        name = operation.group(1) if operation else ""
-        if name == "UpsertBucket":
-            self.upserts.append(variables)
-            project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "someone"}}
-            bucket = {"id": "b", "name": variables["name"], "displayName": variables["displayName"], "config": "{}"}
-            return {"upsertBucket": {"bucket": {**bucket, "project": project}, "inserted": True}}
-        if name == "CreateRunFiles":
-            files = [{"name": file, "uploadUrl": f"{self.url}/upload"} for file in variables["files"]]
-            return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
-        return {}
-
-    def lines(self, run_id: str, file: str) -> list[dict[str, Any]]:
-        """What was streamed into one file of a run, in order."""
-        parts = [part["files"].get(file) for part in self.streams[run_id] if "files" in part]
-        return [json.loads(line) for part in parts if part for line in part["content"]]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: StandIn  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        reply: dict[str, Any] = {}
-        if self.path.endswith("/graphql"):
-            request = json.loads(body)
-            reply = {"data": self.server.graphql(request["query"], request.get("variables") or {})}
-        elif self.path.endswith("/file_stream") and not self.server.is_down:
-            self.server.streams.setdefault(self.path.split("/")[-2], []).append(json.loads(body))
-        content = json.dumps(reply).encode()
-        self.send_response(503 if self.server.is_down else 200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content if self.command != "HEAD" else b"")
-
-    do_HEAD = do_GET = do_POST = do_PUT = answer
-
-    def log_message(self, format: str, *args: object) -> None: ...
-
-
-@pytest.fixture
-def server(isolated_wandb: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    # Ended before `isolated_wandb`, whose teardown waits for the uploads of unfinished runs.
-    with StandIn() as stand_in:
-        threading.Thread(target=stand_in.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setenv("WANDB_BASE_URL", stand_in.url)
-        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-        yield stand_in
-        stand_in.shutdown()
 
 
 def infos(number: int) -> list[TrialInfo]:
@@ -124,7 +45,7 @@ def evaluation(step: int, number: int) -> Evaluation:
 
 
 @pytest.mark.slow
-def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_online_runs_reach_the_server(wandb_server: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
     trials = infos(5)
@@ -132,21 +53,19 @@ def test_online_runs_reach_the_server(server: StandIn, tmp_path: Path, capfd: py
     for step in (0, 20, 40):
         sink.take(Evaluated("stack", evaluation(step, 5)))
     sink.take(Stored("stack", [ROW] * 5))
-    assert sink.close() == [f"W&B: 5 runs at {server.url}/someone/initsuite"]
+    assert sink.close() == [f"W&B: 5 runs at {wandb_server.url}/someone/initsuite"]
     assert capfd.readouterr() == ("", "")
     for place, info in enumerate(trials):
-        run_id = info.trial.trial_id
-        made = next(upsert for upsert in server.upserts if upsert["name"] == run_id)
+        run = wandb_server.runs[info.trial.trial_id]
+        made = run.made[0]
         assert (made["displayName"], made["groupName"]) == (f"he-s{place}", "digits/mlp-2x64/relu/sgd/he")
         assert (made["jobType"], made["tags"], made["project"]) == ("train", ["demo"], "initsuite")
-        assert json.loads(made["config"])["init"] == {"value": "he"}
-        history = server.lines(run_id, "wandb-history.jsonl")
-        assert [(item["step"], item["val/loss"]) for item in history] == [
+        assert run.config["init"] == "he"
+        assert [(item["step"], item["val/loss"]) for item in run.history] == [
             (step, place + step / 64 + 0.25) for step in (0, 20, 40)
         ]
-        summary = server.lines(run_id, "wandb-summary.json")[-1]
-        assert (summary["result/test_accuracy"], summary["result/diverged"]) == (0.875, False)
-        assert server.streams[run_id][-1]["exitcode"] == 0
+        assert (run.summary["result/test_accuracy"], run.summary["result/diverged"]) == (0.875, False)
+        assert run.exit_code == 0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -158,13 +77,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_goes_down_delays_the_end_within_bounds(
-    server: StandIn, tmp_path: Path, read_wandb_runs: Callable[[Path], dict[str, dict[str, Any]]]
+    wandb_server: Any, tmp_path: Path, read_wandb_runs: Callable[[Path], dict[str, dict[str, Any]]]
 ) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
     assert sink is not None
     sink.take(Announced("stack", infos(2)))
-    wait_for(lambda: len(server.upserts) == 2)
-    server.is_down = True
+    wait_for(lambda: len(wandb_server.runs) == 2)
+    wandb_server.fault = "500"
     sink.take(Evaluated("stack", evaluation(0, 2)))
     sink.take(Stored("stack", [ROW] * 2))
     start = time.perf_counter()
@@ -183,13 +102,13 @@ def test_a_server_that_goes_down_delays_the_end_within_bounds(
 
 
 @pytest.mark.slow
-def test_after_a_server_has_gone_down_runs_go_offline_without_waiting(server: StandIn, tmp_path: Path) -> None:
+def test_after_a_server_has_gone_down_runs_go_offline_without_waiting(wandb_server: Any, tmp_path: Path) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
     assert sink is not None
     first, second = infos(2)
     sink.take(Announced("first", [first]))
-    wait_for(lambda: len(server.upserts) == 1)
-    server.is_down = True
+    wait_for(lambda: len(wandb_server.runs) == 1)
+    wandb_server.fault = "500"
     sink.take(Stored("first", [ROW]))
     sink.take(Announced("second", [second]))
     sink.take(Evaluated("second", evaluation(0, 1)))
@@ -224,7 +143,7 @@ def test_a_server_that_takes_no_run_costs_no_run(wandb_server: Any, tmp_path: Pa
 
 @pytest.mark.slow
 def test_open_runs_of_several_stacks_wait_once_for_a_server_that_hangs(wandb_server: Any, tmp_path: Path) -> None:
-    """One wait for all: W&B ends its hanging streams one by one, about 2 s each, which would be a minute here."""
+    """One wait for all: W&B ends its hanging streams one at a time, about 2 s each, which would be a minute here."""
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S))
     assert sink is not None
     trials = infos(32)
@@ -257,9 +176,9 @@ def test_a_refused_run_is_incomplete_and_uploaded_later(wandb_server: Any, tmp_p
 
 
 @pytest.mark.slow
-def test_training_never_waits(server: StandIn, tmp_path: Path) -> None:
+def test_training_never_waits(wandb_server: Any, tmp_path: Path) -> None:
     """The calls return at once, whatever the server does; and a child without a parent ends by itself."""
-    server.is_down = True
+    wandb_server.fault = "500"
     sink = wandb_sink(Tracking(dir=str(tmp_path), finish_timeout_s=FINISH_S, probe_timeout_s=FINISH_S))
     assert sink is not None
     start = time.perf_counter()
@@ -272,7 +191,7 @@ def test_training_never_waits(server: StandIn, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_uploaded_is_remembered(server: StandIn, tmp_path: Path) -> None:
+def test_what_was_uploaded_is_remembered(wandb_server: Any, tmp_path: Path) -> None:
     sink = wandb_sink(Tracking(dir=str(tmp_path)))
     assert sink is not None
     done, failed = infos(2)

@@ -54,7 +54,7 @@ def run_set(specification: dict[str, Any]) -> dict[str, Any]:
 
 
 def values(tree: Any, key: str) -> Iterator[Any]:
-    """Of a key, wherever in a tree."""
+    """The values of a key, wherever it is in a tree."""
     if isinstance(tree, dict):
         yield from (value for name, value in tree.items() if name == key)
     for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
@@ -161,7 +161,7 @@ def test_a_run_a_workspace_and_a_report_are_saved(wandb_server, results_dir, cap
 
 
 def _plain(cell: Any) -> Any:
-    """Of a table; missing values and infinity as words, which JSON has no numbers for."""
+    """A cell of a table; missing values and infinity as text, since JSON has no numbers for them."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "NaN"
     return "Infinity" if cell == math.inf else cell

@@ -20,7 +20,7 @@ FINISH_S = 6.0
 START_S = 60.0
 """What the child, or the server's view of it, may take to start on a busy machine."""
 SLACK_S = 10.0
-"""Added to the sink's limit on finishing, for a busy machine; W&B itself would wait for ever."""
+"""Added to the sink's limit on finishing, for a busy machine; W&B itself would wait forever."""
 
 ROW = {"status": "done", "metric": "accuracy", "error": "", "steps_to_target": 20.0, "test_score": 0.875}
 

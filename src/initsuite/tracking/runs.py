@@ -95,7 +95,7 @@ class Runs:
             track.run.define_metric(pattern, step_metric="step")
 
     def log(self, track: Track, evaluation: Evaluation) -> None:
-        """One point of each curve; a value that is not finite is left out, for W&B would show it as text."""
+        """One point of each curve; a value that is not finite is left out, since W&B would show it as text."""
         keys = curve_keys(track.info.config["dataset"]["metric"])
         values = {key: float(getattr(evaluation, name)[track.place]) for key, name in keys.items()}
         finite = {key: value for key, value in values.items() if math.isfinite(value)}

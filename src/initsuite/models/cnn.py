@@ -53,9 +53,7 @@ class Cnn(nn.Module):
     ) -> None:
         super().__init__()
         check_images("Cnn", input_shape, num_outputs=num_outputs)
-        expected = "a list with the output channels of each convolution"
-        check_list("Cnn", "channels", channels, expected, "model.channels=[16,32]")
-        _check_kernel(kernel_size, padding, norm)
+        _check_convolutions(channels, kernel_size, padding, norm)
         strides = _strides(stride, len(channels))
         _check_pool(pool, len(channels))
         self.layers = nn.Sequential()
@@ -88,7 +86,9 @@ class Cnn(nn.Module):
         return self.layers(inputs)
 
 
-def _check_kernel(kernel_size: int, padding: str, norm: str) -> None:
+def _check_convolutions(channels: Sequence[int], kernel_size: int, padding: str, norm: str) -> None:
+    expected = "a list with the output channels of each convolution"
+    check_list("Cnn", "channels", channels, expected, "model.channels=[16,32]")
     check_whole_number("Cnn", "kernel_size", kernel_size)
     if kernel_size % 2 == 0:
         raise bad_value("Cnn", "kernel_size", kernel_size, "an odd whole number", "Example: model.kernel_size=3")

@@ -167,11 +167,8 @@ class Trace:
             factor = next((value for value in source.args if type(value) in (int, float)), 1.0)
             keywords["omega"] = factor  # for a sine; other functions have no such option
         found = activation_called(node.target, node.args[1:], keywords)
-        if (
-            found
-            and found.name == "sigmoid"
-            and any(_is_call(user, MULTIPLIES) and source in user.args for user in node.users)
-        ):
+        is_gate = found is not None and found.name == "sigmoid"
+        if is_gate and any(_is_call(user, MULTIPLIES) and source in user.args for user in node.users):
             return activation("silu")
         return found
 

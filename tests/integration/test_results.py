@@ -108,7 +108,7 @@ def test_a_merge_again_changes_nothing(tmp_path: Path) -> None:
     assert files_of(tmp_path / "all") == before
 
 
-def test_a_merge_mends_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_merge_replaces_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Planter(Store(tmp_path / "failed")).arm("he", [100, FAILED])
     Planter(Store(tmp_path / "good")).arm("he", [100, 120, 140])
     assert main(["merge", str(tmp_path / "failed"), str(tmp_path / "good")]) == 0
@@ -180,7 +180,7 @@ def test_a_source_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     one = plant(tmp_path / "one")
     monkeypatch.setattr(parts.pq, "read_table", away)
     monkeypatch.setattr(Store, "trials", lambda self: pd.DataFrame())
-    with pytest.raises(StoreError, match=r"merge: cannot read `.*Mend the disk and try again"):
+    with pytest.raises(StoreError, match=r"merge: cannot read `.*Fix the disk and try again"):
         merge(tmp_path / "all", [one])
 
 
@@ -291,7 +291,7 @@ def test_a_prune_refuses_a_store_that_is_trained_into(tmp_path: Path, capsys: py
         assert launch.stdout is not None
         launch.stdout.readline()
         assert main(["prune", str(directory)]) == 2
-        assert f"process {launch.pid}). Expected a store that nobody trains into." in capsys.readouterr().err
+        assert f"process {launch.pid}). Expected a store that nobody is training into." in capsys.readouterr().err
         assert {name: content for name, content in files_of(directory).items() if "claims" not in name} == before
         launch.kill()
     # A launch that was killed does not stand in the way.
@@ -445,7 +445,7 @@ def test_rows_without_a_configuration_stay_without_overrides(
     before = parts_of(old_store)
     assert main(["migrate", str(old_store)]) == 0
     printed = capsys.readouterr().out
-    assert "Left without: 18 rows that hold no configuration." in printed
+    assert "Left without overrides: 18 rows with no stored configuration." in printed
     assert parts_of(old_store) == before
 
 
@@ -454,7 +454,7 @@ def test_a_store_that_is_trained_into_is_not_migrated(old_store: Path, capsys: p
     with Leases(old_store) as launch:
         launch.take("stack")
         assert main(["migrate", str(old_store)]) == 2
-        assert "migrate: another command works in `DIR`=" in capsys.readouterr().err
+        assert "migrate: another command is using `DIR`=" in capsys.readouterr().err
     assert files_of(old_store) == before
     assert main(["migrate", str(old_store / "nowhere")]) == 2
     assert "migrate: no results store at" in capsys.readouterr().err

@@ -1,10 +1,11 @@
-"""The door that cares for results stores: python -m initsuite.results."""
+"""The door for the care of results stores: `python -m initsuite.results`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -15,17 +16,17 @@ from rich.text import Text
 
 from initsuite.errors import door_parser, run_door
 from initsuite.provenance import short_commit
-from initsuite.results.maintain import KINDS, Pruning, merge, plan_prune, prune
-from initsuite.results.migrate import Migration, migrate
+from initsuite.results.maintain import KINDS, merge, plan_prune, prune
+from initsuite.results.migrate import migrate
 from initsuite.results.store import Results, check_store, load_results, store_hash
 from initsuite.spec import Stage
-from initsuite.wording import format_bytes, format_first
+from initsuite.wording import format_bytes, format_count, format_first
 
 MAX_NAMES = 12
-"""Of initializers and experiments that are listed."""
+"""Initializers and experiments that are listed."""
 
 _DESCRIPTION = """\
-Look into results stores, put several into one, tidy one up, bring one up to date.
+Look into a results store, merge several, tidy one up, bring an old one up to date.
 Nothing is trained.
 """
 _EPILOG = """\
@@ -35,23 +36,21 @@ examples:
   python -m initsuite.results prune results --dry-run     what would go
   python -m initsuite.results migrate results             the commands of old trials
 
-exit codes: 0 good, 2 nothing was done (no store, no room, a store in use)
+exit codes: 0 success, 2 nothing was done (no store, no room, a store in use)
 """
 _MERGE = """\
-Copy the parts of the sources into the target, which is made when it is missing. The
-sources stay as they are; what the target has already is not copied again. Trials and
-their curves are copied: neither plans, nor W&B runs, nor reports.
+Copy the parts of the sources into the target, which is created if it is missing. The
+sources stay as they are; what the target has already is not copied again. Only trials
+and their curves are copied: no plans, W&B runs or reports.
 """
 _PRUNE = """\
 Rewrite a store into few parts, without repeated rows, failures of trials that were
 done later, trials whose curve is lost, and damaged parts. The report stays the same.
 The old parts are moved to DIR/pruned, which can be merged again.
 """
-
-
 _MIGRATE = """\
 Give each trial that an older version stored the overrides that make it, worked out
-from its stored configuration: the page of the report shows them as commands. What was
+from its stored configuration; the page of the report shows them as commands. What was
 measured stays the same. The old parts are moved to DIR/pruned, which can be merged
 again.
 """
@@ -59,11 +58,17 @@ again.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show, merge, prune or migrate; returns the exit code, as `run_door` does."""
-    return run_door(_parser(), lambda options: options.run(options, Console()), arguments)
+    return run_door(_parser(), _run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    console = Console()
+    for part in options.run(options):
+        console.print(Text(part) if isinstance(part, str) else part, soft_wrap=not isinstance(part, Table))
 
 
 def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
-    """What a store holds, as names and values for people."""
+    """What a store holds, as names and values for people to read."""
     trials = results.trials
     parts = {kind: list((directory / kind).glob("*.parquet")) for kind in KINDS}
     num_damaged = len(list((directory / "quarantine").glob("*.parquet")))
@@ -75,7 +80,7 @@ def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
         ("hash", store_hash(trials)),
         ("parts", f"{len(parts['trials'])} of trials, {len(parts['curves'])} of curves"),
         ("damaged parts", f"{num_damaged}, in quarantine" if num_damaged else "none"),
-        ("size", f"{_size([path for listed in parts.values() for path in listed])}, {_whole_size(directory)} in all"),
+        ("size", f"{_size(chain(*parts.values()))}, {_size(filter(Path.is_file, directory.rglob('*')))} in all"),
         ("trials", f"{len(trials)}: {_by_stage(trials)}" if len(trials) else "none"),
         ("contexts", str(trials.context_id.nunique())),
         ("cells", str(trials.cell_id.nunique())),
@@ -89,7 +94,7 @@ def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _show(options: argparse.Namespace, console: Console) -> None:
+def _show(options: argparse.Namespace) -> Iterator[Text | Table]:
     directory = Path(options.dir)
     check_store("show", directory)
     table = Table(box=SIMPLE, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
@@ -97,67 +102,55 @@ def _show(options: argparse.Namespace, console: Console) -> None:
     table.add_column(overflow="fold")
     for name, value in contents(directory, load_results(directory)):
         table.add_row(name, Text(value))
-    console.print(Text(str(directory), style="bold"), soft_wrap=True)
-    console.print(table)
+    yield Text(str(directory), style="bold")
+    yield table
 
 
-def _merge(options: argparse.Namespace, console: Console) -> None:
+def _merge(options: argparse.Namespace) -> Iterator[str | Text]:
     target = Path(options.target)
     done = merge(target, [Path(source) for source in options.sources])
-    mended = f" ({done.num_mended} of them had failed, and are done now)" if done.num_mended else ""
-    console.print(f"Trials: {done.num_new} new, {done.num_known} known already{mended}.")
-    console.print(f"Parts: {done.num_copied} copied, {done.num_same} already there.")
-    for part in done.damaged:
-        console.print(Text(f"Damaged, and left out: {part}", style="yellow"), soft_wrap=True)
+    redone = f" ({done.num_redone} of them had failed, and are done now)" if done.num_redone else ""
+    yield f"Trials: {done.num_new} new, {done.num_known} known already{redone}."
+    yield f"Parts: {done.num_copied} copied, {done.num_same} already there."
+    yield from (Text(f"Damaged, and left out: {part}", style="yellow") for part in done.damaged)
     trials = load_results(target).trials
-    console.print(Text(f"{target}: {len(trials)} trials, hash {store_hash(trials)}"), soft_wrap=True)
+    yield f"{target}: {format_count(len(trials), 'trial')}, hash {store_hash(trials)}"
 
 
-def _prune(options: argparse.Namespace, console: Console) -> None:
-    directory = Path(options.dir)
-    if options.dry_run:
+def _prune(options: argparse.Namespace) -> Iterator[str]:
+    directory, is_dry = Path(options.dir), options.dry_run
+    if is_dry:
         plan, place = plan_prune(directory, options.older_versions), None
     else:
         plan, place = prune(directory, options.older_versions, options.delete)
-    for line in _prune_lines(plan, options.dry_run):
-        console.print(Text(line))
-    if plan.old and not options.dry_run:
-        where = "deleted" if place is None else f"moved to {place}"
-        console.print(Text(f"Old files: {len(plan.old)} {where}"), soft_wrap=True)
-
-
-def _prune_lines(plan: Pruning, is_dry: bool) -> list[str]:
     if not plan.old:
-        return ["Nothing to prune: the store holds what readers use, in few parts."]
-    lines = []
+        yield "Nothing to prune: the store holds what readers use, in few parts."
+        return
     if plan.is_rewritten:
         num_parts = sum(part.parent.name == "trials" for part in plan.old)
-        verb = "Would rewrite" if is_dry else "Rewrote"
-        lines.append(f"{verb} {len(plan.kept.trials)} trials: {num_parts} parts become {plan.num_new_parts}.")
+        trials = format_count(len(plan.kept.trials), "trial")
+        yield f"{'Would rewrite' if is_dry else 'Rewrote'} {trials}: {num_parts} parts become {plan.num_new_parts}."
     gone = ", ".join(f"{count} {what}" for what, count in plan.left_out.items() if count)
-    return [*lines, f"{'Would leave' if is_dry else 'Left'} out: {gone or 'nothing'}."]
+    yield f"{'Would leave' if is_dry else 'Left'} out: {gone or 'nothing'}."
+    if not is_dry:
+        yield f"Old files: {len(plan.old)} {f'moved to {place}' if place else 'deleted'}"
 
 
-def _migrate(options: argparse.Namespace, console: Console) -> None:
+def _migrate(options: argparse.Namespace) -> Iterator[str]:
     done = migrate(Path(options.dir), options.dry_run)
-    for line in _migrate_lines(done, options.dry_run):
-        console.print(Text(line), soft_wrap=True)
-
-
-def _migrate_lines(done: Migration, is_dry: bool) -> list[str]:
-    lines = ["Nothing to migrate: every trial that can say how to make it again does."]
     if done.num_filled:
-        verb = "Would write" if is_dry else "Wrote"
-        lines = [f"{verb} the overrides of {done.num_filled} rows of trials."]
+        rows = format_count(done.num_filled, "row")
+        yield f"{'Would write' if options.dry_run else 'Wrote'} the overrides of {rows} of trials."
+    else:
+        yield "Nothing to migrate: every trial that can say how to make it again does."
     if done.num_left:
-        lines.append(f"Left without: {done.num_left} rows that hold no configuration.")
+        yield f"Left without overrides: {format_count(done.num_left, 'row')} with no stored configuration."
     if done.place:
-        lines.append(f"Old files: {len(done.old)} moved to {done.place}")
-    return lines
+        yield f"Old files: {len(done.old)} moved to {done.place}"
 
 
 def _by_stage(trials: pd.DataFrame) -> str:
-    stages = sorted(trials.stage.dropna().unique(), key=lambda stage: stage == Stage.SCORE)  # the last one
+    stages = sorted(trials.stage.dropna().unique(), key=lambda stage: stage == Stage.SCORE)  # score last
     counts = [(stage, trials.status[trials.stage == stage].value_counts().sort_index()) for stage in stages]
     return "; ".join(
         f"{stage} " + ", ".join(f"{number} {status}" for status, number in found.items()) for stage, found in counts
@@ -171,15 +164,11 @@ def _names(column: pd.Series) -> str:
 
 def _counted(column: pd.Series) -> str:
     counts = column.value_counts().sort_index()
-    return ", ".join(f"{value} ({count} trials)" for value, count in counts.items()) or "none"
+    return ", ".join(f"{value} ({format_count(count, 'trial')})" for value, count in counts.items()) or "none"
 
 
-def _whole_size(directory: Path) -> str:
-    return _size([path for path in directory.rglob("*") if path.is_file()])
-
-
-def _size(paths: Sequence[Path]) -> str:
-    """A file that goes in this moment counts nothing."""
+def _size(paths: Iterable[Path]) -> str:
+    """The size of files; one that has just gone counts nothing."""
     return format_bytes(sum(path.stat().st_size for path in paths if path.exists()))
 
 

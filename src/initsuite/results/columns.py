@@ -4,63 +4,29 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-TRIALS = pa.schema(
-    {
-        "trial_id": pa.string(),
-        "cell_id": pa.string(),
-        "context_id": pa.string(),
-        "dataset": pa.string(),
-        "model": pa.string(),
-        "activation": pa.string(),
-        "init": pa.string(),
-        "optimizer": pa.string(),
-        "lr": pa.float64(),
-        "seed": pa.int64(),
-        "stage": pa.string(),
-        "status": pa.string(),
-        "error": pa.string(),
-        "steps_to_easy": pa.float64(),
-        "steps_to_target": pa.float64(),
-        "steps_to_hard": pa.float64(),
-        "epochs_to_easy": pa.float64(),
-        "epochs_to_target": pa.float64(),
-        "epochs_to_hard": pa.float64(),
-        "loss_auc": pa.float64(),
-        "setup_s": pa.float64(),
-        "metric": pa.string(),
-        "final_val_score": pa.float64(),
-        "best_val_score": pa.float64(),
-        "test_score": pa.float64(),
-        "diverged_at": pa.float64(),
-        "wall_s": pa.float64(),
-        "stack_size": pa.int64(),
-        "device": pa.string(),
-        "protocol": pa.string(),
-        "protocol_version": pa.int64(),
-        "experiment": pa.string(),
-        "torch_version": pa.string(),
-        "commit": pa.string(),
-        "dirty": pa.bool_(),
-        "config": pa.string(),
-        "overrides": pa.string(),
-        "written_at": pa.string(),
-    }
-)
+_TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
+TRIALS = pa.schema({
+    "trial_id": _TEXT, "cell_id": _TEXT, "context_id": _TEXT,
+    "dataset": _TEXT, "model": _TEXT, "activation": _TEXT, "init": _TEXT, "optimizer": _TEXT,
+    "lr": _NUMBER, "seed": _COUNT, "stage": _TEXT, "status": _TEXT, "error": _TEXT,
+    "steps_to_easy": _NUMBER, "steps_to_target": _NUMBER, "steps_to_hard": _NUMBER,
+    "epochs_to_easy": _NUMBER, "epochs_to_target": _NUMBER, "epochs_to_hard": _NUMBER,
+    "loss_auc": _NUMBER, "setup_s": _NUMBER, "metric": _TEXT,
+    "final_val_score": _NUMBER, "best_val_score": _NUMBER, "test_score": _NUMBER, "diverged_at": _NUMBER,
+    "wall_s": _NUMBER, "stack_size": _COUNT, "device": _TEXT,
+    "protocol": _TEXT, "protocol_version": _COUNT, "experiment": _TEXT,
+    "torch_version": _TEXT, "commit": _TEXT, "dirty": pa.bool_(),
+    "config": _TEXT, "overrides": _TEXT, "written_at": _TEXT,
+})  # fmt: skip
 """Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas.
 
-`config` is the resolved configuration of the cell and `overrides` what a command says to make it, both JSON objects.
-Parts from before there were `overrides` lack them until `python -m initsuite.results migrate DIR`.
+`config` is the resolved configuration of the cell, and `overrides` are those of a command that makes it, both as JSON
+objects. Parts written before `overrides` existed lack them until `python -m initsuite.results migrate DIR`.
 """
 
-CURVES = pa.schema(
-    {
-        "trial_id": pa.string(),
-        "step": pa.int64(),
-        "train_loss": pa.float64(),
-        "val_loss": pa.float64(),
-        "val_score": pa.float64(),
-    }
-)
+CURVES = pa.schema({
+    "trial_id": _TEXT, "step": _COUNT, "train_loss": _NUMBER, "val_loss": _NUMBER, "val_score": _NUMBER
+})  # fmt: skip
 
 FORMER_NAMES = {f"{kind}_accuracy": f"{kind}_score" for kind in ("val", "final_val", "best_val", "test")}
-"""Of columns in parts from before there were other metrics than accuracy."""
+"""What columns were called when accuracy was the only metric."""

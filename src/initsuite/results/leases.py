@@ -2,9 +2,9 @@
 
     <dir>/claims/<name>.json    holds the owner; its modification time is the owner's heartbeat
 
-A lease whose heart has stopped for `EXPIRES_S`, or whose process is gone from this machine, may be taken over. Two
-launches may in rare cases hold one lease: the work is then done twice, and readers drop what is repeated. The folder
-keeps its former name: launches of older versions share with those of newer ones.
+A lease whose heart has stopped for `EXPIRES_S`, or whose process is gone from this machine, may be taken over. In rare
+cases two launches hold the same lease: the work is then done twice, and readers drop what is repeated. The folder keeps
+its former name, so that launches of older and newer versions share work.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Leases:
     def __init__(self, results_dir: Path) -> None:
         self.directory = results_dir / "claims"
         self.owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
-        self._held: set[Path] = set()
+        self._held: set[str] = set()
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
 
@@ -53,8 +53,8 @@ class Leases:
     def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._heart.join()
-        for path in list(self._held):
-            self._let_go(path)
+        for name in list(self._held):
+            self.release(name)
 
     def take(self, name: str) -> bool:
         """Take the lease of this name unless somebody else holds it.
@@ -66,11 +66,15 @@ class Leases:
         with writing("leases", path):
             if not self._create(path) and not (self._is_dead(path) and self._bury(path) and self._create(path)):
                 return False
-        self._held.add(path)
+        self._held.add(name)
         return True
 
     def release(self, name: str) -> None:
-        self._let_go(self._path(name))
+        self._held.discard(name)
+        owner = read_json(self._path(name))
+        if owner and owner["token"] == self.owner["token"]:  # unless taken over while we slept
+            with contextlib.suppress(OSError):
+                self._path(name).unlink()
 
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:
@@ -111,7 +115,7 @@ class Leases:
         clock.touch()
         try:
             return clock.stat().st_mtime - path.stat().st_mtime > EXPIRES_S
-        except FileNotFoundError:  # released in this moment: the next try takes it
+        except FileNotFoundError:  # released just now: the next try takes it
             return False
         finally:
             clock.unlink()
@@ -126,32 +130,25 @@ class Leases:
         grave.unlink()
         return True
 
-    def _let_go(self, path: Path) -> None:
-        self._held.discard(path)
-        owner = read_json(path)
-        if owner and owner["token"] == self.owner["token"]:  # unless taken over while we slept
-            with contextlib.suppress(OSError):
-                path.unlink()
-
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
-            for path in list(self._held):
+            for name in list(self._held):
                 with contextlib.suppress(OSError):  # a disk that is away for a moment; the next beat tries again
-                    os.utime(path)
+                    os.utime(self._path(name))
 
 
 @contextlib.contextmanager
 def hold_all(where: str, results_dir: Path) -> Iterator[None]:
-    """Hold all leases of a store for a `with` block, so that a launch that starts now waits with its plan.
+    """Hold all leases of a store for a `with` block, so that a launch that starts now waits before it plans.
 
     Raises:
-        StoreError: another command works in the store.
+        StoreError: another command is using the store.
     """
     with Leases(results_dir) as leases:
         for name in sorted({"planning", *(path.stem for path in leases.directory.glob("*.json"))}):
             if not leases.take(name):
                 raise StoreError(
-                    f"{where}: another command works in `DIR`={str(results_dir)!r} ({leases.holder(name)}). "
-                    "Expected a store that nobody trains into. Wait until it has ended."
+                    f"{where}: another command is using `DIR`={str(results_dir)!r} ({leases.holder(name)}). "
+                    "Expected a store that nobody is training into. Wait until that command has ended."
                 )
         yield

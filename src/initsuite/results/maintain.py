@@ -1,7 +1,7 @@
 """Care for results stores, part by part: several into one, one into few parts.
 
 Parts are never changed: a merge copies them under their names, a prune writes new ones and then puts the old ones away.
-In between a trial is there twice, which readers do not mind.
+In between, a trial is there twice, which readers handle.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import filecmp
 import math
 import os
 import shutil
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -24,13 +22,13 @@ from initsuite.errors import StoreError
 from initsuite.files import write_whole
 from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.results.leases import hold_all
-from initsuite.results.store import Results, Store, check_store, load_results, refuse_disk
+from initsuite.results.store import Results, Store, check_store, load_results, new_name, refuse_disk
 from initsuite.spec import Status
 
 KINDS = {"curves": CURVES, "trials": TRIALS}
 """Kinds of parts in the order in which they are written: a trial is never without its curve."""
 TRIALS_PER_PART = 5_000
-"""Of the parts that a prune writes."""
+"""In a part that a prune writes."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Merged:
         num_same: parts that it had.
         num_new: trials that it has now and lacked before.
         num_known: trials of the sources that it had before.
-        num_mended: of these, those that had failed and are done now.
+        num_redone: those of them that had failed and are done now.
         damaged: parts of the sources that cannot be read, and were left out.
     """
 
@@ -50,7 +48,7 @@ class Merged:
     num_same: int
     num_new: int
     num_known: int
-    num_mended: int
+    num_redone: int
     damaged: tuple[Path, ...]
 
 
@@ -61,7 +59,7 @@ class Pruning:
     Attributes:
         kept: what readers find in the store, without older protocol versions where these go.
         is_rewritten: the trials are written into new parts; else only the quarantine goes.
-        left_out: by what it is, how many rows or parts go.
+        left_out: how many rows or parts go, by kind.
         old: parts that go, trials before curves.
     """
 
@@ -77,7 +75,7 @@ class Pruning:
 
 
 def merge(target: Path, sources: Sequence[Path]) -> Merged:
-    """Copy the parts of other stores into one, which is made when it is missing. The others stay as they are.
+    """Copy the parts of other stores into one, which is created when it is missing. The others stay as they are.
 
     Raises:
         StoreError: a source is no store, or the target itself; two parts of one name differ; the target cannot be
@@ -96,19 +94,19 @@ def merge(target: Path, sources: Sequence[Path]) -> Merged:
         write_whole(target / name, lambda path, part=part: shutil.copyfile(part, path))
     after = store.trials()
     is_failed = before.status == Status.FAILED
-    theirs = {trial_id for source in sources for trial_id in _rows(source, damaged).trial_id}
+    theirs = _rows(part for source in sources for part in (source / "trials").glob("*.parquet") if part not in damaged)
     return Merged(
         num_copied=len(wanted),
         num_same=num_same,
         num_new=len(set(after.trial_id) - set(before.trial_id)),
-        num_known=len(theirs & set(before.trial_id)),
-        num_mended=len(set(before.trial_id[is_failed]) & set(after.trial_id[after.status != Status.FAILED])),
+        num_known=len(set(theirs.trial_id) & set(before.trial_id)),
+        num_redone=len(set(before.trial_id[is_failed]) & set(after.trial_id[after.status != Status.FAILED])),
         damaged=tuple(damaged),
     )
 
 
 def plan_prune(directory: Path, older_versions: bool = False) -> Pruning:
-    """What of a store readers ignore, and which parts would go.
+    """What readers ignore in a store, and which parts would go.
 
     Args:
         older_versions: trials of older protocol versions go too; the report reads the newest one only.
@@ -130,7 +128,7 @@ def plan_prune(directory: Path, older_versions: bool = False) -> Pruning:
         trials = trials.loc[~is_old].reset_index(drop=True)
     kept = Results(trials, found.curves.loc[found.curves.trial_id.isin(trials.trial_id)])
     quarantine = sorted((directory / "quarantine").glob("*"))
-    left_out = _ignored(pd.concat([_read_rows(part) for part in parts["trials"]] or [_NO_ROWS]), found.trials)
+    left_out = _ignored(_rows(parts["trials"]), found.trials)
     left_out["trials of older protocol versions"] = int(is_old.sum()) if older_versions else 0
     is_rewritten = any(left_out.values()) or len(parts["trials"]) > len(_slices(len(trials)))
     left_out["damaged parts"] = len(quarantine)
@@ -149,12 +147,12 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
         What was done, and the folder that the old parts are in: a store that can be merged again.
 
     Raises:
-        StoreError: no store, one that another command works in, or one that cannot be written.
+        StoreError: no store, one that another command is using, or one that cannot be written.
     """
     check_store("prune", directory)
     with hold_all("prune", directory):
         plan = plan_prune(directory, older_versions)
-        now = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+        now = new_name()
         if plan.is_rewritten:
             _write(plan, now)
         place = directory / "pruned" / now if plan.old and not delete else None
@@ -193,21 +191,15 @@ def _is_whole(part: Path) -> bool:
     return True
 
 
-_NO_ROWS = pd.DataFrame({"trial_id": pd.Series(dtype=str), "status": pd.Series(dtype=str)})
-
-
-def _read_rows(part: Path) -> pd.DataFrame:
-    return pq.read_table(part, columns=list(_NO_ROWS)).to_pandas()
-
-
-def _rows(directory: Path, damaged: Sequence[Path]) -> pd.DataFrame:
-    """Rows of trials as they stand in the parts, repeated ones too."""
-    parts = [part for part in sorted((directory / "trials").glob("*.parquet")) if part not in damaged]
-    return pd.concat([_read_rows(part) for part in parts] or [_NO_ROWS])
+def _rows(parts: Iterable[Path]) -> pd.DataFrame:
+    """The ids and states of the trials in parts, repeated ones too."""
+    columns = ["trial_id", "status"]
+    tables = [pq.read_table(part, columns=columns).to_pandas() for part in parts]
+    return pd.concat(tables or [pd.DataFrame(columns=columns, dtype=str)])
 
 
 def _ignored(rows: pd.DataFrame, trials: pd.DataFrame) -> dict[str, int]:
-    """Rows that no reader sees, by the reason."""
+    """How many rows no reader sees, by the reason."""
     is_failed = rows.status == Status.FAILED
     is_done_later = is_failed & rows.trial_id.isin(trials.trial_id[trials.status != Status.FAILED])
     is_lost = ~is_failed & ~rows.trial_id.isin(trials.trial_id)
@@ -231,15 +223,13 @@ def _check_columns(parts: Mapping[str, Sequence[Path]]) -> None:
 
 
 def _slices(num_trials: int) -> list[slice]:
-    """Of the trials, one a new part, all about equally long."""
+    """The trials of each new part, all about equally many."""
     num_parts = math.ceil(num_trials / TRIALS_PER_PART)
-    return [
-        slice(num_trials * number // num_parts, num_trials * (number + 1) // num_parts) for number in range(num_parts)
-    ]
+    return [slice(num_trials * i // num_parts, num_trials * (i + 1) // num_parts) for i in range(num_parts)]
 
 
 def _write(plan: Pruning, name: str) -> None:
-    """The kept trials as pairs of parts of one name, as readers expect them."""
+    """Write the kept trials as pairs of parts of the same name, as readers expect them."""
     for number, chosen in enumerate(_slices(len(plan.kept.trials))):
         trials = plan.kept.trials.iloc[chosen]
         curves = plan.kept.curves.loc[plan.kept.curves.trial_id.isin(trials.trial_id)]
@@ -250,7 +240,7 @@ def _write(plan: Pruning, name: str) -> None:
 
 
 def put_away(where: str, part: Path, place: Path | None, old: Sequence[Path]) -> None:
-    """Move or remove a part, unless it is the curves of trials that were stored in this moment.
+    """Move or remove a part, unless it holds the curves of trials that were stored just now.
 
     Args:
         old: all parts that go.

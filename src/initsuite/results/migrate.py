@@ -1,4 +1,4 @@
-"""Gives stored trials the column that they lack: their overrides, made from their stored configurations."""
+"""Gives stored trials the column that they lack: their overrides, worked out from their stored configurations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import contextlib
 import functools
 import json
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +17,7 @@ from initsuite.files import write_whole
 from initsuite.results.columns import TRIALS
 from initsuite.results.leases import hold_all
 from initsuite.results.maintain import put_away
-from initsuite.results.store import check_store, load_results
+from initsuite.results.store import check_store, load_results, new_name
 
 COLUMN = "overrides"
 
@@ -31,8 +29,8 @@ class Migration:
     Attributes:
         num_filled: rows of trials that got their overrides.
         num_left: rows that hold no configuration to make them from.
-        old: parts that were written again under another name, trials before curves.
-        place: the folder that these were moved to: a store that can be merged again.
+        old: parts that were rewritten under another name, trials before curves.
+        place: the folder that these were moved to, a store that can be merged again.
     """
 
     num_filled: int
@@ -48,7 +46,7 @@ def migrate(directory: Path, is_dry: bool = False) -> Migration:
         is_dry: say what would be done, and change nothing.
 
     Raises:
-        StoreError: no store, one that another command works in, or one that cannot be written.
+        StoreError: no store, one that another command is using, or one that cannot be written.
     """
     check_store("migrate", directory)
     with contextlib.nullcontext() if is_dry else hold_all("migrate", directory):
@@ -66,8 +64,8 @@ def migrate(directory: Path, is_dry: bool = False) -> Migration:
 
 
 def _replace(directory: Path, changed: Mapping[Path, pa.Table], old: Sequence[Path]) -> Path:
-    """Write parts, each with a copy of its curves before it, and put the old ones away; where these are then."""
-    now = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+    """Write parts, each after a copy of its curves, and put the old ones away. Returns where these are now."""
+    now = new_name()
     for number, (part, table) in enumerate(changed.items()):
         name, curves = f"{now}-{number}.parquet", directory / "curves" / part.name
         if curves in old:

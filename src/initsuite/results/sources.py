@@ -26,9 +26,9 @@ REFERENCE = "reference"
 REFERENCE_STORE = Path(__file__).parent / "reference"
 """Results of `experiment=article` that ship with the package."""
 BATCH = 64
-"""Runs of a project that are fetched before they are put into the cache."""
+"""Runs of a project that are fetched before they go into the cache."""
 STAMPS = "stamps.json"
-"""In the cache of a project: of each trial, the state of its run when it was fetched."""
+"""In the cache of a project: the state that the run of each trial was in when it was fetched."""
 
 
 def load_results(source: str | Path = "results") -> Results:
@@ -39,8 +39,8 @@ def load_results(source: str | Path = "results") -> Results:
     `tracking.stages=[tune,score]` to be able to rebuild its tables.
 
     Args:
-        source: a results store (a folder); `wandb:ENTITY/PROJECT`, or `wandb:PROJECT` of the account's default entity;
-            or a folder of offline W&B runs, such as `results/wandb`. `reference`, where no folder has that name: the
+        source: a results store (a folder); `wandb:ENTITY/PROJECT`, or `wandb:PROJECT` in the account's default entity;
+            or a folder of offline W&B runs, such as `results/wandb`. `reference`, if no folder has that name, means the
             results of `experiment=article` that ship with the package.
 
     Example:
@@ -49,7 +49,7 @@ def load_results(source: str | Path = "results") -> Results:
 
     Raises:
         StoreError: no such store or project.
-        ConfigError: a W&B project, and no API key or no server.
+        ConfigError: a W&B project, but no API key or no server.
     """
     if str(source).startswith(PROJECT):
         return _of_project(str(source).removeprefix(PROJECT))
@@ -98,7 +98,7 @@ def cache_folder(project: Project) -> Path:
 
 
 def _fetch(project: Project, runs: list[ProjectRun], cache: Path) -> None:
-    """Put those runs into the cache that it lacks; make it anew where it holds an older state of one."""
+    """Put the runs that the cache lacks into it; rebuild it where it holds an older state of one."""
     known, stamps = set(Store(cache).trials().trial_id), read_json(cache / STAMPS) or {}
     fresh = [run for run in runs if run.run_id not in known or stamps.get(run.run_id) != run.stamp]
     if any(run.run_id in known for run in fresh):

@@ -1,8 +1,8 @@
 """The results store: a folder of immutable Parquet parts, appended to by any number of writers.
 
-    <dir>/trials/*.parquet    one row a trial
-    <dir>/curves/*.parquet    one row an evaluation of a trial
-    <dir>/quarantine/         damaged parts, moved here when they are met
+    <dir>/trials/*.parquet    one row per trial
+    <dir>/curves/*.parquet    one row per evaluation of a trial
+    <dir>/quarantine/         damaged parts, moved here when they are found
     <dir>/wandb/uploaded/*    address of the W&B run of a trial, written by its sink
 
 A part is written under a temporary name and renamed, its curves before its trials: a listed trial has its curve. Any
@@ -30,9 +30,9 @@ from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
 from initsuite.spec import Curve, Status, short_hash
 
 _MEASURED = (
-    *("steps_to_easy", "steps_to_target", "steps_to_hard", "loss_auc"),
-    *("final_val_score", "best_val_score", "test_score", "diverged_at"),
-)
+    "steps_to_easy", "steps_to_target", "steps_to_hard", "loss_auc",
+    "final_val_score", "best_val_score", "test_score", "diverged_at",
+)  # fmt: skip
 """Columns of `TRIALS` that two stores of the same trials agree on, besides the status."""
 
 
@@ -41,8 +41,8 @@ class Results:
     """What a store holds.
 
     Attributes:
-        trials: one row a trial, columns of `TRIALS`; a repeated trial appears once.
-        curves: one row an evaluation, columns of `CURVES`, of the trials in `trials`, by trial and step.
+        trials: one row per trial, columns of `TRIALS`; a repeated trial appears once.
+        curves: one row per evaluation, columns of `CURVES`, of the trials in `trials`, by trial and step.
         damaged: parts that could not be read.
         links: by trial_id, the address of its W&B run where it is known.
     """
@@ -81,24 +81,23 @@ class Store:
         """Store finished trials with their curves.
 
         Args:
-            rows: one mapping a trial with the columns of `TRIALS`; `written_at` is added where it is missing.
+            rows: one mapping per trial with the columns of `TRIALS`; `written_at` is added where it is missing.
             curves: by trial_id.
         """
-        now = datetime.now(UTC)
-        part = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.parquet"
+        part, now = f"{new_name()}.parquet", datetime.now(UTC).isoformat()
         evaluations = [
             dict(zip(CURVES.names, (trial_id, *values), strict=True))
             for trial_id, curve in curves.items()
             for values in zip(*(getattr(curve, name).tolist() for name in CURVES.names[1:]), strict=True)
         ]
         self._write("curves", part, evaluations, CURVES)
-        dated = [{**row, "written_at": row.get("written_at") or now.isoformat()} for row in rows]
+        dated = [{**row, "written_at": row.get("written_at") or now} for row in rows]
         self._write("trials", part, dated, TRIALS)
         self._seen.add(part)
         self._stored |= {row["trial_id"] for row in rows if row["status"] != Status.FAILED}
 
     def read(self) -> Results:
-        return _read(self.directory)
+        return load_results(self.directory)
 
     def trials(self) -> pd.DataFrame:
         """The trials alone, as `read` gives them. Cheap to call again: only parts that are new are read."""
@@ -107,7 +106,7 @@ class Store:
         return _drop_lost(_drop_repeats(trials), curves)
 
     def stored(self) -> set[str]:
-        """Ids of the trials that are stored and did not fail; asked before every stack, it looks at new parts only."""
+        """Ids of the trials that are stored and did not fail. Called before every stack, it looks at new parts only."""
         for part in sorted((self.directory / "trials").glob("*.parquet")):
             if part.name in self._seen:
                 continue
@@ -119,7 +118,7 @@ class Store:
         return set(self._stored)
 
     def _good_ids(self, name: str) -> set[str]:
-        """Of one pair of parts, which is read and checked whole."""
+        """The same from one pair of parts, which is read and checked whole."""
         trials = _read_part(self.directory / "trials" / name, TRIALS, self.directory, [])
         curves = _read_part(self.directory / "curves" / name, CURVES, self.directory, [])
         if trials is None or curves is None:
@@ -136,19 +135,25 @@ class Store:
 def load_results(directory: str | Path = "results") -> Results:
     """Read a results store into pandas.
 
-    Example:
-        results = initsuite.load_results("results")
-        results.trials.query("stage == 'score'").groupby("init").test_score.mean()
-
     Raises:
         StoreError: the folder is not a results store.
     """
-    check_store("load_results", Path(directory), "directory")
-    return _read(Path(directory))
+    directory, damaged = Path(directory), list[Path]()
+    check_store("load_results", directory, "directory")
+    trials = _drop_repeats(_read_parts(directory, "trials", TRIALS, damaged))
+    curves = _read_parts(directory, "curves", CURVES, damaged).drop_duplicates(["trial_id", "step"])
+    trials = _drop_lost(trials, curves)
+    curves = curves[curves.trial_id.isin(trials.trial_id)].sort_values(["trial_id", "step"], ignore_index=True)
+    return Results(trials, curves, damaged, _links(directory, set(trials.trial_id)))
+
+
+def new_name() -> str:
+    """A name for a part that no other part has; names sort by the time of writing."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
 
 
 def check_store(where: str, directory: Path, name: str = "DIR") -> None:
-    """Refuse what is no results store; `name` is of the option or argument that chose the folder.
+    """Refuse what is no results store; `name` is the option or argument that chose the folder.
 
     Raises:
         StoreError: there is no folder of trials.
@@ -167,7 +172,7 @@ def refuse_disk(where: str, part: Path, error: Exception) -> None:
         StoreError: it comes from the disk or the permissions, and the part may be whole.
     """
     if getattr(error, "errno", None):
-        raise StoreError(f"{where}: cannot read `{part}`: {error}. Mend the disk and try again.") from error
+        raise StoreError(f"{where}: cannot read `{part}`: {error}. Fix the disk and try again.") from error
 
 
 def store_hash(trials: pd.DataFrame) -> str:
@@ -179,17 +184,6 @@ def store_hash(trials: pd.DataFrame) -> str:
     once = _drop_repeats(trials).sort_values("trial_id")
     columns = [once.trial_id.tolist(), once.status.tolist(), *(once[name].astype(float).tolist() for name in _MEASURED)]
     return short_hash(list(zip(*columns, strict=True)))
-
-
-def _read(directory: Path) -> Results:
-    damaged: list[Path] = []
-    trials = _drop_repeats(_read_parts(directory, "trials", TRIALS, damaged))
-    curves = _read_parts(directory, "curves", CURVES, damaged)
-    curves = curves.drop_duplicates(["trial_id", "step"])
-    trials = _drop_lost(trials, curves)
-    known = curves.trial_id.isin(trials.trial_id)
-    curves = curves[known].sort_values(["trial_id", "step"], ignore_index=True)
-    return Results(trials, curves, damaged, _links(directory, set(trials.trial_id)))
 
 
 def _links(directory: Path, trial_ids: set[str]) -> dict[str, str]:
@@ -262,9 +256,9 @@ def _quarantine(part: Path, directory: Path, error: Exception) -> Path:
 
 
 def _drop_repeats(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row a trial: the first that did not fail, else the last failure."""
+    """One row per trial: the first that did not fail, else the last failure."""
     failed = trials.status == Status.FAILED
-    order = ["written_at", "overrides"]  # a copy that was migrated before one that lacks them
+    order = ["written_at", "overrides"]  # a migrated copy before one without overrides
     good = trials[~failed].sort_values(order).drop_duplicates("trial_id", keep="first")
     bad = trials[failed & ~trials.trial_id.isin(good.trial_id)].sort_values(order, na_position="first")
     bad = bad.drop_duplicates("trial_id", keep="last")

@@ -51,8 +51,7 @@ def test_a_claim_without_a_heartbeat_expires_and_one_with_does_not(tmp_path, mon
         for name in ("beats", "stopped", "half-written"):
             ours.take(name)
         elsewhere = {"host": "another-machine", "pid": 1, "token": "theirs"}
-        ours._held.discard(ours._path("stopped"))
-        ours._held.discard(ours._path("half-written"))
+        ours._held -= {"stopped", "half-written"}
         ours._path("stopped").write_text(json.dumps(elsewhere))
         ours._path("half-written").write_text("")
         long_ago = time.time() - 2 * leases.EXPIRES_S

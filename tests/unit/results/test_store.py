@@ -116,7 +116,7 @@ def test_a_disk_that_cannot_be_read_is_no_damage(tmp_path, monkeypatch) -> None:
         raise OSError(116, "Stale file handle")
 
     monkeypatch.setattr("pyarrow.parquet.read_table", stale)
-    with pytest.raises(StoreError, match="Mend the disk and try again"):
+    with pytest.raises(StoreError, match="Fix the disk and try again"):
         store.read()
     monkeypatch.undo()
     assert store.read().trials.trial_id.tolist() == ["a"]

@@ -29,12 +29,12 @@ ConfigStore.instance().store(
 class InitsuiteLauncher(Launcher):
     """Builds the cells of all jobs, checks every one before the first step, and trains them together.
 
-    It replaces the task function of `initsuite.train` by one call of `app.run_cells`. The returns carry no
-    configurations: to make thousands of them costs more than to train.
+    It replaces the task function of `initsuite.train` with one call of `train.launch.run_cells`. The returns carry no
+    configurations: making thousands of them costs more than training.
 
     Attributes:
-        holds_failures: a sweeper of ours asks for them when all its batches are done; any other sweeper gets returns
-            that raise.
+        holds_failures: our sweeper asks for them when all its batches are done; any other sweeper gets returns that
+            raise.
     """
 
     holds_failures = False
@@ -50,7 +50,8 @@ class InitsuiteLauncher(Launcher):
         from initsuite.config.compose.hydra_files import Composer
         from initsuite.config.compose.resolve import compose_jobs
         from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
-        from initsuite.train.launch import run_cells, show_plan
+        from initsuite.train.launch import plan_cells, run_cells
+        from initsuite.train.plan.preview import print_plan
 
         setup_globals()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
@@ -59,7 +60,7 @@ class InitsuiteLauncher(Launcher):
         built = build_jobs(compose_jobs(composer, job_overrides, initial_job_idx), self._builder)
         if built.settings.dry_run:
             check_can_be_planned(self.config.hydra.sweeper)
-            show_plan(built.jobs, built.settings, built.illegal)
+            print_plan(plan_cells(built.jobs, built.settings, built.illegal), built.settings)
             return [self._job_return(overrides, math.nan) for overrides in job_overrides]
         raise_if_illegal(built)
         return self._returns(job_overrides, built, run_cells(built.jobs, built.settings))
@@ -68,13 +69,13 @@ class InitsuiteLauncher(Launcher):
         """End a sweep some of whose trials failed.
 
         Raises:
-            TrialsFailed: of the first batch that had any.
+            TrialsFailed: that of the first batch with failures.
         """
         if self._held:
             raise self._held[0]
 
     def _returns(self, job_overrides: Sequence[Sequence[str]], built: Any, outcome: Any) -> list[JobReturn]:
-        """Scores, or the error of a job whose trials failed; a launch that was stopped raises at once."""
+        """Scores, or the error for a job whose trials failed; a launch that was stopped raises at once."""
         from initsuite.train.launch import TrialsFailed, raise_if_failed
 
         failed: dict[str, Exception] = {}

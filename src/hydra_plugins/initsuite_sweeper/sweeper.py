@@ -1,4 +1,4 @@
-"""The sweeper of every combination, without composing every combination before the launcher does."""
+"""Sweeps every combination, without composing each of them before the launcher does."""
 
 # No `from __future__ import annotations`: Hydra executes this file before it is in sys.modules, where dataclass looks.
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class InitsuiteSweeper(BasicSweeper):
         return returns
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Our own launcher checks its batch before it trains; for others it is done here.
+        """Check a batch for other launchers; our own checks its batch before it trains.
 
         Raises:
             HydraException: a choice that does not compose.

@@ -21,7 +21,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from initsuite.config.build import build
 from initsuite.config.groups import conf_dir
 from initsuite.errors import InitsuiteError, as_typed, bad_value, say_interrupted, unknown_choice
-from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells, show_plan
+from initsuite.train.launch import TrialsFailed, plan_cells, raise_if_failed, run_cells
+from initsuite.train.plan.preview import print_plan
 
 COMMAND = "python -m initsuite.train"
 HELP_WIDTH = 120
@@ -29,7 +30,7 @@ HELP_WIDTH = 120
 
 
 class Refused(BaseException):
-    """Carries an error out of a single Hydra run, which would print its overrides above any other exception."""
+    """Carries an error out of a single Hydra run, which would print its overrides above any ordinary exception."""
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -38,7 +39,7 @@ def train(cfg: DictConfig) -> float:
     try:
         job, settings = build(cfg)
         if settings.dry_run:
-            show_plan([job], settings)
+            print_plan(plan_cells([job], settings), settings)
             return math.nan
         outcome = run_cells([job], settings)
         raise_if_failed(outcome, settings)
@@ -50,11 +51,11 @@ def train(cfg: DictConfig) -> float:
 
 
 def main() -> None:
-    """Run, and end with an exit code that tells: 0 good, 1 some trials failed, 2 bad input, 130 interrupted."""
-    gc.freeze()  # what was imported stays to the end; the collector need not walk through it, last at the exit
+    """Run, and exit with 0 after success, 1 if some trials failed, 2 after bad input, 130 if interrupted."""
+    gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors shall reach us instead of Hydra's printer
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors must reach us instead of Hydra's printer
     try:
         if {"-h", "--help"}.intersection(sys.argv[1:]):
             _print_help()
@@ -81,7 +82,7 @@ def _print_help() -> None:
 
 
 def _explain(error: BaseException | None) -> str | None:
-    """One short block for an error that the user can mend; None for a defect of ours."""
+    """One short block for an error that the user can fix; None for a defect of ours."""
     cause = error if isinstance(error, OmegaConfBaseException) else getattr(error, "__cause__", None)
     if isinstance(error, InitsuiteError):
         return str(error)
@@ -102,7 +103,7 @@ def _explain(error: BaseException | None) -> str | None:
 
 
 def _unknown_key(full_key: str) -> str:
-    """The error for a key that does not exist, with the keys that stand beside the place."""
+    """The error for a key that does not exist, with the keys beside it."""
     parent, _, _ = full_key.rpartition(".")
     groups = [override for override in sys.argv[1:] if _chooses_one(override)]
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):

@@ -1,4 +1,4 @@
-"""What happens while tasks are trained; `Evaluated` and `Abandoned` reach the sinks as they are, so `spec` has them."""
+"""What happens while tasks are trained. `Evaluated` and `Abandoned` reach the sinks as they are, so `spec` has them."""
 
 from __future__ import annotations
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,26 +21,26 @@ from initsuite.train.events import Emit, Finished, Note, Started
 from initsuite.train.task import Stack, Task, checkpoint_path, failure
 
 
+@dataclass
 class Executor:
     """Trains tasks on one device, in the process that owns it.
 
-    Args:
+    Attributes:
         cells: by cell_id, all that the tasks name.
         device: cpu or cuda:N.
         checkpoints: the folder for them; None writes none.
-        checkpoint_every_s: least seconds between two of a stack.
+        checkpoint_every_s: least seconds between two checkpoints of a stack.
+        narrowed: by workload, the width that fitted into memory after a wider one did not.
     """
 
-    def __init__(
-        self, cells: Mapping[str, Cell], device: str, checkpoints: Path | None, checkpoint_every_s: float
-    ) -> None:
-        self.cells, self.device = cells, device
-        self.checkpoints, self.every_s = checkpoints, checkpoint_every_s
-        self.narrowed: dict[str, int] = {}
-        """By workload, the width that fitted into memory after a wider one did not."""
+    cells: Mapping[str, Cell]
+    device: str
+    checkpoints: Path | None
+    checkpoint_every_s: float
+    narrowed: dict[str, int] = field(default_factory=dict)
 
     def run(self, task: Task, emit: Emit) -> None:
-        """Train a task; it may be emitted in parts. Only what `emit` raises gets out, and interrupts."""
+        """Train a task, which may be emitted in parts. Only interrupts and what `emit` raises get out."""
         torch.set_num_threads(task.stack.threads)
         members, broken = self._initialise(task)
         if broken:
@@ -55,10 +57,10 @@ class Executor:
                 waiting = self._halves(part, error, emit) + waiting
 
     def member(self, cell: Cell) -> Member:
-        """A trial of a cell to rehearse with; nothing of it is stored.
+        """A trial of a cell to rehearse with, which is not stored.
 
         Raises:
-            Exception: whatever an initializer of a user raises.
+            Exception: whatever a user's initializer raises.
         """
         trial = cell.trial(min(cell.lr_grid), 0, Stage.TUNE)
         return Member(cell, trial, *start_of(cell.workload, cell.initializer, trial.seed))
@@ -67,7 +69,7 @@ class Executor:
         """Seconds that a training step of a stack of copies of one trial takes.
 
         Raises:
-            Exception: whatever a model or a loss of a user raises.
+            Exception: whatever a user's model or loss raises.
         """
         torch.set_num_threads(threads)
         return rehearse([member] * width, device=self.device, num_steps=num_steps)
@@ -91,7 +93,7 @@ class Executor:
         return members, broken
 
     def _attempt(self, task: Task, members: Sequence[Member], emit: Emit) -> Exception | None:
-        """Train members as one stack. Returns the error of a stack that can be split; one trial alone fails with it."""
+        """Train members as one stack. Returns the error of a stack that can be split; a lone trial fails with it."""
         part = task.part([member.trial for member in members])
         stack_id = part.stack.stack_id
         emit(Started(stack_id, part.trials))
@@ -125,7 +127,7 @@ class Executor:
         return [members[:half], members[half:]]
 
     def _checkpoint(self, stack: Stack) -> Checkpoint | None:
-        if self.checkpoints is None or self.every_s == math.inf:
+        if self.checkpoints is None or self.checkpoint_every_s == math.inf:
             return None
         identity = {
             "stack_id": stack.stack_id,
@@ -133,12 +135,10 @@ class Executor:
             "torch_version": str(torch.__version__),
             "code": code_state(),
         }
-        return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.every_s, identity)
+        return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.checkpoint_every_s, identity)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python's, CUDA's, or the CPU allocator's way to say so; the last is a plain RuntimeError."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    """Whether Python, CUDA or the CPU allocator, whose error is a plain RuntimeError, lacked memory."""
+    is_allocator = isinstance(error, RuntimeError) and re.search("can't allocate memory|not enough memory", str(error))
+    return bool(is_allocator) or isinstance(error, MemoryError | torch.OutOfMemoryError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -20,17 +20,18 @@ from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
 from initsuite.train.executor import Executor
 from initsuite.train.plan.planner import Planner
-from initsuite.train.plan.preview import plan_table, print_plan
+from initsuite.train.plan.preview import plan_table
 from initsuite.train.plan.stored import Plans
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder, StopLaunch
 from initsuite.train.runner import Runner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.train.workers import Pools
+from initsuite.wording import format_count
 
 
 class TrialsFailed(InitsuiteError):
-    """Some trials raised. Everything else is stored, and so are the tracebacks."""
+    """Some trials raised. Everything else is stored, and so are their tracebacks."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Outcome:
     Attributes:
         scores: for each job the mean best validation score over its scoring seeds, negative where lower is better, so
             that the highest is the best; NaN if all of them failed.
-        failed: rows of the store, trials of this launch that raised.
+        failed: the trials of this launch that raised, as rows of the store.
         is_complete: False if the launch was stopped by `on_error`.
     """
 
@@ -50,7 +51,7 @@ class Outcome:
 
 
 def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
-    """Train what the jobs ask for and the store lacks, and tell the user about it.
+    """Train what the jobs need and the store lacks, and keep the user informed.
 
     Tuning trials come first; the scoring trials of each cell then run at its best lr, read back from the store.
 
@@ -76,10 +77,10 @@ def plan(*overrides: str) -> pd.DataFrame:
         overrides: as on the command line, with comma-separated values swept; relative folders start here.
 
     Returns:
-        One row a workload and stage, and one an illegal combination: the columns of `dry_run.plan_table`.
+        One row per workload and stage, and one per illegal combination: see `train.plan.preview.plan_table`.
 
     Raises:
-        ConfigError: nothing of it can be trained.
+        ConfigError: none of it can be trained.
         HydraException: an override that Hydra refuses.
 
     Example:
@@ -90,18 +91,9 @@ def plan(*overrides: str) -> pd.DataFrame:
     return plan_cells(built.jobs, built.settings, built.illegal)
 
 
-def show_plan(jobs: Sequence[Job], settings: Settings, illegal: Sequence[tuple[str, str]] = ()) -> None:
-    """Print what a launch would do, and train nothing.
-
-    Args:
-        illegal: combinations that cannot be trained: the overrides, and the reason.
-    """
-    print_plan(plan_cells(jobs, settings, illegal), settings)
-
-
 def plan_cells(jobs: Sequence[Job], settings: Settings, illegal: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
-    """What a launch would do: the columns of `dry_run.plan_table`."""
-    with Pools(_executor(jobs, settings), _devices(settings), lambda line: None) as pools:
+    """What a launch would do, as `plan_table` describes it."""
+    with _pools(jobs, settings, lambda line: None) as pools:
         return plan_table(jobs, settings, Planner(settings, Plans(settings.results_dir), pools), illegal)
 
 
@@ -109,20 +101,20 @@ def raise_if_failed(outcome: Outcome, settings: Settings) -> None:
     """End a launch whose trials did not all run, after everything else is done.
 
     Raises:
-        TrialsFailed: one trial or more raised.
+        TrialsFailed: at least one trial raised.
     """
     if len(outcome.failed) or not outcome.is_complete:
         stopped = "" if outcome.is_complete else " The launch stopped there (on_error)."
         raise TrialsFailed(
-            f"train: {len(outcome.failed)} trials failed.{stopped} Their tracebacks are in the column `error` of the "
-            f"trials in {settings.results_dir}. Everything else is stored; the same command tries the failed ones "
-            "again."
+            f"train: {format_count(len(outcome.failed), 'trial')} failed.{stopped} The tracebacks are in the column "
+            f"`error` of the trials in {settings.results_dir}. Everything else is stored; the same command tries the "
+            "failed ones again."
         )
 
 
 @contextmanager
 def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[Runner]:
-    """Everything a launch holds open, closed in the opposite order."""
+    """Everything a launch holds open, closed in reverse order."""
     wandb = wandb_sink(settings.tracking)
     with ExitStack() as closing:
         progress = closing.enter_context(Progress())
@@ -131,24 +123,19 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
             sinks.append(wandb)
             closing.callback(lambda: progress.say(*wandb.close()))
         leases = closing.enter_context(Leases(settings.results_dir))
-        pools = closing.enter_context(Pools(_executor(jobs, settings), _devices(settings), progress.say))
+        pools = closing.enter_context(_pools(jobs, settings, progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
         recorder.drop_leftovers(plans.read()[0])
         yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
-    where = shlex.quote(str(settings.results_dir))
-    progress.say(f"Table and figures: python -m initsuite.report {where}")
+    progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")
 
 
-def _executor(jobs: Sequence[Job], settings: Settings) -> Executor:
+def _pools(jobs: Sequence[Job], settings: Settings, say: Callable[[str], None]) -> Pools:
+    """Where a launch trains: on all GPUs where the user names none of them."""
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if settings.device == "cuda" else []
+    devices = gpus or [settings.device]
     cells = {job.cell.cell_id: job.cell for job in jobs}
-    return Executor(cells, _devices(settings)[0], settings.checkpoints, settings.checkpoint_every_s)
-
-
-def _devices(settings: Settings) -> list[str]:
-    """One device for each worker: all GPUs where the user names none of them."""
-    if settings.device == "cuda":
-        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return [settings.device]
+    return Pools(Executor(cells, devices[0], settings.checkpoints, settings.checkpoint_every_s), devices, say)
 
 
 def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
@@ -165,8 +152,7 @@ def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
 def _outcome(trials: pd.DataFrame, jobs: Sequence[Job], attempted: set[str], is_complete: bool) -> Outcome:
     failed = trials[trials.trial_id.isin(attempted) & (trials.status == Status.FAILED)]
     tuned = Tuned(trials)
-    done = trials[trials.status != Status.FAILED].set_index("trial_id")
-    best = done.best_val_score
+    best = trials[trials.status != Status.FAILED].set_index("trial_id").best_val_score
     scores = []
     for job in jobs:
         stored = best[best.index.intersection([trial.trial_id for _, trial in scoring_pairs(job, tuned)])]

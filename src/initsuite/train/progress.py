@@ -17,14 +17,13 @@ from rich.text import Text
 
 from initsuite.protocol.yardstick import Yardstick, yardstick_of
 from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, News, Stage, Status, Stored, TrialInfo
-from initsuite.wording import format_duration, last_line
+from initsuite.wording import format_count, format_duration, last_line, plural
 
 PLAIN_EVERY_S = 5.0
 """Seconds between two lines where the output is not a terminal."""
-MAX_STANDINGS = 12
+MAX_STANDINGS, MAX_FAILURES = 12, 20
 Arm = tuple[tuple[str, ...], str]
 """The labels of the context, and the initializer."""
-MAX_FAILURES = 20
 
 
 @dataclass
@@ -63,25 +62,20 @@ class Progress:
         if not self.total_trials and exception[0] is None:
             self.console.print("Every trial of this command is already stored.")
         elif self.total_trials:
-            self.console.print(f"{self.done_trials} trials in {format_duration(time.monotonic() - self.begin)}")
+            done = format_count(self.done_trials, "trial")
+            self.console.print(f"{done} in {format_duration(time.monotonic() - self.begin)}")
             self.console.print(self._standings())
         if self.failed:
             self.console.print(self._failures())
 
     def planned(self, trial_steps: int, num_trials: int) -> None:
-        """More work is known.
-
-        Args:
-            trial_steps: steps x trials of it.
-            num_trials: trials of it; 0 means that everything wanted is already stored.
-        """
+        """Count more work: its trials, and the sum of their steps."""
         self.total_steps += trial_steps
         self.total_trials += num_trials
 
     def found(self, trial_steps: int, num_trials: int) -> None:
-        """Planned work that another launch has done meanwhile."""
-        self.total_steps -= trial_steps
-        self.total_trials -= num_trials
+        """Discount planned work that another launch has done in the meantime."""
+        self.planned(-trial_steps, -num_trials)
 
     def say(self, *lines: str) -> None:
         """Print lines above the display."""
@@ -114,7 +108,7 @@ class Progress:
         self._plain_line(force=self.done_trials == self.total_trials)
 
     def _note(self, info: TrialInfo, score: float) -> None:
-        """The last score of a trial, chance once it has diverged."""
+        """Keep the last score of a trial, chance once it has diverged."""
         arm = _arm(info)
         if arm not in self.yardsticks:
             self.yardsticks[arm] = yardstick_of(info.config["dataset"])
@@ -131,7 +125,7 @@ class Progress:
         elapsed = time.monotonic() - self.begin
         share = self.done_steps / self.total_steps if self.total_steps else 0.0
         left = f", about {format_duration(elapsed * (1 - share) / share)} left in this stage" if 0 < share < 1 else ""
-        done = f"{self.done_trials:,} of {self.total_trials:,} trials"
+        done = f"{self.done_trials:,} of {self.total_trials:,} {plural(self.total_trials, 'trial')}"
         return f"{done}, {self._in_training()}{format_duration(elapsed)} elapsed{left}"
 
     def _in_training(self) -> str:
@@ -154,8 +148,7 @@ class Progress:
         labels = {yardstick.label for yardstick in self.yardsticks.values()}
         metric = labels.pop() if len(labels) == 1 else "score"
         for column in ("initializer", "stage", "lr", "trials", f"validation {metric} (mean, range)"):
-            is_word = column in ("initializer", "stage")
-            table.add_column(column, justify="left" if is_word else "right", overflow="fold")
+            table.add_column(column, justify="left" if column in ("initializer", "stage") else "right", overflow="fold")
         stages = dict(self.latest.keys())  # the last stage of an arm replaces the one before
         contexts = {context for context, _ in stages}
         table.title = " / ".join(contexts.pop()) if len(contexts) == 1 else None
@@ -177,7 +170,8 @@ class Progress:
         return table
 
     def _failures(self) -> Table:
-        table = Table(title=f"{len(self.failed)} trials failed", title_style="bold red", box=None, pad_edge=False)
+        title = f"{format_count(len(self.failed), 'trial')} failed"
+        table = Table(title=title, title_style="bold red", box=None, pad_edge=False)
         for name in ("trial", "error"):
             table.add_column(name, overflow="fold")
         for row in self.failed[:MAX_FAILURES]:

@@ -1,4 +1,4 @@
-"""What happens to the news of a launch: the sinks are told, results become rows of the store, failures are counted."""
+"""What a launch does with its events: it tells the sinks, turns results into rows of the store, counts failures."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from initsuite.spec import (
 from initsuite.train.events import Event, Finished, Note, Started
 from initsuite.train.task import Stack, checkpoint_path
 
+_AS_THEY_ARE = ("error", "setup_s", "test_score", "diverged_at", "wall_s", "stack_size", "device")
+"""Columns of a row that a result has under the same name."""
+
 
 class StopLaunch(Exception):
     """As many trials have failed as `on_error` allows."""
@@ -37,7 +40,7 @@ class Recorder:
     """Takes the events of a launch.
 
     Args:
-        say: tells the user a line.
+        say: shows the user a line.
 
     Attributes:
         num_failed: trials of this launch that raised.
@@ -124,7 +127,6 @@ class Recorder:
             "seed": trial.seed,
             "stage": str(trial.stage),
             "status": str(result.status),
-            "error": result.error,
             "metric": cell.yardstick.metric,
             **measure(
                 result,
@@ -132,12 +134,7 @@ class Recorder:
                 chance_loss=cell.workload.chance_loss,
                 steps_per_epoch=cell.workload.steps_per_epoch,
             ),
-            "setup_s": result.setup_s,
-            "test_score": result.test_score,
-            "diverged_at": result.diverged_at,
-            "wall_s": result.wall_s,
-            "stack_size": result.stack_size,
-            "device": result.device,
+            **{name: getattr(result, name) for name in _AS_THEY_ARE},
             "protocol": job.protocol.name,
             "protocol_version": PROTOCOL_VERSION,
             "experiment": self.settings.experiment,

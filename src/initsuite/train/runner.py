@@ -1,4 +1,4 @@
-"""Trains the missing trials of a launch: plans them, takes leases on their stacks, runs them where they are fastest."""
+"""Trains the missing trials of a launch: plans them, takes leases on their stacks, trains these where it is fastest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from initsuite.engine.workload import Cell
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
-from initsuite.spec import Trial, short_hash
+from initsuite.spec import short_hash
 from initsuite.train.events import Finished, Started
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.planner import Planner
@@ -17,9 +17,10 @@ from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
 from initsuite.train.workers import Pools
+from initsuite.wording import format_count
 
 POLL_S = 1.0
-"""Between two looks at what another launch is training."""
+"""Between two looks at what another launch is training, seconds."""
 MAX_LINES = 8
 
 
@@ -46,7 +47,8 @@ class Runner:
             StoreError: the results folder cannot be written.
             StopLaunch: as many trials have failed as `on_error` allows.
         """
-        missing = self._missing(wanted)
+        skip = self.store.stored() | self.attempted
+        missing = {trial.trial_id: (cell, trial) for cell, trial in wanted if trial.trial_id not in skip}
         self.attempted |= missing.keys()
         self.progress.planned(*_amount(missing.values()))
         groups = groups_of(missing.values())
@@ -55,7 +57,9 @@ class Runner:
                 self._fail(group, error)
         with self.leases.hold("planning"):
             drafts = self.planner.plan(groups)
-        self._say([f"{draft.label}: {line}" for draft in drafts for line in draft.lines()])
+        lines = [f"{draft.label}: {line}" for draft in drafts for line in draft.lines()]
+        more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []
+        self.progress.say(*lines[:MAX_LINES], *more)
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
         tasks = [
             Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), lease=stack.stack_id)
@@ -63,10 +67,6 @@ class Runner:
             for stack in draft.stacks
         ]
         self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()})
-
-    def _missing(self, wanted: Iterable[Pair]) -> dict[str, Pair]:
-        skip = self.store.stored() | self.attempted
-        return {trial.trial_id: (cell, trial) for cell, trial in wanted if trial.trial_id not in skip}
 
     def _train_all(self, tasks: list[Task], cells: dict[str, Cell]) -> None:
         """Train what no other launch has a lease on, and wait for what another launch is training."""
@@ -76,18 +76,20 @@ class Runner:
             for num_workers in sorted({task.stack.workers for task in tasks}):
                 alike = [task for task in tasks if task.stack.workers == num_workers]
                 leased = self._leased(alike, elsewhere, cells)
-                self.pools.get(num_workers).run(leased, self.recorder.take, self._done)
+                self.pools.get(num_workers).run(
+                    leased, self.recorder.take, lambda task: self.leases.release(task.lease)
+                )
             tasks = elsewhere
             if tasks:
                 if not is_told:
-                    count = sum(len(task.trials) for task in tasks)
+                    count = format_count(sum(len(task.trials) for task in tasks), "trial")
                     who = self.leases.holder(tasks[0].lease)
-                    self.progress.say(f"Waiting for {count} trials that another launch trains ({who}).")
+                    self.progress.say(f"Waiting for {count} that another launch is training ({who}).")
                     is_told = True
                 time.sleep(POLL_S)
 
     def _leased(self, tasks: Iterable[Task], elsewhere: list[Task], cells: dict[str, Cell]) -> Iterator[Task]:
-        """The tasks one by one, each under a lease taken in the moment in which it is asked for."""
+        """The tasks, each under a lease taken when it is needed; what others hold a lease on goes into `elsewhere`."""
         for task in tasks:
             if not self.leases.take(task.lease):
                 elsewhere.append(task)
@@ -102,20 +104,13 @@ class Runner:
             else:
                 self.leases.release(task.lease)
 
-    def _done(self, task: Task) -> None:
-        self.leases.release(task.lease)
-
     def _fail(self, group: Group, error: str) -> None:
         """Store the trials of a workload that cannot take a step."""
-        trials: list[Trial] = [trial for _, trial in group.pairs]
+        trials = [trial for _, trial in group.pairs]
         stack_id = short_hash([trial.trial_id for trial in trials])
         self.recorder.take(Started(stack_id, trials))
         results = [failure(trial, error, 1, self.planner.kind) for trial in trials]
         self.recorder.take(Finished(stack_id, results))
-
-    def _say(self, lines: list[str]) -> None:
-        more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []
-        self.progress.say(*lines[:MAX_LINES], *more)
 
 
 def _amount(pairs: Iterable[Pair]) -> tuple[int, int]:

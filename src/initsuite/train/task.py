@@ -1,4 +1,4 @@
-"""What passes between the parts of a launch: a trial with its cell, a stack, and a stack ready to be trained."""
+"""What the parts of a launch pass to each other: a trial with its cell, a stack, and a stack ready to be trained."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stack:
 
     Attributes:
         trial_ids: in the order of the stack.
-        threads: of the process that trains them; with the composition and the width, all that rounding depends on.
+        threads: those of the process that trains it. Rounding depends on them, the composition and the width alone.
         workers: how many processes train stacks of this kind at the same time.
         device: cpu or cuda.
     """
@@ -41,7 +41,7 @@ class Task:
     """A stack with its trials, ready to be trained.
 
     Attributes:
-        lease: the name of the lease that the launch holds on it, or on the whole that it is a part of.
+        lease: the name of the lease that the launch holds on it, or on the task that it is a part of.
     """
 
     stack: Stack
@@ -58,11 +58,7 @@ def checkpoint_path(directory: Path, stack_id: str) -> Path:
 
 
 def failure(trial: Trial, error: str, stack_size: int, device: str) -> TrialResult:
-    """The result of a trial that raised.
-
-    Args:
-        error: the traceback.
-    """
+    """The result of a trial that raised; `error` is the traceback."""
     nothing = Curve(np.array([], dtype=int), *(np.array([]) for _ in range(3)))
     nan = math.nan
     return TrialResult(trial, Status.FAILED, nothing, nan, None, nan, nan, stack_size, device, error)

@@ -1,6 +1,6 @@
-"""Which trials a job asks for: those that tune the learning rate, then those that are scored at the best one.
+"""Which trials a job needs: those that tune the learning rate, then those that are scored at the best one.
 
-Functions of the jobs and of the stored trials alone, so that a rerun asks for the same ones.
+They depend on the jobs and the stored trials alone, so that a rerun needs the same ones.
 """
 
 from __future__ import annotations
@@ -37,17 +37,14 @@ class Tuned:
         return self._cells.get(cell_id, self._none)
 
     def of_context(self, context_id: str) -> list[pd.DataFrame]:
-        """One table for each cell of the context that has any."""
+        """One table for each cell of the context that has tuning trials."""
         return [self._cells[cell_id] for cell_id in self._contexts.get(context_id, ())]
 
 
 def grids_of(jobs: Sequence[Job], tuned: Tuned | None = None) -> Grids:
     """The grid of every tuned context: the configured one, extended as the stored trials demand."""
     cells = {job.cell.context_id: job.cell for job in jobs if job.protocol.is_tuned}
-    return {
-        context_id: sorted(cell.lr_grid) if tuned is None else _extended(cell, tuned)
-        for context_id, cell in cells.items()
-    }
+    return {key: _extended(cell, tuned) if tuned else sorted(cell.lr_grid) for key, cell in cells.items()}
 
 
 def tuning_pairs(jobs: Sequence[Job], grids: Grids) -> Iterator[Pair]:
@@ -62,7 +59,7 @@ def tuning_pairs(jobs: Sequence[Job], grids: Grids) -> Iterator[Pair]:
 
 
 def scoring_pairs(job: Job, tuned: Tuned) -> list[Pair]:
-    """The scoring trials of a job, at its best lr by the stored tuning trials."""
+    """The scoring trials of a job, at the best lr by its stored tuning trials."""
     cell, lr = job.cell, job.protocol.lr
     if lr is None:
         scores = tuning.lr_scores(tuned.of_cell(cell.cell_id), cell.yardstick)

@@ -1,7 +1,7 @@
 """Where tasks are trained: in this process, or in worker processes that step at the same time.
 
-A worker is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets the cells once,
-by value, and then tasks; it ends with its parent, however that ends.
+A worker is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets an executor
+once, by value, and then tasks; it ends with its parent, however that ends.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +30,7 @@ Done = Callable[[Task], None]
 
 @dataclass(frozen=True)
 class _Timing:
-    """Asks a worker for `Executor.step_s`; the other thing that it is sent is a `Task`."""
+    """Asks a worker for `Executor.step_s`; everything else that it is sent is a `Task`."""
 
     cell_id: str
     width: int
@@ -41,23 +40,23 @@ class _Timing:
 
 @dataclass(frozen=True)
 class _Idle:
-    """A worker has loaded the cells, or trained its task."""
+    """A worker has loaded its executor, or trained its task."""
 
 
 _Answer = Event | _Idle | float | ChildProcessError
-"""From a worker: the seconds of a step, or why it cannot load the cells or be timed."""
+"""A float is the seconds of a step, an error says why a worker cannot load its executor or be timed."""
 
 
 class Pools:
-    """The places where a launch trains, made when first asked for.
+    """The places where a launch trains, created when first needed.
 
     Args:
-        executor: of this process.
+        executor: the one of this process.
         devices: one for each worker of a launch on several GPUs; one device otherwise.
-        say: tells the user a line.
+        say: shows the user a line.
 
     Attributes:
-        threads: of this process when the launch began, to be split between workers.
+        threads: those of this process when the launch began, to be split between workers.
     """
 
     def __init__(self, executor: Executor, devices: Sequence[str], say: Callable[[str], None]) -> None:
@@ -77,23 +76,20 @@ class Pools:
     def get(self, num_workers: int) -> ThisProcess | Workers:
         """A place with this many processes; this process where the cells cannot be sent to others."""
         if num_workers not in self._pools:
-            executor = self.here.executor
-            devices = list(self.devices) if len(self.devices) > 1 else [self.devices[0]] * num_workers
+            devices = self.devices if len(self.devices) > 1 else [self.devices[0]] * num_workers
             try:
-                self._pools[num_workers] = Workers(
-                    executor.cells, devices[:num_workers], executor.checkpoints, executor.every_s
-                )
+                self._pools[num_workers] = Workers(self.here.executor, devices[:num_workers])
             except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
                 self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
                 self._pools[num_workers] = self.here
         return self._pools[num_workers]
 
 
+@dataclass
 class ThisProcess:
     """Trains tasks here, one after another."""
 
-    def __init__(self, executor: Executor) -> None:
-        self.executor = executor
+    executor: Executor
 
     def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
         for task in tasks:
@@ -108,26 +104,21 @@ class Workers:
     """Processes that train tasks, until `end` is called.
 
     Args:
-        cells: by cell_id, all that the tasks name.
+        executor: copied into each of them.
         devices: one for each worker.
-        checkpoints: the folder for them.
-        checkpoint_every_s: least seconds between two of a stack.
 
     Raises:
         ChildProcessError: a worker that cannot start, or cannot load a cell.
         Exception: a cell that cannot be pickled, a class defined inside a function for example.
     """
 
-    def __init__(
-        self, cells: Mapping[str, Cell], devices: Sequence[str], checkpoints: Path | None, checkpoint_every_s: float
-    ) -> None:
+    def __init__(self, executor: Executor, devices: Sequence[str]) -> None:
         # by value: shared memory is too small for a data set in many containers
-        self.cells = pickle.dumps(dict(cells))
-        self.options = (checkpoints, checkpoint_every_s)
-        self.workers = [_Worker(device, *self.options) for device in devices]
+        self.executor = pickle.dumps(replace(executor, narrowed={}))
+        self.workers = [_Worker(device) for device in devices]
         try:
             for worker in self.workers:  # after all of them have started: a pipe is full until its reader is there
-                worker.load(self.cells)
+                worker.load(self.executor)
         except BaseException:
             self.end()
             raise
@@ -143,8 +134,8 @@ class Workers:
         Raises:
             ChildProcessError: a worker could not, for lack of memory for example.
         """
-        for index in range(len(self.workers)):
-            self._send(self.workers[index], _Timing(cell.cell_id, width, num_steps, threads))
+        for worker in list(self.workers):
+            self._send(worker, _Timing(cell.cell_id, width, num_steps, threads))
         answers = [worker.receive() for worker in self.workers]
         for worker, answer in zip(list(self.workers), answers, strict=True):
             if answer is None:
@@ -172,18 +163,15 @@ class Workers:
                     emit(answer)
                     continue
                 del busy[connection]
-                if isinstance(answer, _Idle):
-                    idle.append(assignment.worker)
-                    done(assignment.task)
-                    continue
-                rest = _rest_of(assignment, emit)
+                is_alive = isinstance(answer, _Idle)
+                rest = [] if is_alive else _rest_of(assignment, emit)
                 again += rest
                 if not rest:
                     done(assignment.task)
-                idle.append(self._replace(assignment.worker))
+                idle.append(assignment.worker if is_alive else self._replace(assignment.worker))
 
     def _send(self, worker: _Worker, message: Task | _Timing) -> _Worker:
-        """Send to a worker, or to its successor if it has ended; the one that got it."""
+        """Send to a worker, or to its successor if it has ended. Returns the one that got the message."""
         try:
             worker.connection.send(message)
         except OSError:
@@ -193,15 +181,15 @@ class Workers:
 
     def _replace(self, worker: _Worker) -> _Worker:
         worker.end()
-        new = _Worker(worker.device, *self.options)
-        new.load(self.cells)
+        new = _Worker(worker.device)
+        new.load(self.executor)
         self.workers[self.workers.index(worker)] = new
         return new
 
 
 @dataclass
 class _Assignment:
-    """A task in a worker: which of its stacks are in training, and which trials are finished."""
+    """A task in a worker: which of its stacks are in training, and which of its trials are finished."""
 
     worker: _Worker
     task: Task
@@ -222,7 +210,7 @@ class _Assignment:
 
 
 def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
-    """What is left of the task of a worker that ended, in halves; a trial that was alone has failed."""
+    """What is left of the task of a worker that ended, in halves; a trial that was left alone has failed."""
     task, worker = assignment.task, assignment.worker
     for stack_id in assignment.training:
         emit(Abandoned(stack_id))
@@ -242,23 +230,22 @@ def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
 class _Worker:
     """The parent's end of a process."""
 
-    def __init__(self, device: str, checkpoints: Path | None, checkpoint_every_s: float) -> None:
+    def __init__(self, device: str) -> None:
         self.device = device
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, device, checkpoints, checkpoint_every_s)
-        self.process = context.Process(target=_serve, args=arguments, name="initsuite-worker", daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, device), name="initsuite-worker", daemon=True)
         self.process.start()
         theirs.close()
 
-    def load(self, cells: bytes) -> None:
-        """Hand over the cells.
+    def load(self, executor: bytes) -> None:
+        """Hand over an executor.
 
         Raises:
-            ChildProcessError: the worker has ended, or cannot load them.
+            ChildProcessError: the worker has ended, or cannot load it.
         """
         try:
-            self.connection.send_bytes(cells)
+            self.connection.send_bytes(executor)
         except OSError as error:
             raise ChildProcessError(f"a worker process did not start: {error}") from error
         answer = self.receive()
@@ -284,17 +271,16 @@ class _Worker:
         self.connection.close()
 
 
-def _serve(connection: Connection, device: str, checkpoints: Path | None, checkpoint_every_s: float) -> None:
+def _serve(connection: Connection, device: str) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
     try:
-        cells = pickle.loads(connection.recv_bytes())
-    except Exception as error:  # a class of the user that only the parent can import, for example
+        executor: Executor = pickle.loads(connection.recv_bytes())
+    except Exception as error:  # a user's class that only the parent can import, for example
         connection.send(ChildProcessError(repr(error)))
         return
-    executor = Executor(cells, device, checkpoints, checkpoint_every_s)
+    executor.device = device
     connection.send(_Idle())
     while True:
         request: Task | _Timing = connection.recv()
@@ -311,8 +297,7 @@ def _serve(connection: Connection, device: str, checkpoints: Path | None, checkp
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot end its workers."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    """Do what a parent that is killed cannot: end its workers."""
+    if parent := multiprocessing.parent_process():
         wait([parent.sentinel])
         os._exit(1)

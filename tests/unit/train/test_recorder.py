@@ -122,7 +122,7 @@ def test_workers_are_a_whole_number(build_job) -> None:
         build_job("workers=0")
 
 
-def test_a_launch_that_on_error_stops_is_told_apart_and_keeps_the_rest(build_job, tmp_path, monkeypatch) -> None:
+def test_a_launch_that_on_error_stops_says_so_and_keeps_the_rest(build_job, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     overrides = (f"results_dir={tmp_path / 'results'}", *SMALL, "on_error=stop", "max_stack=1")
     job, settings = build_job("init=he", *overrides)
@@ -134,7 +134,7 @@ def test_a_launch_that_on_error_stops_is_told_apart_and_keeps_the_rest(build_job
     outcome = run_cells([bad], settings)
     assert not outcome.is_complete
     assert len(outcome.failed) == 1
-    with pytest.raises(TrialsFailed, match=r"1 trials failed\. The launch stopped there \(on_error\)"):
+    with pytest.raises(TrialsFailed, match=r"1 trial failed\. The launch stopped there \(on_error\)"):
         raise_if_failed(outcome, settings)
 
 

@@ -46,7 +46,7 @@ class Listener:
 
 @pytest.fixture
 def workers(cell):
-    made = Workers({cell.cell_id: cell}, ["cpu", "cpu"], None, math.inf)
+    made = Workers(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu", "cpu"])
     yield made
     made.end()
 

@@ -15,9 +15,9 @@ from initsuite.engine.workload import Cell, Workload
 from initsuite.train.task import Pair
 
 COPIES = 5
-"""Of the parameters: themselves, gradients, at most two optimizer moments, the steps of Adam."""
+"""Copies of the parameters: themselves, gradients, at most two optimizer moments, the steps of Adam."""
 ACTIVATION_COPIES = 3
-"""Of each layer's output: itself, its gradient, and what the backward pass keeps."""
+"""Copies of each layer's output: itself, its gradient, and what the backward pass keeps."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Group:
 
 
 def groups_of(pairs: Iterable[Pair]) -> list[Group]:
-    """Sort trials into groups, each once; in a group, those of one seed stand together: they see the same batches."""
+    """Sort trials into groups, each trial once; those of one seed, which see the same batches, stay together."""
     groups: dict[tuple[str, str], dict[str, Pair]] = {}
     for cell, trial in pairs:
         key = cell.workload.workload_id, cell.optimizer.kind
@@ -67,8 +67,8 @@ def compose(trial_ids: Sequence[str], width: int, multiple: int = 1) -> list[tup
     """Cut trials evenly into stacks, in their order: the same trials and arguments give the same stacks.
 
     Args:
-        width: of the widest stack, from 1.
-        multiple: the number of stacks is a multiple of it, where there are trials enough.
+        width: that of the widest stack, from 1.
+        multiple: the number of stacks is a multiple of it, if there are enough trials.
 
     Example:
         >>> compose("abcde", width=2)
@@ -81,19 +81,19 @@ def compose(trial_ids: Sequence[str], width: int, multiple: int = 1) -> list[tup
 
 
 def widest(device: str, bytes_each: int) -> int:
-    """The width that memory allows, a power of two, so that a rerun finds the same."""
+    """The width that memory allows: a power of two, so that a rerun finds the same one."""
     return 1 << max(1, memory_limit(torch.device(device)) // bytes_each).bit_length() - 1
 
 
 def bytes_a_trial(workload: Workload) -> int:
-    """Memory that a trial of a stack takes, bytes: state and the activations of one batch, estimated."""
+    """Memory that a trial of a stack takes, in bytes: state and the activations of one batch, estimated."""
     parameters = sum(parameter.numel() for parameter in workload.model.parameters())
     activations = workload.batch_size * sum(_outputs_of_one_example(workload))
     return 4 * (COPIES * parameters + ACTIVATION_COPIES * activations)
 
 
 def _outputs_of_one_example(workload: Workload) -> list[int]:
-    """Numbers that each layer of a model puts out for one example, found by running it without values."""
+    """How many numbers each layer of a model outputs for one example, found by running it without values."""
     model, sizes = workload.model, list[int]()
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
@@ -117,7 +117,7 @@ def _outputs_of_one_example(workload: Workload) -> list[int]:
 
 
 def memory_limit(device: torch.device) -> int:
-    """Memory that stacks may take together, bytes: half of what is free now."""
+    """Memory that all stacks together may take, in bytes: half of what is free now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     return psutil.virtual_memory().available // 2

@@ -1,5 +1,4 @@
-"""Placement: in how many processes of how many threads stacks are trained, at which width that is fastest, and how
-long it takes.
+"""Placement: at which width, and in how many processes and threads, stacks train fastest, and how long it takes.
 
 A step of a stack costs about a + b width: stacking shares a. Whether b falls, stays or grows depends on the model and
 the machine (`vmap` turns a linear layer into one batched product and a convolution into a grouped one), so it is timed.
@@ -20,7 +19,7 @@ from initsuite.wording import format_count
 
 UNMEASURED_WIDTH = 128
 WORTH = 1.03
-"""A wider stack, more threads or more processes must gain this much: narrow stacks lose less when a launch dies."""
+"""What a wider stack, more threads or more processes must gain: narrow stacks lose less when a launch dies."""
 WORKER_START_S = 5.0
 """What a worker process costs before its first step, seconds."""
 
@@ -38,14 +37,14 @@ class Speed:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine and the user allow to a workload.
+    """What the machine and the user allow a workload.
 
     Attributes:
         device: cpu or cuda.
-        threads: of all processes together.
-        max_width: of a stack, by memory or by the user's word.
-        is_shared: that width is the one of all processes together, which share one memory.
-        workers: how many processes are asked for; None = any number.
+        threads: those of all processes together.
+        max_width: the widest stack, by memory or as the user asked.
+        is_shared: `max_width` is for all processes together, which share one memory.
+        workers: how many processes the user asked for; None = any number.
     """
 
     device: str
@@ -56,7 +55,7 @@ class Limits:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Processes, and threads of each, where no others were compared."""
+        """Processes, and the threads of each, where no others are compared."""
         workers = self.workers or 1
         return workers, max(1, self.threads // workers)
 
@@ -67,10 +66,10 @@ class Draft:
 
     Attributes:
         new: stacks that are planned now.
-        seconds: expected for all stacks; NaN where nothing was measured.
-        why: a clause for the user about the new ones.
+        seconds: the time expected for all stacks; NaN where nothing was measured.
+        why: a clause for the user about the new stacks.
         kept: stacks as an earlier launch planned them.
-        label: of the group.
+        label: the label of the group.
         bytes_each: memory that a trial of a stack takes.
         error: the traceback of a workload that cannot take a step; it has no stacks.
     """
@@ -100,8 +99,8 @@ class Draft:
             lines.append(f"{format_count(len(self.kept), 'stack')} as an earlier launch planned")
         if self.new:
             count, width = len(self.new), max(len(stack.trial_ids) for stack in self.new)
-            one_by_one = f"{format_count(count, 'trial')} one by one"
-            stacks = one_by_one if width == 1 else f"{format_count(count, 'stack')} of up to {width} trials"
+            alone = f"{format_count(count, 'trial')} one at a time"
+            stacks = alone if width == 1 else f"{format_count(count, 'stack')} of up to {width} trials"
             workers, threads = self.new[0].workers, self.new[0].threads
             processes = f"{workers} process{'es' * (workers > 1)} of {format_count(threads, 'thread')}"
             lines.append(f"{stacks}, {processes} ({self.why})")
@@ -109,11 +108,7 @@ class Draft:
 
 
 def choose(speeds: Sequence[Speed], group: Group, limits: Limits) -> Draft:
-    """The fastest way to train a group, of those that were measured.
-
-    Args:
-        speeds: of the workload on this machine.
-    """
+    """The fastest way to train a group, of those that were measured on this machine."""
     best: Draft | None = None
     for speed in sorted(speeds, key=lambda speed: (speed.workers, speed.threads, speed.width)):
         if limits.workers in (None, speed.workers):
@@ -124,28 +119,28 @@ def choose(speeds: Sequence[Speed], group: Group, limits: Limits) -> Draft:
 
 
 def place(composed: Iterable[tuple[str, ...]], workers: int, threads: int, device: str) -> tuple[Stack, ...]:
-    """Stacks that are composed, with the place where they are trained."""
+    """Composed trials as stacks, with the place where they are trained."""
     return tuple(Stack(trial_ids, threads, workers, device) for trial_ids in composed)
 
 
 def expected_s(stacks: Iterable[Stack], speeds: Sequence[Speed], num_steps: int) -> float:
-    """Seconds that stacks take together; NaN where one of them is of an unknown speed."""
+    """Seconds that stacks take together; NaN if the speed of one of them is unknown."""
     seconds = ((step_seconds(speeds, len(each.trial_ids), each.workers, each.threads), each.workers) for each in stacks)
     return sum(num_steps * step_s / workers for step_s, workers in seconds)
 
 
 def step_seconds(speeds: Sequence[Speed], width: int, workers: int, threads: int) -> float:
-    """Seconds a step at a width between the measured ones: linear there, in proportion beyond them; NaN if unknown."""
+    """Seconds per step: linear between the measured widths, in proportion beyond them; NaN if none was measured."""
     points = sorted((s.width, s.step_s) for s in speeds if (s.workers, s.threads) == (workers, threads))
     if not points:
-        return float("nan")
+        return math.nan
     known, seconds = zip(*points, strict=True)
     inside = float(np.interp(width, known, seconds))
     return inside * max(1.0, width / known[-1]) if len(points) > 1 or width >= known[0] else seconds[0]
 
 
 def _draft(speed: Speed, speeds: Sequence[Speed], group: Group, limits: Limits) -> Draft:
-    """A group in stacks of the width, and in the processes, of a measurement."""
+    """A group in stacks of the width of a measurement, and in its processes."""
     workers, threads = speed.workers, speed.threads
     widest = max(1, limits.max_width // workers) if limits.is_shared else limits.max_width
     # as many stacks as leave no process idle in the last round
@@ -160,7 +155,7 @@ def _draft(speed: Speed, speeds: Sequence[Speed], group: Group, limits: Limits) 
 def _unmeasured(group: Group, limits: Limits) -> Draft:
     """The choice where there is too little work to measure anything.
 
-    On a CPU, convolutions gain nothing from stacking, so they train one by one; everything else is stacked.
+    On a CPU, convolutions gain nothing from stacking, so they train one at a time; everything else is stacked.
     """
     convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     modules = group.cell.workload.model.modules()
@@ -170,6 +165,6 @@ def _unmeasured(group: Group, limits: Limits) -> Draft:
 
 
 def _why(speeds: Sequence[Speed], step_s: float, width: int) -> str:
-    alone = min((s.step_s for s in speeds if s.width == 1 and s.workers == 1), default=float("nan"))
-    each = f"measured: {1e3 * step_s / width:.3g} ms a step and trial"
-    return f"{each}, {1e3 * alone:.3g} ms one by one" if alone == alone else each
+    alone = [speed.step_s for speed in speeds if speed.width == speed.workers == 1]
+    each = f"measured: {1e3 * step_s / width:.3g} ms per step and trial"
+    return f"{each}, {1e3 * min(alone):.3g} ms one at a time" if alone else each

@@ -25,7 +25,7 @@ class Rehearsal:
     """What two steps of a workload have shown.
 
     Attributes:
-        cell: the one that took them; None where no initializer of the workload works, whose trials fail alone.
+        cell: the one that took them; None if no initializer works, so that each trial fails alone.
         error: the traceback of a workload that cannot take two steps.
     """
 
@@ -39,7 +39,7 @@ class Planner:
 
     Attributes:
         pools: where they will be trained; this process rehearses and measures.
-        rehearsals: by group.
+        rehearsals: those that have been made, by group.
     """
 
     settings: Settings
@@ -53,12 +53,12 @@ class Planner:
 
     @property
     def workers(self) -> int | None:
-        """How many processes are asked for: by the user, or one for each of several GPUs; None = to be measured."""
+        """How many processes to use: as the user asked, or one for each of several GPUs; None = to be measured."""
         num_devices = len(self.pools.devices)
         return self.settings.workers or (num_devices if num_devices > 1 else None)
 
     def rehearse(self, group: Group) -> Rehearsal:
-        """Take two steps of a workload, the first time that it is asked for."""
+        """Take two steps of a workload, once."""
         if group.key not in self.rehearsals:
             self.rehearsals[group.key] = self._rehearse(group)
         return self.rehearsals[group.key]
@@ -67,8 +67,8 @@ class Planner:
         """Pack trials as an earlier launch did, where all of a stack is missing, and the rest by measured speed.
 
         Args:
-            timing_s: once this has passed, workloads whose speed is not known are planned without it.
-            is_stored: keep the plan, for it is going to be carried out.
+            timing_s: after this time, workloads of unknown speed are planned without measuring it.
+            is_stored: keep the plan, because it will be carried out.
 
         Returns:
             A draft for each group.
@@ -87,12 +87,7 @@ class Planner:
         return drafts
 
     def _draft(self, group: Group, stored: Sequence[Stack], speeds: Speeds, is_timed: bool) -> Draft:
-        """Plan a group.
-
-        Args:
-            stored: stacks of earlier plans.
-            is_timed: measure what is not known.
-        """
+        """Plan a group; `stored` are stacks of earlier plans, and `is_timed` allows measuring what is not known."""
         if not group.pairs:
             return Draft()
         rehearsal = self.rehearse(group)
@@ -100,7 +95,8 @@ class Planner:
             return Draft(label=group.label, error=rehearsal.error)
         kept = still_valid(stored, group.trial_ids, self.kind, self.settings.max_stack, self.workers)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
-        limits = self._limits(bytes_each := bytes_a_trial(group.cell.workload))
+        bytes_each = bytes_a_trial(group.cell.workload)
+        limits = self._limits(bytes_each)
         known = speeds.recall(group, len(left.pairs) if is_timed else 0)
         if known is None and is_timed and left.pairs and rehearsal.cell:
             known = speeds.measure(left, rehearsal.cell, limits)
@@ -109,7 +105,7 @@ class Planner:
         return replace(draft, kept=tuple(kept), seconds=seconds, label=group.label, bytes_each=bytes_each)
 
     def _limits(self, bytes_each: int) -> Limits:
-        """The widest stack by the user's word, else by memory."""
+        """The widest stack is as the user asked, else as memory allows."""
         max_stack = self.settings.max_stack
         return Limits(
             self.kind,

@@ -23,29 +23,28 @@ from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.wording import format_duration, last_line, plural
 
 COLUMNS = [
-    *("dataset", "model", "activation", "optimizer", "stage"),
-    *("cells", "trials", "done", "stacks", "width", "workers", "threads", "expected_s", "memory_mb", "why", "illegal"),
-]
+    "dataset", "model", "activation", "optimizer", "stage", "cells", "trials", "done",
+    "stacks", "width", "workers", "threads", "expected_s", "memory_mb", "why", "illegal",
+]  # fmt: skip
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "processes", "time", "memory"]
 MEASURING_S = 5.0
-"""What a dry run may spend on timing workloads; the others are estimated from those that were timed."""
+"""How long a dry run may time workloads; the others are estimated from those that were timed."""
 MAX_ROWS = 40
 
 
 def plan_table(
     jobs: Sequence[Job], settings: Settings, planner: Planner, illegal: Sequence[tuple[str, str]] = ()
 ) -> pd.DataFrame:
-    """What a launch would do, one row a workload and stage, and one row an illegal combination.
+    """What a launch would do, one row per workload and stage, and one row per illegal combination.
 
     Args:
-        jobs: of the launch.
-        illegal: the overrides of a combination that cannot be trained, and the reason.
+        illegal: the overrides of each combination that cannot be trained, and the reason.
 
     Returns:
         The columns of `COLUMNS`: labels of the workload; the stage; how many cells and trials it has, and how many of
         these are done; the stacks of the others, and the width, processes and threads they are trained with; seconds
-        expected for them, and memory for their stacks, in 10^6 bytes; why; and the reason of an illegal combination.
-        The learning rates that an extension of the grid may add are not in it.
+        expected for them, and memory for their stacks, in 10^6 bytes; why; and why a combination is illegal.
+        Learning rates that an extension of the grid may add are not included.
     """
     trials = _stored(settings)
     done = set(trials.trial_id[trials.status != Status.FAILED])
@@ -67,9 +66,8 @@ def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None =
     """Show a plan on the terminal."""
     console = console or Console()
     legal = plan[plan.illegal.isna()]
-    table = Table(
-        box=None, pad_edge=False, title="The plan; nothing is trained", title_style="bold", title_justify="left"
-    )
+    title = Text("The plan; nothing is trained", style="bold")
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for name in HEADINGS:
         table.add_column(name, justify="left" if name in ("workload", "stage") else "right", overflow="fold")
     for row in legal.head(MAX_ROWS).to_dict("records"):
@@ -83,7 +81,7 @@ def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None =
 
 
 def _stored(settings: Settings) -> pd.DataFrame:
-    """The stored trials, without making a store where there is none."""
+    """The stored trials, without creating a store where there is none."""
     if (settings.results_dir / "trials").is_dir():
         return load_results(settings.results_dir).trials
     return pd.DataFrame(columns=TRIALS.names)
@@ -111,7 +109,7 @@ def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, 
 
 
 def _estimate(rows: list[dict[str, Any]]) -> None:
-    """Fill in the time of what was not timed: in proportion to memory x steps, which grow with the size of a model."""
+    """Fill in the time of what was not timed, in proportion to memory x steps, which grow with the size of a model."""
     timed = [row for row in rows if row["expected_s"] > 0]
     if not timed:
         return
@@ -133,10 +131,11 @@ def _cells_of(row: Mapping[Any, Any]) -> list[str]:
 def _summary(legal: pd.DataFrame, settings: Settings) -> str:
     cells = int(legal[legal.stage == Stage.SCORE].cells.sum())
     trials, done, stacks = (int(legal[name].sum()) for name in ("trials", "done", "stacks"))
+    time = _time(legal.expected_s.sum(skipna=False))
     return (
-        f"{cells:,} {plural(cells, 'cell')}, {trials:,} trials, {done:,} of them done; {trials - done:,} to train in "
-        f"{stacks:,} stacks: {_time(legal.expected_s.sum(skipna=False))} on {settings.device}, up to "
-        f"{legal.memory_mb.max():,.0f} MB for stacks. An extended learning-rate grid adds to it."
+        f"{cells:,} {plural(cells, 'cell')}, {trials:,} {plural(trials, 'trial')}, {done:,} of them done; "
+        f"{trials - done:,} to train in {stacks:,} {plural(stacks, 'stack')}: {time} on {settings.device}, up to "
+        f"{legal.memory_mb.max():,.0f} MB for stacks. An extended learning-rate grid adds to this."
     )
 
 

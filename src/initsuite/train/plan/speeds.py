@@ -1,4 +1,4 @@
-"""How fast this machine trains a workload: as earlier plans knew it, as the user's cache remembers it, or timed now."""
+"""How fast this machine trains a workload: from earlier plans, from the user's cache, or timed now."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from initsuite.train.plan.placement import WORKER_START_S, WORTH, Limits, Speed,
 from initsuite.train.workers import Pools, Workers
 
 KEPT_S = 14 * 24 * 3600
-"""A measurement older than two weeks is made again: drivers, neighbours and libraries change."""
+"""A measurement older than two weeks is repeated: drivers, neighbours and libraries change."""
 GROWTH = 2
-"""Speeds measured for so many times fewer trials are measured again: wider stacks, or more processes, may pay now."""
+"""Speeds measured for this many times fewer trials are measured again: wider stacks or more processes may pay now."""
 WIDTHS = {"cpu": (1, 4, 16, 32, 64, 128), "cuda": (1, 16, 64, 256, 512, 1024)}
 """Widths that are timed, by device. Wider ones gain nothing and store their results later."""
 MIN_STEPS, MAX_STEPS, LONG_ENOUGH_S = 3, 20, 0.2
-"""Steps that time a width: short ones are repeated for 0.2 s, so that a machine that looks away once is no verdict."""
+"""Steps that time a width: short ones are repeated for 0.2 s, so that one hiccup of the machine does not decide."""
 MEASURING_SHARE = 0.02
-"""Of the time that the trials would take one by one: what measuring may cost."""
+"""What measuring may cost, as a share of the time that the trials would take one at a time."""
 WORSE = 1.1
 """A width whose time per trial is this much above the best ends the search."""
 WORKERS_PAY_FROM_S = 20 * WORKER_START_S
-"""Work that takes longer than this in one process is worth the start of workers to time them, seconds: 5 % at most."""
+"""Work that takes longer than this in one process, in seconds, is worth starting workers to time them: 5 % at most."""
 
 
 @dataclass
@@ -45,8 +45,8 @@ class Speeds:
 
     Attributes:
         pools: where stacks are timed.
-        pins: the machine and what the user pins, as they stand in every key.
-        planned: by key, as plain values: what earlier plans rest on, and then what the next one does.
+        pins: the machine and what the user pins; part of every key.
+        planned: by key, as plain values: the speeds behind earlier plans, then those behind the next one.
     """
 
     pools: Pools
@@ -56,8 +56,7 @@ class Speeds:
     def recall(self, group: Group, num_trials: int = 0) -> tuple[Speed, ...] | None:
         """What earlier plans knew, so that a rerun chooses as the first run did, else what the cache remembers.
 
-        Args:
-            num_trials: to be trained. None is returned where many fewer were measured.
+        None if neither knows it, or if it was measured for many fewer than `num_trials` trials.
         """
         key = self._key(group)
         for entry in (self.planned.get(key, {}), _cached(key)):
@@ -68,29 +67,25 @@ class Speeds:
         return None
 
     def measure(self, group: Group, cell: Cell, limits: Limits) -> tuple[Speed, ...]:
-        """Time stacks of a group, and remember it; empty where there is too little work to compare anything.
+        """Time stacks of a cell whose initializer works, and remember the speeds of its group.
 
-        Args:
-            cell: of the group, whose initializer works.
+        Empty where there is too little work to compare anything.
         """
         speeds = tuple(self._time(group, cell, limits))
         self.remember(group, speeds)
         return speeds
 
     def remember(self, group: Group, speeds: Sequence[Speed]) -> None:
-        """Keep speeds for the next plan, and for later launches.
-
-        A cache that cannot be written is no reason to stop.
-        """
+        """Keep speeds for the next plan, and for later launches."""
         key, path = self._key(group), _file()
         known = {"num_trials": len(group.pairs), "speeds": [asdict(speed) for speed in speeds]}
         self.planned[key] = known
         if not speeds:
             return
-        entry = {"measured_at": time.time(), **known}
-        with contextlib.suppress(OSError, StoreError):
+        entries = {**_read(path), key: {"measured_at": time.time(), **known}}
+        with contextlib.suppress(OSError, StoreError):  # a cache that cannot be written is no reason to stop
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda temporary: temporary.write_text(json.dumps({**_read(path), key: entry})))
+            write_whole(path, lambda temporary: temporary.write_text(json.dumps(entries)))
 
     def _key(self, group: Group) -> str:
         return f"{group.key}/{self.pins}"
@@ -121,24 +116,22 @@ class Speeds:
         if here_s < max(WORKERS_PAY_FROM_S, WORTH * there_s):
             return []
         pool = self.pools.get(limits.threads)
-        if not isinstance(pool, Workers):
-            return []
-        try:
-            return [replace(speed, step_s=pool.step_s(cell, speed.width, 3, 1)) for speed in hoped]
-        except ChildProcessError:  # too wide for the memory of several processes
-            return []
+        if isinstance(pool, Workers):
+            with contextlib.suppress(ChildProcessError):  # too wide for the memory of several processes
+                return [replace(speed, step_s=pool.step_s(cell, speed.width, 3, 1)) for speed in hoped]
+        return []
 
 
 def measure(step_s: Callable[[int, int], float], widths: Sequence[int], num_steps: int) -> dict[int, float]:
     """Time widths in this process, narrow ones first, until wider ones stop gaining or the time for measuring is spent.
 
     Args:
-        step_s: (width, steps to take) -> seconds a step.
+        step_s: (width, steps to take) -> seconds per step.
         widths: rising, from 1.
-        num_steps: of all trials together.
+        num_steps: those of all trials together.
 
     Returns:
-        Seconds a step, by width.
+        Seconds per step, by width.
     """
     first_s = step_s(widths[0], MIN_STEPS)
     seconds = {widths[0]: first_s}
@@ -160,13 +153,13 @@ def widths_for(device: str, num_trials: int, max_width: int) -> list[int]:
 
 
 def machine(device: str, threads: int) -> str:
-    """What the speed of a workload depends on, but for the workload and the threads of a stack."""
+    """What the speed of a workload depends on, besides the workload itself and the threads of a stack."""
     gpu = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else ""
     return short_hash([platform.node(), _processor(), os.cpu_count(), threads, gpu, torch.__version__])
 
 
 def _speeds_in(entry: Any, num_trials: int) -> tuple[Speed, ...] | None:
-    """From plain values; None if they were measured for many fewer trials, or are of an older version."""
+    """Speeds from plain values; None if they were measured for many fewer trials, or by an older version."""
     try:
         is_enough = num_trials <= GROWTH * int(entry["num_trials"])
         return tuple(Speed(**speed) for speed in entry["speeds"]) if is_enough else None
@@ -175,7 +168,7 @@ def _speeds_in(entry: Any, num_trials: int) -> tuple[Speed, ...] | None:
 
 
 def _cached(key: str) -> Any:
-    """What was measured on this machine lately."""
+    """What was recently measured on this machine."""
     entry = _read(_file()).get(key)
     is_fresh = isinstance(entry, dict) and time.time() - entry.get("measured_at", 0) < KEPT_S
     return entry if is_fresh else None
@@ -194,5 +187,5 @@ def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):  # not Linux, or a processor that has no name there
+    except (OSError, StopIteration):  # not Linux, or a processor without a name there
         return platform.processor()

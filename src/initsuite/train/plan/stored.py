@@ -1,6 +1,6 @@
 """Stored plans: how trials were packed, so that a rerun packs them the same way and gets the same bits.
 
-<dir>/plans/*.json    what one launch decided before it trained: stacks, and the speeds that it measured
+<dir>/plans/*.json    what one launch decided before it trained: stacks, and the speeds behind them
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ class Plans:
         self.directory = results_dir / "plans"
 
     def save(self, stacks: Sequence[Stack], speeds: Mapping[str, Any]) -> None:
-        """Store a plan before it is carried out.
-
-        Args:
-            stacks: all of it.
-            speeds: by workload and machine, what was measured (`speeds.Measured`, as plain values).
+        """Store a plan before it is carried out; `speeds` are those of `Speeds.planned`.
 
         Raises:
             StoreError: it cannot be written.
@@ -39,7 +35,7 @@ class Plans:
         write_whole(self.directory / name, lambda path: path.write_text(json.dumps(plan)))
 
     def read(self) -> tuple[list[Stack], dict[str, Any]]:
-        """All stacks, the newest plan first, and the newest speeds by workload. A damaged plan is passed over."""
+        """All stacks, those of the newest plan first, and the newest speeds. A damaged plan is skipped."""
         stacks: dict[Stack, None] = {}
         speeds: dict[str, Any] = {}
         for path in sorted(self.directory.glob("*.json"), reverse=True):
@@ -55,11 +51,7 @@ class Plans:
 
 
 def still_valid(
-    stacks: Iterable[Stack],
-    missing: Iterable[str],
-    device: str,
-    max_stack: int | None = None,
-    workers: int | None = None,
+    stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None, workers: int | None = None
 ) -> list[Stack]:
     """Stored stacks that can be trained as they were planned.
 
@@ -67,9 +59,9 @@ def still_valid(
     """
     left, valid = set(missing), []
     for stack in stacks:
-        fits = max_stack is None or len(stack.trial_ids) <= max_stack
-        fits = fits and stack.device == device and workers in (None, stack.workers)
-        if fits and left.issuperset(stack.trial_ids):
+        is_narrow = max_stack is None or len(stack.trial_ids) <= max_stack
+        is_here = stack.device == device and workers in (None, stack.workers)
+        if is_narrow and is_here and left.issuperset(stack.trial_ids):
             left -= set(stack.trial_ids)
             valid.append(stack)
     return valid

@@ -201,7 +201,7 @@ def test_what_another_launch_stored_of_a_stack_is_not_trained_again(make_job, tm
         assert [task.trials for task in left] == [trials[1:]]
         assert found == [1, 1]
         assert sorted(path.stem for path in leases.directory.iterdir()) == ["a"]
-        runner._done(left[0])
+        leases.release(left[0].lease)
         assert not list(leases.directory.iterdir())
 
 

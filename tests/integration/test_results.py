@@ -21,8 +21,9 @@ from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.results import maintain as parts
 from initsuite.results import migrate as migration
 from initsuite.results.__main__ import main
+from initsuite.results.columns import KINDS
 from initsuite.results.leases import Leases
-from initsuite.results.maintain import KINDS, merge, plan_prune, prune
+from initsuite.results.maintain import merge, plan_prune, prune
 from initsuite.results.migrate import migrate
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Store, load_results, store_hash
@@ -476,6 +477,7 @@ def test_a_reader_of_a_migration_finds_every_trial_with_its_curve(
         return watch
 
     monkeypatch.setattr(migration, "write_whole", watched(migration.write_whole))
+    monkeypatch.setattr(migration, "write_part", watched(migration.write_part))
     monkeypatch.setattr(migration, "put_away", watched(migration.put_away))
     migrate(old_store)
     assert len(seen) == 24

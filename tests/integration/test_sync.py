@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from initsuite.results.columns import TRIALS
 from initsuite.results.leases import Leases
-from initsuite.results.store import TRIALS, Store
+from initsuite.results.store import Store
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.sync import main
 from initsuite.tracking.upload import GRACE_S

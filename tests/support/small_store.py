@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from initsuite.results.store import TRIALS, Store
+from initsuite.results.columns import TRIALS
+from initsuite.results.store import Store
 from initsuite.spec import Curve, Stage, Status, Trial
 
 STEPS = (0, 20, 40)

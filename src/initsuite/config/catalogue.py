@@ -7,9 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
-from initsuite.config.groups import GROUP_KEYS, conf_dir, instantiate, options_of, target_of
+from initsuite.config.groups import GROUP_KEYS, conf_dir, instantiate, options_of, shipped_file, target_of
 from initsuite.config.trees import is_reference
 from initsuite.errors import unknown_choice
 
@@ -17,18 +15,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OWN = "custom"
-"""The file that stands for a user's own class; in Python an instance of it takes its place."""
+"""The file that stands for a user's own class; in Python, pass an instance of that class instead."""
 AUTHORS_AND_YEAR = re.compile(r"[A-Z]\S*.{0,60}?\b(?:19|20)\d\d\b")
 """How a reference begins: `Glorot & Bengio 2010`."""
 
 
 def names() -> list[str]:
-    """The names of the shipped initializers, in the order of the alphabet."""
+    """The names of the shipped initializers, in alphabetical order."""
     return sorted(path.stem for path in (conf_dir() / "init").glob("*.yaml") if path.stem != OWN)
 
 
 def choice(name: str) -> dict[str, Any]:
-    """What the file of an initializer says: its name, class, options and requirements.
+    """The content of an initializer's file: its name, class, options and requirements.
 
     An option that refers to the rest of a configuration has the default of the class.
 
@@ -42,13 +40,13 @@ def choice(name: str) -> dict[str, Any]:
     if name not in names():
         fix = "Pass an instance of your own class instead." if name == OWN else ""
         raise unknown_choice("initialize_", "initializer", name, names(), fix)
-    tree: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(conf_dir() / "init" / f"{name}.yaml"))  # type: ignore[assignment]
+    tree = shipped_file("init", name)
     defaults = inspect.signature(target_of("init", tree)).parameters
     return {key: defaults[key].default if is_reference(value) else value for key, value in tree.items()}
 
 
 def build(name: str, options: Mapping[str, Any]) -> Any:
-    """The initializer or law of this name; `options` go before those of its file.
+    """The initializer or law of this name; `options` override those of its file.
 
     Raises:
         ConfigError: an unknown name or option, or a value that its class refuses.
@@ -69,8 +67,8 @@ def initializers() -> pd.DataFrame:
 
     Returns:
         Columns: `name`; `formula`, the law in a line; `class`, in `initsuite.init`; `options`, a dict with the
-        defaults; `requires`, a dict with the model options it is bound to, empty for the generic ones; `summary`, what
-        its class says of itself; `references`.
+        defaults; `requires`, a dict with the model options it needs, empty for the generic ones; `summary`, the first
+        sentence of its class; `references`.
 
     Example:
         >>> initializers().set_index("name").loc["he", "formula"]
@@ -90,14 +88,14 @@ def _row(name: str) -> dict[str, Any]:
         "formula": formula,
         "class": tree["_target_"].rpartition(".")[2],
         "options": options_of("init", tree),
-        "requires": tree.get("requires") or {},
+        "requires": dict(tree.get("requires") or {}),
         "summary": _joined(doc.partition("\n\n")[0].splitlines()),
         "references": references_of(doc, formula),
     }
 
 
 def formula_of(text: str) -> str:
-    """The comment on top of a file, in one line.
+    """The comment at the top of a file, on one line.
 
     Example:
         >>> formula_of("# LeCun 1998:\\n# Var = 1 / fan_in.\\nname: lecun\\n# more")
@@ -110,7 +108,7 @@ def formula_of(text: str) -> str:
 def references_of(doc: str, formula: str) -> str:
     """The references of an initializer: those in the docstring of its class, else the source in its formula.
 
-    Where the class serves several initializers, those of the source that the formula begins with, if there are any.
+    If the class serves several initializers, those of the source that the formula begins with, where it has any.
 
     Example:
         >>> doc = "Law.\\n\\nReferences:\\n    Glorot & Bengio 2010, Understanding.\\n    He et al. 2015, Delving Deep."
@@ -127,7 +125,7 @@ def references_of(doc: str, formula: str) -> str:
 
 
 def _entries(block: str) -> list[str]:
-    """The references in a block of a docstring, each in one line; a line that begins with no author goes on."""
+    """The references in a block of a docstring, each on one line; a line without an author continues the last one."""
     entries: list[str] = []
     for line in block.partition("\n\n")[0].splitlines():
         if entries and not AUTHORS_AND_YEAR.match(line.strip()):

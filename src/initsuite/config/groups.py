@@ -14,18 +14,17 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from initsuite.config.trees import is_reference
+from initsuite.config.trees import followed
 from initsuite.errors import ConfigError, bad_value, unknown_choice
 
 GROUP_KEYS = {
     "init": {"name", "_target_", "requires"},
     "model": {"name", "_target_"},
     "dataset": {
-        *("name", "_target_", "batch_size", "max_steps", "eval_every"),
-        *("loss", "metric", "direction", "chance", "levels"),
+        "name", "_target_", "batch_size", "max_steps", "eval_every", "loss", "metric", "direction", "chance", "levels"
     },
     "optimizer": {"name", "_target_", "family", "lr", "lr_grid"},
-}
+}  # fmt: skip
 """Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
 PLACES = {"data_dir", "download"}
 """Options of our own data sets that say where the data comes from, not what it is: part of no id."""
@@ -40,7 +39,7 @@ def conf_dir() -> Path:
 
 @functools.cache
 def shipped_file(group: str, name: str) -> dict[str, Any]:
-    """What a file of the configuration folder says, references unresolved; empty where there is none."""
+    """The content of a file of the configuration folder, references unresolved; empty if there is no such file."""
     path = conf_dir() / group / f"{name}.yaml"
     is_there = re.fullmatch(r"[\w-]+", name) and path.is_file()
     return OmegaConf.to_container(OmegaConf.load(path)) if is_there else {}  # type: ignore[return-value]
@@ -48,9 +47,8 @@ def shipped_file(group: str, name: str) -> dict[str, Any]:
 
 def choices_with(group: str, options: Iterable[str]) -> list[str]:
     """The shipped choices of a group that have all of these options."""
-    wanted = set(options)
-    paths = sorted((conf_dir() / group).glob("*.yaml"))
-    return [path.stem for path in paths if wanted <= OmegaConf.load(path).keys() - GROUP_KEYS[group]]  # pyright: ignore[reportOperatorIssue]
+    names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return [name for name in names if options_of(group, shipped_file(group, name)).keys() >= set(options)]
 
 
 def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,44 +71,39 @@ def instantiate(group: str, tree: Mapping[str, Any], **context: Any) -> Any:
     """Build what a choice names.
 
     Args:
-        context: arguments that every class of the group is given, beside its options.
+        context: arguments that every class of the group gets, besides its options.
     """
     where, target = f"{group}={tree['name']}", target_of(group, tree)
-    lacking = [name for name in context if not _takes(target, name)]
-    if lacking:
-        got = f"a class that takes ({', '.join(inspect.signature(target).parameters)})"
+    parameters = inspect.signature(target).parameters
+    if not _is_open_ended(parameters) and not context.keys() <= parameters.keys():
+        got = f"a class that takes ({', '.join(parameters)})"
         expected = f"one that takes {', '.join(context)} by name, besides its options"
         raise bad_value(where, "_target_", tree["_target_"], expected, f"It is {got}. See conf/{group}/custom.yaml.")
     return call(where, target, {**context, **options_of(group, tree)})
 
 
-def _takes(target: Callable[..., Any], name: str) -> bool:
-    parameters = inspect.signature(target).parameters
-    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+def _is_open_ended(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-    """Call with options; one that the target does not take, or lacks, is named before the call."""
+    """Call with options; an error names one that the target does not take, or lacks, before the call."""
     parameters = inspect.signature(target).parameters
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for name in options:
-        if name not in parameters and not open_ended:
+        if name not in parameters and not _is_open_ended(parameters):
             raise unknown_choice(where, "option", name, parameters)
     for name, parameter in parameters.items():
-        needed = parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        )
-        if needed and name not in options:
+        is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if is_named and parameter.default is parameter.empty and name not in options:
             raise ConfigError(f"{where}: missing option `{name}`. Expected a value. Add it with +GROUP.{name}=VALUE")
     return target(**options)
 
 
 def identity(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a group goes into an id.
+    """What goes into an id for a group: the class and its options.
 
-    The class and its options; for a user's own class also the name of the choice and the source files of the class and
-    its bases. Other modules that those import are not followed: rename the choice, or its option, when they change.
+    For a user's own class also the name of the choice and the source files of the class and its bases. Other modules
+    that those import are not followed: rename the choice, or its option, when they change.
     """
     options, target = options_of(group, tree), target_of(group, tree)
     modules = [module for module in _modules(target) if not module.startswith("initsuite.")]
@@ -122,32 +115,25 @@ def identity(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _modules(target: Callable[..., Any]) -> list[str]:
-    """The module of a function, or those of a class and its bases, but for Python's and torch's own."""
+    """The module of a function, or those of a class and its bases, except Python's and torch's own."""
     kinds = inspect.getmro(target) if inspect.isclass(target) else (target,)
     names = dict.fromkeys(str(getattr(kind, "__module__", "")) for kind in kinds)
     return [name for name in names if name.partition(".")[0] not in {"builtins", "typing", "abc", "torch"}]
 
 
 def _source(module: str) -> str | None:
-    """Hash of the file of a module; None where it has none, in a notebook for example."""
+    """Hash of the file of a module; None if it has none, in a notebook for example."""
     path = getattr(sys.modules.get(module), "__file__", None)
     return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() if path else None
 
 
 @functools.cache
 def _defaults(group: str, name: str, target: str) -> dict[str, Any]:
-    """The options of a shipped choice; of a user's own file those of its class."""
+    """The options of a shipped choice; for a user's own file, the defaults of its class."""
     if file := shipped_file(group, name):
         return file
     parameters = inspect.signature(pkgutil.resolve_name(target)).parameters if target else {}
     return {name: parameter.default for name, parameter in parameters.items()}
-
-
-def _referred(default: Any, whole: Mapping[str, Any]) -> Any:
-    """A default, followed where it refers to another key of the configuration."""
-    if not is_reference(default):
-        return default
-    return functools.reduce(lambda node, key: node[key], default.strip("${}").split("."), whole)
 
 
 def label(group: str, tree: Mapping[str, Any], whole: Mapping[str, Any] | None = None) -> str:
@@ -155,7 +141,7 @@ def label(group: str, tree: Mapping[str, Any], whole: Mapping[str, Any] | None =
     `normal(std=0.1)`.
 
     Args:
-        whole: the configuration that the choice is part of, where its file may refer to other parts.
+        whole: the configuration that the choice is part of, if its file may refer to other parts.
     """
     name = tree["name"]
     defaults = _defaults(group, name, str(tree.get("_target_", "")))
@@ -165,6 +151,6 @@ def label(group: str, tree: Mapping[str, Any], whole: Mapping[str, Any] | None =
     changed = [
         f"{key}={value}"
         for key, value in tree.items()
-        if key not in skip and value != _referred(defaults.get(key), whole or {})
+        if key not in skip and value != followed(defaults.get(key), whole or {})
     ]
     return f"{name}({', '.join(changed)})" if changed else name

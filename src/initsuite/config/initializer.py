@@ -15,7 +15,7 @@ from initsuite.spec import Initializer, ParamSpec
 
 
 def required_model(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of the model with the options that the initializer is bound to.
+    """The configuration of the model with the options that the initializer requires.
 
     Raises:
         ConfigError: the model has no such option.
@@ -39,8 +39,7 @@ def required_model(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rehearsed(workload: Workload, tree: Mapping[str, Any]) -> Initializer:
-    """An initializer that was drawn from once, so that an option that does not fit the model is refused now rather
-    than as a failed trial.
+    """An initializer that was drawn from once: an option that does not fit the model is refused before training.
 
     Anything else that a user's initializer raises is left to its trials, which fail alone.
 
@@ -61,7 +60,7 @@ def rehearsed(workload: Workload, tree: Mapping[str, Any]) -> Initializer:
 
 
 def _is_law_of_ours(initializer: Initializer) -> bool:
-    """Whether it treats each tensor on its own, by laws that we know to return what they should."""
+    """Whether it treats each tensor on its own, by laws of this package, which return what they should."""
     if not isinstance(initializer, PerTensor):
         return False
     laws = [getattr(initializer, field.name) for field in fields(initializer)]
@@ -69,5 +68,5 @@ def _is_law_of_ours(initializer: Initializer) -> bool:
 
 
 def _one_of_each_kind(specs: Sequence[ParamSpec]) -> list[ParamSpec]:
-    """The first of the tensors that differ in nothing but their name and place: deep networks have many of a kind."""
+    """The first of all tensors that differ only in name and place: deep networks have many of a kind."""
     return list({replace(spec, name="", layer=0): spec for spec in reversed(specs)}.values())[::-1]

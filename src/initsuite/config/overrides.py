@@ -1,6 +1,6 @@
 """From the resolved configuration of a cell back to the overrides of a command: what differs from the files of conf.
 
-They are stored with each trial and are part of no id.
+They are stored with each trial, and are part of no id.
 """
 
 from __future__ import annotations
@@ -13,35 +13,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from initsuite.config.groups import PLACES, shipped_file
-from initsuite.config.trees import get, paths
+from initsuite.config.trees import followed, paths
 from initsuite.errors import written
 
 Overrides = dict[str, str]
 """Values by key, as the command line writes them."""
 GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init")
 _DEFAULT = {"schedule": "constant"}
-"""Choices that a reader need not be told."""
+"""Choices that need not be written down."""
 _SKIPPED = {
     "dataset": {"levels", "chance", "direction"},  # no id depends on them, or only the metric decides them
     "init": {"requires"},
     "optimizer": {"lr"},  # of the trial
 }
-_CUSTOM = "custom"
 _VALUE = re.compile(r"(?:\[[^]]*\]|[^,\s])+")
 """One of the values of a sweep; commas in brackets are part of it."""
-_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 def overrides_text(config: Mapping[str, Any], experiment: str) -> str:
     """The overrides of a cell as the store holds them: a JSON object.
 
     Args:
-        config: of the cell, resolved.
-        experiment: the name that it is trained under. A cell that is in the plan of this file of conf/experiment has
-            the name and the axes that the file sweeps; any other its choices, and the options that differ from theirs.
+        config: the cell's, resolved.
+        experiment: the name that it is trained under. A cell that this file of conf/experiment sweeps has the name and
+            the values of the swept axes; any other cell has its choices, and the options that differ from their files.
     """
     found = _choices_and_options(config)
-    return json.dumps(_plan(experiment).get(_key(found), found), sort_keys=True)
+    return json.dumps(_plan(experiment).get(frozenset(found.items()), found), sort_keys=True)
 
 
 def _choices_and_options(config: Mapping[str, Any]) -> Overrides:
@@ -51,33 +49,26 @@ def _choices_and_options(config: Mapping[str, Any]) -> Overrides:
         if isinstance(tree, dict) and "name" in tree:
             found |= _group(group, tree, config)
     dataset = config.get("dataset") or {}
+    usual = {**shipped_file("dataset", str(dataset.get("name"))), **dataset}
     for key in ("batch_size", "max_steps", "eval_every"):
-        if key in config and config[key] != dataset.get(
-            key, shipped_file("dataset", str(dataset.get("name"))).get(key)
-        ):
+        if key in config and config[key] != usual.get(key):
             found[key] = written(config[key])
     return found
 
 
 def _group(group: str, tree: dict[str, Any], config: Mapping[str, Any]) -> Overrides:
     name = str(tree["name"])
-    choice = name if shipped_file(group, name) else _CUSTOM
+    choice = name if shipped_file(group, name) else "custom"
     file = shipped_file(group, choice)
     usual = _flat(file)
     found = {} if _DEFAULT.get(group) == choice else {group: choice}
     skipped = PLACES | _SKIPPED.get(group, set())
     for key, value in _flat({key: value for key, value in tree.items() if key not in skipped}).items():
-        if key in usual and written(_referred(usual[key], config)) == written(value):
+        if key in usual and written(followed(usual[key], config)) == written(value):
             continue
         is_new = key not in usual and key.partition(".")[0] not in file
         found[f"{'+' if is_new else ''}{group}.{key}"] = written(value)
     return found
-
-
-def _referred(value: Any, config: Mapping[str, Any]) -> Any:
-    """A value of a file; one that refers to another key is looked up in the configuration."""
-    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    return get(config, tuple(match.group(1).split("."))) if match else value
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:
@@ -85,16 +76,11 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return {".".join(path): value for path, value in paths(tree)}
 
 
-def _key(overrides: Overrides) -> frozenset[tuple[str, str]]:
-    return frozenset(overrides.items())
-
-
 @functools.cache
 def _plan(experiment: str) -> dict[frozenset[tuple[str, str]], Overrides]:
-    """What the sweep of an experiment asks for: its name and its choices of each axis, by the choices and options of
-    the cell that they make. Empty for a name without a file.
+    """The overrides of each cell that an experiment sweeps, by the choices and options of the cell.
 
-    Composing the sweep would say the same, but takes seconds for hundreds of cells.
+    Empty for a name without a file. Composing the sweep would give the same, but takes seconds for hundreds of cells.
     """
     tree = shipped_file("experiment", experiment)
     if not tree:
@@ -111,7 +97,7 @@ def _plan(experiment: str) -> dict[frozenset[tuple[str, str]], Overrides]:
         choices |= {key: value for key, value in chosen.items() if key in GROUPS}
         options |= {key: value for key, value in chosen.items() if key not in (*GROUPS, "workload")}
         swept = {key: value for key, value in chosen.items() if len(axes[key]) > 1}
-        planned[_key(_normal_form(choices, options))] = {"experiment": experiment, **swept}
+        planned[frozenset(_normal_form(choices, options).items())] = {"experiment": experiment, **swept}
     return planned
 
 
@@ -123,7 +109,7 @@ def _choices_of(file: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _normal_form(choices: Mapping[str, str], options: Mapping[str, Any]) -> Overrides:
-    """As `_choices_and_options` would write them: without options that say what the files say."""
+    """As `_choices_and_options` would write them: without options that repeat the files."""
     found = {group: name for group, name in choices.items() if _DEFAULT.get(group) != name}
     for key, value in options.items():
         group, _, option = key.partition(".")

@@ -1,4 +1,4 @@
-"""What Hydra is told before it composes: the keys of the configuration, and which way Optuna looks."""
+"""What Hydra must know before it composes: the keys of the configuration, and that Optuna maximises."""
 
 from __future__ import annotations
 
@@ -41,14 +41,8 @@ class Schema:
 ConfigStore.instance().store(name="schema", node=Schema)
 
 
-def maximise_with_optuna() -> None:
-    """Have Optuna's sweeper, where it is installed, look for the best score; it minimises unless told otherwise.
-
-    A file conf/hydra/sweeper/optuna.yaml cannot do it: Hydra refuses a file beside a stored node with a defaults list.
-    """
-    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper"):
-        Plugins.instance()  # stores the plugin's own defaults; later they would replace ours
-        ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node.direction = "maximize"
-
-
-maximise_with_optuna()
+# Optuna's sweeper minimises unless told otherwise. A file conf/hydra/sweeper/optuna.yaml cannot tell it: Hydra refuses
+# a file beside a stored node with a defaults list.
+if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper"):
+    Plugins.instance()  # stores the plugin's own defaults; later they would replace ours
+    ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node.direction = "maximize"

@@ -17,11 +17,11 @@ from initsuite.tracking.settings import Tracking
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how to run; none of it is part of an id.
+    """Where and how to run.
 
     Attributes:
         device: cpu, cuda or cuda:N, checked to exist.
-        max_stack: trials a stack; None = measured.
+        max_stack: most trials per stack; None = measured.
         workers: processes that train stacks; None = measured.
         checkpoint_every_s: least seconds between two checkpoints of a stack; infinity writes none.
         max_failures: failed trials after which the launch stops; None = it goes on.
@@ -52,23 +52,16 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
         ConfigError: a value that cannot be used here.
     """
     results_dir = Path(tree["results_dir"]).absolute()
+    if tree["checkpoint_every_s"] != math.inf:
+        check_number("config", "checkpoint_every_s", tree["checkpoint_every_s"], minimum=0, fix="`inf` writes none.")
     return Settings(
         results_dir=results_dir,
         device=_device(tree["device"]),
-        max_stack=tree["max_stack"],
         tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
-        workers=tree["workers"],
-        checkpoint_every_s=_checkpoint_every_s(tree["checkpoint_every_s"]),
         max_failures=_max_failures(tree["on_error"]),
-        dry_run=tree["dry_run"],
+        **{name: tree[name] for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run")},
         experiment=tree["experiment_name"] or "",
     )
-
-
-def _checkpoint_every_s(seconds: float) -> float:
-    if seconds != math.inf:
-        check_number("config", "checkpoint_every_s", seconds, minimum=0, fix="`inf` writes none.")
-    return seconds
 
 
 def _max_failures(on_error: str) -> int | None:
@@ -84,16 +77,15 @@ def _max_failures(on_error: str) -> int | None:
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    unknown = unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"])
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"]) from None
+        raise unknown from None
     if device.type not in ("cpu", "cuda"):
-        raise unknown_choice("config", "device", name, ["auto", "cpu", "cuda", "cuda:N"])
+        raise unknown
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        expected = (
-            f"one of the {count} CUDA devices that torch sees" if count else "cpu: torch sees no CUDA device here"
-        )
-        raise bad_value("config", "device", name, expected, "Use device=auto.")
+        seen = f"one of the {count} CUDA devices that torch sees" if count else "cpu: torch sees no CUDA device here"
+        raise bad_value("config", "device", name, seen, "Use device=auto.")
     return name

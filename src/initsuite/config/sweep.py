@@ -35,7 +35,7 @@ class Built:
 
     Attributes:
         jobs: those that can be trained, in their order.
-        settings: of all of them.
+        settings: those of every job.
         illegal: the overrides of each combination that cannot be trained, as one string, and the reason.
     """
 
@@ -45,15 +45,15 @@ class Built:
 
 
 def build_jobs(composed: Sequence[Composed], builder: Builder | None = None) -> Built:
-    """Build every job, and collect those that cannot be.
+    """Build every job, and collect those that cannot be built.
 
     Args:
-        builder: of the sweep, where these are one batch of its jobs; what they share goes with the last job otherwise.
+        builder: that of the sweep, if these jobs are one batch of it; by default a new one.
 
     Raises:
         ConfigError: no job can be built, or where and how to run differs between them.
-        DataError: a data file that is missing or damaged.
-        HydraException: the same, or a choice that does not exist.
+        DataError: a missing or damaged data file.
+        HydraException: no job can be composed, or a choice does not exist.
     """
     builder, built = builder or Builder(), list[tuple[Job, Settings]]()
     errors: list[tuple[Overrides, Exception]] = []
@@ -65,7 +65,7 @@ def build_jobs(composed: Sequence[Composed], builder: Builder | None = None) -> 
         except MissingConfigException:
             raise
         except Exception as error:
-            if not (error is job.error or isinstance(error, ConfigError)):
+            if error is not job.error and not isinstance(error, ConfigError):
                 raise
             errors.append((job.overrides, error))
     if not built:
@@ -76,7 +76,8 @@ def build_jobs(composed: Sequence[Composed], builder: Builder | None = None) -> 
             "sweep: bad axis: results_dir, device, tracking, experiment or another key of how to run differs between "
             "jobs. Expected one value each. Start one command for each value."
         )
-    shared = _shared(composed)
+    # overrides of every job, which distinguish none
+    shared = set.intersection(*(set(job.overrides) for job in composed)) if len(composed) > 1 else set()
     illegal = [(" ".join(text for text in job if text not in shared), _reason(error)) for job, error in errors]
     return Built([job for job, _ in built], settings, illegal)
 
@@ -95,20 +96,16 @@ def raise_if_illegal(built: Built) -> None:
         lines.append(f"  ... and {number - SHOWN} more; dry_run=true shows all of them")
     common = set.intersection(*(set(overrides.split(" ")) for overrides, _ in built.illegal))
     hint = f"All of them have {' '.join(sorted(common))}. " if common - {""} else ""
-    raise ConfigError(
-        "\n".join(
-            [
-                f"sweep: {number} of {total} combinations cannot be trained:",
-                *lines,
-                f"{hint}Nothing was trained. To leave them out, give the choices that fit each other a command each; "
-                "all commands share one results_dir.",
-            ]
-        )
+    first = f"sweep: {number} of {total} combinations cannot be trained:"
+    last = (
+        f"{hint}Nothing was trained. To leave them out, run one command for each set of choices that fit together; "
+        "all commands share one results_dir."
     )
+    raise ConfigError("\n".join([first, *lines, last]))
 
 
 def check_can_be_planned(sweeper: Mapping[str, Any]) -> None:
-    """Refuse to plan a sweep whose jobs are chosen by the results of others.
+    """Refuse to plan a sweep that chooses jobs by the results of others.
 
     Raises:
         ConfigError: names the sweeper.
@@ -121,7 +118,7 @@ def check_can_be_planned(sweeper: Mapping[str, Any]) -> None:
 
 @contextmanager
 def config_loader() -> Iterator[ConfigLoader]:
-    """Hydra's reader of our configuration folder, outside of a Hydra application; one that runs is put back after."""
+    """Hydra's reader of our configuration folder, outside a Hydra application; a running one is restored afterwards."""
     running = Singleton._instances.pop(GlobalHydra, None)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir()), job_name="train"):
@@ -132,7 +129,7 @@ def config_loader() -> Iterator[ConfigLoader]:
 
 
 def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
-    """The jobs of the overrides of a command, as the launcher gets them: every combination of comma-separated values.
+    """The jobs of a command's overrides, as the launcher gets them: every combination of comma-separated values.
 
     Raises:
         HydraException: an override that Hydra refuses.
@@ -150,13 +147,8 @@ def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
         return compose_jobs(Composer(loader, master), jobs)
 
 
-def _shared(composed: Sequence[Composed]) -> set[str]:
-    """Overrides of every job, which tell none from another."""
-    return set.intersection(*(set(job.overrides) for job in composed)) if len(composed) > 1 else set()
-
-
 def _reason(error: Exception) -> str:
-    """One line."""
+    """What is wrong, in one line."""
     cause = error.__cause__ if error.__cause__ is not None and not isinstance(error, ConfigError) else error
     lines = str(getattr(cause, "msg", None) or cause).strip().splitlines()
     return lines[0] if lines else type(error).__name__

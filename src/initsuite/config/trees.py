@@ -5,6 +5,7 @@ Trees are never changed in place: those of many jobs share their equal parts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,10 +13,12 @@ Tree = dict[str, Any]
 Path = tuple[str, ...]
 ABSENT = object()
 """What is found where there is nothing."""
+REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+"""An interpolation that names another key."""
 
 
 def get(tree: Any, path: Path) -> Any:
-    """The value at a path, `ABSENT` if there is none.
+    """The value at a path; `ABSENT` if there is none.
 
     Example:
         >>> get({"a": {"b": 1}}, ("a", "b")), get({"a": 1}, ("a", "b")) is ABSENT
@@ -29,7 +32,7 @@ def get(tree: Any, path: Path) -> Any:
 
 
 def put(tree: Tree, path: Path, value: Any) -> Tree:
-    """The tree with another value at a path; `ABSENT` takes it out. Parts off the path are shared.
+    """The tree with another value at a path; `ABSENT` removes it. Parts off the path are shared.
 
     Example:
         >>> put({"a": {"b": 1}, "c": 2}, ("a", "b"), 3), put({"a": 1, "c": 2}, ("a",), ABSENT)
@@ -45,7 +48,7 @@ def put(tree: Tree, path: Path, value: Any) -> Tree:
 
 
 def paths(tree: Any, start: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every value that is no dictionary, and every empty dictionary, with its path.
+    """Every value that is not a dictionary, and every empty dictionary, with its path.
 
     Example:
         >>> list(paths({"a": {"b": [1]}, "c": {}}))
@@ -79,14 +82,23 @@ def outermost(places: Iterable[Path]) -> list[Path]:
 
 
 def is_reference(value: Any) -> bool:
-    """Whether a value holds an interpolation (`${...}`), itself or within a list."""
-    if isinstance(value, list):
-        return any(is_reference(item) for item in value)
-    if isinstance(value, dict):
-        return any(is_reference(item) for item in value.values())
+    """Whether a value holds an interpolation (`${...}`), itself or in a list or dictionary."""
+    if isinstance(value, list | dict):
+        return any(map(is_reference, value.values() if isinstance(value, dict) else value))
     return isinstance(value, str) and "${" in value
 
 
 def references(tree: Mapping[str, Any]) -> dict[Path, Any]:
     """The values of a tree that hold interpolations, by their path."""
     return {path: value for path, value in paths(tree) if is_reference(value)}
+
+
+def followed(value: Any, whole: Mapping[str, Any]) -> Any:
+    """A value of a file, or what stands in the whole configuration under the key that it refers to.
+
+    Example:
+        >>> followed("${a.b}", {"a": {"b": 1}}), followed("a.b", {})
+        (1, 'a.b')
+    """
+    match = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return get(whole, tuple(match.group(1).split("."))) if match else value

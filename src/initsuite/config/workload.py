@@ -1,4 +1,4 @@
-"""From the part of a configuration that is equal for all arms to a workload, refused where it cannot be trained."""
+"""From the part of a configuration that all arms share to a workload, or to an error if it cannot be trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from initsuite.models.skeleton import skeleton
 from initsuite.spec import ParamSpec, Role, short_hash
 
 DEFAULT_METRIC = "accuracy"
-"""Leaves no trace in ids: those of trials from before there were others stay as they are."""
+"""Not part of ids, so that those of trials from before there were other metrics stay as they are."""
 
 
 def frame_of(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def workload_id_of(frame: Mapping[str, Any], dataset: Dataset) -> str:
     """Hash of all that decides the numbers of a workload.
 
     Args:
-        dataset: its fingerprint says what its options do not, where it depends on the user's files or Python.
+        dataset: its fingerprint covers what its options do not, where it depends on the user's files or Python.
     """
     contents = {"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}
     metric = frame["dataset"]["metric"]
@@ -67,19 +67,8 @@ def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) 
     _check_tokens(frame, dataset, model, specs)
     loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
     score, chance = losses.score_of(frame["dataset"]["metric"], dataset)
-    workload = Workload(
-        workload_id=workload_id,
-        dataset=dataset,
-        model=model,
-        specs=specs,
-        loss=loss,
-        score=score,
-        chance_loss=chance_loss,
-        batch_size=frame["batch_size"],
-        max_steps=frame["max_steps"],
-        eval_every=frame["eval_every"],
-    )
-    return workload, chance
+    budget = {name: frame[name] for name in ("batch_size", "max_steps", "eval_every")}
+    return Workload(workload_id, dataset, model, specs, loss, score, chance_loss, **budget), chance
 
 
 def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> None:
@@ -92,7 +81,7 @@ def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: 
 
 
 def _check_tokens(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module, specs: Sequence[ParamSpec]) -> None:
-    """Refuse tokens for a model of ours that takes numbers; a user's own may know what to do with them."""
+    """Refuse tokens for a model of ours that takes numbers; a user's own model may handle them."""
     is_ours = type(model).__module__.startswith("initsuite.")
     if is_ours and dataset.train.inputs.dtype == torch.int64 and not any(s.role is Role.EMBEDDING for s in specs):
         where, got = f"model={frame['model']['name']}", frame["dataset"]["name"]

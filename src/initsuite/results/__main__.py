@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE
@@ -16,7 +17,8 @@ from rich.text import Text
 
 from initsuite.errors import door_parser, run_door
 from initsuite.provenance import short_commit
-from initsuite.results.maintain import KINDS, merge, plan_prune, prune
+from initsuite.results.columns import KINDS
+from initsuite.results.maintain import merge, plan_prune, prune
 from initsuite.results.migrate import migrate
 from initsuite.results.store import Results, check_store, load_results, store_hash
 from initsuite.spec import Stage
@@ -174,31 +176,27 @@ def _size(paths: Iterable[Path]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = door_parser("python -m initsuite.results", _DESCRIPTION, _EPILOG)
-    shape = parser.formatter_class
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("show", help="what a store holds")
+
+    def command(run: Callable[..., Any], summary: str, description: str | None = None) -> argparse.ArgumentParser:
+        name, shape = run.__name__.strip("_"), parser.formatter_class
+        made = commands.add_parser(name, help=summary, description=description, formatter_class=shape)
+        made.set_defaults(run=run)
+        return made
+
+    show = command(_show, "what a store holds")
     show.add_argument("dir", nargs="?", default="results", metavar="DIR", help="the store (default: results)")
-    show.set_defaults(run=_show)
-    merging = commands.add_parser(
-        "merge", help="copy the trials of other stores into one", description=_MERGE, formatter_class=shape
-    )
+    merging = command(_merge, "copy the trials of other stores into one", _MERGE)
     merging.add_argument("target", metavar="TARGET", help="the store that gets the trials")
     merging.add_argument("sources", nargs="+", metavar="SOURCE", help="stores that they are copied from")
-    merging.set_defaults(run=_merge)
-    pruning = commands.add_parser(
-        "prune", help="rewrite a store into few parts", description=_PRUNE, formatter_class=shape
-    )
+    pruning = command(_prune, "rewrite a store into few parts", _PRUNE)
     pruning.add_argument("dir", metavar="DIR", help="the store")
     pruning.add_argument("--older-versions", action="store_true", help="trials of older protocol versions go too")
     pruning.add_argument("--delete", action="store_true", help="remove the old files instead of moving them")
-    pruning.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
-    pruning.set_defaults(run=_prune)
-    migrating = commands.add_parser(
-        "migrate", help="store how to make old trials again", description=_MIGRATE, formatter_class=shape
-    )
+    pruning.add_argument("--dry-run", action="store_true", help="show what would go, and change nothing")
+    migrating = command(_migrate, "store how to make old trials again", _MIGRATE)
     migrating.add_argument("dir", metavar="DIR", help="the store")
-    migrating.add_argument("--dry-run", action="store_true", help="say what would be written, and change nothing")
-    migrating.set_defaults(run=_migrate)
+    migrating.add_argument("--dry-run", action="store_true", help="show what would be written, and change nothing")
     return parser
 
 

@@ -28,5 +28,8 @@ CURVES = pa.schema({
     "trial_id": _TEXT, "step": _COUNT, "train_loss": _NUMBER, "val_loss": _NUMBER, "val_score": _NUMBER
 })  # fmt: skip
 
+KINDS = {"curves": CURVES, "trials": TRIALS}
+"""Kinds of parts in the order in which they are written: a trial is never without its curve."""
+
 FORMER_NAMES = {f"{kind}_accuracy": f"{kind}_score" for kind in ("val", "final_val", "best_val", "test")}
 """What columns were called when accuracy was the only metric."""

@@ -34,7 +34,7 @@ class Leases:
     """The leases of one launch. Use it as a context manager: on leaving, everything it holds is released.
 
     Raises:
-        StoreError: the results folder cannot be written.
+        StoreError: on entering, or from `take` and `hold`: the results folder cannot be written.
     """
 
     def __init__(self, results_dir: Path) -> None:
@@ -57,11 +57,7 @@ class Leases:
             self.release(name)
 
     def take(self, name: str) -> bool:
-        """Take the lease of this name unless somebody else holds it.
-
-        Raises:
-            StoreError: the lease cannot be written.
-        """
+        """Take the lease of this name unless somebody else holds it. Returns whether it was taken."""
         path = self._path(name)
         with writing("leases", path):
             if not self._create(path) and not (self._is_dead(path) and self._bury(path) and self._create(path)):
@@ -78,11 +74,7 @@ class Leases:
 
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        """Wait for a lease and hold it for a `with` block.
-
-        Raises:
-            StoreError: the lease cannot be written.
-        """
+        """Wait for a lease and hold it for a `with` block."""
         while not self.take(name):
             time.sleep(POLL_S)
         try:

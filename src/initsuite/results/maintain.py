@@ -20,13 +20,11 @@ import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
 from initsuite.files import write_whole
-from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
+from initsuite.results.columns import FORMER_NAMES, KINDS
 from initsuite.results.leases import hold_all
-from initsuite.results.store import Results, Store, check_store, load_results, new_name, refuse_disk
+from initsuite.results.store import Results, Store, check_store, load_results, new_name, refuse_disk, write_part
 from initsuite.spec import Status
 
-KINDS = {"curves": CURVES, "trials": TRIALS}
-"""Kinds of parts in the order in which they are written: a trial is never without its curve."""
 TRIALS_PER_PART = 5_000
 """In a part that a prune writes."""
 
@@ -140,7 +138,7 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
     """Rewrite a store into few parts without what readers ignore.
 
     Args:
-        older_versions: as in `plan_prune`.
+        older_versions: as for `plan_prune`.
         delete: remove the old parts; else they are moved.
 
     Returns:
@@ -235,8 +233,7 @@ def _write(plan: Pruning, name: str) -> None:
         curves = plan.kept.curves.loc[plan.kept.curves.trial_id.isin(trials.trial_id)]
         for kind, rows in (("curves", curves), ("trials", trials)):
             table = pa.Table.from_pandas(rows, schema=KINDS[kind], preserve_index=False)
-            target = plan.directory / kind / f"{name}-{number}.parquet"
-            write_whole(target, lambda path, table=table: pq.write_table(table, path, write_page_checksum=True))
+            write_part(plan.directory / kind / f"{name}-{number}.parquet", table)
 
 
 def put_away(where: str, part: Path, place: Path | None, old: Sequence[Path]) -> None:

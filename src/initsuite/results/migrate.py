@@ -17,7 +17,7 @@ from initsuite.files import write_whole
 from initsuite.results.columns import TRIALS
 from initsuite.results.leases import hold_all
 from initsuite.results.maintain import put_away
-from initsuite.results.store import check_store, load_results, new_name
+from initsuite.results.store import check_store, load_results, new_name, write_part
 
 COLUMN = "overrides"
 
@@ -70,7 +70,7 @@ def _replace(directory: Path, changed: Mapping[Path, pa.Table], old: Sequence[Pa
         name, curves = f"{now}-{number}.parquet", directory / "curves" / part.name
         if curves in old:
             write_whole(directory / "curves" / name, functools.partial(shutil.copyfile, curves))
-        write_whole(directory / "trials" / name, functools.partial(pq.write_table, table, write_page_checksum=True))
+        write_part(directory / "trials" / name, table)
     for part in old:
         put_away("migrate", part, directory / "pruned" / now, old)
     return directory / "pruned" / now

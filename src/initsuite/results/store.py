@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
 from initsuite.files import write_whole
-from initsuite.results.columns import CURVES, FORMER_NAMES, TRIALS
+from initsuite.results.columns import CURVES, FORMER_NAMES, KINDS
 from initsuite.spec import Curve, Status, short_hash
 
 _MEASURED = (
@@ -90,9 +90,10 @@ class Store:
             for trial_id, curve in curves.items()
             for values in zip(*(getattr(curve, name).tolist() for name in CURVES.names[1:]), strict=True)
         ]
-        self._write("curves", part, evaluations, CURVES)
         dated = [{**row, "written_at": row.get("written_at") or now} for row in rows]
-        self._write("trials", part, dated, TRIALS)
+        for kind, content in (("curves", evaluations), ("trials", dated)):
+            frame = pd.DataFrame(content, columns=KINDS[kind].names)
+            write_part(self.directory / kind / part, pa.Table.from_pandas(frame, KINDS[kind], preserve_index=False))
         self._seen.add(part)
         self._stored |= {row["trial_id"] for row in rows if row["status"] != Status.FAILED}
 
@@ -101,8 +102,8 @@ class Store:
 
     def trials(self) -> pd.DataFrame:
         """The trials alone, as `read` gives them. Cheap to call again: only parts that are new are read."""
-        trials = _read_parts(self.directory, "trials", TRIALS, [], self._parts)
-        curves = _read_parts(self.directory, "curves", CURVES, [], self._parts, keep=["trial_id"])
+        trials = _read_parts(self.directory / "trials", [], self._parts)
+        curves = _read_parts(self.directory / "curves", [], self._parts, keep=["trial_id"])
         return _drop_lost(_drop_repeats(trials), curves)
 
     def stored(self) -> set[str]:
@@ -119,17 +120,12 @@ class Store:
 
     def _good_ids(self, name: str) -> set[str]:
         """The same from one pair of parts, which is read and checked whole."""
-        trials = _read_part(self.directory / "trials" / name, TRIALS, self.directory, [])
-        curves = _read_part(self.directory / "curves" / name, CURVES, self.directory, [])
+        trials, curves = (_read_part(self.directory / kind / name, []) for kind in ("trials", "curves"))
         if trials is None or curves is None:
             return set()
         known = set(curves["trial_id"].unique().to_pylist())
         pairs = zip(trials["trial_id"].to_pylist(), trials["status"].to_pylist(), strict=True)
         return {trial_id for trial_id, status in pairs if status != Status.FAILED and trial_id in known}
-
-    def _write(self, kind: str, part: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-        table = pa.Table.from_pandas(pd.DataFrame(rows, columns=schema.names), schema=schema, preserve_index=False)
-        write_whole(self.directory / kind / part, lambda path: pq.write_table(table, path, write_page_checksum=True))
 
 
 def load_results(directory: str | Path = "results") -> Results:
@@ -140,8 +136,8 @@ def load_results(directory: str | Path = "results") -> Results:
     """
     directory, damaged = Path(directory), list[Path]()
     check_store("load_results", directory, "directory")
-    trials = _drop_repeats(_read_parts(directory, "trials", TRIALS, damaged))
-    curves = _read_parts(directory, "curves", CURVES, damaged).drop_duplicates(["trial_id", "step"])
+    trials = _drop_repeats(_read_parts(directory / "trials", damaged, {}))
+    curves = _read_parts(directory / "curves", damaged, {}).drop_duplicates(["trial_id", "step"])
     trials = _drop_lost(trials, curves)
     curves = curves[curves.trial_id.isin(trials.trial_id)].sort_values(["trial_id", "step"], ignore_index=True)
     return Results(trials, curves, damaged, _links(directory, set(trials.trial_id)))
@@ -150,6 +146,15 @@ def load_results(directory: str | Path = "results") -> Results:
 def new_name() -> str:
     """A name for a part that no other part has; names sort by the time of writing."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+
+
+def write_part(part: Path, table: pa.Table) -> None:
+    """Write a part whole, with checksums.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    write_whole(part, lambda path: pq.write_table(table, path, write_page_checksum=True))
 
 
 def check_store(where: str, directory: Path, name: str = "DIR") -> None:
@@ -201,20 +206,15 @@ def _drop_lost(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_parts(
-    directory: Path,
-    kind: str,
-    schema: pa.Schema,
-    damaged: list[Path],
-    known: dict[Path, pa.Table] | None = None,
-    keep: Sequence[str] | None = None,
+    folder: Path, damaged: list[Path], known: dict[Path, pa.Table], keep: list[str] | None = None
 ) -> pd.DataFrame:
-    """All parts of a kind; a new one is read and checked whole, whichever columns are kept."""
-    known = {} if known is None else known
-    keep = list(keep or schema.names)
+    """All parts in the folder of a kind; one that is not `known` is read and checked whole, whatever is kept of it."""
+    schema = KINDS[folder.name]
+    keep = keep or schema.names
     tables = []
-    for part in sorted((directory / kind).glob("*.parquet")):
+    for part in sorted(folder.glob("*.parquet")):
         if part not in known:
-            table = _read_part(part, schema, directory, damaged)
+            table = _read_part(part, damaged)
             if table is None:
                 continue
             known[part] = table.select(keep)
@@ -222,15 +222,15 @@ def _read_parts(
     return pa.concat_tables(tables or [schema.empty_table().select(keep)]).to_pandas()
 
 
-def _read_part(part: Path, schema: pa.Schema, directory: Path, damaged: list[Path]) -> pa.Table | None:
+def _read_part(part: Path, damaged: list[Path]) -> pa.Table | None:
     """A part, checked; None if it is damaged, which is then noted."""
     try:
-        return _as(schema, pq.read_table(part, page_checksum_verification=True))
+        return _as(KINDS[part.parent.name], pq.read_table(part, page_checksum_verification=True))
     except FileNotFoundError:  # another reader has moved it
         damaged.append(part)
     except (pa.ArrowException, OSError) as error:
         refuse_disk("store", part, error)
-        damaged.append(_quarantine(part, directory, error))
+        damaged.append(_quarantine(part, error))
     return None
 
 
@@ -244,8 +244,8 @@ def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def _quarantine(part: Path, directory: Path, error: Exception) -> Path:
-    place = directory / "quarantine" / f"{part.parent.name}-{part.name}"
+def _quarantine(part: Path, error: Exception) -> Path:
+    place = part.parents[1] / "quarantine" / f"{part.parent.name}-{part.name}"
     try:
         place.parent.mkdir(exist_ok=True)
         os.replace(part, place)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from initsuite.config.build import build
-from initsuite.config.groups import conf_dir
+from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, as_typed, bad_value, say_interrupted, unknown_choice
 from initsuite.train.launch import TrialsFailed, plan_cells, raise_if_failed, run_cells
 from initsuite.train.plan.preview import print_plan
@@ -105,19 +105,13 @@ def _explain(error: BaseException | None) -> str | None:
 def _unknown_key(full_key: str) -> str:
     """The error for a key that does not exist, with the keys beside it."""
     parent, _, _ = full_key.rpartition(".")
-    groups = [override for override in sys.argv[1:] if _chooses_one(override)]
+    groups = [override for override in sys.argv[1:] if shipped_file(*override.partition("=")[::2])]
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         default = hydra.compose("config", overrides=groups)
     node = OmegaConf.select(default, parent) if parent else default
     known = [str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else []
     message = str(unknown_choice("config", "key", full_key, [f"{parent}.{key}" if parent else key for key in known]))
     return f"{message} An option that a class takes but its file lacks is added with +{full_key}=VALUE."
-
-
-def _chooses_one(override: str) -> bool:
-    """Whether an override picks one existing file of a group, as `dataset=mnist` does."""
-    group, _, name = override.partition("=")
-    return (conf_dir() / group / f"{name}.yaml").is_file()
 
 
 if __name__ == "__main__":

@@ -57,20 +57,12 @@ class Executor:
                 waiting = self._halves(part, error, emit) + waiting
 
     def member(self, cell: Cell) -> Member:
-        """A trial of a cell to rehearse with, which is not stored.
-
-        Raises:
-            Exception: whatever a user's initializer raises.
-        """
+        """A trial of a cell to rehearse with, which is not stored. Raises whatever a user's initializer raises."""
         trial = cell.trial(min(cell.lr_grid), 0, Stage.TUNE)
         return Member(cell, trial, *start_of(cell.workload, cell.initializer, trial.seed))
 
     def step_s(self, member: Member, width: int, num_steps: int, threads: int) -> float:
-        """Seconds that a training step of a stack of copies of one trial takes.
-
-        Raises:
-            Exception: whatever a user's model or loss raises.
-        """
+        """Seconds per step of a stack of copies of one trial. Raises whatever a user's model or loss raises."""
         torch.set_num_threads(threads)
         return rehearse([member] * width, device=self.device, num_steps=num_steps)
 

@@ -140,13 +140,10 @@ def _pools(jobs: Sequence[Job], settings: Settings, say: Callable[[str], None]) 
 
 def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
     """Train the lr grid of every tuned job, extending the grid of a context until no best lr sits on its edge."""
-    grids = grids_of(jobs)
-    while True:
+    trained, grids = {}, grids_of(jobs)
+    while grids != trained:
         runner.train(tuning_pairs(jobs, grids))
-        extended = grids_of(jobs, Tuned(runner.store.trials()))
-        if extended == grids:
-            return
-        grids = extended
+        trained, grids = grids, grids_of(jobs, Tuned(runner.store.trials()))
 
 
 def _outcome(trials: pd.DataFrame, jobs: Sequence[Job], attempted: set[str], is_complete: bool) -> Outcome:

@@ -109,7 +109,8 @@ class Progress:
 
     def _note(self, info: TrialInfo, score: float) -> None:
         """Keep the last score of a trial, chance once it has diverged."""
-        arm = _arm(info)
+        *context, init = (info.axes[axis] for axis in ("dataset", "model", "activation", "optimizer", "init"))
+        arm = tuple(context), init
         if arm not in self.yardsticks:
             self.yardsticks[arm] = yardstick_of(info.config["dataset"])
         score = float(score) if math.isfinite(score) else self.yardsticks[arm].chance
@@ -180,8 +181,3 @@ class Progress:
         if len(self.failed) > MAX_FAILURES:
             table.add_row("...", f"and {len(self.failed) - MAX_FAILURES} more")
         return table
-
-
-def _arm(info: TrialInfo) -> Arm:
-    *context, init = (info.axes[axis] for axis in ("dataset", "model", "activation", "optimizer", "init"))
-    return tuple(context), init

@@ -12,20 +12,8 @@ from initsuite.engine.checkpoint import remove_checkpoint
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.results.store import Store
-from initsuite.spec import (
-    PROTOCOL_VERSION,
-    Abandoned,
-    Announced,
-    Evaluated,
-    News,
-    Sink,
-    Status,
-    Stored,
-    Trial,
-    TrialInfo,
-    TrialResult,
-)
-from initsuite.train.events import Event, Finished, Note, Started
+from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
 from initsuite.train.task import Stack, checkpoint_path
 
 _AS_THEY_ARE = ("error", "setup_s", "test_score", "diverged_at", "wall_s", "stack_size", "device")

@@ -6,6 +6,7 @@ once, by value, and then tasks; it ends with its parent, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -19,8 +20,7 @@ from typing import Any
 import torch
 
 from initsuite.engine.workload import Cell
-from initsuite.spec import Abandoned, Evaluated
-from initsuite.train.events import Emit, Event, Finished, Note, Started
+from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.task import Task, failure
 from initsuite.wording import last_line
@@ -244,15 +244,13 @@ class _Worker:
         Raises:
             ChildProcessError: the worker has ended, or cannot load it.
         """
-        try:
+        with contextlib.suppress(OSError):  # of a worker that has ended: nothing is received from it
             self.connection.send_bytes(executor)
-        except OSError as error:
-            raise ChildProcessError(f"a worker process did not start: {error}") from error
         answer = self.receive()
         if isinstance(answer, ChildProcessError):
             raise answer
         if answer is None:
-            raise ChildProcessError(f"a worker process ended: {self.exit_code()}")
+            raise ChildProcessError(f"a worker process ended with exit code {self.exit_code()}")
 
     def receive(self) -> _Answer | None:
         """The next message; None from a worker that has ended."""

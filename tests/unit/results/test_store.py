@@ -8,7 +8,8 @@ import pytest
 
 import initsuite
 from initsuite.errors import StoreError
-from initsuite.results.store import CURVES, TRIALS, Store
+from initsuite.results.columns import CURVES, TRIALS
+from initsuite.results.store import Store
 from initsuite.spec import Curve
 
 

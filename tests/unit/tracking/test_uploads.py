@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from initsuite.results.store import TRIALS, Store, load_results
+from initsuite.results.columns import TRIALS
+from initsuite.results.store import Store, load_results
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.tracking import upload as uploader_module
 from initsuite.tracking.runs import refusal

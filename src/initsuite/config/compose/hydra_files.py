@@ -1,6 +1,6 @@
-"""Hydra's composition in parts: the files of the chosen groups, then the values set for single keys.
+"""Hydra's composition in parts: the files of the chosen groups, then the values of single keys.
 
-It says for each override what it may change, as far as that can be seen from the files.
+It tells what each override may change, as far as the files show it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Effect:
     """What an override may change.
 
     Attributes:
-        path: a part of the tree; None where it may be anything.
-        files: that the override brings in.
+        path: a part of the tree; None if it may be anything.
+        files: those that the override brings in.
     """
 
     path: Path | None
@@ -61,10 +61,10 @@ class Composer:
         self._load = functools.cache(self._find_file)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration of a job, interpolations as they stand.
+        """The configuration of a job, interpolations unresolved.
 
         Raises:
-            HydraException: what Hydra raises for it.
+            HydraException: as Hydra raises it.
         """
         parsed = [self._parse(text) for text in overrides]
         if any(override.is_hydra_override() for override in parsed):
@@ -77,19 +77,19 @@ class Composer:
             values = [override for override in parsed if not self._is_choice(override)]
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
         except Exception:
-            self.by_hydra(overrides)  # raises what users of Hydra know
+            self.by_hydra(overrides)  # raises the error that users of Hydra know
             raise
         return config
 
     def by_hydra(self, overrides: Sequence[str]) -> DictConfig:
-        """The same by Hydra alone."""
+        """The same, by Hydra alone."""
         config = self.loader.load_sweep_config(self.master, list(overrides))
         with open_dict(config):
             del config["hydra"]
         return config
 
     def resolve_with_hydra(self, overrides: Sequence[str], index: int) -> Tree:
-        """Compose and resolve a job beside its node `hydra`, for configurations that read from it."""
+        """Compose and resolve a job together with its node `hydra`, for configurations that read from it."""
         config = self.loader.load_sweep_config(self.master, list(overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = index
@@ -97,7 +97,7 @@ class Composer:
         return {str(key): _resolved(config, str(key)) for key in config if key != "hydra"}
 
     def effect(self, text: str) -> Effect:
-        """What an override may change: a value its key, a choice its group if its files write nowhere else."""
+        """What an override may change: a value its key; a choice its group, if its files write nowhere else."""
         override = self._parse(text)
         key = override.key_or_group
         if override.package or override.is_delete() or override.is_hydra_override() or not KEY.fullmatch(key):
@@ -139,7 +139,7 @@ class Composer:
         return files
 
     def _is_choice(self, override: Override) -> bool:
-        """Whether an override chooses files; a mapping sets keys of the group instead."""
+        """Whether an override chooses files; a mapping sets keys of its group instead."""
         return self._is_group(override.key_or_group) and not isinstance(override.value(), dict)
 
     def _find_group(self, key: str) -> bool:

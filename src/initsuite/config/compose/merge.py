@@ -1,8 +1,8 @@
 """The configurations of many jobs at once: each distinct choice is composed once, the rest is merged as plain data.
 
-A choice that changes one part of the tree only, whatever the others are, need not be composed again with each of them.
-Choices that meet are composed together. Where it cannot be told what a choice changes, Hydra composes each job: slower,
-but the same result.
+A choice that changes only one part of the tree, whatever the others are, need not be composed again with each of them.
+Choices that overlap are composed together. If it is unknown what a choice changes, Hydra composes each job, which is
+slower and gives the same result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from initsuite.config.trees import ABSENT, Path, Tree, get, is_reference, outerm
 
 Overrides = tuple[str, ...]
 Trees = dict[Overrides, Tree | Exception]
-"""The unresolved configuration of each job, or what Hydra says against it."""
+"""The unresolved configuration of each job, or the error that Hydra raised."""
 ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 """What Hydra raises for overrides that do not compose; ValueError for `GROUP=null`."""
 CHECKED = 3
@@ -26,7 +26,7 @@ CHECKED = 3
 
 
 def unresolved(composer: Composer, jobs: Sequence[Overrides]) -> Trees:
-    """The configurations of distinct jobs, interpolations as they stand."""
+    """The configurations of distinct jobs, interpolations unresolved."""
     axes = _axes(jobs)
     if not axes or sum(map(len, axes.values())) >= len(jobs):
         return {job: _tree(composer, job) for job in jobs}
@@ -62,21 +62,16 @@ def _tree(composer: Composer, job: Overrides) -> Tree | Exception:
 def _first_that_composes(
     composer: Composer, jobs: Sequence[Overrides], axes: dict[int, list[str]]
 ) -> tuple[Overrides, Tree] | Exception:
-    """A job to start from, with its tree: the first, else one that shares no choice with those tried before."""
-    first_error: Exception | None = None
-    known = set(jobs)
+    """A job to start from, with its tree: the first, else one that shares no choice with those tried so far."""
+    errors, known = list[Exception](), set(jobs)
     for index in range(max(map(len, axes.values()))):
         job = _replaced(jobs[0], {axis: texts[min(index, len(texts) - 1)] for axis, texts in axes.items()})
-        tree = _tree(composer, job) if job in known else None
-        if isinstance(tree, dict):
-            return job, tree
-        first_error = first_error or tree
-    return first_error or _first_error(composer, jobs)
-
-
-def _first_error(composer: Composer, jobs: Sequence[Overrides]) -> tuple[Overrides, Tree] | Exception:
-    tree = _tree(composer, jobs[0])
-    return tree if isinstance(tree, Exception) else (jobs[0], tree)
+        if job in known:
+            tree = _tree(composer, job)
+            if isinstance(tree, dict):
+                return job, tree
+            errors.append(tree)
+    return errors[0]
 
 
 def _replaced(job: Overrides, choice: dict[int, str]) -> Overrides:
@@ -87,7 +82,7 @@ def _places(composer: Composer, axes: dict[int, list[str]], base: Overrides, tre
     """The part of the tree that each axis may change; axes that may change anything are left out.
 
     Returns:
-        None where values are merged over interpolations, which Hydra follows while it composes.
+        None if values are merged over interpolations, which Hydra follows while it composes.
     """
     files = composer.files_of(base)
     effects = {axis: [composer.effect(text) for text in texts] for axis, texts in axes.items()}
@@ -117,7 +112,7 @@ def _is_container(text: str) -> bool:
 
 
 def _in_parts(composer: Composer, jobs: Sequence[Overrides], axes: Sequence[int]) -> Trees:
-    """Jobs that agree in the choices that may change anything are composed for themselves."""
+    """Compose the jobs that agree in the choices that may change anything, one such part at a time."""
     parts: dict[Overrides, list[Overrides]] = {}
     for job in jobs:
         parts.setdefault(tuple(job[axis] for axis in axes), []).append(job)
@@ -161,7 +156,7 @@ class _Merger:
         return trees
 
     def _part(self, cluster: int, job: Overrides) -> dict[Path, object] | Exception | None:
-        """What stands at the places of a cluster in a job that differs from the base in its choices only."""
+        """The values at the places of a cluster, in a job that differs from the base in its choices only."""
         if (cluster, job) not in self._parts:
             tree = self.tree if job == self.base else _tree(self.composer, job)
             part = tree if isinstance(tree, Exception) else self._difference(tree, self.clusters[cluster][1])

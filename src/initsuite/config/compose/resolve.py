@@ -10,17 +10,15 @@ from omegaconf import OmegaConf
 
 from initsuite.config.compose.hydra_files import Composer
 from initsuite.config.compose.merge import ERRORS, Overrides, unresolved
-from initsuite.config.trees import ABSENT, Path, Tree, get, put, references
+from initsuite.config.trees import ABSENT, REFERENCE, Path, Tree, get, put, references
 
-REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
-"""An interpolation that names another key."""
 CONSTANT = re.compile(r"\$\{(?:oc\.env|now):[^${}]*\}")
 """An interpolation that is the same for all jobs of a sweep."""
 
 
 @dataclass(frozen=True)
 class Composed:
-    """A job of a sweep: its overrides, and its configuration, resolved, or what Hydra says against it."""
+    """A job of a sweep: its overrides, and its resolved configuration or the error that Hydra raised."""
 
     overrides: Overrides
     tree: Tree | None = None
@@ -32,7 +30,7 @@ def compose_jobs(composer: Composer, jobs: Sequence[Sequence[str]], first_index:
 
     Args:
         jobs: the overrides of each.
-        first_index: number of the first job in its sweep.
+        first_index: the number of the first job in its sweep.
     """
     overrides = [tuple(job) for job in jobs]
     trees = unresolved(composer, list(dict.fromkeys(overrides)))

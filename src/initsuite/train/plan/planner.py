@@ -95,25 +95,20 @@ class Planner:
             return Draft(label=group.label, error=rehearsal.error)
         kept = still_valid(stored, group.trial_ids, self.kind, self.settings.max_stack, self.workers)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
-        bytes_each = bytes_a_trial(group.cell.workload)
-        limits = self._limits(bytes_each)
-        known = speeds.recall(group, len(left.pairs) if is_timed else 0)
-        if known is None and is_timed and left.pairs and rehearsal.cell:
-            known = speeds.measure(left, rehearsal.cell, limits)
-        draft = choose(known or (), left, limits) if left.pairs else Draft()
-        seconds = expected_s(kept, known or (), group.num_steps) + draft.seconds
-        return replace(draft, kept=tuple(kept), seconds=seconds, label=group.label, bytes_each=bytes_each)
-
-    def _limits(self, bytes_each: int) -> Limits:
-        """The widest stack is as the user asked, else as memory allows."""
-        max_stack = self.settings.max_stack
-        return Limits(
+        bytes_each, max_stack = bytes_a_trial(group.cell.workload), self.settings.max_stack
+        limits = Limits(
             self.kind,
             self.pools.threads,
             max_width=max_stack or widest(self.settings.device, bytes_each),
             is_shared=max_stack is None and len(self.pools.devices) == 1,
             workers=self.workers,
         )
+        known = speeds.recall(group, len(left.pairs) if is_timed else 0)
+        if known is None and is_timed and left.pairs and rehearsal.cell:
+            known = speeds.measure(left, rehearsal.cell, limits)
+        draft = choose(known or (), left, limits) if left.pairs else Draft()
+        seconds = expected_s(kept, known or (), group.num_steps) + draft.seconds
+        return replace(draft, kept=tuple(kept), seconds=seconds, label=group.label, bytes_each=bytes_each)
 
     def _rehearse(self, group: Group) -> Rehearsal:
         executor = self.pools.here.executor

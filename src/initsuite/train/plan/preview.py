@@ -46,7 +46,8 @@ def plan_table(
         expected for them, and memory for their stacks, in 10^6 bytes; why; and why a combination is illegal.
         Learning rates that an extension of the grid may add are not included.
     """
-    trials = _stored(settings)
+    is_there = (settings.results_dir / "trials").is_dir()  # a plan creates no store
+    trials = load_results(settings.results_dir).trials if is_there else pd.DataFrame(columns=TRIALS.names)
     done = set(trials.trial_id[trials.status != Status.FAILED])
     tuned = Tuned(trials)
     stages = {
@@ -78,13 +79,6 @@ def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None =
     console.print(Text(_summary(legal, settings)), soft_wrap=True)
     for row in plan[plan.illegal.notna()].to_dict("records"):
         console.print(Text(f"illegal: {row['model']}: {row['illegal']}"), soft_wrap=True)
-
-
-def _stored(settings: Settings) -> pd.DataFrame:
-    """The stored trials, without creating a store where there is none."""
-    if (settings.results_dir / "trials").is_dir():
-        return load_results(settings.results_dir).trials
-    return pd.DataFrame(columns=TRIALS.names)
 
 
 def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, Any]:

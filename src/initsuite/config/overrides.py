@@ -24,7 +24,7 @@ _DEFAULT = {"schedule": "constant"}
 _SKIPPED = {
     "dataset": {"levels", "chance", "direction"},  # no id depends on them, or only the metric decides them
     "init": {"requires"},
-    "optimizer": {"lr"},  # of the trial
+    "optimizer": {"lr"},  # it belongs to the trial
 }
 _VALUE = re.compile(r"(?:\[[^]]*\]|[^,\s])+")
 """One of the values of a sweep; commas in brackets are part of it."""

@@ -99,7 +99,7 @@ class Leases:
         return True
 
     def _is_dead(self, path: Path) -> bool:
-        """Whether the owner's process is gone from this machine, or its heart stopped, by the clock of the disk."""
+        """Whether the owner's process is gone from this machine, or its heart has stopped by the clock of the disk."""
         owner = read_json(path)  # None where there is no lease, or one that is being written
         if owner and owner["host"] == self.owner["host"] and not psutil.pid_exists(int(owner["pid"])):
             return True

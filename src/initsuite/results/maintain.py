@@ -113,7 +113,7 @@ def plan_prune(directory: Path, older_versions: bool = False) -> Pruning:
         StoreError: no store, or one with columns that this version does not know.
     """
     check_store("prune", directory)
-    # Curves first: those of a part of trials that appears in between are not in the list.
+    # Curves first: if a pair of parts appears in between, its curves are not in the list.
     parts = {kind: sorted((directory / kind).glob("*.parquet")) for kind in KINDS}
     found = load_results(directory)
     parts = {

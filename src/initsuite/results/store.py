@@ -184,7 +184,7 @@ def store_hash(trials: pd.DataFrame) -> str:
     """16 hexadecimal digits of what was measured: the same trials give the same ones, however their parts are cut.
 
     Args:
-        trials: columns of the store; repeated trials count once.
+        trials: a table with the columns of the store; repeated trials count once.
     """
     once = _drop_repeats(trials).sort_values("trial_id")
     columns = [once.trial_id.tolist(), once.status.tolist(), *(once[name].astype(float).tolist() for name in _MEASURED)]

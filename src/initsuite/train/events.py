@@ -1,4 +1,4 @@
-"""What happens while tasks are trained. `Evaluated` and `Abandoned` reach the sinks as they are, so `spec` has them."""
+"""What happens while tasks are trained. `Evaluated` and `Abandoned` also reach the sinks, so `spec` defines them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from initsuite.spec import Abandoned, Evaluated, Trial, TrialResult
+
+__all__ = ["Abandoned", "Emit", "Evaluated", "Event", "Finished", "Note", "Started"]
 
 
 @dataclass(frozen=True)

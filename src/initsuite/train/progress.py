@@ -69,7 +69,7 @@ class Progress:
             self.console.print(self._failures())
 
     def planned(self, trial_steps: int, num_trials: int) -> None:
-        """Count more work: its trials, and the sum of their steps."""
+        """Count more work: the number of its trials, and the sum of their steps."""
         self.total_steps += trial_steps
         self.total_trials += num_trials
 

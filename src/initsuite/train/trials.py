@@ -24,7 +24,7 @@ class Tuned:
     """The stored tuning trials, by context and by cell: looked up once for each of thousands of jobs.
 
     Args:
-        trials: columns of the store.
+        trials: a table with the columns of the store.
     """
 
     def __init__(self, trials: pd.DataFrame) -> None:

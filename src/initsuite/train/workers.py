@@ -244,7 +244,7 @@ class _Worker:
         Raises:
             ChildProcessError: the worker has ended, or cannot load it.
         """
-        with contextlib.suppress(OSError):  # of a worker that has ended: nothing is received from it
+        with contextlib.suppress(OSError):  # from a worker that has ended; then nothing can be received either
             self.connection.send_bytes(executor)
         answer = self.receive()
         if isinstance(answer, ChildProcessError):

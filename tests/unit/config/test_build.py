@@ -14,7 +14,7 @@ TINY = ("max_steps=2", "eval_every=2")
 
 @pytest.fixture
 def user_module(tmp_path, monkeypatch):
-    """Write `mine.py` of a user anew; the module of that name is forgotten each time."""
+    """Rewrite a user's `mine.py`; the module of that name is forgotten each time."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import initsuite
-from initsuite.config import catalogue
+from initsuite.config import catalogue, groups
 from initsuite.errors import ConfigError
 from initsuite.init import NormalEverywhere
 
@@ -28,6 +28,8 @@ def fake_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
     """`fake_conf(name, text)` puts a file into a configuration folder that stands for ours."""
     (tmp_path / "init").mkdir()
     monkeypatch.setattr(catalogue, "conf_dir", lambda: tmp_path)
+    monkeypatch.setattr(groups, "conf_dir", lambda: tmp_path)
+    monkeypatch.setattr(catalogue, "shipped_file", groups.shipped_file.__wrapped__)
     return lambda name, text: (tmp_path / "init" / f"{name}.yaml").write_text(text)
 
 

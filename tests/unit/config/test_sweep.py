@@ -1,4 +1,4 @@
-"""Jobs composed at once are the jobs that Hydra composes one by one, and those that cannot be trained are named."""
+"""Jobs composed together equal those that Hydra composes individually, and those that cannot be trained are named."""
 
 import itertools
 from contextlib import contextmanager

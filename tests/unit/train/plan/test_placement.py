@@ -26,7 +26,7 @@ def ids(count: int) -> list[str]:
 
 
 def group_of(num_trials: int, num_steps: int = 600, workload=None) -> Group:
-    """What `choose` asks of one."""
+    """What `choose` needs of a group."""
     workload = workload or SimpleNamespace(model=nn.Linear(1, 1))
     return SimpleNamespace(trial_ids=ids(num_trials), num_steps=num_steps, cell=SimpleNamespace(workload=workload))  # type: ignore[return-value]
 
@@ -55,7 +55,7 @@ def test_a_workload_with_overhead_is_stacked_as_wide_as_it_may() -> None:
     assert shape(best(machine(2e-3, 1e-4), 105, 600, max_width=50)) == (3, 35, 1, 2)
 
 
-def test_a_workload_that_gains_nothing_is_trained_one_by_one() -> None:
+def test_a_workload_that_gains_nothing_is_trained_one_trial_at_a_time() -> None:
     assert shape(best(machine(0.0, 1e-2), 30, 1290, max_width=1000)) == (30, 1, 1, 2)
 
 
@@ -94,7 +94,7 @@ def test_worker_start_is_counted() -> None:
     assert draft.seconds == pytest.approx(WORKER_START_S + 2 * 1000 * 1e-2)
 
 
-def test_with_too_little_work_convolutions_train_one_by_one(make_job) -> None:
+def test_with_too_little_work_convolutions_train_one_at_a_time(make_job) -> None:
     mlp, cnn = make_job("model=mlp").cell.workload, make_job("model=cnn").cell.workload
     for workload, limits, width in (
         (mlp, Limits("cpu", 2, 1000), 50),

@@ -1,4 +1,4 @@
-"""The plan of a launch, and what a rerun says of it."""
+"""The plan of a launch, and of its rerun."""
 
 import math
 from dataclasses import replace

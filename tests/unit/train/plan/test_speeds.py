@@ -1,4 +1,4 @@
-"""What a machine is measured for, and what is remembered of it."""
+"""What is measured on a machine, and what is remembered."""
 
 import json
 from itertools import product
@@ -54,7 +54,7 @@ def test_what_a_former_version_wrote_is_understood(cache) -> None:
     assert first.planned == {key: plain}
 
 
-def test_knowledge_of_another_shape_is_none(cache, monkeypatch) -> None:
+def test_entries_of_another_shape_are_ignored(cache, monkeypatch) -> None:
     key = "workload-sgd/machine/max_stack=None/workers=None"
     for plain in (None, [], {}, {"num_trials": 1, "speeds": [{"w": 1}]}):
         assert speeds_of_a_launch({key: plain}).recall(GROUP) is None
@@ -76,7 +76,7 @@ def test_no_width_is_timed_twice() -> None:
 
 
 @pytest.mark.parametrize(("overhead", "each"), list(product((0.0, 1e-3, 1e-2), (1e-5, 1e-3, 1e-1))))
-def test_measuring_included_it_is_never_much_slower_than_one_by_one(overhead, each) -> None:
+def test_measuring_included_it_is_never_much_slower_than_one_at_a_time(overhead, each) -> None:
     """From 200 steps on, whatever a step costs: the promise is 5 %."""
     spent = 0.0
 

@@ -60,7 +60,7 @@ def test_contexts_that_fit_are_taken_together(results: Results) -> None:
 def test_a_depth_that_was_not_tried_is_answered_by_the_nearest(results: Results) -> None:
     answer = recommend(model="mlp", depth=30, activation="relu", results=results)
     assert "30 hidden layers were not tried; the nearest are 10." in answer.limits
-    assert recommend(depth=10, results=results).limits[0].startswith("It stands on 2 contexts")
+    assert recommend(depth=10, results=results).limits[0].startswith("It is based on 2 contexts")
 
 
 def test_nothing_is_recommended_where_nothing_trains(tmp_path: Path) -> None:

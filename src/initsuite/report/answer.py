@@ -12,7 +12,7 @@ import pandas as pd
 from initsuite.errors import ConfigError, unknown_choice
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import Block, complete_block, main_comparisons, rank_places
-from initsuite.report.verdicts.comparison import ALPHA, Comparison
+from initsuite.report.verdicts.comparison import ALPHA, Comparison, rows_of
 from initsuite.report.verdicts.heat import workload_key
 from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.verdicts.recommendations import Report, build_report
@@ -23,10 +23,10 @@ from initsuite.stats.pairwise import holm
 from initsuite.wording import format_count, format_names, format_range
 
 EVIDENCE_COLUMNS = [
-    *("context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds"),
-    *("median_steps", "median_steps_low", "median_steps_high", "test_score", "test_score_low", "test_score_high"),
-    *("confidence", "confidence_reason", "in_words"),
-]
+    "context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds",
+    "median_steps", "median_steps_low", "median_steps_high", "test_score", "test_score_low", "test_score_high",
+    "confidence", "confidence_reason", "in_words",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Answer:
     """Which initializer to use, why, and how far that reaches. Printed, it reads as a few sentences.
 
     Attributes:
-        recommended: the initializer of the best mean rank over the contexts; None where none trains.
+        recommended: the initializer with the best mean rank over the contexts; None where none trains.
         tied_with: initializers that the pooled test does not show to be worse.
         confidence: high (better than all others), moderate (than some), low (than none), none.
         sentences: the answer in words.
-        limits: what it stands on, and what it does not say.
-        evidence: one row a context, columns `EVIDENCE_COLUMNS`; units as in `recommend_table`.
-        against: one row each other initializer: init, improvement (P(recommended is better)), low, high, p_value.
+        limits: what it is based on, and what it does not say.
+        evidence: one row per context, columns `EVIDENCE_COLUMNS`; units as in `recommend_table`.
+        against: one row per other initializer: init, improvement (P(recommended is better)), low, high, p_value.
     """
 
     recommended: str | None
@@ -66,14 +66,14 @@ def recommend(
     """Which initializer to use for a network, from stored trials, without training.
 
     The contexts that fit are taken together: initializers are ranked by their mean place over them, and the best one is
-    tested against each other one by sign flips, each workload and seed at once (Holm).
+    tested against each of the others by sign flips, each workload and seed at once (Holm).
 
     Args:
         model: kind of network: mlp, cnn, rnn; None = all of them.
         activation: None = all of them.
-        depth: hidden layers; the nearest one that was tried is used, and the answer says so. None = all of them.
+        depth: hidden layers; the nearest depth that was tried is used, and the answer says so. None = all of them.
         dataset: None = all of them.
-        results: of another store, as `load_results` gives them; None = the reference, results of `experiment=article`.
+        results: those of another store, from `load_results`; None = the reference, the results of `experiment=article`.
 
     Raises:
         ConfigError: nothing of the kind was tried.
@@ -86,8 +86,7 @@ def recommend(
     """
     report = _reference() if results is None else build_report(results)
     found = list(main_comparisons(report))
-    asked: Mapping[str, str | None] = {"model": model, "activation": activation, "dataset": dataset}
-    for name, wanted in asked.items():
+    for name, wanted in {"model": model, "activation": activation, "dataset": dataset}.items():
         found = _with(name, wanted, found)
     found, nearest = _at_depth(found, depth)
     return _answer(report, found, list(_limits(found, depth, nearest, is_reference=results is None)))
@@ -99,7 +98,7 @@ def _reference() -> Report:
 
 
 def _kind(comparison: Comparison, name: str) -> str:
-    """What a question calls the model, activation or data set of a context."""
+    """The name by which a question refers to the model, activation or data set of a context."""
     if name == "activation":
         return comparison.context.axes["activation"]
     config = comparison.context.config.get(name) or {}
@@ -131,23 +130,19 @@ def _at_depth(found: list[Comparison], depth: int | None) -> tuple[list[Comparis
 
 
 def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> Answer:
-    ids = {comparison.key for comparison in found}
-    rows = report.recommendations
-    is_meant = [pair in ids for pair in zip(rows.context_id, rows.lr_rule, strict=True)]
-    evidence = rows.loc[is_meant, EVIDENCE_COLUMNS].reset_index(drop=True)
+    evidence = rows_of(report.recommendations, {comparison.key for comparison in found})[EVIDENCE_COLUMNS]
     block = complete_block(found)
     if block.left_out:
         limits.append(f"Left out: {block.left_out}.")
     if all(comparison.leader is None for comparison in found):
-        is_scored = any(standing.num_seeds for comparison in found for standing in comparison.standings)
         sentence = f"No initializer trains in the {format_count(len(found), 'context')} tried."
+        is_scored = any(comparison.scored for comparison in found)
         return _nothing(sentence if is_scored else "No scoring trials yet.", limits, evidence)
     if not block.comparisons:
         return _nothing("No initializer has test scores here.", limits, evidence)
     order = rank_places(block).mean(axis=0).argsort(kind="stable")
     best, *others = [block.names[place] for place in order]
-    duels = _duels(block, best, others)
-    return _judged(best, duels, _against(duels), len(block.comparisons), evidence, limits)
+    return _judged(best, _duels(block, best, others), len(block.comparisons), evidence, limits)
 
 
 def _nothing(sentence: str, limits: list[str], evidence: pd.DataFrame) -> Answer:
@@ -176,13 +171,9 @@ def _against(duels: Mapping[str, Pooled]) -> pd.DataFrame:
 
 
 def _judged(
-    best: str,
-    duels: Mapping[str, Pooled],
-    against: pd.DataFrame,
-    num_contexts: int,
-    evidence: pd.DataFrame,
-    limits: list[str],
+    best: str, duels: Mapping[str, Pooled], num_contexts: int, evidence: pd.DataFrame, limits: list[str]
 ) -> Answer:
+    against = _against(duels)
     is_worse = (against.p_value <= ALPHA) & (against.improvement > 0.5)
     is_better = (against.p_value <= ALPHA) & (against.improvement < 0.5)
     can_decide = against.init.map(lambda name: duels[str(name)].can_decide(len(duels))).astype(bool)
@@ -192,12 +183,8 @@ def _judged(
         "short": against[~is_worse & ~can_decide],
         "better": against[is_better],
     }
-    if against.empty:
-        confidence = "none"
-    elif groups["worse"].empty:
-        confidence = "low"
-    else:
-        confidence = "high" if len(groups["worse"]) == len(against) else "moderate"
+    grade = "high" if is_worse.all() else "moderate" if is_worse.any() else "low"
+    confidence = "none" if against.empty else grade
     sentences = f"Use {best}. {' '.join(_reasons(best, groups, num_contexts))} Confidence: {confidence}."
     return Answer(best, tuple(against[~is_worse].init), confidence, sentences, tuple(limits), evidence, against)
 
@@ -218,12 +205,11 @@ def _reasons(best: str, groups: Mapping[str, pd.DataFrame], num_contexts: int) -
 
 
 def _listed(against: pd.DataFrame) -> str:
-    return format_names(
-        [
-            f"{init} (P(better) {format_share(Interval(estimate, low, high, CONFIDENCE, 0))}, {format_p(p_value)})"
-            for init, estimate, low, high, p_value in against.itertuples(index=False)
-        ]
-    )
+    listed = []
+    for init, estimate, low, high, p_value in against.itertuples(index=False):
+        share = format_share(Interval(estimate, low, high, CONFIDENCE, 0))
+        listed.append(f"{init} (P(better) {share}, {format_p(p_value)})")
+    return format_names(listed)
 
 
 def _limits(
@@ -233,12 +219,12 @@ def _limits(
         yield f"{depth} hidden layers were not tried; the nearest are {nearest}."
     titles = [comparison.context.title for comparison in found]
     listed = "; ".join(titles[:4]) + (" ..." if len(titles) > 4 else "")
-    yield f"It stands on {format_count(len(found), 'context')}: {listed}."
+    yield f"It is based on {format_count(len(found), 'context')}: {listed}."
     seeds = format_range(standing.num_seeds for comparison in found for standing in comparison.standings)
-    yield f"Scoring seeds an initializer and context: {seeds}."
+    yield f"Scoring seeds per initializer and context: {seeds}."
     if is_reference:
         yield (
-            "These are small networks and data sets, trained for some hundred steps with one optimizer. For "
+            "These are small networks and data sets, trained for a few hundred steps with one optimizer. For "
             "yours, run: python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... "
             "dataset=..."
         )

@@ -1,4 +1,4 @@
-"""The door of a question: initsuite recommend."""
+"""The door: initsuite recommend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from initsuite.results.sources import load_results
 
 _DESCRIPTION = """\
 Which weight initializer to use for one network, and how sure that is, from stored
-trials. Nothing is trained. An option that is left out stands for all that was tried.
+trials. Nothing is trained. An option that is left out means all that was tried.
 """
 _EPILOG = """\
 examples:
@@ -38,7 +38,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--activation", metavar="NAME", help="such as relu, tanh")
     parser.add_argument("--depth", type=int, metavar="N", help="hidden layers; the nearest depth tried is used")
     parser.add_argument("--dataset", metavar="NAME", help="such as digits")
-    parser.add_argument(
-        "--results", metavar="DIR", help="a results store (default: the results that ship with the package)"
-    )
+    parser.add_argument("--results", metavar="DIR", help="a results store (default: the one shipped with initsuite)")
     return parser

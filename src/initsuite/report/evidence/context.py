@@ -20,15 +20,14 @@ class Arm:
     """One initializer of a context, with its evidence.
 
     Attributes:
-        name: the initializer, with the options that tell it apart where two cells share a name.
-        cell_id: of its cell.
-        lr: learning rate that it is scored at.
+        name: the initializer, with the options that distinguish it where two cells share a name.
+        lr: the learning rate that it is scored at.
         lr_scores: mean final validation score over the tuning seeds, by lr; empty under one lr for all.
         trials: scoring trials at `lr` that are done or diverged, indexed by seed; columns of the store, the steps to
             the target and the easier level read off the curves at the levels of the context.
         num_failed: trials of the cell without a result.
         tuning_seeds: how many seeds are behind each of `lr_scores`.
-        options: configuration of the initializer.
+        options: the configuration of the initializer.
     """
 
     name: str
@@ -53,15 +52,15 @@ class Context:
 
     Attributes:
         axes: dataset, model, activation, optimizer, as a person reads them.
-        title: the axes and, where two contexts share them, the options that tell them apart.
+        title: the axes and, where two contexts share them, the options in which they differ.
         lr_rule: `tuned`, or `one lr for all: 0.1`.
         lr_grid: the grid that its newest tuned trial was configured with; empty under one lr for all.
         yardstick: metric, chance and levels of its newest trial.
-        loss_unit: of the loss and its area.
-        max_steps: budget, steps.
+        loss_unit: the unit of the loss and its area.
+        max_steps: the budget, in steps.
         eval_every: steps between evaluations.
-        config: of its newest trial, resolved.
-        arms: by name.
+        config: the resolved configuration of its newest trial.
+        arms: sorted by name.
     """
 
     context_id: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Evidence:
     """All contexts of a store, and sentences on what was left out or deserves suspicion.
 
     Attributes:
-        trials: of the newest protocol version, columns of the store; steps read off the curves.
+        trials: those of the newest protocol version, columns of the store; steps read off the curves.
     """
 
     contexts: tuple[Context, ...]
@@ -41,7 +41,7 @@ def gather_evidence(results: Results) -> Evidence:
     """Sort the trials of a store into contexts and arms.
 
     Only the newest protocol version counts. Levels, chance and the lr grid of a context are those of its newest trial,
-    as the last command had them; steps to a level are read off the curves. An arm is scored at the best lr of its
+    that is, of the last command; steps to a level are read off the curves. An arm is scored at the best lr of its
     stored tuning trials, so that a scoring trial at an earlier choice is left out. Each lr with scoring trials of
     `protocol=fixed` has a row of its own, which holds all scoring trials of the context at that lr.
 
@@ -49,12 +49,10 @@ def gather_evidence(results: Results) -> Evidence:
         StoreError: the store holds no trials, or a row without the facts of its data set.
     """
     if results.trials.empty:
-        raise StoreError(
-            "report: the results store holds no trials. Expected at least one finished trial. "
-            "Make some with: python -m initsuite.train -m init=he,xavier"
-        )
+        expected = "Expected at least one finished trial. Make some with: python -m initsuite.train -m init=he,xavier"
+        raise StoreError(f"report: the results store holds no trials. {expected}")
     trials = results.trials.loc[results.trials.protocol_version == results.trials.protocol_version.max()]
-    # Rows are chosen some thousand times below, which Arrow's strings make several times slower.
+    # Rows are chosen a few thousand times below, which Arrow's strings make several times slower.
     trials = trials.astype(dict.fromkeys(trials.select_dtypes("string").columns, object))
     latest = {str(context_id): newest(group) for context_id, group in trials.groupby("context_id", sort=False)}
     titles = _titles(list(latest.values()))
@@ -62,23 +60,16 @@ def gather_evidence(results: Results) -> Evidence:
     trials = with_steps(trials, results.curves, {name: found["yardstick"] for name, found in facts.items()})
     groups = {str(context_id): group for context_id, group in trials.groupby("context_id", sort=False)}
     contexts = [context for name, group in groups.items() for context in _contexts_of(group, facts[name])]
-    contexts.sort(
-        key=lambda context: (*context.axes.values(), context.title, context.lr_rule != TUNED, context.lr_rule)
-    )
-    notes = [
-        *version_notes(results.trials),
-        *(f"The damaged part `{path}` of the store was left out." for path in results.damaged),
-        *failure_notes(trials),
-        *(
-            note
-            for name, group in groups.items()
-            for note in level_notes(titles[name], group, facts[name]["yardstick"])
-        ),
-        *unused_notes(trials, contexts),
-        *(note for context in contexts for note in balance_notes(context)),
-        *origin_notes(trials),
-    ]
-    return Evidence(tuple(contexts), tuple(notes), trials)
+    contexts.sort(key=lambda found: (*found.axes.values(), found.title, not found.is_tuned, found.lr_rule))
+    notes = version_notes(results.trials)
+    notes += [f"The damaged part `{path}` of the store was left out." for path in results.damaged]
+    notes += failure_notes(trials)
+    for name, group in groups.items():
+        notes += level_notes(titles[name], group, facts[name]["yardstick"])
+    notes += unused_notes(trials, contexts)
+    for context in contexts:
+        notes += balance_notes(context)
+    return Evidence(tuple(contexts), tuple(notes + origin_notes(trials)), trials)
 
 
 def _titles(rows: Sequence[pd.Series]) -> dict[str, str]:
@@ -95,15 +86,14 @@ def _config(text: str | None) -> dict[str, Any]:
 
 
 def _facts(row: pd.Series) -> dict[str, Any]:
-    """What the configuration of a trial says of its context, by field of `Context`."""
+    """What the configuration of a trial says about its context, by field of `Context`."""
     config = _config(row.config)
     try:
         dataset = config["dataset"]
         levels = dataset.get("levels") or {}
-        levels = {name: levels.get(name) for name in LEVELS}
         return {
             "axes": {axis: str(row[axis]) for axis in _AXES},
-            "yardstick": Yardstick(dataset["metric"], dataset["chance"], levels),
+            "yardstick": Yardstick(dataset["metric"], dataset["chance"], {name: levels.get(name) for name in LEVELS}),
             "loss_unit": LOSS_UNITS[dataset["loss"]],
             "max_steps": int(config["max_steps"]),
             "eval_every": int(config["eval_every"]),
@@ -112,9 +102,8 @@ def _facts(row: pd.Series) -> dict[str, Any]:
     except (ConfigError, KeyError, TypeError) as error:
         raise StoreError(
             f"report: trial `{row.trial_id}` of cell `{row.cell_id}` has no usable entry {error} in its column "
-            "`config`. Expected dataset.metric, dataset.loss, "
-            "dataset.chance, max_steps and eval_every. Its part was not written by this "
-            "version: train into another results_dir."
+            "`config`. Expected dataset.metric, dataset.loss, dataset.chance, max_steps and eval_every. Its part was "
+            "not written by this version: train into another results_dir."
         ) from error
 
 
@@ -126,12 +115,13 @@ def _contexts_of(trials: pd.DataFrame, facts: Mapping[str, Any]) -> Iterator[Con
         yield _tuned_context(trials.loc[is_tuned], identities, facts)
     score = trials.loc[trials.stage == Stage.SCORE]
     for lr in sorted(float(lr) for lr in score.lr[score.protocol == FIXED_PROTOCOL].unique()):
-        arms = [_arm(identities[cell], group, lr) for cell, group in _by_cell(score.loc[score.lr == lr])]
-        yield Context(lr_rule=f"one lr for all: {lr:g}", lr_grid=(), arms=_by_name(arms), **facts)
+        by_cell = score.loc[score.lr == lr].groupby("cell_id", sort=False)
+        arms = [_arm(identities[str(cell_id)], group, lr) for cell_id, group in by_cell]
+        yield _context(facts, f"one lr for all: {lr:g}", (), arms)
 
 
 def _identities(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """What tells the arms of a context apart, by cell_id and by field of `Arm`."""
+    """What distinguishes the arms of a context, by cell_id and by field of `Arm`."""
     cells = trials.drop_duplicates("cell_id")
     ids = [str(cell_id) for cell_id in cells.cell_id]
     options = [_config(text).get("init") or {} for text in cells.config]
@@ -151,18 +141,18 @@ def _tuned_context(
     config = _config(newest(trials.loc[chooses]).config)
     grid = tuple(float(lr) for lr in (config.get("optimizer") or {}).get("lr_grid") or tried)
     arms = []
-    for cell, group in _by_cell(trials):
+    for cell_id, group in trials.groupby("cell_id", sort=False):
         tune = group.loc[group.stage == Stage.TUNE]
         scores = lr_scores(tune, facts["yardstick"])
         lr = best_lr(scores, grid, facts["yardstick"])
         seeds = tune.loc[tune.status != Status.FAILED].groupby("lr").seed.nunique()
-        arms.append(_arm(identities[cell], group, lr, lr_scores=scores, tuning_seeds=seeds.to_dict()))
-    return Context(lr_rule=TUNED, lr_grid=grid, arms=_by_name(arms), **facts)
+        arms.append(_arm(identities[str(cell_id)], group, lr, lr_scores=scores, tuning_seeds=seeds.to_dict()))
+    return _context(facts, TUNED, grid, arms)
 
 
-def _by_cell(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for cell_id, group in trials.groupby("cell_id", sort=False):
-        yield str(cell_id), group
+def _context(facts: Mapping[str, Any], lr_rule: str, lr_grid: tuple[float, ...], arms: Iterable[Arm]) -> Context:
+    by_name = tuple(sorted(arms, key=lambda arm: arm.name))
+    return Context(lr_rule=lr_rule, lr_grid=lr_grid, arms=by_name, **facts)
 
 
 def _arm(identity: Mapping[str, Any], trials: pd.DataFrame, lr: float, **tuning: Any) -> Arm:
@@ -170,7 +160,3 @@ def _arm(identity: Mapping[str, Any], trials: pd.DataFrame, lr: float, **tuning:
     counted = (trials.stage == Stage.SCORE) & ~failed & np.isclose(trials.lr, lr, rtol=1e-9, atol=0)
     by_seed = trials.loc[counted].sort_values("seed").set_index("seed", drop=False)
     return Arm(**identity, lr=lr, trials=by_seed, num_failed=int(failed.sum()), **{"lr_scores": {}, **tuning})
-
-
-def _by_name(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    return tuple(sorted(arms, key=lambda arm: arm.name))

@@ -1,4 +1,4 @@
-"""Steps to a level, read off the stored curves, so that all trials of a context are held to the same levels."""
+"""Steps to a level, read off the stored curves: all trials of a context are held to the same levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def newest(trials: pd.DataFrame) -> pd.Series:
 
 
 def with_steps(trials: pd.DataFrame, curves: pd.DataFrame, yardsticks: Mapping[str, Yardstick]) -> pd.DataFrame:
-    """Trials whose steps to the target and the easier level are the first evaluation at the level of their context.
+    """Trials with the steps of the first evaluation at the target, and at the easier level, of their context.
 
     The stored steps belong to the levels at the time of training, which may have moved since.
 
@@ -29,10 +29,8 @@ def with_steps(trials: pd.DataFrame, curves: pd.DataFrame, yardsticks: Mapping[s
         curves: columns of the store.
         yardsticks: by context_id.
     """
-    context_of = trials.set_index("trial_id").context_id
-    groups = [
-        (yardsticks[str(name)], found) for name, found in curves.groupby(curves.trial_id.map(context_of), sort=False)
-    ]
+    context_of = curves.trial_id.map(trials.set_index("trial_id").context_id)
+    groups = [(yardsticks[str(name)], found) for name, found in curves.groupby(context_of, sort=False)]
     columns = {}
     for level, column in COLUMN_OF_LEVEL.items():
         reached = [found.loc[scale.is_at(found.val_score, scale.levels[level])] for scale, found in groups]
@@ -42,12 +40,12 @@ def with_steps(trials: pd.DataFrame, curves: pd.DataFrame, yardsticks: Mapping[s
 
 
 def level_notes(title: str, trials: pd.DataFrame, yardstick: Yardstick) -> list[str]:
-    """Where the trials of a context were made under different levels or chance."""
-    levels = yardstick.levels
+    """Says where the trials of a context were made under different levels or chance."""
     yardsticks = {_yardstick(json.loads(text or "{}")) for text in trials.config.unique()}
     if len(yardsticks) < 2:
         return []
-    named = ", ".join(f"{name} {'none' if (goal := levels[name]) is None else f'{goal:g}'}" for name in LEVELS)
+    goals = [(name, yardstick.levels[name]) for name in LEVELS]
+    named = ", ".join(f"{name} {'none' if goal is None else f'{goal:g}'}" for name, goal in goals)
     return [
         f"{title}: trials come from {len(yardsticks)} different sets of levels and chance. All are held to the newest "
         f"one ({named}, chance {yardstick.chance:g}), their steps read off the stored curves."

@@ -18,33 +18,26 @@ def unused_notes(trials: pd.DataFrame, contexts: Sequence[Context]) -> list[str]
     used = {trial_id for context in contexts for arm in context.arms for trial_id in arm.trials.trial_id}
     score = trials.loc[(trials.stage == Stage.SCORE) & (trials.status != Status.FAILED) & ~trials.trial_id.isin(used)]
     tuned = score.cell_id.isin(trials.cell_id[trials.stage == Stage.TUNE])
-    scored = {
-        (arm.cell_id, seed)
-        for context in contexts
-        if context.is_tuned
-        for arm in context.arms
-        for seed in arm.trials.seed
-    }
+    tuned_arms = [arm for context in contexts if context.is_tuned for arm in context.arms]
+    scored = {(arm.cell_id, seed) for arm in tuned_arms for seed in arm.trials.seed}
     is_replaced = pd.Series([pair in scored for pair in zip(score.cell_id, score.seed, strict=True)], score.index, bool)
     replaced, missing, untuned = (int(which.sum()) for which in (tuned & is_replaced, tuned & ~is_replaced, ~tuned))
     notes = []
     if replaced:
-        notes.append(f"{_count(replaced, 'scoring trial')} left out: at an earlier best learning rate.")
+        notes.append(f"{_left_out(replaced)}: at an earlier best learning rate.")
     if missing:
         notes.append(
-            f"{_count(missing, 'scoring trial')} left out: at a learning rate that is not the best one of the stored "
-            "tuning trials, where their seeds are missing. The same command, run again, scores the missing ones."
+            f"{_left_out(missing)}: at a learning rate that is not the best one of the stored tuning trials, where "
+            "their seeds are missing. The same command, run again, scores the missing ones."
         )
     if untuned:
-        notes.append(
-            f"{_count(untuned, 'scoring trial')} left out: the cell has no tuning trials. The same command, run "
-            "again, makes them."
-        )
+        again = "The same command, run again, makes them."
+        notes.append(f"{_left_out(untuned)}: the cell has no tuning trials. {again}")
     return notes
 
 
 def balance_notes(context: Context) -> list[str]:
-    """Where the arms of a context do not have the same evidence, or not the same model."""
+    """Says where the arms of a context differ in their evidence or their model."""
     notes = []
     where = f"{context.title} ({context.lr_rule})"
     model = context.config.get("model") or {}
@@ -55,9 +48,8 @@ def balance_notes(context: Context) -> list[str]:
     seeds = {arm.name: len(arm.trials) for arm in context.arms}
     if len(set(seeds.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in seeds.items())
-        notes.append(
-            f"{where}: unequal numbers of scoring seeds ({listed}); arms are compared on the seeds they share."
-        )
+        shared = "arms are compared on the seeds they share"
+        notes.append(f"{where}: unequal numbers of scoring seeds ({listed}); {shared}.")
     tried = {arm.name: set(arm.lr_scores) for arm in context.arms}
     all_lrs = set().union(*tried.values())
     for name, lrs in tried.items():
@@ -73,8 +65,8 @@ def balance_notes(context: Context) -> list[str]:
     return notes
 
 
-def _count(number: int, what: str) -> str:
-    return f"{format_count(number, what)} {'is' if number == 1 else 'are'}"
+def _left_out(number: int) -> str:
+    return f"{format_count(number, 'scoring trial')} {'is' if number == 1 else 'are'} left out"
 
 
 def version_notes(trials: pd.DataFrame) -> list[str]:
@@ -100,7 +92,7 @@ def failure_notes(trials: pd.DataFrame) -> list[str]:
 
 
 def origin_notes(trials: pd.DataFrame) -> list[str]:
-    """Trials that may come from different code."""
+    """Says where trials may come from different code."""
     notes = []
     commits = commits_of(trials.assign(dirty=False))
     if len(commits) > 1:
@@ -112,7 +104,7 @@ def origin_notes(trials: pd.DataFrame) -> list[str]:
 
 
 def commits_of(trials: pd.DataFrame) -> list[str]:
-    """The code that trials come from, in the order of the rows, short, with a word where it had uncommitted changes.
+    """The code that trials come from, short, in the order of the rows; it says where there were uncommitted changes.
 
     Example:
         >>> commits_of(pd.DataFrame({"commit": ["a" * 40, "version 0.1.0"], "dirty": [True, False]}))
@@ -120,7 +112,5 @@ def commits_of(trials: pd.DataFrame) -> list[str]:
     """
     named = trials.loc[trials.commit.fillna("") != ""]
     dirty = set(named.commit[named.dirty.fillna(False).astype(bool)])
-    return [
-        short_commit(name) + (" (uncommitted changes)" if name in dirty else "")
-        for name in map(str, named.commit.unique())
-    ]
+    names = map(str, named.commit.unique())
+    return [short_commit(name) + (" (uncommitted changes)" if name in dirty else "") for name in names]

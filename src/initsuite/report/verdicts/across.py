@@ -1,4 +1,4 @@
-"""Across contexts: which initializers can be compared over many of them, and what comes of it, as tables."""
+"""Across contexts: which initializers can be compared over many of them, and the results as tables."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from initsuite.wording import format_count
 TAUS = np.linspace(1.0, 4.0, 61)
 """Factors of the fastest arm's steps at which profiles are drawn."""
 AGGREGATE_COLUMNS = [
-    *("init", "num_contexts", "iqm", "iqm_low", "iqm_high"),
-    *("optimality_gap", "optimality_gap_low", "optimality_gap_high", "profile_area", "mean_rank"),
-]
+    "init", "num_contexts", "iqm", "iqm_low", "iqm_high",
+    "optimality_gap", "optimality_gap_low", "optimality_gap_high", "profile_area", "mean_rank",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Block:
     """Initializers that were all scored in all of these contexts, as tests across contexts need them.
 
     Attributes:
-        names: of the initializers.
+        names: the names of the initializers.
         comparisons: [context], tuned ones where there are any.
         left_out: initializers that lack a context, and contexts that lack one of `names`, in words; "" for none.
     """
@@ -47,13 +47,13 @@ class Block:
         return format_count(len(self.comparisons), "context")
 
     def standings(self, comparison: Comparison) -> list[Standing]:
-        """Of `names`, in their order."""
+        """The standings of `names`, in that order."""
         found = {standing.arm.name: standing for standing in comparison.standings}
         return [found[name] for name in self.names]
 
 
 def main_comparisons(report: Report) -> tuple[Comparison, ...]:
-    """One a context: that with tuned learning rates; else, of those at one lr for all, that where most arms train."""
+    """One per context: that with tuned learning rates; else that of the "one lr for all" with which most arms train."""
     best: dict[str, Comparison] = {}
     for found in report.comparisons:
         known = best.setdefault(found.context.context_id, found)
@@ -63,37 +63,32 @@ def main_comparisons(report: Report) -> tuple[Comparison, ...]:
 
 
 def _weight(comparison: Comparison) -> tuple[bool, int]:
-    num_training = sum(standing.num_seeds > 0 and not standing.near_chance for standing in comparison.standings)
-    return comparison.context.is_tuned, num_training
+    return comparison.context.is_tuned, sum(not standing.near_chance for standing in comparison.scored)
 
 
 def complete_block(comparisons: Sequence[Comparison]) -> Block:
-    """A large block of initializers x contexts without a gap: that with most pairs of initializers over its contexts.
+    """A large block of initializers x contexts without a gap: the one with most pairs of initializers in all contexts.
 
-    It is looked for among the sets of initializers that a context has, or that two contexts share, or that are in at
-    least so many contexts.
+    The candidates are the sets of initializers that a context has, that two contexts share, or that are in at least a
+    given number of contexts.
     """
     scored = [_scored(comparison) for comparison in comparisons]
     counts = {name: sum(name in names for names in scored) for names in scored for name in names}
     sets = set(scored) | {one & other for one in set(scored) for other in set(scored)}
     sets |= {frozenset(name for name, count in counts.items() if count >= least) for least in counts.values()}
     blocks = {names: sum(names <= there for there in scored) for names in sets if names}
-    best = max(
-        sorted(blocks, key=sorted),
-        key=lambda names: (math.comb(len(names), 2) * blocks[names], blocks[names]),
-        default=frozenset(),
-    )
-    names = tuple(sorted(best))
-    chosen = tuple(found for found, there in zip(comparisons, scored, strict=True) if names and there >= best)
+    sizes = {names: (math.comb(len(names), 2) * blocks[names], blocks[names]) for names in sorted(blocks, key=sorted)}
+    best = max(sizes, key=lambda names: sizes[names], default=frozenset())
+    chosen = tuple(found for found, there in zip(comparisons, scored, strict=True) if best and there >= best)
     without = sorted(set(counts) - best)
     parts = [f"initializers not scored in every one of these contexts: {', '.join(without)}"] if without else []
     if len(chosen) < len(comparisons):
         parts.append(f"contexts without one of these initializers: {len(comparisons) - len(chosen)}")
-    return Block(names, chosen, "; ".join(parts))
+    return Block(tuple(sorted(best)), chosen, "; ".join(parts))
 
 
 def _scored(comparison: Comparison) -> frozenset[str]:
-    arms = [standing.arm for standing in comparison.standings]
+    arms = comparison.context.arms
     return frozenset(arm.name for arm in arms if len(normalised_scores(comparison.context, arm)))
 
 
@@ -114,25 +109,21 @@ def profiles(block: Block) -> pd.DataFrame:
         that ranks a context.
     """
     times = _times(block)
-    if not times.size:
-        return pd.DataFrame(columns=["init", "tau", "share", "num_contexts"])
-    shares = performance_profile(times, TAUS)
-    return pd.DataFrame(
-        [
-            {"init": name, "tau": float(tau), "share": float(share), "num_contexts": times.shape[1]}
-            for name, row in zip(block.names, shares, strict=True)
-            for tau, share in zip(TAUS, row, strict=True)
-        ]
-    )
+    shares = performance_profile(times, TAUS).tolist() if times.size else []
+    rows = [
+        (name, tau, share, times.shape[1])
+        for name, by_tau in zip(block.names, shares, strict=bool(shares))
+        for tau, share in zip(TAUS.tolist(), by_tau, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["init", "tau", "share", "num_contexts"])
 
 
 def aggregates(block: Block) -> pd.DataFrame:
-    """One row an initializer: normalised test score over all contexts, area of the profile, mean rank.
+    """One row per initializer: normalised test score over all contexts, area of the profile, mean rank.
 
     Returns:
-        Columns `AGGREGATE_COLUMNS`, best mean rank first. `iqm` and `optimality_gap` with the 95 % interval of a
-        bootstrap that draws the seeds of each context anew; scores are 0 at chance and 1 at the hard level, or the best
-        score there is where no level is frozen.
+        Columns `AGGREGATE_COLUMNS`, best mean rank first. `iqm` and `optimality_gap` have the 95 % interval of a
+        bootstrap that resamples the seeds of each context; scores are those of `normalised_scores`.
     """
     areas = dict(zip(block.names, profile_area(times).tolist(), strict=True)) if (times := _times(block)).size else {}
     mean_ranks = rank_places(block).mean(axis=0) if block.comparisons else np.empty(0)
@@ -148,11 +139,8 @@ def aggregates(block: Block) -> pd.DataFrame:
 
 def rank_places(block: Block) -> np.ndarray:
     """Place of each arm in each context by the rule of the recommendations, [context, arm]; 1 is best, ties share."""
-    rows = []
-    for comparison in block.comparisons:
-        keys = [rank_key(standing) for standing in block.standings(comparison)]
-        order = sorted(set(keys))
-        rows.append(rankdata([order.index(key) for key in keys]))
+    keys = [[rank_key(standing) for standing in block.standings(comparison)] for comparison in block.comparisons]
+    rows = [rankdata([sorted(row).index(key) for key in row]) for row in keys]
     return np.array(rows).reshape(len(block.comparisons), len(block.names))
 
 
@@ -163,9 +151,9 @@ class Ranks:
     Attributes:
         mean_ranks: by initializer, best first; 1 is the best place.
         critical_difference: mean ranks further apart than this differ at the 5 % level (Nemenyi).
-        cliques: groups of initializers that the test does not tell apart.
+        cliques: groups of initializers between which the test finds no difference.
         friedman: the test that all are alike.
-        num_contexts: that the ranks are means over.
+        num_contexts: how many contexts the ranks are means over.
     """
 
     mean_ranks: Mapping[str, float]
@@ -179,13 +167,11 @@ def ranks(block: Block) -> Ranks | None:
     """None with fewer than two initializers or contexts."""
     if len(block.names) < 2 or len(block.comparisons) < 2:
         return None
-    places = rank_places(block)
-    found = friedman_test(-places)
+    found = friedman_test(-rank_places(block))
     distance = critical_difference(len(block.names), len(block.comparisons))
     means = np.asarray(found.mean_ranks)
-    order = np.argsort(means, kind="stable")
     return Ranks(
-        {block.names[place]: float(means[place]) for place in order},
+        {block.names[place]: float(means[place]) for place in np.argsort(means, kind="stable")},
         distance,
         tuple(tuple(block.names[place] for place in group) for group in cliques(means, distance)),
         found,
@@ -197,7 +183,7 @@ def tuning_budget(block: Block) -> pd.DataFrame:
     """Expected best normalised validation score after trying some of the grid's learning rates in random order.
 
     Returns:
-        Columns init, num_lrs, score: the mean over contexts; up to the fewest learning rates that an arm was tried at.
+        Columns init, num_lrs, score: the mean over contexts; up to the fewest learning rates that any arm was tried at.
     """
     grids = [
         [

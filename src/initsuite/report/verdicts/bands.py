@@ -24,19 +24,14 @@ INTERVAL, RANGE = "95 %", "range"
 def place_of(comparison: Comparison, standing: Standing) -> dict[str, Any]:
     """The values of the columns `PLACE`."""
     context = comparison.context
-    return {
-        "context": context.title,
-        "context_id": context.context_id,
-        "lr_rule": context.lr_rule,
-        "init": standing.arm.name,
-    }
+    return dict(zip(PLACE, (context.title, context.context_id, context.lr_rule, standing.arm.name), strict=True))
 
 
 def curve_bands(report: Report) -> pd.DataFrame:
     """Validation score over step: the median over the scoring seeds of each arm, with a band.
 
     Returns:
-        Columns `BAND_COLUMNS`, one row an arm and step, arms best first. `band` says what `low` and `high` are: the
+        Columns `BAND_COLUMNS`, one row per arm and step, arms best first. `band` says what `low` and `high` are: the
         95 % interval of the median or, with too few seeds for one, their range. A diverged trial counts as chance.
     """
     curves = {str(trial_id): curve for trial_id, curve in report.curves.groupby("trial_id")}
@@ -53,8 +48,8 @@ def lr_sensitivity(report: Report) -> pd.DataFrame:
     """What each arm scores at each learning rate that it was tuned at.
 
     Returns:
-        Columns `LR_COLUMNS`, one row an arm and lr. `score` is the mean final validation score over the tuning seeds, a
-        diverged trial counting as chance.
+        Columns `LR_COLUMNS`, one row per arm and lr. `score` is the mean final validation score over the tuning seeds;
+        a diverged trial counts as chance.
     """
     rows = [
         {

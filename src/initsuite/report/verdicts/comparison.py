@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ BASELINE = "torch_default"
 
 
 class Verdict(StrEnum):
-    """What the seeds say of an arm beside the leader."""
+    """What the seeds say about an arm beside the leader."""
 
     LEADS = "leads"
     WORSE = "worse"
@@ -41,11 +41,11 @@ class Standing:
     Attributes:
         reached: share of scoring seeds that reached the context's level; estimate NaN where there is no level.
         steps: median steps to that level, misses infinite.
-        score: mean test score, a diverged trial counting as chance, as does one worse than it on an unbounded scale.
+        score: mean test score; a diverged trial counts as chance, as does a score worse than it on an unbounded scale.
         loss_auc: median area under the validation-loss curve, in the unit of the loss.
         num_reached: scoring seeds that reached the level.
         num_diverged: scoring seeds with a non-finite loss.
-        near_chance: no lr of the arm trains, nor any scoring seed.
+        near_chance: neither an lr of the arm nor a scoring seed trains.
         improvement: P(better than the baseline), ties 1/2; None where the baseline is not among the scored arms.
         p_value: of the leader against this arm, adjusted; NaN where nothing was compared.
     """
@@ -73,7 +73,7 @@ class Comparison:
 
     Attributes:
         level: `primary`, `easy`, or None where the loss area ranks.
-        target: score of that level.
+        target: the score of that level.
         standings: [arm], best first; arms without scoring trials last.
         seeds_to_decide: fewest shared seeds with which every comparison of this family could be claimed.
     """
@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells the comparisons of a report apart: context and lr rule."""
+        """What distinguishes the comparisons of a report: context and lr rule."""
         return self.context.context_id, self.context.lr_rule
 
     @property
@@ -94,6 +94,10 @@ class Comparison:
         """The first arm, if it was scored and trains."""
         first = self.standings[0]
         return first if first.verdict == Verdict.LEADS else None
+
+    @property
+    def scored(self) -> list[Standing]:
+        return [standing for standing in self.standings if standing.num_seeds]
 
     def of(self, verdict: Verdict) -> list[Standing]:
         return [standing for standing in self.standings if standing.verdict == verdict]
@@ -105,27 +109,32 @@ def by_comparison(table: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     return {(str(context_id), str(lr_rule)): rows for (context_id, lr_rule), rows in groups}  # pyright: ignore[reportGeneralTypeIssues]
 
 
+def rows_of(table: pd.DataFrame, keys: Container[tuple[str, str]]) -> pd.DataFrame:
+    """The rows of such a table that belong to these comparisons."""
+    is_meant = [key in keys for key in zip(table.context_id, table.lr_rule, strict=True)]
+    return table.loc[is_meant].reset_index(drop=True)
+
+
 def compare(context: Context) -> Comparison:
     """Rank the arms of a context and test the leader against each other one.
 
     The leader has the highest success rate at the level, then the fewest median steps, then the smallest loss area,
-    among the arms that train.
-    Differences are paired by seed. Where a level ranks, they are differences of rank in the order of `places_of`, so
-    that a miss needs no invented number of steps; where the loss area ranks, of that area. The family is the leader
-    against each other arm (sign flips, Holm).
+    among the arms that train. Differences are paired by seed. Where a level ranks, they are differences of rank in the
+    order of `places_of`, so that a miss needs no invented number of steps; where the loss area ranks, of that area. The
+    family is the leader against each other arm (sign flips, Holm).
     """
     level = _level(context)
     standings = sorted((_measure(context, arm, level) for arm in context.arms), key=rank_key)
     scored = [standing for standing in standings if standing.num_seeds]
-    judged = _judge(scored, level)
-    judged += [standing for standing in standings if not standing.num_seeds]
-    judged = [_with_improvement(context, standing, level) for standing in judged]
+    judged = [_with_improvement(context, standing, level) for standing in _judge(scored, level)]
     target = context.yardstick.levels.get(level) if level else None
-    return Comparison(context, level, target, tuple(judged), pairs_to_decide(max(1, len(scored) - 1), ALPHA))
+    # Arms without scoring trials are the last ones.
+    ranked = (*judged, *standings[len(scored) :])
+    return Comparison(context, level, target, ranked, pairs_to_decide(max(1, len(scored) - 1), ALPHA))
 
 
 def _level(context: Context) -> str | None:
-    """The highest of primary and easy that anyone reached; None where nobody did or none is frozen."""
+    """The highest of primary and easy that any trial reached; None where none did or none is frozen."""
     for level, column in COLUMN_OF_LEVEL.items():
         is_frozen = context.yardstick.levels.get(level) is not None
         if is_frozen and any(arm.trials[column].notna().any() for arm in context.arms):
@@ -134,7 +143,6 @@ def _level(context: Context) -> str | None:
 
 
 def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
-    diverged = arm.trials.status == Status.DIVERGED
     steps = arm.trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(dtype=float)
     yardstick = context.yardstick
     return Standing(
@@ -143,8 +151,8 @@ def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
         steps=median_interval(steps.fillna(math.inf)),
         score=mean_interval(counted_scores(arm, yardstick), clip=yardstick.bounds),
         loss_auc=median_interval(arm.trials.loss_auc.fillna(math.inf)),
-        num_reached=int(np.count_nonzero(steps.notna())),
-        num_diverged=int(np.count_nonzero(diverged)),
+        num_reached=int(steps.notna().sum()),
+        num_diverged=int((arm.trials.status == Status.DIVERGED).sum()),
         near_chance=_is_near_chance(context, arm),
     )
 
@@ -156,18 +164,14 @@ def _is_near_chance(context: Context, arm: Arm) -> bool:
 
 
 def rank_key(standing: Standing) -> tuple[float, ...]:
-    """What standings are sorted by, best first; equal for arms that nothing tells apart.
+    """What standings are sorted by, best first; equal for arms that nothing distinguishes.
 
     NaN, where nothing was measured, goes last. An arm near chance may have a small loss area beside one that learns and
     overfits: it is never above an arm that trains.
     """
-    rate = standing.reached.estimate
-    measures = (-rate if math.isfinite(rate) else 0.0, standing.steps.estimate, standing.loss_auc.estimate)
-    return (
-        standing.num_seeds == 0,
-        standing.near_chance,
-        *(math.inf if math.isnan(value) else value for value in measures),
-    )
+    measures = (-standing.reached.estimate, standing.steps.estimate, standing.loss_auc.estimate)
+    known = (math.inf if math.isnan(value) else value for value in measures)
+    return standing.num_seeds == 0, standing.near_chance, *known
 
 
 def _judge(scored: Sequence[Standing], level: str | None) -> list[Standing]:
@@ -176,16 +180,12 @@ def _judge(scored: Sequence[Standing], level: str | None) -> list[Standing]:
         return [replace(standing, verdict=Verdict.NOT_TRAINED) for standing in scored]
     leader, *others = scored
     differences = [_paired_differences(leader.arm, other.arm, level) for other in others]
-    # The flips of each test are drawn afresh from one seed: a table does not change when it is made again.
-    p_values = holm([sign_flip_test(values, rng=np.random.default_rng(0)) for values in differences])
-    best_case = holm([smallest_p(len(values)) for values in differences])
-    verdicts = [
-        _verdict(values, p, best)
-        for values, p, best in zip(differences, p_values.tolist(), best_case.tolist(), strict=True)
-    ]
+    # The flips of each test are drawn again from the same seed: a table does not change when it is made again.
+    p_values = holm([sign_flip_test(values, rng=np.random.default_rng(0)) for values in differences]).tolist()
+    best_case = holm([smallest_p(len(values)) for values in differences]).tolist()
     judged = [
-        replace(other, verdict=verdict, p_value=p)
-        for other, verdict, p in zip(others, verdicts, p_values.tolist(), strict=True)
+        replace(other, verdict=_verdict(values, p_value, best), p_value=p_value)
+        for other, values, p_value, best in zip(others, differences, p_values, best_case, strict=True)
     ]
     return [replace(leader, verdict=Verdict.LEADS), *judged]
 

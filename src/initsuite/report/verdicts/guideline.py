@@ -36,5 +36,5 @@ def rule_choice(context: Context) -> str:
 
 
 def activation_name(context: Context) -> str:
-    """Of the activation, without the options that its label may hold."""
+    """The name of the activation, without the options that its label may hold."""
     return str((context.config.get("activation") or {}).get("name") or context.axes["activation"])

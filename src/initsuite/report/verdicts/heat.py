@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,23 +19,22 @@ HEAT_COLUMNS = ["panel", "init", "column", "score", "low", "high", "num_contexts
 EVERYWHERE = "all workloads"
 """The panel that is the mean over the others."""
 _IN_NO_ID = {"dataset": ("levels", "chance", "data_dir", "download"), "optimizer": ("lr", "lr_grid")}
-"""Options that contexts may differ in and still be the same workload."""
+"""Options in which contexts may differ and still be the same workload."""
 
 
 def by_activation(report: Report, block: Block) -> pd.DataFrame:
     """Normalised test score of each initializer at each activation, a panel for each workload and one for all.
 
     Args:
-        report: with the contexts.
-        block: of initializers and contexts that the panel of all workloads is made of: it compares like with like.
+        report: the contexts.
+        block: the initializers and contexts behind the panel of all workloads, which compares like with like.
 
     Returns:
         Columns `HEAT_COLUMNS`: `column` is the activation; `score` is 0 at chance and 1 at the hard level (the best
         score there is where no level is frozen), with the 95 % t interval over seeds, or over contexts in the panel of
         all workloads.
     """
-    table = _heat(main_comparisons(report), "activation", lambda found: found.context.axes["activation"])
-    shared = _heat(block.comparisons, "activation", lambda found: found.context.axes["activation"])
+    table, shared = (_heat(found, "activation") for found in (main_comparisons(report), block.comparisons))
     if shared.panel.nunique() > 1:
         table = pd.concat([_over_all(shared[shared.init.isin(block.names)]), table], ignore_index=True)
     return table
@@ -44,7 +43,7 @@ def by_activation(report: Report, block: Block) -> pd.DataFrame:
 def by_depth(report: Report) -> pd.DataFrame:
     """The same at each number of hidden layers, for networks that differ in nothing else; `column` is the depth."""
     layered = [found for found in main_comparisons(report) if found.context.network.hidden_layers]
-    found = _heat(layered, "depth", lambda comparison: comparison.context.network.hidden_layers)
+    found = _heat(layered, "depth")
     per_panel = found.groupby("panel").column.nunique()
     return found[found.panel.isin(per_panel[per_panel > 1].index)].reset_index(drop=True)
 
@@ -56,16 +55,15 @@ def workload_key(comparison: Comparison, without: str) -> str:
 
 def _workload(comparison: Comparison, without: str) -> dict[str, Any]:
     config = {key: value for key, value in comparison.context.config.items() if key not in ("init", "network")}
-    for group, options in _IN_NO_ID.items():
-        config[group] = {key: value for key, value in (config.get(group) or {}).items() if key not in options}
     if without == "activation":
         config.pop("activation", None)
-    else:
-        config["model"] = {key: value for key, value in (config.get("model") or {}).items() if key != "depth"}
+    for group, options in (_IN_NO_ID | ({"model": ("depth",)} if without == "depth" else {})).items():
+        config[group] = {key: value for key, value in (config.get(group) or {}).items() if key not in options}
     return config
 
 
-def _heat(comparisons: Iterable[Comparison], axis: str, column_of: Callable[[Comparison], Any]) -> pd.DataFrame:
+def _heat(comparisons: Iterable[Comparison], axis: str) -> pd.DataFrame:
+    """One row per workload, initializer and value of the axis, `activation` or `depth`."""
     groups: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         groups.setdefault(workload_key(comparison, axis), []).append(comparison)
@@ -73,17 +71,16 @@ def _heat(comparisons: Iterable[Comparison], axis: str, column_of: Callable[[Com
     titles = distinct_labels(
         [_title(found, axis) for found in firsts], [_workload(found, axis) for found in firsts], list(groups)
     )
-    # Two contexts may share a cell: a data set of one's own whose source has changed.
+    # Two contexts may share a cell: a user's own data set whose source has changed.
     cells: dict[tuple[str, str, Any], list[np.ndarray]] = {}
     for title, group in zip(titles, groups.values(), strict=True):
-        for comparison in group:
-            for standing in comparison.standings:
-                scores = normalised_scores(comparison.context, standing.arm)
-                if len(scores):
-                    cells.setdefault((title, standing.arm.name, column_of(comparison)), []).append(scores)
-    return pd.DataFrame(
-        [_cell(*place, np.concatenate(found), len(found)) for place, found in cells.items()], columns=HEAT_COLUMNS
-    )
+        for context, standing in ((one.context, standing) for one in group for standing in one.standings):
+            scores = normalised_scores(context, standing.arm)
+            if len(scores):
+                column = context.axes["activation"] if axis == "activation" else context.network.hidden_layers
+                cells.setdefault((title, standing.arm.name, column), []).append(scores)
+    rows = [_cell(*place, np.concatenate(found), len(found)) for place, found in cells.items()]
+    return pd.DataFrame(rows, columns=HEAT_COLUMNS)
 
 
 def _cell(panel: str, init: str, column: Any, scores: np.ndarray, num_contexts: int) -> dict[str, Any]:

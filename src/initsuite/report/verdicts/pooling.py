@@ -23,7 +23,7 @@ class Duel:
         cluster: equal for contexts whose trials share initial weights or are the same ones: those of one workload.
         places: rank among the trials of both, higher is better, columns ours and theirs, by seed.
         improvement: P(ours is better) for two random seeds, ties 1/2.
-        p_value: of the sign flips paired by seed.
+        p_value: that of the sign flips paired by seed.
     """
 
     cluster: str
@@ -51,8 +51,8 @@ class Pooled:
     """Duels over several contexts as one.
 
     Attributes:
-        improvement: the mean of P(ours is better) over clusters; its interval speaks of further ones like these.
-        p_value: of signs that are flipped together where a cluster shares a seed.
+        improvement: the mean of P(ours is better) over clusters; its interval is about further ones like these.
+        p_value: that of signs flipped together where a cluster shares a seed.
         num_flips: signs that can be flipped on their own.
     """
 
@@ -69,7 +69,7 @@ def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> D
     """Pair the trials of two arms by seed, in the order that the recommendations rank by; None where neither trains.
 
     Args:
-        level: that both are held to; None = the loss area.
+        level: the one that both are held to; None = the loss area.
         cluster: see `Duel`.
     """
     if ours.near_chance and theirs.near_chance:
@@ -78,7 +78,7 @@ def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> D
     trials = pd.concat([ours.arm.trials.loc[seeds], theirs.arm.trials.loc[seeds]])
     ranks = -rankdata(places_of(trials, level))
     places = pd.DataFrame({"ours": ranks[: len(seeds)], "theirs": ranks[len(seeds) :]}, index=seeds)
-    # Flips are drawn afresh from one seed, here and below: a table does not change when it is made again.
+    # Flips are drawn from the same seed, here and below: a table does not change when it is made again.
     p_value = sign_flip_test(places.ours - places.theirs, rng=np.random.default_rng(0))
     return Duel(cluster, places, probability_of_improvement(places.ours, places.theirs), p_value)
 

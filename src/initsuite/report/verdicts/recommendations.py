@@ -1,9 +1,9 @@
-"""The two tables of the report: one row a context, and one row an arm. Numbers in columns, for people and programs."""
+"""The two tables of the report: one row per context, and one per arm. Numbers in columns, for people and programs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,34 +22,28 @@ from initsuite.wording import format_range
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""
+MISSING = Interval(math.nan, math.nan, math.nan, 0.0, 0)
+"""The interval of what was not measured."""
+_IMPROVEMENT = "improvement_over_torch_default"
 OF_INTERVAL = ("", "_low", "_high", "_coverage")
-"""Ends of the columns that an interval fills."""
-_PLACE = (
-    *("dataset", "model", "activation", "optimizer", "context", "context_id"),
-    *("lr_rule", "level", "target", "metric", "loss_unit"),
-)
-_MEASURES = (
-    *(f"success_rate{end}" for end in OF_INTERVAL),
-    *("num_reached", "num_seeds"),
-    *(f"median_steps{end}" for end in OF_INTERVAL),
-    *(f"test_score{end}" for end in OF_INTERVAL),
-    *(f"improvement_over_torch_default{end}" for end in OF_INTERVAL),
-    *("best_lr", "lr_window_low", "lr_window_high", "lr_window_decades"),
-)
-RECOMMENDATION_COLUMNS = (
-    *_PLACE,
-    *("recommended", "tied_with", "undecided"),
-    *_MEASURES,
-    *("seeds", "seeds_to_decide", "confidence", "confidence_reason", "article_agrees", "article_reason", "in_words"),
-)
-ARM_COLUMNS = (
-    *_PLACE,
-    *("init", "verdict", "p_value"),
-    *_MEASURES,
-    *(f"loss_auc{end}" for end in OF_INTERVAL),
-    *("num_diverged", "num_failed", "near_chance", "cell_id"),
-)
-"""Of the two tables where they have no rows; where they have some, the rows say the same."""
+"""Endings of the columns that an interval fills."""
+_PLACE = [
+    "dataset", "model", "activation", "optimizer", "context", "context_id",
+    "lr_rule", "level", "target", "metric", "loss_unit",
+]  # fmt: skip
+_MEASURES = [
+    *[f"success_rate{end}" for end in OF_INTERVAL], "num_reached", "num_seeds",
+    *[f"{name}{end}" for name in ("median_steps", "test_score", _IMPROVEMENT) for end in OF_INTERVAL],
+    "best_lr", "lr_window_low", "lr_window_high", "lr_window_decades",
+]  # fmt: skip
+RECOMMENDATION_COLUMNS = [
+    *_PLACE, "recommended", "tied_with", "undecided", *_MEASURES, "seeds", "seeds_to_decide",
+    "confidence", "confidence_reason", "article_agrees", "article_reason", "in_words",
+]  # fmt: skip
+ARM_COLUMNS = [
+    *_PLACE, "init", "verdict", "p_value", *_MEASURES, *[f"loss_auc{end}" for end in OF_INTERVAL],
+    "num_diverged", "num_failed", "near_chance", "cell_id",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,8 +53,8 @@ class Report:
     Attributes:
         comparisons: [context and lr rule].
         notes: sentences on what was left out or deserves suspicion.
-        recommendations: one row a comparison, columns of `recommend_table`.
-        arms: one row an arm of a comparison, columns of `arms_table`.
+        recommendations: one row per comparison, columns of `recommend_table`.
+        arms: one row per arm of a comparison, columns of `arms_table`.
         trials: all of the newest protocol version, whether they count or not; columns of the store, steps read off the
             curves.
         results: what the report was made from.
@@ -75,12 +69,12 @@ class Report:
 
     @property
     def curves(self) -> pd.DataFrame:
-        """Of the store, columns trial_id, step, train_loss, val_loss, val_score."""
+        """Those of the store, columns trial_id, step, train_loss, val_loss, val_score."""
         return self.results.curves
 
     @property
     def links(self) -> Mapping[str, str]:
-        """By trial_id, the address of its W&B run where it is known."""
+        """The address of a trial's W&B run, where it is known, by trial_id."""
         return self.results.links
 
 
@@ -94,18 +88,12 @@ def build_report(results: Results) -> Report:
     comparisons = tuple(compare(context) for context in evidence.contexts)
     rows = [_recommendation(comparison) for comparison in comparisons]
     arms = [_arm_row(comparison, standing) for comparison in comparisons for standing in comparison.standings]
-    return Report(
-        comparisons,
-        evidence.notes,
-        _table(rows, RECOMMENDATION_COLUMNS),
-        _table(arms, ARM_COLUMNS),
-        evidence.trials,
-        results,
-    )
+    tables = pd.DataFrame(rows, columns=RECOMMENDATION_COLUMNS), pd.DataFrame(arms, columns=ARM_COLUMNS)
+    return Report(comparisons, evidence.notes, *tables, evidence.trials, results)
 
 
 def recommend_table(results: Results) -> pd.DataFrame:
-    """Which initializer to use: one row a context and lr rule.
+    """Which initializer to use: one row per context and lr rule.
 
     Scores are in the `metric` of the data set, loss areas in `loss_unit`; accuracies, rates and probabilities are
     shares, 0 to 1; steps are optimizer updates, infinite where the median seed misses the level; `_low` and `_high`
@@ -122,7 +110,9 @@ def recommend_table(results: Results) -> pd.DataFrame:
 
 
 def arms_table(results: Results) -> pd.DataFrame:
-    """How each initializer did: one row a context, lr rule and initializer, best first. Units as in `recommend_table`.
+    """How each initializer did: one row per context, lr rule and initializer, best first.
+
+    Units as in `recommend_table`.
 
     Raises:
         StoreError: the store holds no trials.
@@ -137,20 +127,14 @@ def lr_window(context: Context, arm: Arm) -> tuple[float, float] | None:
     return (float(around[0][0]), float(around[0][-1])) if around else None
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(columns))
-
-
 def _recommendation(comparison: Comparison) -> dict[str, Any]:
     leader = comparison.leader
-    tied = [standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)]
-    undecided = [standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)]
     (grade, why), (agrees, why_so) = confidence(comparison), guideline_agreement(comparison)
     return {
         **_place(comparison),
         "recommended": leader.arm.name if leader else NOTHING,
-        "tied_with": ", ".join(tied),
-        "undecided": ", ".join(undecided),
+        "tied_with": ", ".join(standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)),
+        "undecided": ", ".join(standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)),
         **_measures(comparison, leader),
         "seeds": format_range(standing.num_seeds for standing in comparison.standings),
         "seeds_to_decide": comparison.seeds_to_decide,
@@ -193,16 +177,14 @@ def _place(comparison: Comparison) -> dict[str, Any]:
 
 def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, Any]:
     """The shared columns of both tables; missing values without a standing."""
-    missing = Interval(math.nan, math.nan, math.nan, 0.0, 0)
-    window = lr_window(comparison.context, standing.arm) if standing else None
-    low, high = window or (math.nan, math.nan)
+    low, high = (standing and lr_window(comparison.context, standing.arm)) or (math.nan, math.nan)
     return {
-        **interval_columns("success_rate", standing.reached if standing else missing),
+        **interval_columns("success_rate", standing.reached if standing else MISSING),
         "num_reached": standing.num_reached if standing else 0,
         "num_seeds": standing.num_seeds if standing else 0,
-        **interval_columns("median_steps", standing.steps if standing else missing),
-        **interval_columns("test_score", standing.score if standing else missing),
-        **interval_columns("improvement_over_torch_default", (standing.improvement if standing else None) or missing),
+        **interval_columns("median_steps", standing.steps if standing else MISSING),
+        **interval_columns("test_score", standing.score if standing else MISSING),
+        **interval_columns(_IMPROVEMENT, (standing.improvement if standing else None) or MISSING),
         "best_lr": standing.arm.lr if standing else math.nan,
         "lr_window_low": low,
         "lr_window_high": high,
@@ -212,9 +194,6 @@ def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, An
 
 def interval_columns(name: str, interval: Interval) -> dict[str, float]:
     """What the columns of a measure hold."""
-    return {
-        name: interval.estimate,
-        f"{name}_low": interval.low,
-        f"{name}_high": interval.high,
-        f"{name}_coverage": interval.coverage if interval.exists else math.nan,
-    }
+    coverage = interval.coverage if interval.exists else math.nan
+    values = (interval.estimate, interval.low, interval.high, coverage)
+    return {f"{name}{end}": value for end, value in zip(OF_INTERVAL, values, strict=True)}

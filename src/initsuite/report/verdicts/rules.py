@@ -17,7 +17,7 @@ SATURATING = ("tanh", "sigmoid")
 
 @dataclass(frozen=True)
 class Pair:
-    """What a recommendation says of one context: that `ours` is the better one.
+    """What a recommendation says about one context: that `ours` is the better one.
 
     Attributes:
         where: the context, in words.
@@ -52,7 +52,7 @@ class Rule:
         number: 1 to 7, its place in the article.
         recommendation: in the article's sense.
         test: what is compared, and where.
-        pairs: the contexts that speak to it, where it says that one arm is better than another.
+        pairs: the contexts that are evidence, where it says that one arm is better than another.
         sightings: the same where it says how one arm behaves; one of the two is given.
     """
 
@@ -75,34 +75,22 @@ def _layers(comparison: Comparison) -> int:
     return comparison.context.network.hidden_layers
 
 
-def _in_context(comparison: Comparison, ours: str, theirs: str) -> Iterator[Pair]:
-    first, second = _standing(comparison, ours), _standing(comparison, theirs)
-    if first and second:
-        cluster = workload_key(comparison, "activation")
-        yield Pair(comparison.context.title, cluster, (comparison, first), (comparison, second))
+def _choice(comparison: Comparison) -> str:
+    return guideline_choice(comparison.context.network, _activation(comparison))
 
 
-def _he_for_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
-    for found in comparisons:
-        if _activation(found) in RELU_LIKE:
-            yield from _in_context(found, "he", "xavier")
+def _against(ours: str, theirs: str | None, applies: Callable[[Comparison], bool]) -> Pairs:
+    """Two arms of each context that applies; `theirs` None = what the article says for the activation alone."""
 
+    def pairs(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
+        for found in filter(applies, comparisons):
+            first = _standing(found, ours)
+            second = _standing(found, theirs or choice_before(_activation(found)))
+            if first and second:
+                cluster = workload_key(found, "activation")
+                yield Pair(found.context.title, cluster, (found, first), (found, second))
 
-def _xavier_for_saturating(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
-    for found in comparisons:
-        if _activation(found) in SATURATING:
-            yield from _in_context(found, "xavier", "he")
-
-
-def _orthogonal_where_hard(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
-    for found in comparisons:
-        if guideline_choice(found.context.network, _activation(found)) == "orthogonal":
-            yield from _in_context(found, "orthogonal", choice_before(_activation(found)))
-
-
-def _zero_biases(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
-    for found in comparisons:
-        yield from _in_context(found, "he", "he_random_biases")
+    return pairs
 
 
 def _he_with_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
@@ -112,16 +100,14 @@ def _he_with_relu(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
         relu = with_relu.get(workload)
         if relu is None or _activation(found) == "relu":
             continue
-        choice = guideline_choice(found.context.network, _activation(found))
-        ours, theirs = _standing(relu, "he"), _standing(found, choice)
+        ours, theirs = _standing(relu, "he"), _standing(found, _choice(found))
         if ours and theirs:
             yield Pair(f"{found.context.title}, {theirs.arm.name}", workload, (relu, ours), (found, theirs))
 
 
 def _zero_learns_nothing(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
     for found in comparisons:
-        standing = _standing(found, "zero")
-        if standing:
+        if standing := _standing(found, "zero"):
             yield Sighting(found.context.title, standing.near_chance)
 
 
@@ -141,16 +127,31 @@ def _normal_vanishes(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
 
 
 RULES = (
-    Rule(1, "He for ReLU and its variants", "he against xavier, at ReLU and its variants", pairs=_he_for_relu),
-    Rule(2, "Xavier for tanh and sigmoid", "xavier against he, at tanh and sigmoid", pairs=_xavier_for_saturating),
+    Rule(
+        1,
+        "He for ReLU and its variants",
+        "he against xavier, at ReLU and its variants",
+        pairs=_against("he", "xavier", lambda found: _activation(found) in RELU_LIKE),
+    ),
+    Rule(
+        2,
+        "Xavier for tanh and sigmoid",
+        "xavier against he, at tanh and sigmoid",
+        pairs=_against("xavier", "he", lambda found: _activation(found) in SATURATING),
+    ),
     Rule(
         3,
         "Orthogonal for recurrent and very deep networks",
         f"orthogonal against what the article says for the activation alone (xavier at tanh and sigmoid, else he), in "
         f"recurrent networks and from {DEEP_FROM} hidden layers",
-        pairs=_orthogonal_where_hard,
+        pairs=_against("orthogonal", None, lambda found: _choice(found) == "orthogonal"),
     ),
-    Rule(4, "Biases zero", "he against he_random_biases, whose biases are N(0, 0.1²), everywhere", pairs=_zero_biases),
+    Rule(
+        4,
+        "Biases zero",
+        "he against he_random_biases, whose biases are N(0, 0.1²), everywhere",
+        pairs=_against("he", "he_random_biases", lambda _: True),
+    ),
     Rule(
         5,
         "When in doubt, He with ReLU",

@@ -15,23 +15,22 @@ from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import ALPHA
 from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
-from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.recommendations import MISSING, Report
 from initsuite.report.verdicts.rules import RULES, Pair, Rule, Sighting
 from initsuite.stats.intervals import Interval, success_rate
 from initsuite.stats.pairwise import holm
 from initsuite.wording import format_count
 
 SCORECARD_COLUMNS = [
-    *("rule", "recommendation", "test", "verdict", "num_contexts", "num_for", "num_against", "num_undecided"),
-    *("measure", "estimate", "low", "high", "p_value", "num_pairs", "in_words"),
-]
+    "rule", "recommendation", "test", "verdict", "num_contexts", "num_for", "num_against", "num_undecided",
+    "measure", "estimate", "low", "high", "p_value", "num_pairs", "in_words",
+]  # fmt: skip
 VOTE_COLUMNS = ["rule", "context", "vote", "improvement", "low", "high", "p_value", "num_pairs"]
 IMPROVEMENT, SHARE = "P(better)", "share of contexts"
-_NONE = Interval(math.nan, math.nan, math.nan, 0.0, 0)
 
 
 class Vote(StrEnum):
-    """What one context says of a rule."""
+    """What one context says about a rule."""
 
     FOR = "for"
     AGAINST = "against"
@@ -40,7 +39,7 @@ class Vote(StrEnum):
 
 
 class Ruling(StrEnum):
-    """What all contexts together say of a rule."""
+    """What all contexts together say about a rule."""
 
     SUPPORTED = "supported"
     CONTRADICTED = "contradicted"
@@ -63,6 +62,10 @@ class ContextVote:
     vote: Vote
     duel: Duel | None = None
 
+    @property
+    def num_pairs(self) -> int:
+        return self.duel.num_pairs if self.duel else 0
+
 
 @dataclass(frozen=True)
 class Score:
@@ -71,7 +74,7 @@ class Score:
     Attributes:
         votes: [context].
         estimate: mean over contexts of P(better), or the share of contexts in which the statement holds.
-        p_value: of the pooled test, Holm over the rules; NaN for shares.
+        p_value: that of the pooled test, Holm over the rules; NaN for shares.
         pooled: all contexts together, unadjusted; None for shares.
     """
 
@@ -91,10 +94,10 @@ class Score:
 
 
 def scorecard(report: Report) -> tuple[Score, ...]:
-    """Every recommendation of the article, [rule].
+    """Every recommendation of the article, judged, [rule].
 
     A context where both arms stay near chance says nothing and is left out of the pooled numbers. Elsewhere trials are
-    ordered as in the recommendations (steps to the level, those that miss it by their loss area), and pairs share a
+    ordered as in the recommendations (steps to the level; those that miss it, by their loss area), and pairs share a
     seed. A context is for or against at 5 %, unadjusted. The pooled test flips the signs of each workload and seed
     together, every workload weighing the same; its p-values are adjusted over the rules (Holm). Rules on how one arm
     behaves are judged by the share of contexts (Clopper-Pearson, as if contexts were independent): supported where the
@@ -116,34 +119,28 @@ def scorecard(report: Report) -> tuple[Score, ...]:
 
 
 def scorecard_table(scores: Sequence[Score]) -> pd.DataFrame:
-    """One row a rule, columns `SCORECARD_COLUMNS`."""
+    """One row per rule, columns `SCORECARD_COLUMNS`."""
     return pd.DataFrame([_row(score) for score in scores], columns=SCORECARD_COLUMNS)
 
 
 def votes_table(scores: Sequence[Score]) -> pd.DataFrame:
-    """One row a rule and context, columns `VOTE_COLUMNS`.
+    """One row per rule and context, columns `VOTE_COLUMNS`.
 
     `improvement` is P(the recommended arm is better), ties 1/2, with its 95 % interval; `p_value` is not adjusted.
     """
     rows = []
-    for score in scores:
-        for vote in score.votes:
-            found = vote.duel
-            shown = found.improvement if found else _NONE
-            numbers = (shown.estimate, shown.low, shown.high, found.p_value if found else math.nan, _num_pairs(vote))
-            rows.append((score.rule.number, vote.where, str(vote.vote), *numbers))
+    for rule, vote in ((score.rule, vote) for score in scores for vote in score.votes):
+        found, p_value = (vote.duel.improvement, vote.duel.p_value) if vote.duel else (MISSING, math.nan)
+        numbers = (found.estimate, found.low, found.high, p_value, vote.num_pairs)
+        rows.append((rule.number, vote.where, str(vote.vote), *numbers))
     return pd.DataFrame(rows, columns=VOTE_COLUMNS)
-
-
-def _num_pairs(vote: ContextVote) -> int:
-    return vote.duel.num_pairs if vote.duel else 0
 
 
 def _of_pairs(rule: Rule, pairs: Sequence[Pair]) -> Score:
     votes = tuple(_vote(pair) for pair in pairs)
-    duels = [vote.duel for vote in votes if vote.duel and vote.duel.num_pairs]
+    duels = [vote.duel for vote in votes if vote.duel and vote.num_pairs]
     if not duels:
-        return Score(rule, votes, Ruling.UNTESTED, _NONE)
+        return Score(rule, votes, Ruling.UNTESTED, MISSING)
     found = pooled(duels)
     return Score(rule, votes, Ruling.UNDECIDED, found.improvement, found.p_value, found)
 
@@ -166,12 +163,9 @@ def _of_sightings(rule: Rule, sightings: Sequence[Sighting]) -> Score:
     votes = tuple(ContextVote(found.where, _VOTE_OF[found.holds]) for found in sightings)
     share = success_rate([vote.vote == Vote.FOR for vote in votes if vote.vote != Vote.UNDECIDED])
     if not share.num_values:
-        ruling = Ruling.UNTESTED
-    elif share.low > 0.5:
-        ruling = Ruling.SUPPORTED
-    else:
-        ruling = Ruling.CONTRADICTED if share.high < 0.5 else Ruling.UNDECIDED
-    return Score(rule, votes, ruling, share)
+        return Score(rule, votes, Ruling.UNTESTED, share)
+    below = Ruling.CONTRADICTED if share.high < 0.5 else Ruling.UNDECIDED
+    return Score(rule, votes, Ruling.SUPPORTED if share.low > 0.5 else below, share)
 
 
 _VOTE_OF: Mapping[bool | None, Vote] = {True: Vote.FOR, False: Vote.AGAINST, None: Vote.UNDECIDED}
@@ -182,7 +176,7 @@ def _row(score: Score) -> dict[str, Any]:
         *(score.rule.number, score.rule.recommendation, score.rule.test, str(score.ruling), len(score.votes)),
         *(score.count(Vote.FOR), score.count(Vote.AGAINST), score.count(Vote.UNDECIDED, Vote.NEITHER)),
         *(score.measure, score.estimate.estimate, score.estimate.low, score.estimate.high, score.p_value),
-        *(sum(map(_num_pairs, score.votes)), " ".join(_sentences(score))),
+        *(sum(vote.num_pairs for vote in score.votes), " ".join(_sentences(score))),
     )
     return dict(zip(SCORECARD_COLUMNS, values, strict=True))
 

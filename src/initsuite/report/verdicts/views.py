@@ -8,102 +8,47 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from initsuite.report.verdicts.across import (
-    Block,
-    Ranks,
-    aggregates,
-    complete_block,
-    main_comparisons,
-    profiles,
-    ranks,
-    tuning_budget,
-)
+from initsuite.report.verdicts import across
 from initsuite.report.verdicts.bands import curve_bands, lr_sensitivity
 from initsuite.report.verdicts.heat import by_activation, by_depth
 from initsuite.report.verdicts.recommendations import Report
-from initsuite.report.verdicts.scorecard import Score, scorecard, scorecard_table, votes_table
+from initsuite.report.verdicts.scorecard import scorecard, scorecard_table, votes_table
 from initsuite.spec import Stage, Status
 from initsuite.wording import last_line
 
 TRIAL_COLUMNS = [
-    *("context", "init", "stage", "lr", "seed", "status", "counts", "steps_to_target", "loss_auc"),
-    *("final_val_score", "test_score", "diverged_at", "setup_s", "wall_s", "trial_id"),
-]
+    "context", "init", "stage", "lr", "seed", "status", "counts", "steps_to_target", "loss_auc",
+    "final_val_score", "test_score", "diverged_at", "setup_s", "wall_s", "trial_id",
+]  # fmt: skip
 FAILURE_COLUMNS = [
-    *("context", "lr_rule", "init", "num_seeds", "num_diverged", "diverges_from_lr", "num_failed", "near_chance"),
+    "context", "lr_rule", "init", "num_seeds", "num_diverged", "diverges_from_lr", "num_failed", "near_chance",
     "last_error",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Views:
-    """The tables of a report, each made when it is first asked for.
+    """The tables of a report, each made when it is first needed; the functions say what they hold.
 
     Attributes:
-        report: that they are views of.
+        report: the report behind them.
+        block: what the comparisons across contexts are based on.
     """
 
     report: Report
 
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        """See `curve_bands`."""
-        return curve_bands(self.report)
-
-    @cached_property
-    def lr_sensitivity(self) -> pd.DataFrame:
-        """See `lr_sensitivity`."""
-        return lr_sensitivity(self.report)
-
-    @cached_property
-    def block(self) -> Block:
-        """What the comparisons across contexts stand on."""
-        return complete_block(main_comparisons(self.report))
-
-    @cached_property
-    def profiles(self) -> pd.DataFrame:
-        """See `profiles`."""
-        return profiles(self.block)
-
-    @cached_property
-    def aggregates(self) -> pd.DataFrame:
-        """See `aggregates`."""
-        return aggregates(self.block)
-
-    @cached_property
-    def ranks(self) -> Ranks | None:
-        """See `ranks`."""
-        return ranks(self.block)
-
-    @cached_property
-    def tuning_budget(self) -> pd.DataFrame:
-        """See `tuning_budget`."""
-        return tuning_budget(self.block)
-
-    @cached_property
-    def by_activation(self) -> pd.DataFrame:
-        """See `heat.by_activation`."""
-        return by_activation(self.report, self.block)
-
-    @cached_property
-    def by_depth(self) -> pd.DataFrame:
-        """See `heat.by_depth`."""
-        return by_depth(self.report)
-
-    @cached_property
-    def scores(self) -> tuple[Score, ...]:
-        """See `scorecard`."""
-        return scorecard(self.report)
-
-    @cached_property
-    def scorecard(self) -> pd.DataFrame:
-        """See `scorecard_table`."""
-        return scorecard_table(self.scores)
-
-    @cached_property
-    def votes(self) -> pd.DataFrame:
-        """See `votes_table`."""
-        return votes_table(self.scores)
+    curves = cached_property(lambda self: curve_bands(self.report))
+    lr_sensitivity = cached_property(lambda self: lr_sensitivity(self.report))
+    block = cached_property(lambda self: across.complete_block(across.main_comparisons(self.report)))
+    profiles = cached_property(lambda self: across.profiles(self.block))
+    aggregates = cached_property(lambda self: across.aggregates(self.block))
+    ranks = cached_property(lambda self: across.ranks(self.block))
+    tuning_budget = cached_property(lambda self: across.tuning_budget(self.block))
+    by_activation = cached_property(lambda self: by_activation(self.report, self.block))
+    by_depth = cached_property(lambda self: by_depth(self.report))
+    scores = cached_property(lambda self: scorecard(self.report))
+    scorecard = cached_property(lambda self: scorecard_table(self.scores))
+    votes = cached_property(lambda self: votes_table(self.scores))
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -119,8 +64,7 @@ class Views:
     def failures(self) -> pd.DataFrame:
         """Arms with a diverged or failed trial, or near chance; columns `FAILURE_COLUMNS`.
 
-        `num_diverged` counts scoring trials; `diverges_from_lr` is the least learning rate at which a tuning trial
-        diverged.
+        `num_diverged` counts scoring trials; `diverges_from_lr` is the lowest lr at which a tuning trial diverged.
         """
         trials = self.report.trials
         tuned = trials[(trials.stage == Stage.TUNE) & (trials.status == Status.DIVERGED)]

@@ -12,7 +12,7 @@ from initsuite.wording import format_count, format_names
 
 
 class Grade(StrEnum):
-    """Of confidence, surest first."""
+    """Grades of confidence, surest first."""
 
     HIGH = "high"
     MODERATE = "moderate"
@@ -27,9 +27,8 @@ def in_words(comparison: Comparison) -> str:
 
 def confidence(comparison: Comparison) -> tuple[Grade, str]:
     """How sure the recommendation is, and why."""
-    scored = [standing for standing in comparison.standings if standing.num_seeds]
-    others = [standing.verdict for standing in scored if standing is not comparison.leader]
-    if not scored:
+    others = [standing.verdict for standing in comparison.scored if standing is not comparison.leader]
+    if not comparison.scored:
         return Grade.NONE, "no scoring trials"
     if comparison.leader is None:
         return Grade.NONE, "no initializer trains"
@@ -49,19 +48,20 @@ def confidence(comparison: Comparison) -> tuple[Grade, str]:
 
 
 def _sentences(comparison: Comparison) -> Iterator[str]:
-    scored = [standing for standing in comparison.standings if standing.num_seeds]
-    if not scored:
+    if not comparison.scored:
         yield "No scoring trials yet: nothing can be recommended. The same command, run again, makes the missing ones."
         return
     if comparison.leader is None:
-        yield f"No initializer trains: {_near_chance(comparison, scored)}."
+        yield f"No initializer trains: {_near_chance(comparison, comparison.scored)}."
         return
     yield from _about_the_level(comparison)
-    yield f"{_leader_sentence(comparison, comparison.leader)}{_others_near_chance(comparison)}."
+    stuck = [found for found in comparison.scored if found.near_chance and found is not comparison.leader]
+    others = f"; {_near_chance(comparison, stuck)}" if stuck else ""
+    yield f"{_leader_sentence(comparison, comparison.leader)}{others}."
     yield from _about_the_others(comparison, comparison.leader)
-    missing = [standing.arm.name for standing in comparison.of(Verdict.NOT_SCORED)]
+    missing = comparison.of(Verdict.NOT_SCORED)
     if missing:
-        yield f"No scoring trials of {format_names(missing)} yet."
+        yield f"No scoring trials of {_names(missing)} yet."
 
 
 def _about_the_level(comparison: Comparison) -> Iterator[str]:
@@ -81,11 +81,12 @@ def _leader_sentence(comparison: Comparison, leader: Standing) -> str:
             f"({format_count(leader.num_seeds, 'seed')})"
         )
     diverged = f", diverging in {leader.num_diverged}" if leader.num_diverged else ""
-    return f"{leader.arm.name} reaches {_goal(comparison)} {_success(leader)}{diverged}"
+    goal = f"{'the target' if comparison.level == 'primary' else 'the easier level'} {comparison.target:g}"
+    return f"{leader.arm.name} reaches {goal} {_success(leader)}{diverged}"
 
 
-def _goal(comparison: Comparison) -> str:
-    return f"{'the target' if comparison.level == 'primary' else 'the easier level'} {comparison.target:g}"
+def _names(standings: Sequence[Standing]) -> str:
+    return format_names([standing.arm.name for standing in standings])
 
 
 def _success(standing: Standing) -> str:
@@ -94,31 +95,24 @@ def _success(standing: Standing) -> str:
     return f"in {standing.num_reached} of {format_count(standing.num_seeds, 'seed')}{steps}"
 
 
-def _others_near_chance(comparison: Comparison) -> str:
-    stuck = [standing for standing in comparison.standings if standing.near_chance and standing.num_seeds]
-    stuck = [standing for standing in stuck if standing is not comparison.leader]
-    return f"; {_near_chance(comparison, stuck)}" if stuck else ""
-
-
 def _near_chance(comparison: Comparison, stuck: Sequence[Standing]) -> str:
     verb = "stays" if len(stuck) == 1 else "stay"
     where = "at every learning rate" if comparison.context.is_tuned else f"at lr {format_lr(stuck[0].arm.lr)}"
-    return f"{format_names([standing.arm.name for standing in stuck])} {verb} near chance {where}"
+    return f"{_names(stuck)} {verb} near chance {where}"
 
 
 def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]:
     tied = comparison.of(Verdict.NO_DIFFERENCE)
     if tied:
-        names = format_names([standing.arm.name for standing in tied])
-        p_value = min(standing.p_value for standing in tied)
         least = "" if len(tied) == 1 else "smallest "
-        yield f"No difference found between {leader.arm.name} and {names} ({least}adjusted {format_p(p_value)})."
+        p_value = format_p(min(standing.p_value for standing in tied))
+        yield f"No difference found between {leader.arm.name} and {_names(tied)} ({least}adjusted {p_value})."
     worse = [standing for standing in comparison.of(Verdict.WORSE) if not standing.near_chance]
     if worse:
-        listed = "; ".join(_worse(comparison, standing) for standing in worse)
-        p_value = max(standing.p_value for standing in worse)
         most = "" if len(worse) == 1 else "largest "
-        yield f"Worse than {leader.arm.name} ({most}adjusted {format_p(p_value)}): {listed}."
+        p_value = format_p(max(standing.p_value for standing in worse))
+        listed = "; ".join(_worse(comparison, standing) for standing in worse)
+        yield f"Worse than {leader.arm.name} ({most}adjusted {p_value}): {listed}."
     for standing in comparison.of(Verdict.BETTER_WHERE_SHARED):
         p_value = format_p(standing.p_value)
         yield f"On the seeds they share, {standing.arm.name} is better on average (adjusted {p_value})."
@@ -140,10 +134,8 @@ def _area(comparison: Comparison, standing: Standing) -> str:
 
 
 def _too_few(comparison: Comparison, leader: Standing, short: Sequence[Standing]) -> str:
-    listed = format_names([standing.arm.name for standing in short])
-    needed = comparison.seeds_to_decide
+    needed, least = comparison.seeds_to_decide, min(standing.num_seeds for standing in (leader, *short))
     return (
-        f"Not enough seeds to tell {leader.arm.name} from {listed} "
-        f"({min(leader.num_seeds, *(standing.num_seeds for standing in short))} of at least {needed}): "
+        f"Not enough seeds to tell {leader.arm.name} from {_names(short)} ({least} of at least {needed}): "
         f"run the same command with seeds={needed}."
     )

@@ -25,7 +25,7 @@ Which weight initializer to use, and how sure that is, from the stored trials al
 
 Prints a table and a few sentences for each context (data set, model, activation,
 optimizer) and writes them, with tables, figures and their data, beside one HTML page
-that needs neither network nor server. Two stores: shows them side by side.
+that needs neither network nor server. With two stores it shows them side by side.
 """
 _EPILOG = """\
 examples:
@@ -65,8 +65,8 @@ def _one_store(options: argparse.Namespace, console: Console) -> list[Path]:
 def _two_stores(options: argparse.Namespace, console: Console) -> list[Path]:
     if len(options.stores) > 2 or options.stores[0] == options.stores[1]:
         raise ConfigError(
-            f"report: bad stores {', '.join(map(repr, options.stores))}. Expected one, or two different ones. Put more "
-            "than two together first: python -m initsuite.results merge TARGET SOURCE ..."
+            f"report: bad stores {', '.join(map(repr, options.stores))}. Expected one, or two different ones. Merge "
+            "more than two first: python -m initsuite.results merge TARGET SOURCE ..."
         )
     first, second = options.stores
     pair = side_by_side(build_report(load_results(first)), build_report(load_results(second)), (first, second))
@@ -75,7 +75,7 @@ def _two_stores(options: argparse.Namespace, console: Console) -> list[Path]:
 
 
 def _directory(options: argparse.Namespace, source: str) -> Path:
-    """Where the files go: into the store, or beside the caller for what is no folder."""
+    """Where the files go: into the store, or into the working directory where the store is no folder."""
     if options.out:
         return Path(options.out)
     return Path(source) / "report" if Path(source).is_dir() else Path("report")

@@ -1,11 +1,11 @@
-"""One colour and line style an initializer, the same in every figure and every report."""
+"""One colour and line style per initializer, the same in every figure and every report."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Literal
 
-# Okabe and Ito's colours, told apart with every common colour blindness; yellow is left out, it is too pale for a line.
+# Okabe and Ito's colours, distinct under every common colour blindness; yellow is left out as too pale for a line.
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 _BLUE, _VERMILION, _PURPLE, _GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 
@@ -20,13 +20,13 @@ COLOURS = {
     "lecun": _SKY,
 }
 _OTHERS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#882255", "#AA4499", "#661100")
-"""Paul Tol's muted colours, for names that have none of their own."""
+"""Paul Tol's muted colours, for names without a colour of their own."""
 LineStyle = Literal["-", "--", "-.", ":"]
 _DASHES: tuple[LineStyle, ...] = ("--", "-.", ":")
 
 
 def colour(name: str) -> str:
-    """The colour of an initializer; that of an unknown name depends on nothing but the name.
+    """The colour of an initializer; that of an unknown name depends only on the name.
 
     Example:
         >>> colour("he")
@@ -45,9 +45,9 @@ def _number(name: str) -> int:
 
 
 DARK_BACKGROUND = "#12161c"
-"""Of the page in dark mode; `page.css` has the same."""
+"""The background of the page in dark mode; `page.css` has the same."""
 LEAST_CONTRAST = 4.5
-"""Between a colour and that background (WCAG 2.2, 1.4.3)."""
+"""The least contrast between a colour and that background (WCAG 2.2, 1.4.3)."""
 
 
 def on_dark(colour: str) -> str:
@@ -61,9 +61,9 @@ def on_dark(colour: str) -> str:
     if max(channels) < 40:  # black has no hue to keep: it becomes the text's colour, as on the light page
         return "#F0F3F6"
     for share in range(0, 101, 5):
-        mixed = tuple(round(channel + (255 - channel) * share / 100) for channel in channels)
-        if contrast(f"#{mixed[0]:02X}{mixed[1]:02X}{mixed[2]:02X}", DARK_BACKGROUND) >= LEAST_CONTRAST:
-            return f"#{mixed[0]:02X}{mixed[1]:02X}{mixed[2]:02X}"
+        mixed = "#" + "".join(f"{round(channel + (255 - channel) * share / 100):02X}" for channel in channels)
+        if contrast(mixed, DARK_BACKGROUND) >= LEAST_CONTRAST:
+            return mixed
     return "#FFFFFF"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from initsuite.report.text.tables import recommendations_html, recommendations_l
 from initsuite.report.verdicts.views import Views
 
 RESOLUTION = 200
-"""Of the PNG figures, dots an inch."""
+"""Dots per inch of the PNG figures."""
 TABLES, FIGURES_FOLDER = "tables", "figures"
 Content = str | pd.DataFrame | None
-"""Of a file: a text, a table as CSV, or nothing, where an earlier report's file is removed."""
+"""What a file holds: a text, a table as CSV, or nothing: then an earlier report's file is removed."""
 
 
 def write_report(views: Views, directory: Path) -> list[Path]:
@@ -56,13 +57,9 @@ def write_report(views: Views, directory: Path) -> list[Path]:
 
 
 def write_side_by_side(pair: SideBySide, directory: Path) -> list[Path]:
-    """Write side_by_side.md, side_by_side.csv (one row an initializer) and side_by_side_contexts.csv into a folder.
+    """Write side_by_side.md, side_by_side.csv (one row per initializer) and side_by_side_contexts.csv into a folder.
 
-    Returns:
-        The written paths.
-
-    Raises:
-        StoreError: the folder cannot be made or written.
+    Returns and raises as `write_report`.
     """
     contents = {"side_by_side.csv": pair.arms, "side_by_side_contexts.csv": pair.contexts}
     with _into(directory):
@@ -70,7 +67,7 @@ def write_side_by_side(pair: SideBySide, directory: Path) -> list[Path]:
 
 
 def _tables(views: Views) -> dict[str, Content]:
-    """Those of the folder `tables`."""
+    """The files of the folder `tables`."""
     has_rows = len(views.report.comparisons) > 0
     some = {"votes": views.votes, "aggregates": views.aggregates, "failures": views.failures}
     return {
@@ -87,7 +84,7 @@ def _tables(views: Views) -> dict[str, Content]:
 
 @contextmanager
 def _into(directory: Path) -> Iterator[None]:
-    """For writing into a folder: an error that teaches where that fails."""
+    """Make a folder to write into, and explain why that or the writing fails."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         yield
@@ -105,7 +102,7 @@ def _write(contents: Mapping[str, Content], directory: Path) -> list[Path]:
         path = directory / name
         path.parent.mkdir(exist_ok=True)
         if content is None:
-            _remove([path])
+            path.unlink(missing_ok=True)
             continue
         if isinstance(content, str):
             path.write_text(content, encoding="utf-8")
@@ -115,24 +112,14 @@ def _write(contents: Mapping[str, Content], directory: Path) -> list[Path]:
     return written
 
 
-def _remove(paths: Iterable[Path]) -> None:
-    """What an earlier report left there and this one has no data for."""
-    for path in paths:
-        path.unlink(missing_ok=True)
-
-
 def _write_figures(views: Views, folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    for name in FIGURES:
-        _remove([folder / f"{name}.pdf", folder / f"{name}.csv", *_pictures(folder, name)])
+    earlier = re.compile(rf"({'|'.join(FIGURES)})(\.pdf|\.csv|(-\d+)?\.png)")
+    for path in folder.iterdir():
+        if earlier.fullmatch(path.name):
+            path.unlink()
     with mpl.rc_context(STYLE):
         return [path for drawing in drawings(views) for path in _write_figure(drawing, folder)]
-
-
-def _pictures(folder: Path, name: str) -> list[Path]:
-    """All pages of a figure that are there."""
-    numbered = [path for path in folder.glob(f"{name}-*.png") if path.stem.removeprefix(f"{name}-").isdigit()]
-    return [folder / f"{name}.png", *numbered]
 
 
 def _write_figure(drawing: Drawing, folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ class Cell:
     Attributes:
         value: what it sorts by; None where there is nothing.
         text: what is shown first.
-        detail: the interval or the p-value of it, which a narrow column shows on a line below.
+        detail: its interval or p-value, which a narrow column shows on the line below.
     """
 
     value: float | str | None
@@ -100,6 +100,6 @@ def _format(interval: Interval, write: Callable[[float], str]) -> Cell:
         return BLANK
     if not interval.exists:
         return Cell(interval.estimate, write(interval.estimate), "[too few seeds]")
-    # An interval of five seeds is a little narrower than the headings promise: it says so itself.
+    # The interval of five seeds covers a little less than the headings promise: it says so itself.
     short = f" at {100 * interval.coverage:.3g} %" if interval.coverage < CONFIDENCE - 1e-9 else ""
     return Cell(interval.estimate, write(interval.estimate), f"[{write(interval.low)}, {write(interval.high)}]{short}")

@@ -1,16 +1,17 @@
-"""Whether two stores recommend the same initializer, in a word and in words."""
+"""Whether two stores recommend the same initializer, as an answer and a sentence."""
 
 from __future__ import annotations
 
 from initsuite.report.verdicts.comparison import Comparison, Verdict
 
-_OPEN = {
+_WORDS = {
+    Verdict.WORSE: "is worse",
+    Verdict.NOT_TRAINED: "stays near chance",
     Verdict.NO_DIFFERENCE: "is tied with it",
     Verdict.TOO_FEW_SEEDS: "has not enough seeds to be told from it",
     Verdict.BETTER_WHERE_SHARED: "is better on the shared seeds",
+    Verdict.NOT_SCORED: "was not scored",
 }
-_CLOSED = {Verdict.WORSE: "is worse", Verdict.NOT_TRAINED: "stays near chance"}
-_UNKNOWN = "was not scored"
 
 
 def agreement(first: Comparison, second: Comparison, names: tuple[str, str]) -> tuple[str, str]:
@@ -19,7 +20,7 @@ def agreement(first: Comparison, second: Comparison, names: tuple[str, str]) -> 
     Args:
         first: the context in the first store.
         second: the same context in the second one.
-        names: of the stores.
+        names: the names of the stores.
 
     Returns:
         `yes`; `no`, where each store found the other's choice worse; `no contradiction`, where one could not tell it
@@ -33,21 +34,14 @@ def agreement(first: Comparison, second: Comparison, names: tuple[str, str]) -> 
         return "yes", f"Both recommend {ours.arm.name}."
     verdicts = (_verdict(first, theirs.arm.cell_id), _verdict(second, ours.arm.cell_id))
     words = [
-        f"{name} recommends {own.arm.name}, {other.arm.name} {_words(verdict)}"
+        f"{name} recommends {own.arm.name}, {other.arm.name} {_WORDS[verdict]}"
         for name, own, other, verdict in zip(names, (ours, theirs), (theirs, ours), verdicts, strict=True)
     ]
-    if any(_words(verdict) == _UNKNOWN for verdict in verdicts):
-        answer = "cannot say"
-    else:
-        answer = "no contradiction" if any(verdict in _OPEN for verdict in verdicts) else "no"
+    is_settled = all(verdict in (Verdict.WORSE, Verdict.NOT_TRAINED) for verdict in verdicts)
+    answer = "cannot say" if Verdict.NOT_SCORED in verdicts else "no" if is_settled else "no contradiction"
     return answer, f"{'; '.join(words)}."
 
 
-def _verdict(comparison: Comparison, cell_id: str) -> Verdict | None:
-    """Of the arm of a cell; None where the store lacks it."""
-    found = (standing.verdict for standing in comparison.standings if standing.arm.cell_id == cell_id)
-    return next(found, None)
-
-
-def _words(verdict: Verdict | None) -> str:
-    return (_OPEN | _CLOSED).get(verdict, _UNKNOWN) if verdict else _UNKNOWN
+def _verdict(comparison: Comparison, cell_id: str) -> Verdict:
+    verdicts = {standing.arm.cell_id: standing.verdict for standing in comparison.standings}
+    return verdicts.get(cell_id, Verdict.NOT_SCORED)

@@ -26,12 +26,13 @@ from initsuite.report.text.display import (
 )
 from initsuite.report.text.documents import markdown, markdown_table, notes_parts, plain
 from initsuite.report.text.terminal import Columns, narrow_table, print_context, print_notes
-from initsuite.wording import plural
+from initsuite.report.verdicts.comparison import rows_of
+from initsuite.wording import format_count
 
 DIFFERENCE = "difference"
 NOT_THERE = "not in this store"
 LABELS = ("A", "B")
-"""Of the stores on the terminal: their names may be long paths."""
+"""The stores on the terminal, as their names may be long paths."""
 
 
 def print_side_by_side(pair: SideBySide, console: Console) -> None:
@@ -61,7 +62,7 @@ def markdown_of_pair(pair: SideBySide) -> str:
 
 
 def contexts_for_people(pair: SideBySide) -> Iterator[tuple[Row, pd.DataFrame]]:
-    """Rows of `SideBySide.contexts`, each with its arms in cells: a line a store, and one for the difference."""
+    """Rows of `SideBySide.contexts`, each with its arms in cells: one line per store, and one for the difference."""
     for row in records(pair.contexts):
         yield row, people_table(_lines(pair, row))
 
@@ -83,24 +84,20 @@ def caption_of_pair(pair: SideBySide) -> str:
 
 
 def _lines(pair: SideBySide, row: Row) -> Iterator[Row]:
-    sides = [_of_context(side, row) for side in pair.sides]
+    of_context = {(row["context_id"], row["lr_rule"])}
+    sides = [rows_of(side, of_context) for side in pair.sides]
     texts = [dict(zip(side.cell_id, records(arms_for_people(side)), strict=True)) for side in sides]
     score = score_heading(sides[0])
     is_by_level = any(side.success_rate.notna().any() for side in sides)
     shown = [*((RATE, STEPS) if is_by_level else (area_heading(sides[0]),)), score, "best lr", "verdict"]
-    for arm in records(_of_context(pair.arms, row)):
+    for arm in records(rows_of(pair.arms, of_context)):
         for name, found in zip(pair.names, texts, strict=True):
             text = found.get(arm["cell_id"], {"verdict": NOT_THERE})
             yield {"initializer": arm["init"], "store": name, **{column: text.get(column, BLANK) for column in shown}}
         if arm["num_shared_seeds"] > 0:  # NaN where one store lacks the arm
             line = {"initializer": arm["init"], "store": DIFFERENCE, **dict.fromkeys(shown, BLANK)}
-            shared = f"{arm['num_shared_seeds']:.0f} {plural(arm['num_shared_seeds'], 'shared seed')}"
             difference = format_score(interval_of(arm, "test_score_difference"), arm["metric"])
-            yield {**line, score: difference, "verdict": shared}
-
-
-def _of_context(table: pd.DataFrame, row: Row) -> pd.DataFrame:
-    return table.loc[(table.context_id == row["context_id"]) & (table.lr_rule == row["lr_rule"])]
+            yield {**line, score: difference, "verdict": format_count(int(arm["num_shared_seeds"]), "shared seed")}
 
 
 def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide) -> Table:
@@ -123,12 +120,8 @@ def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide) -> Table:
         }
         for line, known in zip(lines, is_repeated, strict=True)
     )
-    columns = _columns(_of_context(pair.sides[0], row))
-    return narrow_table(shown, {str(name): columns[str(name)] for name in shown}, style)
-
-
-def _columns(side: pd.DataFrame) -> Columns:
-    return {
+    side = rows_of(pair.sides[0], {(row["context_id"], row["lr_rule"])})
+    columns: Columns = {
         "initializer": ("initializer", 16),
         "store": ("", 3),
         RATE: ("reached", 8),
@@ -138,3 +131,4 @@ def _columns(side: pd.DataFrame) -> Columns:
         "best lr": ("lr", 8),
         "verdict": ("verdict", 10),
     }
+    return narrow_table(shown, {str(name): columns[str(name)] for name in shown}, style)

@@ -8,28 +8,26 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.protocol.yardstick import Yardstick
-from initsuite.report.evidence.context import Arm, counted_scores
+from initsuite.report.evidence.context import counted_scores
 from initsuite.report.evidence.notes import commits_of
 from initsuite.report.pair.agreement import agreement
 from initsuite.report.text.display import records
-from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.comparison import Comparison, rows_of
 from initsuite.report.verdicts.recommendations import NOTHING, OF_INTERVAL, Report, interval_columns
-from initsuite.stats.intervals import Interval, mean_interval
+from initsuite.stats.intervals import mean_interval
+from initsuite.wording import format_first
 
 SIDES = ("first", "second")
 MAX_CONTEXTS = 8
-"""Of one store alone, that a sentence lists."""
-_PLACE = ("dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "metric")
-_MEASURES = (
-    *("level", "target", "verdict", "num_reached", "num_seeds", "best_lr"),
-    *(f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in OF_INTERVAL),
-)
-CONTEXT_COLUMNS = (*_PLACE, *(f"{side}_{name}" for side in SIDES for name in ("store", "recommended")))
-CONTEXT_COLUMNS += ("agrees", "in_words")
-ARM_COLUMNS = (*_PLACE, "init", "cell_id")
-ARM_COLUMNS += tuple(f"{side}_{name}" for side in SIDES for name in ("store", "recommended", *_MEASURES))
-ARM_COLUMNS += (*(f"test_score_difference{end}" for end in OF_INTERVAL), "num_shared_seeds")
+"""How many contexts that only one store holds a sentence lists."""
+_PLACE = ["dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "metric"]
+_MEASURES = ["level", "target", "verdict", "num_reached", "num_seeds", "best_lr"]
+_MEASURES += [f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in OF_INTERVAL]
+CONTEXT_COLUMNS = [*_PLACE, *[f"{side}_{name}" for side in SIDES for name in ("store", "recommended")]]
+CONTEXT_COLUMNS += ["agrees", "in_words"]
+ARM_COLUMNS = [*_PLACE, "init", "cell_id"]
+ARM_COLUMNS += [f"{side}_{name}" for side in SIDES for name in ("store", "recommended", *_MEASURES)]
+ARM_COLUMNS += [*[f"test_score_difference{end}" for end in OF_INTERVAL], "num_shared_seeds"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,11 @@ class SideBySide:
     """Two stores, compared where they hold the same contexts under the same lr rule.
 
     Attributes:
-        names: of the stores.
-        contexts: one row a context and lr rule, columns `CONTEXT_COLUMNS`; `agrees` as `agreement` says it.
-        arms: one row a context, lr rule and initializer, columns `ARM_COLUMNS`, missing values where a store lacks it.
-            Units as in `recommend_table`; the difference is the mean of the second store's test score less the first
-            one's over the `num_shared_seeds` that both scored, with Student's interval.
+        names: the names of the stores.
+        contexts: one row per context and lr rule, columns `CONTEXT_COLUMNS`; `agrees` is the answer of `agreement`.
+        arms: one row per context, lr rule and initializer, columns `ARM_COLUMNS`, missing values where a store lacks
+            it. Units as in `recommend_table`; the difference is the mean of the second store's test score less the
+            first one's over the `num_shared_seeds` that both scored, with Student's interval.
         sides: the rows of these contexts in the `arms_table` of each store.
         notes: sentences on what was left out or deserves suspicion.
     """
@@ -62,12 +60,8 @@ class _Pair:
 
     @property
     def title(self) -> str:
-        """The longer one says more: a store names the options that tell its own contexts apart."""
+        """The longer one says more: a store names the options that distinguish its own contexts."""
         return max(self.first.context.title, self.second.context.title, key=len)
-
-    @property
-    def where(self) -> str:
-        return f"{self.title} ({self.first.context.lr_rule})"
 
 
 def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideBySide:
@@ -76,14 +70,16 @@ def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideB
     Args:
         first: the report on one store.
         second: the report on the other one.
-        names: of the stores, as sentences call them.
+        names: how sentences refer to the stores.
     """
     reports = (first, second)
     ours, theirs = ({comparison.key: comparison for comparison in report.comparisons} for report in reports)
     versions = [report.trials.protocol_version.max() for report in reports]
     is_one_version = versions[0] == versions[1]
     pairs = {key: _Pair(ours[key], theirs[key]) for key in ours if key in theirs and is_one_version}
-    tables = [_by_arm(report.arms) for report in reports]
+    tables = [
+        {(row["context_id"], row["lr_rule"], row["cell_id"]): row for row in records(report.arms)} for report in reports
+    ]
     alone = [[found for key, found in side.items() if key not in pairs] for side in (ours, theirs)]
     notes = [
         *(_alone_notes(alone, names) if is_one_version else _version_notes(versions, alone, names)),
@@ -92,32 +88,15 @@ def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideB
         *_copy_notes(list(pairs.values())),
         *(f"{name}: {note}" for name, report in zip(names, reports, strict=True) for note in report.notes),
     ]
+    context_rows = [_context_row(pair, names) for pair in pairs.values()]
+    arm_rows = [row for pair in pairs.values() for row in _arm_rows(pair, names, tables)]
     return SideBySide(
         names,
-        pd.DataFrame([_context_row(pair, names) for pair in pairs.values()], columns=list(CONTEXT_COLUMNS)),
-        pd.DataFrame(
-            [row for pair in pairs.values() for row in _arm_rows(pair, names, tables)], columns=list(ARM_COLUMNS)
-        ),
-        (_of_pairs(first.arms, pairs), _of_pairs(second.arms, pairs)),
+        pd.DataFrame(context_rows, columns=CONTEXT_COLUMNS),
+        pd.DataFrame(arm_rows, columns=ARM_COLUMNS),
+        (rows_of(first.arms, pairs), rows_of(second.arms, pairs)),
         tuple(notes),
     )
-
-
-def score_difference(first: tuple[Arm, Yardstick], second: tuple[Arm, Yardstick]) -> Interval:
-    """The second arm's mean test score less the first one's, over the seeds that both scored.
-
-    As in the tables, a diverged trial counts as chance.
-    """
-    return mean_interval((counted_scores(*second) - counted_scores(*first)).dropna())
-
-
-def _of_pairs(arms: pd.DataFrame, pairs: Mapping[tuple[str, str], _Pair]) -> pd.DataFrame:
-    is_paired = [key in pairs for key in zip(arms.context_id, arms.lr_rule, strict=True)]
-    return arms.loc[is_paired].reset_index(drop=True)
-
-
-def _by_arm(arms: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
-    return {(row["context_id"], row["lr_rule"], row["cell_id"]): row for row in records(arms)}
 
 
 def _place(pair: _Pair) -> dict[str, Any]:
@@ -141,7 +120,6 @@ def _arm_rows(
     """In the order of the first store, then those that only the second one has."""
     comparisons = (pair.first, pair.second)
     found = [{standing.arm.cell_id: standing.arm for standing in side.standings} for side in comparisons]
-    scales = [side.context.yardstick for side in comparisons]
     for cell_id in found[0] | found[1]:
         arms = [side[cell_id] for side in found if cell_id in side]
         row = {**_place(pair), "init": max((arm.name for arm in arms), key=len), "cell_id": cell_id}
@@ -151,7 +129,8 @@ def _arm_rows(
             row |= {f"{side}_store": name, f"{side}_recommended": is_leader}
             row |= {f"{side}_{measure}": measures.get(measure) for measure in _MEASURES}
         if len(arms) == 2:
-            difference = score_difference((arms[0], scales[0]), (arms[1], scales[1]))
+            scores = [counted_scores(arm, side.context.yardstick) for arm, side in zip(arms, comparisons, strict=True)]
+            difference = mean_interval((scores[1] - scores[0]).dropna())
             row |= interval_columns("test_score_difference", difference)
             row["num_shared_seeds"] = difference.num_values
         yield row
@@ -172,8 +151,7 @@ def _alone_notes(alone: Sequence[Sequence[Comparison]], names: tuple[str, str]) 
     for name, side in zip(names, alone, strict=True):
         if side:
             listed = [f"{found.context.title} ({found.context.lr_rule})" for found in side]
-            more = f", and {len(listed) - MAX_CONTEXTS} more" if len(listed) > MAX_CONTEXTS else ""
-            yield f"Left out, as only {name} holds them: {', '.join(listed[:MAX_CONTEXTS])}{more}."
+            yield f"Left out, as only {name} holds them: {format_first(listed, MAX_CONTEXTS)}."
 
 
 def _commit_notes(reports: Sequence[Report], names: tuple[str, str]) -> Iterator[str]:
@@ -186,27 +164,24 @@ def _commit_notes(reports: Sequence[Report], names: tuple[str, str]) -> Iterator
 
 
 def _level_notes(pair: _Pair, names: tuple[str, str]) -> Iterator[str]:
-    """Where the steps of the two stores lead to other scores."""
+    """Says where the steps of the two stores lead to different scores."""
     goals = [
         "no level, as the loss area ranks," if side.target is None else f"{side.target:g} ({side.level})"
         for side in (pair.first, pair.second)
     ]
     if goals[0] != goals[1]:
-        yield (
-            f"{pair.where}: steps lead to {goals[0]} in {names[0]}, to {goals[1]} in {names[1]}, and do not compare."
-        )
+        where = f"{pair.title} ({pair.first.context.lr_rule})"
+        yield f"{where}: steps lead to {goals[0]} in {names[0]}, to {goals[1]} in {names[1]}, and do not compare."
 
 
 def _copy_notes(pairs: Sequence[_Pair]) -> Iterator[str]:
-    """Where one store holds the very rows of the other one."""
-    ours, theirs = (
-        {
-            (row.trial_id, row.written_at)
-            for comparison in side
-            for standing in comparison.standings
-            for row in standing.arm.trials.itertuples()
-        }
-        for side in ([pair.first for pair in pairs], [pair.second for pair in pairs])
-    )
+    """Says where one store holds the very rows of the other one."""
+    ours, theirs = (_rows([pair.first for pair in pairs]), _rows([pair.second for pair in pairs]))
     if copied := len(ours & theirs):
         yield f"{copied} scoring trials are the same rows in both stores, as after a merge: their differences are zero."
+
+
+def _rows(comparisons: Sequence[Comparison]) -> set[tuple[str, str]]:
+    """The rows of the store that count, by trial_id and the time when they were written."""
+    arms = [arm for comparison in comparisons for arm in comparison.context.arms]
+    return {row for arm in arms for row in zip(arm.trials.trial_id, arm.trials.written_at, strict=True)}

@@ -18,7 +18,7 @@ def citation_block(trials: pd.DataFrame) -> list[tuple[str, str]]:
     """Names and values that identify the trials of a store.
 
     Args:
-        trials: of the whole store, as `load_results` reads them; columns of the store.
+        trials: all trials of the store, as `load_results` reads them.
     """
     return [
         ("initsuite", package_version()),
@@ -33,7 +33,7 @@ def citation_block(trials: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def bibtex() -> str:
-    """The entry of the installed version.
+    """The BibTeX entry of the installed version.
 
     Example:
         >>> print(bibtex().splitlines()[0])
@@ -44,7 +44,7 @@ def bibtex() -> str:
 
 
 def listed(column: pd.Series) -> str:
-    """The distinct values of a column, in order; `unknown` without one."""
+    """The distinct values of a column, in order; `unknown` where there are none."""
     return ", ".join(sorted({str(value) for value in column.dropna() if value != ""})) or "unknown"
 
 

@@ -45,7 +45,6 @@ SCORECARD_CAPTION = (
 )
 RATE, STEPS = "success rate (seeds)", "median steps to target [95 %]"
 IMPROVEMENT, ESTIMATE = "P(better than torch_default) [95 %]", "estimate [95 %]"
-NOTHING_COUNTS = "Nothing can be recommended: no stored trial counts. The notes say why."
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -54,7 +53,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def people_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """A table of cells; what is none yet is shown as it is."""
+    """A table of cells; an entry that is not yet a cell is shown as it is."""
     return pd.DataFrame(
         [
             {name: entry if isinstance(entry, Cell) else Cell(entry, str(entry)) for name, entry in row.items()}
@@ -64,12 +63,11 @@ def people_table(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
-    """The recommendations table of the protocol, one row a context, in cells.
+    """The recommendations table of the protocol, one row per context, in cells.
 
     Args:
         recommendations: as `recommend_table` makes it.
     """
-    score = score_heading(recommendations)
     is_mixed = recommendations.metric.nunique() > 1
     return people_table(
         {
@@ -85,7 +83,7 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
             STEPS: _steps(row),
             **({"metric": METRICS[row["metric"]].label} if is_mixed else {}),
             "target": _target(row),
-            score: _score(row),
+            score_heading(recommendations): _score(row),
             IMPROVEMENT: format_share(interval_of(row, "improvement_over_torch_default")),
             "best lr": _best_lr(row),
             "lr window": _lr_window(row),
@@ -122,7 +120,7 @@ def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
 
 
 def scorecard_for_people(scorecard: pd.DataFrame) -> pd.DataFrame:
-    """The article's recommendations with their verdicts, one row a rule, in cells.
+    """The article's recommendations with their verdicts, one row per rule, in cells.
 
     Args:
         scorecard: as `scorecard_table` makes it.
@@ -137,7 +135,7 @@ def scorecard_for_people(scorecard: pd.DataFrame) -> pd.DataFrame:
             "against": row["num_against"],
             "undecided": row["num_undecided"],
             "measure": row["measure"] if row["num_contexts"] else BLANK,
-            # An interval of the scorecard always has the full coverage.
+            # The intervals of the scorecard always have full coverage.
             ESTIMATE: format_share(Interval(row["estimate"], row["low"], row["high"], CONFIDENCE, 0)),
             "p": BLANK if math.isnan(row["p_value"]) else Cell(row["p_value"], format_p(row["p_value"])),
         }
@@ -156,7 +154,7 @@ def article_text(row: Row) -> str:
 
 
 def ties_in_words(row: Row) -> str:
-    """Which initializers the recommended one was not told apart from, and why.
+    """From which initializers the recommended one could not be distinguished, and why.
 
     Args:
         row: of `recommend_table`.
@@ -166,45 +164,43 @@ def ties_in_words(row: Row) -> str:
 
 
 def score_heading(table: pd.DataFrame, gap: str = " ") -> str:
-    """Of the test scores of one of the tables: it names the metric where all rows have one.
+    """The heading of the test scores of one of the tables; it names the metric where all rows share one.
 
     Args:
-        gap: between the words and `[95 %]`.
+        gap: what stands before `[95 %]`.
     """
     labels = {METRICS[metric].label for metric in table.metric}
     return f"test {labels.pop() if len(labels) == 1 else 'score'}{gap}[95 %]"
 
 
 def area_heading(arms: pd.DataFrame, gap: str = " ") -> str:
-    """Of the loss areas of the arms of a context, with their unit; `gap` as in `score_heading`."""
+    """The heading of the loss areas of the arms of a context, with their unit; `gap` as in `score_heading`."""
     return f"loss area, {arms.loss_unit.iloc[0]}{gap}[95 %]"
 
 
 def arms_by_context(report: Report) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The arms table for people, one a context and lr rule, with its title."""
+    """The arms table for people, one per context and lr rule, with its title."""
     where = report.arms.context + " · " + report.arms.lr_rule
     for title, group in report.arms.groupby(where, sort=False):
         yield str(title), arms_for_people(group)
 
 
 def summary_line(report: Report) -> str:
-    """How much evidence the report stands on."""
+    """How much evidence the report is based on."""
     if not report.comparisons:
-        return NOTHING_COUNTS
-    num_arms = len(report.arms)
+        return "Nothing can be recommended: no stored trial counts. The notes say why."
     # A trial may stand in the tuned row and in that of one lr for all.
     arms = [standing.arm for comparison in report.comparisons for standing in comparison.standings]
     num_trials = len({trial_id for arm in arms for trial_id in arm.trials.trial_id})
-    return f"Contexts: {len(report.recommendations)}. Arms: {num_arms}. Scoring trials that count: {num_trials}."
+    return f"Contexts: {len(report.recommendations)}. Arms: {len(arms)}. Scoring trials that count: {num_trials}."
 
 
 def interval_of(row: Row, name: str) -> Interval:
-    """Of a measure, as the columns of a row have it; where they say nothing of its coverage, that is full."""
+    """The interval of a measure, from the columns of a row; its coverage is full where no column says otherwise."""
     return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row.get(f"{name}_coverage", CONFIDENCE), 0)
 
 
 def _verdict(row: Row) -> Cell:
-    """With the adjusted p-value where one was tested."""
     verdict = row["verdict"]
     end = "; near chance" if row["near_chance"] and verdict != Verdict.NOT_TRAINED else ""
     if verdict in (Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.BETTER_WHERE_SHARED):

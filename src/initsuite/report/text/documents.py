@@ -23,28 +23,28 @@ from initsuite.report.text.display import (
 from initsuite.report.verdicts.views import Views
 
 SCHEMA = 2
-"""Of the JSON; another one means that a reader has to be changed."""
+"""The version of the JSON; with another one, its readers have to change."""
 _FIGURES = {
     "curves": "learning curves",
     "steps_to_target": "steps to the target",
     "lr_sensitivity": "score by learning rate",
     "scorecard": "the article's recommendations against the trials",
 }
-"""Those that the Markdown shows, with what they are."""
+"""The figures that the Markdown shows, with what they are."""
 
 
 def report_markdown(views: Views, pictures: dict[str, str]) -> str:
     """Sentences, the recommendations, the scorecard, the arms of each context and the notes.
 
     Args:
-        views: of the report.
-        pictures: paths of figures from the file's folder, by name; those that are not there are left out.
+        views: the views of the report.
+        pictures: paths of figures from the file's folder, by name; figures without one are left out.
     """
     return markdown(report_parts(views, pictures))
 
 
 def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
-    """What `report_markdown` puts together; the first one is the title."""
+    """The parts of `report_markdown`; the first is the title."""
     report = views.report
     parts = ["# Which weight initializer, and how sure are we?", summary_line(report)]
     for row in records(report.recommendations):
@@ -55,7 +55,7 @@ def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
         return parts
     parts += ["## Recommendations", markdown_table(recommendations_for_people(report.recommendations)), CAPTION]
     parts += scorecard_parts(views)
-    parts += [f"![{told}]({pictures[name]})" for name, told in _FIGURES.items() if name in pictures]
+    parts += [f"![{what}]({pictures[name]})" for name, what in _FIGURES.items() if name in pictures]
     parts.append("## Every initializer")
     for title, table in arms_by_context(report):
         parts += [f"### {plain(title)}", markdown_table(table)]
@@ -73,7 +73,7 @@ def notes_parts(notes: Sequence[str]) -> list[str]:
 
 
 def scorecard_parts(views: Views) -> list[str]:
-    """The scorecard in Markdown: a sentence a rule, the table, what its columns mean."""
+    """The scorecard in Markdown: a sentence per rule, the table, what its columns mean."""
     sentences = [f"- **{plain(row['recommendation'])}**: {plain(row['in_words'])}" for row in records(views.scorecard)]
     table = markdown_table(scorecard_for_people(views.scorecard))
     return ["## The article's recommendations", "\n".join(sentences), table, SCORECARD_CAPTION]
@@ -85,8 +85,8 @@ def report_json(views: Views) -> str:
     An object with `schema` (2), `protocol_version` (of the trials that count), and lists of objects:
     `recommendations`, `arms` and `scorecard`, with the columns of the CSV files of the same names, `votes` (one context
     on one rule of the scorecard), and `notes`, of strings. Units are those of `recommend_table`. A missing number is
-    null. An infinite one, as the steps of a median seed that never reaches the target, is the string "Infinity", which
-    `float` of Python and `Number` of JavaScript read as it is meant.
+    null. An infinite one, such as the steps of a median seed that never reaches the target, is the string "Infinity",
+    which `float` in Python and `Number` in JavaScript read as infinity.
 
     Since schema 2 `confidence` and `article_agrees` of the recommendations are one word each, with their reasons in
     `confidence_reason` and `article_reason`; schema 1 had each pair in one string.
@@ -110,21 +110,20 @@ def _objects(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _value(value: Any) -> Any:
     """What JSON has for a cell."""
-    plain_value = value.item() if isinstance(value, np.generic) else value
-    if plain_value is None or plain_value is pd.NA:
+    if pd.isna(value):
         return None
-    if not isinstance(plain_value, float) or math.isfinite(plain_value):
-        return plain_value
-    return None if math.isnan(plain_value) else "Infinity" if plain_value > 0 else "-Infinity"
+    known = value.item() if isinstance(value, np.generic) else value
+    is_infinite = isinstance(known, float) and math.isinf(known)
+    return ("Infinity" if known > 0 else "-Infinity") if is_infinite else known
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """A table for people, or another one whose entries read well."""
+    """A table for people, or any other table whose entries are readable as they are."""
     return table.map(lambda value: plain(str(value))).to_markdown(index=False, disable_numparse=True)
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is, in one line: underscores and stars in names, bars in cells, no links.
+    """Text that Markdown shows as it is, on one line: underscores and stars in names, bars in cells, no links.
 
     Example:
         >>> print(plain("torch_default"))

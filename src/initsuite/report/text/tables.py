@@ -46,11 +46,11 @@ _RULE_WIDTHS = {
     ESTIMATE: 0.15,
     "p": 0.08,
 }
-"""Of the columns in print, in shares of the line."""
+"""The widths of the printed columns, as shares of the line."""
 
 
 def recommendations_html(views: Views) -> str:
-    """The recommendations table as a page of its own, one row a context."""
+    """The recommendations table as a page of its own, one row per context."""
     recommendations = views.report.recommendations
     table = recommendations_for_people(recommendations).drop(columns=["dataset", "model", "activation", "optimizer"])
     table.insert(0, "context", recommendations.context)
@@ -58,7 +58,7 @@ def recommendations_html(views: Views) -> str:
 
 
 def scorecard_html(views: Views) -> str:
-    """The scorecard as a page of its own, one row a rule."""
+    """The scorecard as a page of its own, one row per rule."""
     table = scorecard_for_people(views.scorecard).assign(**{"in words": views.scorecard.in_words})
     return _html(table, _RULES_TITLE, SCORECARD_CAPTION, bold="verdict")
 
@@ -71,7 +71,7 @@ def recommendations_latex(views: Views) -> str:
     columns = {
         "context": (_contexts(recommendations), 0.17),
         "recommended": (table.recommended, 0.1),
-        "not told apart": ([ties_in_words(row) or "none" for row in rows], 0.16),
+        "not distinguishable": ([ties_in_words(row) or "none" for row in rows], 0.16),
         "seeds that reach it": (table[RATE], 0.09),
         STEPS: (table[STEPS], 0.1),
         score: (table[score], 0.1),
@@ -118,15 +118,14 @@ def _html(table: pd.DataFrame, title: str, caption: str, bold: str) -> str:
 def _latex(
     table: pd.DataFrame, widths: Mapping[str, float], title: str, caption: str, headings: Sequence[int] = ()
 ) -> str:
-    """With columns that break their lines, and no vertical rule.
+    """A longtable whose columns break their lines, without vertical rules.
 
     Args:
-        headings: rows whose first entry heads those below, and runs over the empty ones beside it.
+        headings: rows whose first entry heads those below and extends over the empty ones beside it.
     """
     scale = (1 - 0.012 * len(widths)) / sum(widths.values())  # the rest is the space between columns
-    columns = "".join(
-        rf">{{\raggedright\arraybackslash}}p{{{width * scale:.3f}\linewidth}}" for width in widths.values()
-    )
+    shares = [f"{width * scale:.3f}" for width in widths.values()]
+    columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}" for share in shares)
     styled = table.map(str).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     heads = pd.IndexSlice[list(headings), list(widths)[:1]]
     styled = styled.map(lambda _: "makebox: [0pt][l]--rwrap; textbf: --rwrap", subset=heads)

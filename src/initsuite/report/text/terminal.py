@@ -26,11 +26,12 @@ from initsuite.report.text.display import (
     scorecard_for_people,
     summary_line,
 )
+from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.scorecard import Ruling
 from initsuite.report.verdicts.views import Views
 
 Columns = Mapping[str, tuple[str, int]]
-"""By heading of a table for people, a short heading and a width: with the padding less than 80 in all."""
+"""By heading of a table for people, a short heading and a width; with the padding they stay below 80 in all."""
 _NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
 _RULE_COLUMNS: Columns = {
     "recommendation": ("recommendation", 25),
@@ -46,10 +47,10 @@ def print_report(views: Views, console: Console) -> None:
     """Print each context with its arms, best first, the article's recommendations, if any was tested, and the notes."""
     report = views.report
     console.print(Text(summary_line(report)))
-    arms = dict(tuple(report.arms.groupby(["context", "lr_rule"], sort=False)))
+    arms = by_comparison(report.arms)
     for row in records(report.recommendations):
-        of_context = arms[(row["context"], row["lr_rule"])]
-        print_context(row, _arms_table(of_context, row["recommended"]), _sentence(row), console)
+        table = _arms_table(arms[(row["context_id"], row["lr_rule"])], row["recommended"])
+        print_context(row, table, _sentence(row), console)
     console.print()
     if report.comparisons:
         console.print(Text(_NOTE, style="dim"))
@@ -75,20 +76,20 @@ def narrow_table(table: pd.DataFrame, columns: Columns, style: Callable[[Row, st
     """A table for people with the details of its cells on lines of their own.
 
     Args:
-        table: of cells.
-        columns: those shown. What is longer than one is wide is folded.
-        style: of an entry, by its row and the heading of its column.
+        table: a table of cells.
+        columns: the columns to show. Text that is longer than its column is wide is folded.
+        style: gives the style of an entry, from its row and the heading of its column.
     """
     made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading, width in columns.values():
         made.add_column(heading, max_width=width, overflow="fold")
     for row in records(table):
-        made.add_row(*(Text("\n".join(_lines(row[name])), style=style(row, name)) for name in columns))
+        made.add_row(*(Text(_lines(row[name]), style=style(row, name)) for name in columns))
     return made
 
 
-def _lines(cell: Cell) -> Sequence[str]:
-    return [cell.text, cell.detail] if cell.detail else [cell.text]
+def _lines(cell: Cell) -> str:
+    return f"{cell.text}\n{cell.detail}" if cell.detail else cell.text
 
 
 def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
@@ -98,41 +99,36 @@ def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
     console.print(Text("\nThe article's recommendations against the trials", style="bold"))
     tested = people_table(_rule(row) for row in records(scorecard_for_people(scorecard[is_tested])))
     console.print(narrow_table(tested, _RULE_COLUMNS, lambda row, name: _STYLES.get(row[name].value, "")))
-    untested = scorecard_for_people(scorecard[~is_tested])
-    if len(untested):
-        names = "; ".join(map(str, untested.recommendation))
-        console.print(Text(f"Not tested here: {names}.", style="dim"))
+    if not is_tested.all():
+        untested = map(str, scorecard_for_people(scorecard[~is_tested]).recommendation)
+        console.print(Text(f"Not tested here: {'; '.join(untested)}.", style="dim"))
     console.print(Text("p: pooled over contexts, Holm over the rules.", style="dim"))
 
 
 def _rule(row: Row) -> Row:
     """A row of the scorecard for people with fewer columns."""
     votes = f"{row['for']} for\n{row['against']} against\n{row['undecided']} undecided"
-    estimate = "\n".join([str(row["measure"]), *_lines(row[ESTIMATE])])
-    return {**row, "contexts": votes, ESTIMATE: estimate}
+    return {**row, "contexts": votes, ESTIMATE: f"{row['measure']}\n{_lines(row[ESTIMATE])}"}
 
 
 def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
-    return narrow_table(
-        arms_for_people(arms),
-        _columns(arms),
-        lambda row, _: "bold green" if row["initializer"].value == recommended else "",
-    )
-
-
-def _columns(arms: pd.DataFrame) -> Columns:
     """Steps are shown where a level ranks the arms, the loss area where that does."""
     if arms.success_rate.notna().any():
         ranking = {RATE: ("reached\n[95 %]", 12), STEPS: ("median steps\n[95 %]", 15)}
     else:
         ranking = {area_heading(arms): (area_heading(arms, "\n"), 15)}
-    return {
+    columns: Columns = {
         "initializer": ("initializer", 22),
         **ranking,
         score_heading(arms): (score_heading(arms, "\n"), 15),
         "best lr": ("lr", 8),
         "verdict": ("verdict", 13),
     }
+    return narrow_table(
+        arms_for_people(arms),
+        columns,
+        lambda row, _: "bold green" if row["initializer"].value == recommended else "",
+    )
 
 
 def _sentence(row: Row) -> Text:

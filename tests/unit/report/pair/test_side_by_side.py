@@ -68,7 +68,7 @@ def test_contexts_of_one_store_are_left_out_and_named(stores) -> None:
     assert "Left out, as only laptop holds them: digits / mlp-2x64 / tanh / sgd (tuned)." in pair.notes
     (note,) = [note for note in pair.notes if note.startswith("Left out, as only cluster holds them: ")]
     assert note.count("activation_") == 8
-    assert note.endswith(", and 2 more.")
+    assert note.endswith(" and 2 more.")
 
 
 def test_one_lr_for_all_is_not_compared_with_tuned_arms(stores) -> None:

@@ -88,8 +88,8 @@ def recommend(
     found = list(main_comparisons(report))
     for name, wanted in {"model": model, "activation": activation, "dataset": dataset}.items():
         found = _with(name, wanted, found)
-    found, nearest = _at_depth(found, depth)
-    return _answer(report, found, list(_limits(found, depth, nearest, is_reference=results is None)))
+    found = _at_depth(found, depth)
+    return _answer(report, found, list(_limits(found, depth, is_reference=results is None)))
 
 
 @cache
@@ -99,10 +99,9 @@ def _reference() -> Report:
 
 def _kind(comparison: Comparison, name: str) -> str:
     """The name by which a question refers to the model, activation or data set of a context."""
-    if name == "activation":
-        return comparison.context.axes["activation"]
-    config = comparison.context.config.get(name) or {}
-    return str(config.get("name") or comparison.context.axes[name])
+    context = comparison.context
+    config = {} if name == "activation" else context.config.get(name) or {}
+    return str(config.get("name") or context.axes[name])
 
 
 def _with(name: str, wanted: str | None, found: Sequence[Comparison]) -> list[Comparison]:
@@ -113,20 +112,18 @@ def _with(name: str, wanted: str | None, found: Sequence[Comparison]) -> list[Co
     return fitting
 
 
-def _at_depth(found: list[Comparison], depth: int | None) -> tuple[list[Comparison], int | None]:
-    """The contexts whose number of hidden layers is nearest, as a ratio, and that number."""
+def _at_depth(found: list[Comparison], depth: int | None) -> list[Comparison]:
+    """The contexts whose number of hidden layers is nearest, as a ratio."""
     if depth is None:
-        return found, None
+        return found
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected a number of hidden layers, from 1.")
     tried = {comparison.context.network.hidden_layers for comparison in found} - {0}
     if not tried:
-        raise ConfigError(
-            f"recommend: bad `depth`={depth!r}. Expected none: the number of hidden layers of these networks is not "
-            "known. Leave it out."
-        )
+        why = "the number of hidden layers of these networks is not known"
+        raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected none: {why}. Leave it out.")
     nearest = min(sorted(tried), key=lambda layers: abs(math.log(layers / depth)))
-    return [comparison for comparison in found if comparison.context.network.hidden_layers == nearest], nearest
+    return [comparison for comparison in found if comparison.context.network.hidden_layers == nearest]
 
 
 def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> Answer:
@@ -197,7 +194,7 @@ def _reasons(best: str, groups: Mapping[str, pd.DataFrame], num_contexts: int) -
     if not groups["worse"].empty:
         yield f"It is better than {_listed(groups['worse'])}."
     if not groups["tied"].empty:
-        yield f"No difference found to {format_names(list(groups['tied'].init))}."
+        yield f"No difference found from {format_names(list(groups['tied'].init))}."
     if not groups["short"].empty:
         yield f"Not enough seeds to tell it from {format_names(list(groups['short'].init))}."
     if not groups["better"].empty:
@@ -212,10 +209,9 @@ def _listed(against: pd.DataFrame) -> str:
     return format_names(listed)
 
 
-def _limits(
-    found: Sequence[Comparison], depth: int | None, nearest: int | None, *, is_reference: bool
-) -> Iterator[str]:
-    if nearest != depth:
+def _limits(found: Sequence[Comparison], depth: int | None, *, is_reference: bool) -> Iterator[str]:
+    nearest = found[0].context.network.hidden_layers
+    if depth not in (None, nearest):
         yield f"{depth} hidden layers were not tried; the nearest are {nearest}."
     titles = [comparison.context.title for comparison in found]
     listed = "; ".join(titles[:4]) + (" ..." if len(titles) > 4 else "")

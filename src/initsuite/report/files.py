@@ -16,7 +16,7 @@ from initsuite.report.figures import FIGURES, STYLE, Drawing, drawings
 from initsuite.report.page.html import html_page
 from initsuite.report.pair.display import markdown_of_pair
 from initsuite.report.pair.side_by_side import SideBySide
-from initsuite.report.text.documents import markdown, report_json, report_markdown, scorecard_parts
+from initsuite.report.text.documents import markdown, report_json, report_parts, scorecard_parts
 from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
 from initsuite.report.verdicts.views import Views
 
@@ -47,7 +47,7 @@ def write_report(views: Views, directory: Path) -> list[Path]:
         pictures = {path.stem: f"{FIGURES_FOLDER}/{path.name}" for path in figures if path.suffix == ".png"}
         contents: dict[str, Content] = {
             "recommendations.html": html_page(views),
-            "recommendations.md": report_markdown(views, pictures),
+            "recommendations.md": markdown(report_parts(views, pictures)),
             "recommendations.json": report_json(views),
             "recommendations.csv": views.report.recommendations,
             "arms.csv": views.report.arms,

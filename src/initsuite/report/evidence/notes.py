@@ -21,19 +21,18 @@ def unused_notes(trials: pd.DataFrame, contexts: Sequence[Context]) -> list[str]
     tuned_arms = [arm for context in contexts if context.is_tuned for arm in context.arms]
     scored = {(arm.cell_id, seed) for arm in tuned_arms for seed in arm.trials.seed}
     is_replaced = pd.Series([pair in scored for pair in zip(score.cell_id, score.seed, strict=True)], score.index, bool)
-    replaced, missing, untuned = (int(which.sum()) for which in (tuned & is_replaced, tuned & ~is_replaced, ~tuned))
-    notes = []
-    if replaced:
-        notes.append(f"{_left_out(replaced)}: at an earlier best learning rate.")
-    if missing:
-        notes.append(
-            f"{_left_out(missing)}: at a learning rate that is not the best one of the stored tuning trials, where "
-            "their seeds are missing. The same command, run again, scores the missing ones."
-        )
-    if untuned:
-        again = "The same command, run again, makes them."
-        notes.append(f"{_left_out(untuned)}: the cell has no tuning trials. {again}")
-    return notes
+    reasons = {
+        "at an earlier best learning rate.": tuned & is_replaced,
+        "at a learning rate that is not the best one of the stored tuning trials, where their seeds are missing. The "
+        "same command, run again, scores the missing ones.": tuned & ~is_replaced,
+        "the cell has no tuning trials. The same command, run again, makes them.": ~tuned,
+    }
+    counts = {reason: int(which.sum()) for reason, which in reasons.items()}
+    return [
+        f"{format_count(count, 'scoring trial')} {'is' if count == 1 else 'are'} left out: {reason}"
+        for reason, count in counts.items()
+        if count
+    ]
 
 
 def balance_notes(context: Context) -> list[str]:
@@ -63,10 +62,6 @@ def balance_notes(context: Context) -> list[str]:
             "one chosen with less noise. The same protocol for all arms makes them equal."
         )
     return notes
-
-
-def _left_out(number: int) -> str:
-    return f"{format_count(number, 'scoring trial')} {'is' if number == 1 else 'are'} left out"
 
 
 def version_notes(trials: pd.DataFrame) -> list[str]:

@@ -95,9 +95,9 @@ def _lines(pair: SideBySide, row: Row) -> Iterator[Row]:
             text = found.get(arm["cell_id"], {"verdict": NOT_THERE})
             yield {"initializer": arm["init"], "store": name, **{column: text.get(column, BLANK) for column in shown}}
         if arm["num_shared_seeds"] > 0:  # NaN where one store lacks the arm
-            line = {"initializer": arm["init"], "store": DIFFERENCE, **dict.fromkeys(shown, BLANK)}
             difference = format_score(interval_of(arm, "test_score_difference"), arm["metric"])
-            yield {**line, score: difference, "verdict": format_count(int(arm["num_shared_seeds"]), "shared seed")}
+            cells = {score: difference, "verdict": format_count(int(arm["num_shared_seeds"]), "shared seed")}
+            yield {"initializer": arm["init"], "store": DIFFERENCE, **dict.fromkeys(shown, BLANK), **cells}
 
 
 def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide) -> Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from initsuite.report.evidence.context import counted_scores
+from initsuite.report.evidence.context import AXES, counted_scores
 from initsuite.report.evidence.notes import commits_of
 from initsuite.report.pair.agreement import agreement
 from initsuite.report.text.display import records
@@ -18,9 +18,11 @@ from initsuite.stats.intervals import mean_interval
 from initsuite.wording import format_first
 
 SIDES = ("first", "second")
+Pair = tuple[Comparison, Comparison]
+"""A context and lr rule in both stores."""
 MAX_CONTEXTS = 8
 """How many contexts that only one store holds a sentence lists."""
-_PLACE = ["dataset", "model", "activation", "optimizer", "context", "context_id", "lr_rule", "metric"]
+_PLACE = [*AXES, "context", "context_id", "lr_rule", "metric"]
 _MEASURES = ["level", "target", "verdict", "num_reached", "num_seeds", "best_lr"]
 _MEASURES += [f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in OF_INTERVAL]
 CONTEXT_COLUMNS = [*_PLACE, *[f"{side}_{name}" for side in SIDES for name in ("store", "recommended")]]
@@ -51,19 +53,6 @@ class SideBySide:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A context and lr rule in both stores."""
-
-    first: Comparison
-    second: Comparison
-
-    @property
-    def title(self) -> str:
-        """The longer one says more: a store names the options that distinguish its own contexts."""
-        return max(self.first.context.title, self.second.context.title, key=len)
-
-
 def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideBySide:
     """Compare two stores. Only the newest protocol version of both counts.
 
@@ -76,7 +65,7 @@ def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideB
     ours, theirs = ({comparison.key: comparison for comparison in report.comparisons} for report in reports)
     versions = [report.trials.protocol_version.max() for report in reports]
     is_one_version = versions[0] == versions[1]
-    pairs = {key: _Pair(ours[key], theirs[key]) for key in ours if key in theirs and is_one_version}
+    pairs = {key: (ours[key], theirs[key]) for key in ours if key in theirs and is_one_version}
     tables = [
         {(row["context_id"], row["lr_rule"], row["cell_id"]): row for row in records(report.arms)} for report in reports
     ]
@@ -85,7 +74,7 @@ def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideB
         *(_alone_notes(alone, names) if is_one_version else _version_notes(versions, alone, names)),
         *_commit_notes(reports, names),
         *(note for pair in pairs.values() for note in _level_notes(pair, names)),
-        *_copy_notes(list(pairs.values())),
+        *_copy_notes(pairs.values()),
         *(f"{name}: {note}" for name, report in zip(names, reports, strict=True) for note in report.notes),
     ]
     context_rows = [_context_row(pair, names) for pair in pairs.values()]
@@ -99,37 +88,41 @@ def side_by_side(first: Report, second: Report, names: tuple[str, str]) -> SideB
     )
 
 
-def _place(pair: _Pair) -> dict[str, Any]:
-    context = pair.first.context
-    place = {"context": pair.title, "context_id": context.context_id, "lr_rule": context.lr_rule}
+def _title(pair: Pair) -> str:
+    """The longer one says more: a store names the options that distinguish its own contexts."""
+    return max((comparison.context.title for comparison in pair), key=len)
+
+
+def _place(pair: Pair) -> dict[str, Any]:
+    context = pair[0].context
+    place = {"context": _title(pair), "context_id": context.context_id, "lr_rule": context.lr_rule}
     return {**context.axes, **place, "metric": context.yardstick.metric}
 
 
-def _context_row(pair: _Pair, names: tuple[str, str]) -> dict[str, Any]:
+def _context_row(pair: Pair, names: tuple[str, str]) -> dict[str, Any]:
     row = _place(pair)
-    for side, name, comparison in zip(SIDES, names, (pair.first, pair.second), strict=True):
+    for side, name, comparison in zip(SIDES, names, pair, strict=True):
         leader = comparison.leader
         row |= {f"{side}_store": name, f"{side}_recommended": leader.arm.name if leader else NOTHING}
-    agrees, words = agreement(pair.first, pair.second, names)
+    agrees, words = agreement(*pair, names)
     return {**row, "agrees": agrees, "in_words": words}
 
 
 def _arm_rows(
-    pair: _Pair, names: tuple[str, str], tables: Sequence[Mapping[tuple[str, str, str], Mapping[str, Any]]]
+    pair: Pair, names: tuple[str, str], tables: Sequence[Mapping[tuple[str, str, str], Mapping[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
     """In the order of the first store, then those that only the second one has."""
-    comparisons = (pair.first, pair.second)
-    found = [{standing.arm.cell_id: standing.arm for standing in side.standings} for side in comparisons]
+    found = [{standing.arm.cell_id: standing.arm for standing in side.standings} for side in pair]
     for cell_id in found[0] | found[1]:
         arms = [side[cell_id] for side in found if cell_id in side]
         row = {**_place(pair), "init": max((arm.name for arm in arms), key=len), "cell_id": cell_id}
-        for side, name, table, comparison in zip(SIDES, names, tables, comparisons, strict=True):
+        for side, name, table, comparison in zip(SIDES, names, tables, pair, strict=True):
             measures = table.get((*comparison.key, cell_id), {})
             is_leader = bool(comparison.leader and comparison.leader.arm.cell_id == cell_id)
             row |= {f"{side}_store": name, f"{side}_recommended": is_leader}
             row |= {f"{side}_{measure}": measures.get(measure) for measure in _MEASURES}
         if len(arms) == 2:
-            scores = [counted_scores(arm, side.context.yardstick) for arm, side in zip(arms, comparisons, strict=True)]
+            scores = [counted_scores(arm, side.context.yardstick) for arm, side in zip(arms, pair, strict=True)]
             difference = mean_interval((scores[1] - scores[0]).dropna())
             row |= interval_columns("test_score_difference", difference)
             row["num_shared_seeds"] = difference.num_values
@@ -163,20 +156,20 @@ def _commit_notes(reports: Sequence[Report], names: tuple[str, str]) -> Iterator
         )
 
 
-def _level_notes(pair: _Pair, names: tuple[str, str]) -> Iterator[str]:
+def _level_notes(pair: Pair, names: tuple[str, str]) -> Iterator[str]:
     """Says where the steps of the two stores lead to different scores."""
     goals = [
         "no level, as the loss area ranks," if side.target is None else f"{side.target:g} ({side.level})"
-        for side in (pair.first, pair.second)
+        for side in pair
     ]
     if goals[0] != goals[1]:
-        where = f"{pair.title} ({pair.first.context.lr_rule})"
+        where = f"{_title(pair)} ({pair[0].context.lr_rule})"
         yield f"{where}: steps lead to {goals[0]} in {names[0]}, to {goals[1]} in {names[1]}, and do not compare."
 
 
-def _copy_notes(pairs: Sequence[_Pair]) -> Iterator[str]:
+def _copy_notes(pairs: Iterable[Pair]) -> Iterator[str]:
     """Says where one store holds the very rows of the other one."""
-    ours, theirs = (_rows([pair.first for pair in pairs]), _rows([pair.second for pair in pairs]))
+    ours, theirs = (_rows([pair[side] for pair in pairs]) for side in (0, 1))
     if copied := len(ours & theirs):
         yield f"{copied} scoring trials are the same rows in both stores, as after a merge: their differences are zero."
 

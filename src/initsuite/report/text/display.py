@@ -9,6 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from initsuite.protocol.yardstick import METRICS
+from initsuite.report.evidence.context import AXES
 from initsuite.report.formatting import (
     BLANK,
     Cell,
@@ -71,10 +72,7 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
     is_mixed = recommendations.metric.nunique() > 1
     return people_table(
         {
-            "dataset": row["dataset"],
-            "model": row["model"],
-            "activation": row["activation"],
-            "optimizer": row["optimizer"],
+            **{axis: row[axis] for axis in AXES},
             "learning rate": row["lr_rule"],
             "recommended": row["recommended"],
             "tied with": row["tied_with"],
@@ -189,10 +187,8 @@ def summary_line(report: Report) -> str:
     """How much evidence the report is based on."""
     if not report.comparisons:
         return "Nothing can be recommended: no stored trial counts. The notes say why."
-    # A trial may stand in the tuned row and in that of one lr for all.
-    arms = [standing.arm for comparison in report.comparisons for standing in comparison.standings]
-    num_trials = len({trial_id for arm in arms for trial_id in arm.trials.trial_id})
-    return f"Contexts: {len(report.recommendations)}. Arms: {len(arms)}. Scoring trials that count: {num_trials}."
+    counts = f"Contexts: {len(report.recommendations)}. Arms: {len(report.arms)}."
+    return f"{counts} Scoring trials that count: {len(report.counted)}."
 
 
 def interval_of(row: Row, name: str) -> Interval:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from initsuite.report.text.display import (
@@ -31,20 +30,16 @@ _FIGURES = {
     "scorecard": "the article's recommendations against the trials",
 }
 """The figures that the Markdown shows, with what they are."""
+_INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
-def report_markdown(views: Views, pictures: dict[str, str]) -> str:
-    """Sentences, the recommendations, the scorecard, the arms of each context and the notes.
+def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
+    """The title, sentences, the notes, the recommendations, the scorecard and the arms of each context, in Markdown.
 
     Args:
         views: the views of the report.
         pictures: paths of figures from the file's folder, by name; figures without one are left out.
     """
-    return markdown(report_parts(views, pictures))
-
-
-def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
-    """The parts of `report_markdown`; the first is the title."""
     report = views.report
     parts = ["# Which weight initializer, and how sure are we?", summary_line(report)]
     for row in records(report.recommendations):
@@ -105,16 +100,8 @@ def report_json(views: Views) -> str:
 
 
 def _objects(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{name: _value(value) for name, value in row.items()} for row in records(table)]
-
-
-def _value(value: Any) -> Any:
-    """What JSON has for a cell."""
-    if pd.isna(value):
-        return None
-    known = value.item() if isinstance(value, np.generic) else value
-    is_infinite = isinstance(known, float) and math.isinf(known)
-    return ("Infinity" if known > 0 else "-Infinity") if is_infinite else known
+    known = table.astype(object).where(table.notna(), None)
+    return [{name: _INFINITE.get(value, value) for name, value in row.items()} for row in records(known)]
 
 
 def markdown_table(table: pd.DataFrame) -> str:

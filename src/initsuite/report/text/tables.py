@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.report.evidence.context import AXES
 from initsuite.report.text.display import (
     CAPTION,
     ESTIMATE,
@@ -52,7 +53,7 @@ _RULE_WIDTHS = {
 def recommendations_html(views: Views) -> str:
     """The recommendations table as a page of its own, one row per context."""
     recommendations = views.report.recommendations
-    table = recommendations_for_people(recommendations).drop(columns=["dataset", "model", "activation", "optimizer"])
+    table = recommendations_for_people(recommendations).drop(columns=list(AXES))
     table.insert(0, "context", recommendations.context)
     return _html(table.assign(**{"in words": recommendations.in_words}), _TITLE, CAPTION, bold="recommended")
 
@@ -67,14 +68,13 @@ def recommendations_latex(views: Views) -> str:
     r"""The recommendations as a longtable of booktabs, as wide as a line; read it with \input."""
     recommendations = views.report.recommendations
     table, rows = recommendations_for_people(recommendations), records(recommendations)
-    score = score_heading(recommendations)
     columns = {
         "context": (_contexts(recommendations), 0.17),
         "recommended": (table.recommended, 0.1),
         "not distinguishable": ([ties_in_words(row) or "none" for row in rows], 0.16),
         "seeds that reach it": (table[RATE], 0.09),
         STEPS: (table[STEPS], 0.1),
-        score: (table[score], 0.1),
+        (score := score_heading(recommendations)): (table[score], 0.1),
         IMPROVEMENT: (table[IMPROVEMENT], 0.1),
         "best lr": (table["best lr"], 0.05),
         "confidence": ([confidence_text(row) for row in rows], 0.13),

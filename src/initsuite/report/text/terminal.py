@@ -32,7 +32,6 @@ from initsuite.report.verdicts.views import Views
 
 Columns = Mapping[str, tuple[str, int]]
 """By heading of a table for people, a short heading and a width; with the padding they stay below 80 in all."""
-_NOTE = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
 _RULE_COLUMNS: Columns = {
     "recommendation": ("recommendation", 25),
     "verdict": ("verdict", 13),
@@ -53,7 +52,8 @@ def print_report(views: Views, console: Console) -> None:
         print_context(row, table, _sentence(row), console)
     console.print()
     if report.comparisons:
-        console.print(Text(_NOTE, style="dim"))
+        note = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
+        console.print(Text(note, style="dim"))
     _print_scorecard(views.scorecard, console)
     print_notes(report.notes, console)
 

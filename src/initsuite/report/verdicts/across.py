@@ -132,8 +132,8 @@ def aggregates(block: Block) -> pd.DataFrame:
         scores = [normalised_scores(found.context, block.standings(found)[place].arm) for found in block.comparisons]
         middle = stratified_bootstrap(scores, iqm, rng=np.random.default_rng(0))
         gap = stratified_bootstrap(scores, optimality_gap, rng=np.random.default_rng(0))
-        values = (name, len(scores), middle.estimate, middle.low, middle.high, gap.estimate, gap.low, gap.high)
-        rows.append(dict(zip(AGGREGATE_COLUMNS, (*values, areas.get(name, math.nan), mean_ranks[place]), strict=True)))
+        values = (middle.estimate, middle.low, middle.high, gap.estimate, gap.low, gap.high)
+        rows.append((name, len(scores), *values, areas.get(name, math.nan), mean_ranks[place]))
     return pd.DataFrame(rows, columns=AGGREGATE_COLUMNS).sort_values("mean_rank", ignore_index=True)
 
 

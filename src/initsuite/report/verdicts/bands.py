@@ -85,8 +85,7 @@ def _curve_table(standing: Standing, curves: Mapping[str, pd.DataFrame], chance:
     """Validation score, [step, seed]; only the steps that every seed has."""
     columns = {}
     for seed, trial_id, status in standing.arm.trials[["trial_id", "status"]].itertuples():
-        curve = curves.get(trial_id)
-        if curve is not None:
-            score = pd.Series(curve.val_score.to_numpy(), index=curve.step.to_numpy())
+        if trial_id in curves:
+            score = curves[trial_id].set_index("step").val_score
             columns[seed] = score.fillna(chance) if status == Status.DIVERGED else score
     return pd.DataFrame(columns).dropna()

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.evidence.context import Arm, Context
+from initsuite.report.evidence.context import AXES, Arm, Context
 from initsuite.report.evidence.evidence import gather_evidence
 from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict, compare
 from initsuite.report.verdicts.guideline import guideline_agreement
@@ -27,10 +27,7 @@ MISSING = Interval(math.nan, math.nan, math.nan, 0.0, 0)
 _IMPROVEMENT = "improvement_over_torch_default"
 OF_INTERVAL = ("", "_low", "_high", "_coverage")
 """Endings of the columns that an interval fills."""
-_PLACE = [
-    "dataset", "model", "activation", "optimizer", "context", "context_id",
-    "lr_rule", "level", "target", "metric", "loss_unit",
-]  # fmt: skip
+_PLACE = [*AXES, "context", "context_id", "lr_rule", "level", "target", "metric", "loss_unit"]
 _MEASURES = [
     *[f"success_rate{end}" for end in OF_INTERVAL], "num_reached", "num_seeds",
     *[f"{name}{end}" for name in ("median_steps", "test_score", _IMPROVEMENT) for end in OF_INTERVAL],
@@ -71,6 +68,12 @@ class Report:
     def curves(self) -> pd.DataFrame:
         """Those of the store, columns trial_id, step, train_loss, val_loss, val_score."""
         return self.results.curves
+
+    @property
+    def counted(self) -> set[str]:
+        """The scoring trials that a row counts, by trial_id; a trial may count under two lr rules."""
+        arms = [arm for comparison in self.comparisons for arm in comparison.context.arms]
+        return {trial_id for arm in arms for trial_id in arm.trials.trial_id}
 
     @property
     def links(self) -> Mapping[str, str]:
@@ -177,15 +180,17 @@ def _place(comparison: Comparison) -> dict[str, Any]:
 
 def _measures(comparison: Comparison, standing: Standing | None) -> dict[str, Any]:
     """The shared columns of both tables; missing values without a standing."""
-    low, high = (standing and lr_window(comparison.context, standing.arm)) or (math.nan, math.nan)
+    if standing is None:
+        return {**dict.fromkeys(_MEASURES, math.nan), "num_reached": 0, "num_seeds": 0}
+    low, high = lr_window(comparison.context, standing.arm) or (math.nan, math.nan)
     return {
-        **interval_columns("success_rate", standing.reached if standing else MISSING),
-        "num_reached": standing.num_reached if standing else 0,
-        "num_seeds": standing.num_seeds if standing else 0,
-        **interval_columns("median_steps", standing.steps if standing else MISSING),
-        **interval_columns("test_score", standing.score if standing else MISSING),
-        **interval_columns(_IMPROVEMENT, (standing.improvement if standing else None) or MISSING),
-        "best_lr": standing.arm.lr if standing else math.nan,
+        **interval_columns("success_rate", standing.reached),
+        "num_reached": standing.num_reached,
+        "num_seeds": standing.num_seeds,
+        **interval_columns("median_steps", standing.steps),
+        **interval_columns("test_score", standing.score),
+        **interval_columns(_IMPROVEMENT, standing.improvement or MISSING),
+        "best_lr": standing.arm.lr,
         "lr_window_low": low,
         "lr_window_high": high,
         "lr_window_decades": round(math.log10(high / low), 2),

@@ -116,7 +116,7 @@ def _normal_vanishes(comparisons: Sequence[Comparison]) -> Iterator[Sighting]:
     for found in comparisons:
         groups.setdefault(workload_key(found, "depth"), []).append(found)
     for group in groups.values():
-        shallow = min(group, key=lambda found: _layers(found))
+        shallow = min(group, key=_layers)
         before = _standing(shallow, "normal")
         for deep in group:
             after = _standing(deep, "normal")

@@ -13,10 +13,10 @@ import pandas as pd
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import main_comparisons
-from initsuite.report.verdicts.comparison import ALPHA
+from initsuite.report.verdicts.comparison import ALPHA, Comparison
 from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
 from initsuite.report.verdicts.recommendations import MISSING, Report
-from initsuite.report.verdicts.rules import RULES, Pair, Rule, Sighting
+from initsuite.report.verdicts.rules import RULES, Pair, Rule
 from initsuite.stats.intervals import Interval, success_rate
 from initsuite.stats.pairwise import holm
 from initsuite.wording import format_count
@@ -104,12 +104,7 @@ def scorecard(report: Report) -> tuple[Score, ...]:
     interval lies above one half, contradicted where below.
     """
     comparisons = main_comparisons(report)
-    scores = [
-        _of_pairs(rule, list(rule.pairs(comparisons)))
-        if rule.pairs
-        else _of_sightings(rule, list(rule.sightings(comparisons)) if rule.sightings else [])
-        for rule in RULES
-    ]
+    scores = [(_of_pairs if rule.pairs else _of_sightings)(rule, comparisons) for rule in RULES]
     tested = [score for score in scores if not math.isnan(score.p_value)]
     adjusted = iter(holm([score.p_value for score in tested]).tolist())
     return tuple(
@@ -136,8 +131,8 @@ def votes_table(scores: Sequence[Score]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=VOTE_COLUMNS)
 
 
-def _of_pairs(rule: Rule, pairs: Sequence[Pair]) -> Score:
-    votes = tuple(_vote(pair) for pair in pairs)
+def _of_pairs(rule: Rule, comparisons: Sequence[Comparison]) -> Score:
+    votes = tuple(_vote(pair) for pair in (rule.pairs(comparisons) if rule.pairs else ()))
     duels = [vote.duel for vote in votes if vote.duel and vote.num_pairs]
     if not duels:
         return Score(rule, votes, Ruling.UNTESTED, MISSING)
@@ -159,7 +154,8 @@ def _ruled(score: Score, num_tests: int) -> Score:
     return replace(score, ruling=Ruling.NO_DIFFERENCE if can_decide else Ruling.UNDECIDED)
 
 
-def _of_sightings(rule: Rule, sightings: Sequence[Sighting]) -> Score:
+def _of_sightings(rule: Rule, comparisons: Sequence[Comparison]) -> Score:
+    sightings = rule.sightings(comparisons) if rule.sightings else ()
     votes = tuple(ContextVote(found.where, _VOTE_OF[found.holds]) for found in sightings)
     share = success_rate([vote.vote == Vote.FOR for vote in votes if vote.vote != Vote.UNDECIDED])
     if not share.num_values:
@@ -171,14 +167,14 @@ def _of_sightings(rule: Rule, sightings: Sequence[Sighting]) -> Score:
 _VOTE_OF: Mapping[bool | None, Vote] = {True: Vote.FOR, False: Vote.AGAINST, None: Vote.UNDECIDED}
 
 
-def _row(score: Score) -> dict[str, Any]:
-    values = (
-        *(score.rule.number, score.rule.recommendation, score.rule.test, str(score.ruling), len(score.votes)),
-        *(score.count(Vote.FOR), score.count(Vote.AGAINST), score.count(Vote.UNDECIDED, Vote.NEITHER)),
-        *(score.measure, score.estimate.estimate, score.estimate.low, score.estimate.high, score.p_value),
-        *(sum(vote.num_pairs for vote in score.votes), " ".join(_sentences(score))),
-    )
-    return dict(zip(SCORECARD_COLUMNS, values, strict=True))
+def _row(score: Score) -> tuple[Any, ...]:
+    rule, estimate = score.rule, score.estimate
+    return (
+        rule.number, rule.recommendation, rule.test, str(score.ruling), len(score.votes),
+        score.count(Vote.FOR), score.count(Vote.AGAINST), score.count(Vote.UNDECIDED, Vote.NEITHER),
+        score.measure, estimate.estimate, estimate.low, estimate.high, score.p_value,
+        sum(vote.num_pairs for vote in score.votes), " ".join(_sentences(score)),
+    )  # fmt: skip
 
 
 def _sentences(score: Score) -> Iterator[str]:

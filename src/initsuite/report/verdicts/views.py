@@ -53,11 +53,9 @@ class Views:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """All trials of the newest protocol version, columns `TRIAL_COLUMNS`; `counts`: it is in a recommendation."""
-        arms = [standing.arm for comparison in self.report.comparisons for standing in comparison.standings]
-        counted = {trial_id for arm in arms for trial_id in arm.trials.trial_id}
         titles = {found.context.context_id: found.context.title for found in self.report.comparisons}
         trials = self.report.trials
-        table = trials.assign(context=trials.context_id.map(titles), counts=trials.trial_id.isin(counted))
+        table = trials.assign(context=trials.context_id.map(titles), counts=trials.trial_id.isin(self.report.counted))
         return table[TRIAL_COLUMNS].sort_values(["context", "init", "stage", "lr", "seed"], ignore_index=True)
 
     @cached_property

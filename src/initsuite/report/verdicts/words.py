@@ -59,8 +59,7 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     others = f"; {_near_chance(comparison, stuck)}" if stuck else ""
     yield f"{_leader_sentence(comparison, comparison.leader)}{others}."
     yield from _about_the_others(comparison, comparison.leader)
-    missing = comparison.of(Verdict.NOT_SCORED)
-    if missing:
+    if missing := comparison.of(Verdict.NOT_SCORED):
         yield f"No scoring trials of {_names(missing)} yet."
 
 
@@ -76,10 +75,8 @@ def _about_the_level(comparison: Comparison) -> Iterator[str]:
 
 def _leader_sentence(comparison: Comparison, leader: Standing) -> str:
     if comparison.level is None:
-        return (
-            f"{leader.arm.name} has the smallest loss area, median {_area(comparison, leader)} "
-            f"({format_count(leader.num_seeds, 'seed')})"
-        )
+        seeds = format_count(leader.num_seeds, "seed")
+        return f"{leader.arm.name} has the smallest loss area, median {_area(comparison, leader)} ({seeds})"
     diverged = f", diverging in {leader.num_diverged}" if leader.num_diverged else ""
     goal = f"{'the target' if comparison.level == 'primary' else 'the easier level'} {comparison.target:g}"
     return f"{leader.arm.name} reaches {goal} {_success(leader)}{diverged}"
@@ -102,8 +99,7 @@ def _near_chance(comparison: Comparison, stuck: Sequence[Standing]) -> str:
 
 
 def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]:
-    tied = comparison.of(Verdict.NO_DIFFERENCE)
-    if tied:
+    if tied := comparison.of(Verdict.NO_DIFFERENCE):
         least = "" if len(tied) == 1 else "smallest "
         p_value = format_p(min(standing.p_value for standing in tied))
         yield f"No difference found between {leader.arm.name} and {_names(tied)} ({least}adjusted {p_value})."
@@ -116,9 +112,12 @@ def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]
     for standing in comparison.of(Verdict.BETTER_WHERE_SHARED):
         p_value = format_p(standing.p_value)
         yield f"On the seeds they share, {standing.arm.name} is better on average (adjusted {p_value})."
-    short = comparison.of(Verdict.TOO_FEW_SEEDS)
-    if short:
-        yield _too_few(comparison, leader, short)
+    if short := comparison.of(Verdict.TOO_FEW_SEEDS):
+        needed, least = comparison.seeds_to_decide, min(standing.num_seeds for standing in (leader, *short))
+        yield (
+            f"Not enough seeds to tell {leader.arm.name} from {_names(short)} ({least} of at least {needed}): "
+            f"run the same command with seeds={needed}."
+        )
 
 
 def _worse(comparison: Comparison, standing: Standing) -> str:
@@ -131,11 +130,3 @@ def _worse(comparison: Comparison, standing: Standing) -> str:
 
 def _area(comparison: Comparison, standing: Standing) -> str:
     return f"{format_area(standing.loss_auc)} {comparison.context.loss_unit}"
-
-
-def _too_few(comparison: Comparison, leader: Standing, short: Sequence[Standing]) -> str:
-    needed, least = comparison.seeds_to_decide, min(standing.num_seeds for standing in (leader, *short))
-    return (
-        f"Not enough seeds to tell {leader.arm.name} from {_names(short)} ({least} of at least {needed}): "
-        f"run the same command with seeds={needed}."
-    )

@@ -30,9 +30,9 @@ Content = str | pd.DataFrame | None
 def write_report(views: Views, directory: Path) -> list[Path]:
     """Write the report into a folder.
 
-    In the folder itself the page recommendations.html, recommendations.md, .csv and .json, and arms.csv. In `tables`
+    In the folder itself: the page recommendations.html, recommendations.md, .csv and .json, and arms.csv. In `tables`:
     recommendations_table.html and recommendations.tex, scorecard as .html, .md, .tex and .csv, and votes.csv,
-    trials.csv, aggregates.csv and failures.csv. In `figures` each figure as NAME.pdf, NAME.png (further pages as
+    trials.csv, aggregates.csv and failures.csv. In `figures`: each figure as NAME.pdf, NAME.png (further pages as
     NAME-2.png and so on) and NAME.csv, the data that it shows. A figure or table without data is not written, and one
     from an earlier report is removed.
 

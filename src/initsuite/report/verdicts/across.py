@@ -53,7 +53,7 @@ class Block:
 
 
 def main_comparisons(report: Report) -> tuple[Comparison, ...]:
-    """One per context: that with tuned learning rates; else that of the "one lr for all" with which most arms train."""
+    """One per context: that with tuned lrs or, of those under one lr for all, that in which most arms train."""
     best: dict[str, Comparison] = {}
     for found in report.comparisons:
         known = best.setdefault(found.context.context_id, found)

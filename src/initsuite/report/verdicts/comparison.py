@@ -45,9 +45,9 @@ class Standing:
         loss_auc: median area under the validation-loss curve, in the unit of the loss.
         num_reached: scoring seeds that reached the level.
         num_diverged: scoring seeds with a non-finite loss.
-        near_chance: neither an lr of the arm nor a scoring seed trains.
+        near_chance: the arm trains at no lr and in no scoring seed.
         improvement: P(better than the baseline), ties 1/2; None where the baseline is not among the scored arms.
-        p_value: of the leader against this arm, adjusted; NaN where nothing was compared.
+        p_value: the adjusted one of the leader against this arm; NaN where nothing was compared.
     """
 
     arm: Arm

@@ -84,7 +84,7 @@ def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> D
 
 
 def pooled(duels: Sequence[Duel]) -> Pooled:
-    """Several duels, at least one with a pair, every cluster weighing the same.
+    """Several duels, at least one with a pair, as one; every cluster has the same weight.
 
     The contexts of a workload start from the same weights at the same seed, and may share trials: within a cluster the
     differences of a seed are averaged, and its sign is flipped once. The tested sum is that of 2 P(better) - 1 over the

@@ -80,7 +80,7 @@ def _choice(comparison: Comparison) -> str:
 
 
 def _against(ours: str, theirs: str | None, applies: Callable[[Comparison], bool]) -> Pairs:
-    """Two arms of each context that applies; `theirs` None = what the article says for the activation alone."""
+    """Two arms of each context that `applies`; `theirs` None = the article's choice for the activation alone."""
 
     def pairs(comparisons: Sequence[Comparison]) -> Iterator[Pair]:
         for found in filter(applies, comparisons):

@@ -1,4 +1,4 @@
-"""The comparison of a context as sentences: what a reader should take away, and how sure it is."""
+"""The comparison of a context as sentences: what a reader should take away, and how sure that is."""
 
 from __future__ import annotations
 

@@ -55,13 +55,24 @@ class ServerRun:
         state = {None: "running", 0: "finished"}.get(self.exit_code, "failed")
         made = self.made[0]
         return {
-            **{"projectId": "1", "id": "b", "name": made["name"], "displayName": made["displayName"], "state": state},
-            **{"group": made.get("groupName"), "jobType": made.get("jobType"), "tags": made.get("tags") or []},
-            **{"createdAt": self.created_at, "heartbeatAt": self.heartbeat_at, "historyLineCount": len(self.history)},
-            **{"config": self.made[-1].get("config") or "{}", "summaryMetrics": json.dumps(self.summary)},
-            **{"systemMetrics": "{}", "user": {"name": "someone", "username": "someone"}},
+            "projectId": "1",
+            "id": "b",
+            "name": made["name"],
+            "displayName": made["displayName"],
+            "state": state,
+            "group": made.get("groupName"),
+            "jobType": made.get("jobType"),
+            "tags": made.get("tags") or [],
+            "createdAt": self.created_at,
+            "heartbeatAt": self.heartbeat_at,
+            "historyLineCount": len(self.history),
+            "config": self.made[-1].get("config") or "{}",
+            "summaryMetrics": json.dumps(self.summary),
+            "systemMetrics": "{}",
+            "user": {"name": "someone", "username": "someone"},
             **dict.fromkeys(("sweepName", "commit", "description", "notes")),
-            **{"readOnly": False, "historyKeys": self.history_keys()},
+            "readOnly": False,
+            "historyKeys": self.history_keys(),
         }
 
     def history_keys(self) -> dict[str, Any]:
@@ -70,11 +81,18 @@ class ServerRun:
     def resume_status(self) -> dict[str, Any]:
         history = [line for _, line in sorted(self.files.get("wandb-history.jsonl", {}).items())]
         return {
-            **{"id": "b", "name": self.made[0]["name"], "displayName": self.made[0]["displayName"]},
-            **{"historyLineCount": len(history), "eventsLineCount": 0, "logLineCount": 0},
-            **{"historyTail": json.dumps(history[-1:]), "eventsTail": "[]"},
-            **{"summaryMetrics": json.dumps(self.summary), "config": self.made[-1].get("config") or "{}"},
-            **{"tags": self.made[0].get("tags") or [], "wandbConfig": json.dumps({"t": {"value": 1}})},
+            "id": "b",
+            "name": self.made[0]["name"],
+            "displayName": self.made[0]["displayName"],
+            "historyLineCount": len(history),
+            "eventsLineCount": 0,
+            "logLineCount": 0,
+            "historyTail": json.dumps(history[-1:]),
+            "eventsTail": "[]",
+            "summaryMetrics": json.dumps(self.summary),
+            "config": self.made[-1].get("config") or "{}",
+            "tags": self.made[0].get("tags") or [],
+            "wandbConfig": json.dumps({"t": {"value": 1}}),
         }
 
 

@@ -49,8 +49,15 @@ def store(directory: Path, trials: Sequence[Trial], status: Status = Status.DONE
 def row(trial: Trial, status: Status) -> dict[str, Any]:
     error = "Traceback ...\nRuntimeError: planted" if status == Status.FAILED else ""
     known = {
-        **{"trial_id": trial.trial_id, "cell_id": trial.cell_id, **AXES, "lr": trial.lr, "seed": trial.seed},
-        **{"stage": str(trial.stage), "status": str(status), "error": error, "protocol": "standard"},
+        "trial_id": trial.trial_id,
+        "cell_id": trial.cell_id,
+        **AXES,
+        "lr": trial.lr,
+        "seed": trial.seed,
+        "stage": str(trial.stage),
+        "status": str(status),
+        "error": error,
+        "protocol": "standard",
         **{
             "steps_to_target": 20.0,
             "metric": "accuracy",

@@ -141,8 +141,13 @@ def test_a_negative_difference_is_refused() -> None:
 
 def job(step_s: Sequence[float], evaluation_s: Sequence[float]) -> dict[str, Any]:
     return {
-        **{"begin": 0.0, "end": 10.0, "set_up_s": 1.0, "finish_s": 0.5, "waited_s": 4.0},
-        **{"step_s": step_s, "evaluation_s": evaluation_s},
+        "begin": 0.0,
+        "end": 10.0,
+        "set_up_s": 1.0,
+        "finish_s": 0.5,
+        "waited_s": 4.0,
+        "step_s": step_s,
+        "evaluation_s": evaluation_s,
     }
 
 

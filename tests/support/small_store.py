@@ -28,8 +28,15 @@ CONFIG = {"max_steps": 40, "eval_every": 20, "dataset": DATASET, "optimizer": {"
 def stored_row(trial: Trial, init: str, **changes: Any) -> dict[str, Any]:
     score = 0.1 if REACHED_AT[init] is None else 0.8
     known = {
-        **{"trial_id": trial.trial_id, "cell_id": trial.cell_id, "context_id": "c0", "dataset": "digits"},
-        **{"model": "mlp-2x64", "activation": "relu", "init": init, "optimizer": "sgd", "lr": trial.lr},
+        "trial_id": trial.trial_id,
+        "cell_id": trial.cell_id,
+        "context_id": "c0",
+        "dataset": "digits",
+        "model": "mlp-2x64",
+        "activation": "relu",
+        "init": init,
+        "optimizer": "sgd",
+        "lr": trial.lr,
         **{
             "seed": trial.seed,
             "stage": str(trial.stage),
@@ -37,9 +44,19 @@ def stored_row(trial: Trial, init: str, **changes: Any) -> dict[str, Any]:
             "error": "",
             "metric": "accuracy",
         },
-        **{"steps_to_target": REACHED_AT[init], "loss_auc": 1 / 3, "final_val_score": score, "test_score": score},
-        **{"wall_s": 0.25, "stack_size": 6, "device": "cpu", "protocol": "smoke", "protocol_version": 1},
-        **{"experiment": "", "torch_version": "2.13.0", "commit": "c0ffee", "dirty": False},
+        "steps_to_target": REACHED_AT[init],
+        "loss_auc": 1 / 3,
+        "final_val_score": score,
+        "test_score": score,
+        "wall_s": 0.25,
+        "stack_size": 6,
+        "device": "cpu",
+        "protocol": "smoke",
+        "protocol_version": 1,
+        "experiment": "",
+        "torch_version": "2.13.0",
+        "commit": "c0ffee",
+        "dirty": False,
         "config": json.dumps({**CONFIG, "init": {"name": init, "gain": 1.0}}, sort_keys=True),
     }
     return {**dict.fromkeys(TRIALS.names), **known, **changes}

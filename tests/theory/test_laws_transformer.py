@@ -95,8 +95,12 @@ def test_gpt2_divides_what_closes_a_branch_by_the_root_of_the_number_of_branches
     params = start(Gpt2(), network(12))
     closing = (0.02 / math.sqrt(2 * 12)) ** 2  # nanoGPT's words: 0.02 / sqrt(2 * n_layer)
     for name, variance in {
-        **{"token": 0.02**2, "3.0.qkv": 0.02**2, "3.up": 0.02**2, "head": 0.02**2},
-        **{"3.0.out": closing, "3.down": closing},
+        "token": 0.02**2,
+        "3.0.qkv": 0.02**2,
+        "3.up": 0.02**2,
+        "head": 0.02**2,
+        "3.0.out": closing,
+        "3.down": closing,
     }.items():
         assert variance_p(params[name], variance) > FALSE_ALARM
     assert variance_p(params["3.down"], 0.02**2) < FALSE_ALARM

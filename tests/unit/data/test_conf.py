@@ -19,8 +19,13 @@ DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if pat
 OPTIMIZERS = sorted(path.stem for path in (CONF / "optimizer").glob("*.yaml"))
 METADATA = {"batch_size", "max_steps", "eval_every", "loss", "metric", "direction", "chance", "levels"}
 SIZES = {
-    **{"digits": 1197, "fashion_mnist": 55_000, "mnist": 55_000, "kmnist": 55_000},
-    **{"cifar10": 45_000, "cifar100": 45_000, "svhn": 68_025},
+    "digits": 1197,
+    "fashion_mnist": 55_000,
+    "mnist": 55_000,
+    "kmnist": 55_000,
+    "cifar10": 45_000,
+    "cifar100": 45_000,
+    "svhn": 68_025,
 }
 VARIANTS = {"nesterov": ("sgd-nesterov", {"nesterov": True})}
 """Files that differ from the defaults of their class: the kind of what they make, and how."""

@@ -242,7 +242,9 @@ def test_nonlinearities_by_name() -> None:
     assert given({"1": mine}) == {**FOUND, "1.weight": "mine", "2.weight": "mine"}
     assert given({"1": mine, "2": "tanh", "5.weight": "gelu"}) == {
         **FOUND,
-        **{"1.weight": "mine", "2.weight": "tanh", "5.weight": "gelu"},
+        "1.weight": "mine",
+        "2.weight": "tanh",
+        "5.weight": "gelu",
     }
     assert given({"1": None}) == {**FOUND, "1.weight": None, "2.weight": None}
 

@@ -1,4 +1,4 @@
-"""Which stored trials count, and why the others do not: the only reader of the store's rows in the report."""
+"""Which stored trials count, and why the others do not: the only part of the report that reads the store's rows."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Duel:
 
     @property
     def differences(self) -> pd.Series:
-        """By seed; their sum is 2 P(ours is better) - 1, by the identity of Mann and Whitney."""
+        """Ours less theirs, by seed; the sum is 2 P(ours is better) - 1, by the identity of Mann and Whitney."""
         return (self.places.ours - self.places.theirs) / max(1, self.num_pairs) ** 2
 
     @property
@@ -66,7 +66,7 @@ class Pooled:
 
 
 def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> Duel | None:
-    """Pair the trials of two arms by seed, in the order that the recommendations rank by; None where neither trains.
+    """Pair the trials of two arms by seed, ordered as the recommendations rank them; None where neither trains.
 
     Args:
         level: the one that both are held to; None = the loss area.

@@ -1,4 +1,4 @@
-"""Names that tell things apart."""
+"""Distinct names for cells and contexts."""
 
 from __future__ import annotations
 

@@ -39,10 +39,27 @@ class Close:
     """Sent to the child after the settings and all news."""
 
 
-READY = ""
-Answer = ConfigError | str | list[str]
-"""What the child sends: `READY`, or why it refuses the settings; the trial_id of each run that is complete; and lines
-for the user, which answer `Close`."""
+@dataclass(frozen=True)
+class Ready:
+    """The child's answer to settings that it accepts."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """The run of a trial is complete."""
+
+    trial_id: str
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The answer to `Close`, with lines for the user."""
+
+    lines: list[str]
+
+
+Answer = ConfigError | Ready | Written | Closed
+"""What the child sends; a ConfigError says why it refuses the settings."""
 
 
 class WandbProcess:
@@ -105,13 +122,14 @@ class WandbProcess:
                     return self._give_up(f"its process ended with exit code {self._child.wait()}")
                 case ConfigError():
                     return self._give_up(str(answer))
-                case list():
+                case Ready():
+                    pass
+                case Written(trial_id):
+                    self._awaited.pop(trial_id, None)
+                    deadline = time.monotonic() + limit_s
+                case Closed(lines):
                     self._end(END_S)
-                    return answer
-                case trial_id:
-                    if trial_id != READY:
-                        self._awaited.pop(trial_id, None)
-                        deadline = time.monotonic() + limit_s
+                    return lines
 
     def _await_start(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -12,7 +12,7 @@ from typing import IO
 
 from initsuite.errors import ConfigError
 from initsuite.spec import Announced, News
-from initsuite.tracking.process import READY, Answer, Close
+from initsuite.tracking.process import Answer, Close, Closed, Ready, Written
 from initsuite.tracking.service import keep_back, kill, services, yield_to_others
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.sink import WandbSink
@@ -38,15 +38,15 @@ def main() -> None:
 
     tracking: Tracking = pickle.load(messages)
     try:
-        sink = WandbSink(tracking, on_written=answer)
+        sink = WandbSink(tracking, on_written=lambda trial_id: answer(Written(trial_id)))
     except ConfigError as error:
         answer(error)
         return
-    answer(READY)
+    answer(Ready())
     if not _serve(sink, messages):
         # Nobody waits any more: what is open is finished, but in bounded time.
         _end_after(tracking.finish_timeout_s)
-    answer(sink.close())
+    answer(Closed(sink.close()))
     _end_after(END_S)
 
 

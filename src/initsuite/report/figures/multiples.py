@@ -1,4 +1,4 @@
-"""Figures of one panel a context: learning curves, steps to the target, score by learning rate."""
+"""Figures with one panel per context: learning curves, steps to the target, score by learning rate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,24 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from initsuite.report.colours import colour
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
-from initsuite.report.figures.style import (
-    COLUMN,
-    LINE,
-    PAGE,
-    PAGE_HEIGHT,
-    STYLE,
-    Drawing,
-    Margins,
-    add_legend,
-    grid_of_panels,
-    legend_height,
-    look,
-    name_width,
-    num_lines,
-    pages_of,
-    short,
-    title_of,
-)
+from initsuite.report.figures import style
 from initsuite.report.formatting import format_lr
 from initsuite.report.verdicts.bands import place_of
 from initsuite.report.verdicts.comparison import Comparison, Standing, by_comparison
@@ -39,20 +21,19 @@ from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.views import Views
 
 PER_PAGE = 12
-"""Panels; more than can be told apart on a page go to the next one."""
+"""Panels that one page can show readably; further ones go to the next page."""
 _NUM_COLUMNS = 3
 _PANEL_HEIGHT = 1.3
 _LEFT, _RIGHT, _TICKS, _GAP = 0.42, 0.14, 0.2, 0.34
 """Inches: room for numbers beside the panels, at the right edge, for numbers below a panel, and between columns."""
 _JITTER = 0.27
 """Height of the band of seed dots, rows."""
-STEP_COLUMNS = ["context", "context_id", "lr_rule", "init", "level", "target", "seed", "steps", "median", "low", "high"]
 
 Panel = Callable[[Axes, Comparison, pd.DataFrame], None]
 """Draws one comparison from its rows."""
 
 
-def curves(views: Views) -> Drawing | None:
+def curves(views: Views) -> style.Drawing | None:
     """Validation score over step: the median over seeds, with a band. A diverged trial counts as chance."""
     note = (
         "Line: median over the scoring seeds. Band: its 95 % interval; below 5 seeds, their range. "
@@ -62,7 +43,7 @@ def curves(views: Views) -> Drawing | None:
     return _drawing("curves", views.report, views.curves, _draw_curves, units, note, "step", "validation {}")
 
 
-def lr_sensitivity(views: Views) -> Drawing | None:
+def lr_sensitivity(views: Views) -> style.Drawing | None:
     """Mean final validation score over the tuning seeds, by learning rate."""
     note = (
         "Mean final validation score over the tuning seeds; a diverged trial counts as chance. "
@@ -73,41 +54,38 @@ def lr_sensitivity(views: Views) -> Drawing | None:
     return _drawing("lr_sensitivity", views.report, table, _draw_lrs, units, note, x_label, y_label, has_marker=True)
 
 
-def steps_to_target(views: Views) -> Drawing | None:
+def steps_to_target(views: Views) -> style.Drawing | None:
     """Steps to the target of each scoring seed, with the median; misses stand at the right edge."""
     shown = [found for found in views.report.comparisons if _goal(found) and any(s.num_seeds for s in found.standings)]
     rows = [row for found in shown for standing in found.standings for row in _step_rows(found, standing)]
     if not rows:
         return None
-    names = sorted({standing.arm.name for found in shown for standing in found.standings})
     num_arms = max(len(found.standings) for found in shown)
-    width, num_columns = (COLUMN, 1) if len(shown) == 1 else (PAGE, 2 if name_width(names) > 1.1 else _NUM_COLUMNS)
-    left = name_width(names)
+    left = style.name_width([standing.arm.name for found in shown for standing in found.standings])
+    width, num_columns = (style.COLUMN, 1) if len(shown) == 1 else (style.PAGE, 2 if left > 1.1 else _NUM_COLUMNS)
     height = 0.25 + 0.14 * num_arms
     foot = "Dot: a scoring seed. Bar and line: median and its 95 % interval (from 5 seeds on). Best initializer first."
     panel_width = (width - left * num_columns) / num_columns
-    titles = {id(found): title_of(found, panel_width + left - 0.15, _goal_text(found)) for found in shown}
-    title_height = LINE * max(map(num_lines, titles.values())) + 0.06
-    margins = Margins(
-        left, _RIGHT, title_height, 0.36 + legend_height([], foot, width), left + 0.05, 0.26 + title_height
-    )
-    room = PAGE_HEIGHT - margins.top - margins.bottom + margins.between_rows
+    titles = {found.key: style.title_of(found, panel_width + left - 0.15, _goal_text(found)) for found in shown}
+    title_height = style.LINE * max(map(style.num_lines, titles.values())) + 0.06
+    bottom = 0.36 + style.legend_height([], foot, width)
+    margins = style.Margins(left, _RIGHT, title_height, bottom, left + 0.05, 0.26 + title_height)
+    room = style.PAGE_HEIGHT - margins.top - margins.bottom + margins.between_rows
     per_page = num_columns * max(1, min(PER_PAGE // num_columns, int(room / (height + margins.between_rows))))
     pages = []
-    for portion in pages_of(shown, per_page):
-        figure, grid = grid_of_panels(len(portion), num_columns, width, height, margins)
-        with mpl.rc_context(STYLE):
-            for axes, comparison in zip(grid, portion, strict=True):
-                _draw_steps(axes, comparison)
-                axes.set_ylim(num_arms - 0.5, -0.5)
-                axes.set_title(titles[id(comparison)], x=-(left - 0.05) / panel_width, ha="left")
-            for axes in _lowest(grid, num_columns):
-                axes.set_xlabel("steps to the target")
-        add_legend(figure, [], foot)
+    for portion in style.pages_of(shown, per_page):
+        figure, grid = style.grid_of_panels(len(portion), num_columns, width, height, margins)
+        for axes, comparison in zip(grid, portion, strict=True):
+            _draw_steps(axes, comparison)
+            axes.set_ylim(num_arms - 0.5, -0.5)
+            axes.set_title(titles[comparison.key], x=-(left - 0.05) / panel_width, ha="left")
+        for axes in grid[-num_columns:]:
+            axes.set_xlabel("steps to the target")
+        style.add_legend(figure, [], foot)
         pages.append(figure)
     units = {name: f"{name} [updates]" for name in ("steps", "median", "low", "high")}
-    data = _with_metric(pd.DataFrame(rows, columns=STEP_COLUMNS), shown)
-    return Drawing("steps_to_target", pages, data.rename(columns={**units, "target": "target [metric]"}))
+    data = _with_metric(pd.DataFrame(rows), shown)
+    return style.Drawing("steps_to_target", pages, data.rename(columns={**units, "target": "target [metric]"}))
 
 
 def _drawing(
@@ -120,50 +98,42 @@ def _drawing(
     x_label: str,
     y_label: str,
     has_marker: bool = False,
-) -> Drawing | None:
-    """A panel for each comparison with rows, under one legend, in pages of `PER_PAGE`; None without one."""
+) -> style.Drawing | None:
+    """A panel for each comparison with rows, under one legend, in pages of `PER_PAGE`; None without any."""
     tables = by_comparison(table)
     shown = [found for found in report.comparisons if found.key in tables]
     if not shown:
         return None
     # Scores of one metric share the numbers and the label of their row.
     is_mixed = len({(found.context.yardstick.metric, found.context.yardstick.chance) for found in shown}) > 1
-    gap = _GAP + LINE + 0.05 if is_mixed else 0.26
+    gap = _GAP + style.LINE + 0.05 if is_mixed else 0.26
     num_columns = min(_NUM_COLUMNS, len(shown))
-    width = COLUMN if num_columns == 1 else PAGE
+    width, height = (style.COLUMN, 1.8) if num_columns == 1 else (style.PAGE, _PANEL_HEIGHT)
     panel_width = (width - _LEFT - _RIGHT - gap * (num_columns - 1)) / num_columns
     pages = []
-    for portion in pages_of(shown, PER_PAGE):
-        present = set(table[table.context_id.isin([found.context.context_id for found in portion])].init)
-        names = sorted(present)
-        titles = [title_of(found, panel_width + 0.2) for found in portion]
-        title_height = LINE * max(map(num_lines, titles)) + 0.06
-        bottom = _TICKS + LINE + legend_height(names, note, width)
-        margins = Margins(_LEFT, _RIGHT, title_height, bottom, gap, title_height + _TICKS + 0.04)
-        height = _PANEL_HEIGHT if num_columns > 1 else 1.8
-        figure, grid = grid_of_panels(len(portion), num_columns, width, height, margins)
-        with mpl.rc_context(STYLE):
-            for axes, comparison, title in zip(grid, portion, titles, strict=True):
-                draw(axes, comparison, tables[comparison.key])
-                axes.set_title(title)
-                if is_mixed or axes in grid[::num_columns]:
-                    axes.set_ylabel(y_label.format(comparison.context.yardstick.label))
-                else:
-                    axes.tick_params(axis="y", labelleft=False)
-            for axes in _lowest(grid, num_columns):
-                axes.set_xlabel(x_label)
-        add_legend(figure, names, note, has_marker)
+    for portion in style.pages_of(shown, PER_PAGE):
+        names = sorted(set(table[table.context_id.isin([found.context.context_id for found in portion])].init))
+        titles = [style.title_of(found, panel_width + 0.2) for found in portion]
+        title_height = style.LINE * max(map(style.num_lines, titles)) + 0.06
+        bottom = _TICKS + style.LINE + style.legend_height(names, note, width)
+        margins = style.Margins(_LEFT, _RIGHT, title_height, bottom, gap, title_height + _TICKS + 0.04)
+        figure, grid = style.grid_of_panels(len(portion), num_columns, width, height, margins)
+        for axes, comparison, title in zip(grid, portion, titles, strict=True):
+            draw(axes, comparison, tables[comparison.key])
+            axes.set_title(title)
+            if is_mixed or axes in grid[::num_columns]:
+                axes.set_ylabel(y_label.format(comparison.context.yardstick.label))
+            else:
+                axes.tick_params(axis="y", labelleft=False)
+        for axes in grid[-num_columns:]:
+            axes.set_xlabel(x_label)
+        style.add_legend(figure, names, note, has_marker)
         pages.append(figure)
-    return Drawing(name, pages, _with_metric(table, shown).rename(columns=units))
-
-
-def _lowest(grid: Sequence[Axes], num_columns: int) -> Sequence[Axes]:
-    """The panels without another one below."""
-    return grid[-num_columns:]
+    return style.Drawing(name, pages, _with_metric(table, shown).rename(columns=units))
 
 
 def _with_metric(table: pd.DataFrame, shown: Sequence[Comparison]) -> pd.DataFrame:
-    """The table with the metric that its scores are in."""
+    """The table with the metric of its scores."""
     metrics = {found.context.context_id: found.context.yardstick.metric for found in shown}
     return table.assign(metric=table.context_id.map(metrics))
 
@@ -181,9 +151,8 @@ def _draw_curves(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> Non
         if name in arms:
             arm = arms[name]
             axes.fill_between(arm.step, arm.low, arm.high, color=colour(name), alpha=0.16, linewidth=0)
-            axes.plot(arm.step, arm["median"], **look(name))
-    goal = _goal(comparison)
-    if goal is not None:
+            axes.plot(arm.step, arm["median"], **style.look(name))
+    if (goal := _goal(comparison)) is not None:
         axes.axhline(goal, color="#444444", linewidth=0.7, linestyle=(0, (4, 3)))
     axes.set_xlim(0, comparison.context.max_steps)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -193,7 +162,7 @@ def _draw_curves(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> Non
 def _draw_lrs(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:
     for name in reversed([standing.arm.name for standing in comparison.standings]):
         arm = table[table.init == name]
-        axes.plot(arm.lr, arm.score, **look(name, has_marker=True))
+        axes.plot(arm.lr, arm.score, **style.look(name, has_marker=True))
         best = arm[arm.is_best]
         axes.plot(best.lr, best.score, "o", markersize=6.5, markerfacecolor="none", markeredgecolor=colour(name))
     axes.set_xscale("log")
@@ -206,7 +175,7 @@ def _draw_lrs(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:
 
 
 def _goal(comparison: Comparison) -> float | None:
-    """The level that ranks the arms; the primary one where nobody reached any."""
+    """The level that ranks the arms; the primary one where no trial reached any."""
     return comparison.target if comparison.target is not None else comparison.context.yardstick.levels.get("primary")
 
 
@@ -217,17 +186,13 @@ def _goal_text(comparison: Comparison) -> str:
 
 def _step_rows(comparison: Comparison, standing: Standing) -> list[dict[str, Any]]:
     trials = standing.arm.trials
-    # Without a level nobody reached one: every seed is a miss.
-    steps = trials[COLUMN_OF_LEVEL[comparison.level]] if comparison.level else pd.Series(math.nan, index=trials.index)
-    shared = {
-        **place_of(comparison, standing),
-        "level": comparison.level or "primary",
-        "target": _goal(comparison),
-        "median": standing.steps.estimate if comparison.level else math.inf,
-        "low": standing.steps.low if comparison.level else math.inf,
-        "high": standing.steps.high if comparison.level else math.inf,
-    }
-    return [{**shared, "seed": seed, "steps": value} for seed, value in steps.fillna(math.inf).items()]
+    found, level = standing.steps, comparison.level
+    # Without a level no trial reached one: every seed is a miss.
+    steps = trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(math.nan, index=trials.index)
+    bounds = (found.estimate, found.low, found.high) if level else (math.inf,) * 3
+    shared = {**place_of(comparison, standing), "level": level or "primary", "target": _goal(comparison)}
+    interval = dict(zip(("median", "low", "high"), bounds, strict=True))
+    return [{**shared, "seed": seed, "steps": value, **interval} for seed, value in steps.fillna(math.inf).items()]
 
 
 def _draw_steps(axes: Axes, comparison: Comparison) -> None:
@@ -236,7 +201,7 @@ def _draw_steps(axes: Axes, comparison: Comparison) -> None:
     axes.axvspan(budget * 1.05, budget * 1.24, color="#f0f0f0", linewidth=0)
     for place, standing in enumerate(comparison.standings):
         _draw_arm(axes, _step_rows(comparison, standing), place, edge, colour(standing.arm.name))
-    names = [short(standing.arm.name) for standing in comparison.standings]
+    names = [style.short(standing.arm.name) for standing in comparison.standings]
     axes.set_yticks(range(len(names)), names)
     axes.grid(axis="y", visible=False)
     axes.set_xlim(0, budget * 1.24)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,29 +20,25 @@ from initsuite.report.verdicts.comparison import Comparison
 COLUMN, PAGE = 3.3, 6.9
 """Widths of figures, inches: one column and two columns of a paper."""
 PAGE_HEIGHT = 9.0
-"""At most, inches."""
+"""Greatest height of a figure, inches."""
 FONT_SIZE = 7
-"""Of all text, points in print."""
+"""Size of all text, points in print."""
 LETTER, LINE = 0.056, 0.135
 """Mean width of a letter and height of a line at that size, inches."""
 NAME_LETTERS = 24
 """A longer name of an initializer is shortened in figures; the data beside them have it in full."""
+_SIZES = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
 STYLE: dict[Any, Any] = {
+    **dict.fromkeys(_SIZES, FONT_SIZE),
     "text.parse_math": False,  # a name may hold a dollar sign
-    "font.size": FONT_SIZE,
-    "axes.titlesize": FONT_SIZE,
     "axes.titlelocation": "left",
     "axes.titlepad": 4,
     "axes.titley": 1.0,  # else each draw looks for room
-    "axes.labelsize": FONT_SIZE,
     "axes.labelpad": 2,
-    "xtick.labelsize": FONT_SIZE,
-    "ytick.labelsize": FONT_SIZE,
     "xtick.major.pad": 2,
     "ytick.major.pad": 2,
     "xtick.bottom": False,  # the grid says where a number is, and each mark takes time
     "ytick.left": False,
-    "legend.fontsize": FONT_SIZE,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -65,7 +60,7 @@ class Drawing:
     """A figure with its data.
 
     Attributes:
-        name: of its files.
+        name: the name of its files.
         pages: one figure each.
         data: what is drawn, in full; the units are in the names of the columns.
     """
@@ -139,21 +134,16 @@ def grid_of_panels(
     num_rows = math.ceil(num_panels / num_columns)
     height = margins.top + margins.bottom + num_rows * panel_height + (num_rows - 1) * margins.between_rows
     panel_width = (width - margins.left - margins.right - (num_columns - 1) * margins.between_columns) / num_columns
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
-        grid = figure.subplots(
-            num_rows,
-            num_columns,
-            squeeze=False,
-            gridspec_kw={
-                "left": margins.left / width,
-                "right": 1 - margins.right / width,
-                "bottom": margins.bottom / height,
-                "top": 1 - margins.top / height,
-                "wspace": margins.between_columns / panel_width,
-                "hspace": margins.between_rows / panel_height,
-            },
-        )
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    figure.subplots_adjust(
+        left=margins.left / width,
+        right=1 - margins.right / width,
+        bottom=margins.bottom / height,
+        top=1 - margins.top / height,
+        wspace=margins.between_columns / panel_width,
+        hspace=margins.between_rows / panel_height,
+    )
     for axes in grid.flat[num_panels:]:
         axes.remove()
     return figure, list(grid.flat[:num_panels])
@@ -169,22 +159,17 @@ def add_legend(figure: Figure, names: Sequence[str], note: str, has_marker: bool
     """The names with their lines at the lower edge, and under them what the figure shows."""
     width, height = figure.get_size_inches()
     text = wrapped(note, width - 0.2)
-    with mpl.rc_context(STYLE):
-        figure.text(0.5, 0.04 / height, text, ha="center", va="bottom", color="#444444")
-        handles = [Line2D([], [], **look(name, has_marker)) for name in names]
-        figure.legend(
-            handles,
-            [short(name) for name in names],
-            loc="lower center",
-            bbox_to_anchor=(0.5, (0.05 + num_lines(text) * LINE) / height),
-            ncols=_legend_columns(names, width),
-            frameon=False,
-            borderpad=0,
-            borderaxespad=0,
-            labelspacing=0.25,
-            handlelength=2.4,
-            columnspacing=1.2,
-        )
+    figure.text(0.5, 0.04 / height, text, ha="center", va="bottom", color="#444444")
+    spacing = {"borderpad": 0, "borderaxespad": 0, "labelspacing": 0.25, "handlelength": 2.4, "columnspacing": 1.2}
+    figure.legend(
+        [Line2D([], [], **look(name, has_marker)) for name in names],
+        [short(name) for name in names],
+        loc="lower center",
+        bbox_to_anchor=(0.5, (0.05 + num_lines(text) * LINE) / height),
+        ncols=_legend_columns(names, width),
+        frameon=False,
+        **spacing,
+    )
 
 
 def _legend_columns(names: Sequence[str], width: float) -> int:

@@ -51,11 +51,11 @@ def test_what_all_contexts_say_together() -> None:
     found += [card("none", "none"), card("lsuv", "low", undecided=("he",)), card("lecun", "high")]
     pieces = [text for text, _ in headline(found)]
     assert "".join(pieces) == (
-        "Of 6 contexts, he is the first choice in 2, xavier in 1, lsuv in 1 and others in 1; in 1 there is none."
+        "Of 6 contexts, he is the first choice in 2, xavier in 1, lsuv in 1 and others in 1; in 1 none is recommended."
     )
     assert safest(found) == (
-        "he is best, or not told apart from the best, in 3. Confidence is high in 2, moderate in 1, low in 2, none in "
-        "1. In 1 the seeds are too few to compare every initializer."
+        "he is best, or not distinguishable from the best, in 3. Confidence is high in 2, moderate in 1, low in 2, "
+        "none in 1. In 1 the seeds are too few to compare every initializer."
     )
     alike = [card("he", "high"), card("he", "low")]
     assert headline(alike) == [("he", "init"), (" is the first choice in all 2 contexts.", "")]

@@ -25,27 +25,17 @@ def script_json(value: Any) -> str:
     return text.translate(_ESCAPED)
 
 
-def short(value: Any) -> float | int | None:
-    """A number with the digits that a screen shows; None for NaN, missing and infinite ones.
+def short(value: Any, digits: int = DIGITS) -> float | int | None:
+    """A number with this many significant digits; None for NaN, missing and infinite ones.
 
     Example:
-        >>> short(0.123456789), short(120.0), short(float("inf"))
-        (0.12346, 120, None)
+        >>> short(0.123456789), short(120.0), short(-9996, 3), short(float("inf"))
+        (0.12346, 120, -10000, None)
     """
     if value is None or not math.isfinite(value):
         return None
-    found = rounded(float(value), DIGITS)
+    found = float(f"{float(value):.{digits}g}")
     return int(found) if found.is_integer() and abs(found) < 1e15 else found
-
-
-def rounded(value: float, digits: int) -> float:
-    """To so many significant digits.
-
-    Example:
-        >>> rounded(0.123456, 2), rounded(-9996.0, 3), rounded(0.0, 3)
-        (0.12, -10000.0, 0.0)
-    """
-    return round(value, digits - 1 - math.floor(math.log10(abs(value)))) if value else value
 
 
 def shorts(values: Iterable[Any]) -> list[float | int | None]:
@@ -63,7 +53,7 @@ def plot_text(name: str) -> str:
 
 
 def thinned(values: Sequence[Any], most: int) -> list[Any]:
-    """At most `most` of them, evenly spread, the first and the last among them.
+    """At most `most` of the values, evenly spread, with the first and the last.
 
     Example:
         >>> thinned(range(10), 4)
@@ -75,7 +65,7 @@ def thinned(values: Sequence[Any], most: int) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Values that JSON has: NaN and infinities become null, numbers of numpy those of Python."""
+    """The value in types that JSON has: NaN and infinities become null, numpy's numbers those of Python."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ function faded(colour, opacity) {
   return `rgba(${number(1)}, ${number(3)}, ${number(5)}, ${opacity})`;
 }
 
-/** A trace in the colour of its initializer, hidden where that is. */
+/** A trace in the colour of its initializer, hidden where its initializer is. */
 function painted(trace) {
   const { init, role } = trace.meta;
   const made = { ...trace };
@@ -37,7 +37,7 @@ function painted(trace) {
   return made;
 }
 
-/** Black or white, whichever is read better on a colour of a scale of stops [place, "#rrggbb"]. */
+/** Black or white, whichever is more readable on a colour of a scale of stops [place, "#rrggbb"]. */
 function ink(place, scale) {
   const after = Math.max(1, scale.findIndex(([stop]) => stop >= place));
   const [[low, from], [high, to]] = [scale[after - 1], scale[after]];
@@ -100,7 +100,7 @@ function dressed(figure, width) {
   };
 }
 
-/** Where dragging should scroll the page rather than zoom the chart. */
+/** Whether dragging should scroll the page rather than zoom the chart. */
 function byFinger(width) {
   return width < NARROW || matchMedia("(pointer: coarse)").matches;
 }

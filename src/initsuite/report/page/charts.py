@@ -1,12 +1,12 @@
 """The charts of one context as Plotly figures in plain data: learning curves, steps to the target, learning rates.
 
-A trace says whose it is in `meta`: the page gives it that initializer's colour, which depends on light or dark.
+A trace names its initializer in `meta`: the page gives it that initializer's colour, which depends on light or dark.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,11 @@ from initsuite.wording import format_counts
 Figure = dict[str, Any]
 """data, layout and caption; or `empty`: why there is nothing to draw."""
 MOST_POINTS = 80
-"""Of a curve: more than a chart of a page's width can show."""
+"""Points of a curve at most: more than a chart as wide as the page can show."""
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _JITTER = 0.28
 _BEYOND = 1.16
-"""Where seeds that miss the target stand, in budgets."""
+"""Where seeds that miss the target stand, as a multiple of the budget."""
 
 
 def charts_of(comparison: Comparison, curves: pd.DataFrame, sensitivity: pd.DataFrame) -> dict[str, Figure]:
@@ -51,19 +51,14 @@ def curves_chart(comparison: Comparison, bands: pd.DataFrame) -> Figure:
     if bands.empty:
         return {"empty": "No learning curves: this context has no scoring trials yet."}
     context, traces = comparison.context, []
+    hover = "%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]<extra>%{fullData.name}</extra>"
     for name, rows in bands.groupby("init", sort=False):
-        keep = thinned(range(len(rows)), MOST_POINTS)
-        rows = rows.iloc[keep]
+        rows = rows.iloc[thinned(range(len(rows)), MOST_POINTS)]
         steps, low, high = rows.step.tolist(), shorts(rows.low), shorts(rows.high)
         outline = {"x": steps + steps[::-1], "y": high + low[::-1], "fill": "toself", "hoverinfo": "skip"}
-        traces.append({**trace(str(name), "band"), **outline, "mode": "lines", "showlegend": False})
-        line = {
-            "x": steps,
-            "y": shorts(rows["median"]),
-            "customdata": [list(pair) for pair in zip(low, high, strict=True)],
-        }
-        shown = "%{y:.4g} [%{customdata[0]:.4g}, %{customdata[1]:.4g}]<extra>%{fullData.name}</extra>"
-        traces.append({**trace(str(name), "line"), **line, "mode": "lines", "hovertemplate": shown})
+        line = {"x": steps, "y": shorts(rows["median"]), "customdata": list(zip(low, high, strict=True))}
+        traces.append(trace(str(name), "band", **outline, mode="lines", showlegend=False))
+        traces.append(trace(str(name), "line", **line, mode="lines", hovertemplate=hover))
     seeds = bands.groupby("init").num_seeds.first()
     kinds = {
         "the 95 % interval of the median" if band == INTERVAL else "the range of the seeds, too few for an interval"
@@ -74,24 +69,15 @@ def curves_chart(comparison: Comparison, bands: pd.DataFrame) -> Figure:
         f"{format_counts(seeds, 'scoring seed')}. Band: {' or '.join(sorted(kinds))}. "
         "A diverged trial counts as chance. Steps are optimizer updates."
     )
-    goal = (
-        [level_line(comparison.target, f"target {comparison.target:g}", "left")]
-        if comparison.target is not None
-        else []
-    )
-    return {
-        "data": traces,
-        "layout": {
-            **axes("step", f"validation {context.yardstick.label}"),
-            "hovermode": "x unified",
-            **with_lines(goal),
-        },
-        "caption": caption,
-    }
+    layout = {**axes("step", f"validation {context.yardstick.label}"), "hovermode": "x unified"}
+    goal: Figure = {"shapes": [], "annotations": []}
+    if comparison.target is not None:
+        goal = level_line(comparison.target, f"target {comparison.target:g}", "left")
+    return {"data": traces, "layout": layout | goal, "caption": caption}
 
 
 def steps_chart(comparison: Comparison) -> Figure:
-    """A dot a seed and the median with its interval, a row for each arm; the loss area where no level ranks."""
+    """One dot per seed and the median with its interval, one row per arm; the loss area where no level ranks."""
     scored = [standing for standing in comparison.standings if standing.num_seeds]
     if not scored:
         return {"empty": "No scoring trials yet."}
@@ -100,20 +86,16 @@ def steps_chart(comparison: Comparison) -> Figure:
     by_steps = comparison.level is not None
     edge = _BEYOND * context.max_steps
     traces = [made for row, standing in enumerate(scored) for made in _row_of_dots(standing, column, row, edge)]
-    what = (
-        f"steps to the {'target' if comparison.level == 'primary' else 'easier level'} {comparison.target:g}"
-        if by_steps
-        else f"loss area, {context.loss_unit}"
-    )
-    layout = axes(what, "")
-    layout["yaxis"] |= rows_axis([standing.arm.name for standing in scored])
+    layout = axes(f"loss area, {context.loss_unit}", "", y=rows_axis([standing.arm.name for standing in scored]))
     if by_steps:
+        level = "target" if comparison.level == "primary" else "easier level"
+        layout["xaxis"]["title"] = {"text": f"steps to the {level} {comparison.target:g}"}
         marks = [round(context.max_steps * part) for part in (0, 0.25, 0.5, 0.75, 1)]
         texts = [*map(str, marks), "<br>never"]
         layout["xaxis"] |= {"range": [0, edge * 1.04], "tickangle": 0, "tickvals": [*marks, edge], "ticktext": texts}
     missed = " Seeds that never reach it stand at the right edge." if by_steps else " Lower is better."
     caption = (
-        f"Dot: a scoring seed. Diamond and bar: median with its 95 % interval (from 5 seeds on), in "
+        "Dot: a scoring seed. Diamond and bar: median with its 95 % interval (from 5 seeds on), in "
         f"{'optimizer steps' if by_steps else context.loss_unit}; "
         f"{format_counts([standing.num_seeds for standing in scored], 'seed')}.{missed}"
     )
@@ -126,80 +108,56 @@ def lr_chart(context: Context, sensitivity: pd.DataFrame) -> Figure:
         return {"empty": f"No learning rate was tuned here ({context.lr_rule}): there is nothing to compare."}
     traces = []
     for name, rows in sensitivity.groupby("init", sort=False):
-        is_best = rows.is_best.tolist()
         symbols = {
-            "symbol": ["star" if best else "circle" for best in is_best],
-            "size": [13 if best else 6 for best in is_best],
+            "symbol": ["star" if best else "circle" for best in rows.is_best],
+            "size": [13 if best else 6 for best in rows.is_best],
         }
         drawn = {"x": shorts(rows.lr), "y": shorts(rows.score), "mode": "lines+markers", "marker": symbols}
-        shown = "lr %{x:.3g}: %{y:.4g}<extra>%{fullData.name}</extra>"
-        traces.append({**trace(str(name), "line"), **drawn, "hovertemplate": shown})
+        hover = "lr %{x:.3g}: %{y:.4g}<extra>%{fullData.name}</extra>"
+        traces.append(trace(str(name), "line", **drawn, hovertemplate=hover))
     yardstick = context.yardstick
-    per_unit = yardstick.normalised(yardstick.chance + 1.0)
-    threshold = yardstick.chance + TRAINS_ABOVE / per_unit
-    layout = axes("learning rate", f"final validation {yardstick.label}")
-    grid = sorted(set(shorts(sensitivity.lr)), key=float)  # type: ignore[arg-type]
-    layout["xaxis"] |= {"type": "log", "tickvals": thinned(grid, 9), "ticktext": [f"{lr:g}" for lr in thinned(grid, 9)]}
+    threshold = yardstick.chance + TRAINS_ABOVE / yardstick.normalised(yardstick.chance + 1.0)
+    marks = thinned(shorts(sorted(set(sensitivity.lr))), 9)
+    ticks = {"type": "log", "tickvals": marks, "ticktext": [f"{lr:g}" for lr in marks]}
+    layout = axes("learning rate", f"final validation {yardstick.label}", x=ticks)
     caption = (
         f"Mean final validation {yardstick.label} ({_unit(context)}) over "
         f"{format_counts(sensitivity.num_seeds, 'tuning seed')} at each learning rate; a diverged trial counts as "
-        f"chance. Star: the learning rate that the initializer is scored at. Dashed: above it, it trains."
+        "chance. Star: the learning rate that the initializer is scored at. Dashed: above it, it trains."
     )
-    return {
-        "data": traces,
-        "layout": {**layout, **with_lines([level_line(threshold, "trains", "right")])},
-        "caption": caption,
-    }
+    return {"data": traces, "layout": layout | level_line(threshold, "trains", "right"), "caption": caption}
 
 
-def trace(name: str, role: str) -> Figure:
-    """What every trace of an initializer has: the page colours it by `meta`."""
-    found: Figure = {
-        "type": "scatter",
-        "name": plot_text(name),
-        "legendgroup": name,
-        "meta": {"init": name, "role": role},
-    }
-    return found if role == "band" else {**found, "line": {"width": 2, "dash": DASHES[line_style(name)]}}
+def trace(init: str, role: str, /, **parts: Any) -> Figure:
+    """A trace of an initializer, which the page colours by `meta`, with these parts."""
+    line = {} if role == "band" else {"line": {"width": 2, "dash": DASHES[line_style(init)]}}
+    shared = {"type": "scatter", "name": plot_text(init), "legendgroup": init, "meta": {"init": init, "role": role}}
+    return {**shared, **line, **parts}
 
 
-def axes(horizontal: str, vertical: str) -> Figure:
-    """A layout with titled axes."""
-    return {"xaxis": {"title": {"text": horizontal}}, "yaxis": {"title": {"text": vertical}}}
+def axes(horizontal: str, vertical: str, x: Figure | None = None, y: Figure | None = None) -> Figure:
+    """A layout with titled axes; `x` and `y` hold what else an axis needs."""
+    titles = {"title": {"text": horizontal}}, {"title": {"text": vertical}}
+    return {"xaxis": titles[0] | (x or {}), "yaxis": titles[1] | (y or {})}
 
 
 def rows_axis(names: Sequence[str]) -> Figure:
     """A vertical axis with a row for each name, the first on top."""
-    texts = [plot_text(name) for name in names]
-    return {
-        "tickvals": list(range(len(names))),
-        "ticktext": texts,
-        "range": [len(names) - 0.5, -0.5],
-        "zeroline": False,
-    }
+    ticks = {"tickvals": list(range(len(names))), "ticktext": [plot_text(name) for name in names]}
+    return {**ticks, "range": [len(names) - 0.5, -0.5], "zeroline": False}
+
+
+def error_bar(middle: float, low: float, high: float) -> Figure:
+    """A horizontal bar from `low` to `high`, as Plotly counts it: from the middle."""
+    return {"type": "data", "symmetric": False, "array": [short(high - middle)], "arrayminus": [short(middle - low)]}
 
 
 def level_line(height: float, text: str, side: str) -> Figure:
-    """A dashed horizontal line with its name at the left or the right."""
-    return {"height": short(height), "text": text, "x": 0 if side == "left" else 1, "side": side}
-
-
-def with_lines(lines: Sequence[Mapping[str, Any]]) -> Figure:
-    """Such lines as parts of a layout."""
-    shapes = [
-        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": line["height"], "y1": line["height"]}
-        for line in lines
-    ]
-    notes = [
-        {"xref": "paper", "x": line["x"], "y": line["height"], "text": line["text"], "yanchor": "bottom"}
-        for line in lines
-    ]
-    return {
-        "shapes": [{**shape, "line": {"dash": "dash", "width": 1}} for shape in shapes],
-        "annotations": [
-            {**note, "xanchor": line["side"], "showarrow": False} for note, line in zip(notes, lines, strict=True)
-        ],
-    }
+    """Parts of a layout: a dashed horizontal line with its name at the left or the right."""
+    y = short(height)
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"dash": "dash", "width": 1}}
+    place = {"xref": "paper", "x": 0 if side == "left" else 1, "y": y, "xanchor": side, "yanchor": "bottom"}
+    return {"shapes": [line], "annotations": [{**place, "text": text, "showarrow": False}]}
 
 
 def _row_of_dots(standing: Standing, column: str, row: int, edge: float) -> Iterator[Figure]:
@@ -209,20 +167,12 @@ def _row_of_dots(standing: Standing, column: str, row: int, edge: float) -> Iter
     dots = {"x": shorts(values.fillna(edge)), "y": shorts(heights), "customdata": standing.arm.trials.seed.tolist()}
     texts = [f"never, seed {seed}" if math.isnan(value) else "" for seed, value in values.items()]
     hover = [f"{text}<extra>%{{fullData.name}}</extra>" if text else reached for text in texts]
-    yield {**trace(name, "dots"), **dots, "mode": "markers", "hovertemplate": hover, "showlegend": False}
+    yield trace(name, "dots", **dots, mode="markers", hovertemplate=hover, showlegend=False)
     middle = standing.steps if column != "loss_auc" else standing.loss_auc
     if math.isfinite(middle.estimate):
-        bar: Figure = {"x": [short(middle.estimate)], "y": [row], "mode": "markers"}
-        if middle.exists:
-            high = min(middle.high, edge)
-            bar["error_x"] = {
-                "type": "data",
-                "symmetric": False,
-                "array": [short(high - middle.estimate)],
-                "arrayminus": [short(middle.estimate - middle.low)],
-            }
-        shown = "median %{x:.4g}<extra>%{fullData.name}</extra>"
-        yield {**trace(name, "median"), **bar, "hovertemplate": shown, "showlegend": False}
+        bar = {"error_x": error_bar(middle.estimate, middle.low, min(middle.high, edge))} if middle.exists else {}
+        shown = {"hovertemplate": "median %{x:.4g}<extra>%{fullData.name}</extra>", "showlegend": False}
+        yield trace(name, "median", x=[short(middle.estimate)], y=[row], mode="markers", **bar, **shown)
 
 
 def _unit(context: Context) -> str:

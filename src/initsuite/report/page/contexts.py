@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from initsuite.report.evidence.context import Context
-from initsuite.report.text.display import (
-    RATE,
-    STEPS,
-    article_text,
-    recommendations_for_people,
-    records,
-    score_heading,
-)
+from initsuite.report.text import display
 from initsuite.report.verdicts.comparison import Comparison, Verdict
 from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
@@ -26,26 +19,24 @@ from initsuite.wording import format_count, format_names
 DOTS = {Grade.HIGH: "●●●", Grade.MODERATE: "●●○", Grade.LOW: "●○○", Grade.NONE: "○○○"}
 FACETS = ("dataset", "model", "activation", "optimizer")
 _KINDS = {
-    **{"mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU"},
-    **{"transformer": "a transformer", "vit": "a vision transformer", "siren": "a SIREN"},
-}
-_ORDER = (*RELU_LIKE, *SATURATING)
-"""Of activations."""
+    "mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU",
+    "transformer": "a transformer", "vit": "a vision transformer", "siren": "a SIREN",
+}  # fmt: skip
+_ACTIVATIONS = (*RELU_LIKE, *SATURATING)
+"""The order in which activations are listed; others follow."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the page says first of a context.
+    """What the page says first about a context.
 
     Attributes:
-        key: of the comparison, unique on the page.
-        facets: what the picker chooses by: the axes, the lr rule and the options that tell namesakes apart.
-        kind: of network, with its article.
-        shape: of the network, in words; "" where nothing is known.
-        others: names tied with the recommended one, and those with too few seeds to tell.
-        grade: of confidence.
-        reason: why that grade.
-        facts: measures of the recommended initializer, headings and texts.
+        key: unique on the page.
+        facets: what the picker chooses by: the axes, the lr rule and the options that distinguish namesakes.
+        kind, shape: the network in words, as `explain_model` gives them.
+        tied, undecided: names tied with the recommended one, and those with too few seeds to tell.
+        grade, reason: how sure the recommendation is, and why.
+        facts: measures of the recommended initializer, as headings and texts.
     """
 
     key: str
@@ -69,12 +60,13 @@ class Card:
 
 
 def cards(report: Report) -> list[Card]:
-    """One a comparison, in the order of the report."""
+    """One card per comparison, in the order of the report."""
     table = report.recommendations
-    headings = (RATE, STEPS, "target", score_heading(table), "best lr", "lr window", "seeds")
+    score = display.score_heading(table)
+    headings = (display.RATE, display.STEPS, "target", score, "best lr", "lr window", "seeds")
+    written = display.records(display.recommendations_for_people(table))
     found = []
-    written = records(recommendations_for_people(table))
-    for comparison, row, cells in zip(report.comparisons, records(table), written, strict=True):
+    for comparison, row, cells in zip(report.comparisons, display.records(table), written, strict=True):
         facts = [(name, str(cells[name])) for name in headings if str(cells[name])] if comparison.leader else []
         found.append(_card(f"c{len(found)}", comparison, row, facts))
     return found
@@ -86,7 +78,7 @@ def first_shown(found: Sequence[Card]) -> str:
 
 
 def explain_model(context: Context) -> tuple[str, str]:
-    """The label of a model in words: what kind of network, and its shape.
+    """A model in words: what kind of network with its article, and its shape, "" where that is unknown.
 
     `mlp-30x64` becomes "an MLP" and "30 hidden layers of 64 units".
     """
@@ -107,68 +99,60 @@ def explain_model(context: Context) -> tuple[str, str]:
 
 
 def headline(found: Sequence[Card]) -> list[tuple[str, str]]:
-    """The answer of all contexts together: pieces of a sentence with what they are ("", "init" or "strong")."""
+    """The answer over all contexts: pieces of a sentence, each with what it is ("", "init" or "strong")."""
     chosen = Counter(card.recommended for card in found if card.is_recommended)
     if not chosen:
         return [("No initializer can be recommended yet", "strong"), (": the contexts below say why.", "")]
     if len(chosen) == 1 and len(found) == sum(chosen.values()):
-        return [
-            (next(iter(chosen)), "init"),
-            (f" is the first choice in all {format_count(len(found), 'context')}.", ""),
-        ]
+        everywhere = f" is the first choice in all {format_count(len(found), 'context')}."
+        return [(next(iter(chosen)), "init"), (everywhere, "")]
     listed = chosen.most_common(3)
     others = sum(chosen.values()) - sum(count for _, count in listed)
     pieces = [(f"Of {format_count(len(found), 'context')}, ", "")]
     for place, (name, count) in enumerate(listed):
-        is_last = place == len(listed) - 1 and not others
-        pieces.append((("" if not place else " and " if is_last else ", "), ""))
-        pieces += [(name, "init"), (f" is the first choice in {count}" if not place else f" in {count}", "")]
+        if place:
+            pieces.append((" and " if place == len(listed) - 1 and not others else ", ", ""))
+        pieces += [(name, "init"), (f" in {count}" if place else f" is the first choice in {count}", "")]
     nothing = len(found) - sum(chosen.values())
     rest = f" and others in {others}" if others else ""
-    return [*pieces, (f"{rest}; in {nothing} there is none." if nothing else f"{rest}.", "")]
+    return [*pieces, (f"{rest}; in {nothing} none is recommended." if nothing else f"{rest}.", "")]
 
 
 def safest(found: Sequence[Card]) -> str:
-    """The initializer that is most often the best or not told apart from it, and how sure the choices are."""
-    told = [card for card in found if card.is_recommended]
-    if not told:
+    """The initializer that is most often the best or tied with it, and how sure the choices are."""
+    decided = [card for card in found if card.is_recommended]
+    if not decided:
         return ""
-    first = Counter(card.recommended for card in told)
-    good = first + Counter(name for card in told for name in card.tied)
+    first = Counter(card.recommended for card in decided)
+    good = first + Counter(name for card in decided for name in card.tied)
+    most = max(good.values())
     sentences = []
-    if good and good.most_common(1)[0][1] > first.most_common(1)[0][1]:
-        most = good.most_common(1)[0][1]
+    if most > max(first.values()):
         names = sorted(name for name, count in good.items() if count == most)
         verb = "is best" if len(names) == 1 else "are each best"
-        sentences.append(f"{format_names(names)} {verb}, or not told apart from the best, in {most}.")
+        sentences.append(f"{format_names(names)} {verb}, or not distinguishable from the best, in {most}.")
     grades = Counter(card.grade for card in found)
     sentences.append(f"Confidence is {', '.join(f'{grade} in {grades[grade]}' for grade in Grade if grades[grade])}.")
-    if unsettled := sum(bool(card.undecided) for card in told):
+    if unsettled := sum(bool(card.undecided) for card in decided):
         sentences.append(f"In {unsettled} the seeds are too few to compare every initializer.")
     return " ".join(sentences)
 
 
 def offered(found: Sequence[Card]) -> dict[str, list[tuple[str, str]]]:
-    """What the picker offers: values with their labels, for the axes and for what else tells contexts apart."""
-    explained = {card.facets["model"]: card.shape for card in found}
+    """What the picker offers: values with their labels, for the axes and for whatever else distinguishes contexts."""
     choices: dict[str, list[tuple[str, str]]] = {}
     for name in found[0].facets if found else ():
-        values = sorted({card.facets[name] for card in found}, key=lambda value: _rank(name, value))
-        labels = [
-            f"{value} ({explained[value]})" if name == "model" and explained[value] else value for value in values
-        ]
+        values = sorted({card.facets[name] for card in found}, key=lambda value: rank_of(name, value))
+        shapes = {card.facets["model"]: card.shape for card in found} if name == "model" else {}
         if name in FACETS or len(values) > 1:
-            choices[name] = [(value, label or "usual") for value, label in zip(values, labels, strict=True)]
+            labels = [f"{value} ({shapes[value]})" if shapes.get(value) else value or "usual" for value in values]
+            choices[name] = list(zip(values, labels, strict=True))
     return choices
 
 
 @dataclass(frozen=True)
 class GridRow:
-    """Contexts that differ in the activation alone.
-
-    Attributes:
-        cells: [activation], the cards there.
-    """
+    """Contexts that differ in the activation alone; `cells` has the cards of each activation."""
 
     title: str
     explained: str
@@ -177,19 +161,17 @@ class GridRow:
 
 def grid(found: Sequence[Card]) -> tuple[list[str], list[GridRow]]:
     """All contexts as workload x activation: the headings of the columns, and the rows."""
-    columns = list(dict.fromkeys(card.facets["activation"] for card in sorted(found, key=_place)))
-    columns.sort(key=lambda name: _rank("activation", name))
+    columns = sorted({card.facets["activation"] for card in found}, key=lambda name: rank_of("activation", name))
     groups: dict[tuple[str, ...], list[Card]] = {}
     for card in sorted(found, key=_place):
         key = tuple(value for facet, value in card.facets.items() if facet != "activation")
         groups.setdefault(key, []).append(card)
-    names = found[0].facets if found else ()
-    told_apart = [name for name in names if name not in ("dataset", "model", "activation")]
-    told_apart = [name for name in told_apart if len({card.facets[name] for card in found}) > 1]
+    # A title has the data set, the model, and the other facets in which the contexts differ.
+    varying = {name for card in found for name, value in card.facets.items() if value != found[0].facets[name]}
+    titled = {"dataset", "model"} | varying - {"activation"}
     rows = []
     for group in groups.values():
-        facets = group[0].facets
-        title = " / ".join([facets["dataset"], facets["model"], *filter(None, (facets[name] for name in told_apart))])
+        title = " / ".join(value for name, value in group[0].facets.items() if name in titled and value)
         cells = tuple(tuple(card for card in group if card.facets["activation"] == name) for name in columns)
         rows.append(GridRow(title, group[0].shape, cells))
     return columns, rows
@@ -211,7 +193,7 @@ def _card(key: str, comparison: Comparison, row: Mapping[str, Any], facts: Seque
         grade=row["confidence"],
         reason=row["confidence_reason"],
         in_words=row["in_words"],
-        article=article_text(row),
+        article=display.article_text(row),
         facts=tuple(facts),
     )
 
@@ -227,11 +209,12 @@ def _facets(context: Context) -> Iterator[tuple[str, str]]:
 def _place(card: Card) -> tuple[Any, ...]:
     """Order in the grid: row by row."""
     names = [*(name for name in card.facets if name != "activation"), "activation"]
-    return tuple(_rank(name, card.facets[name]) for name in names)
+    return tuple(rank_of(name, card.facets[name]) for name in names)
 
 
-def _rank(facet: str, value: str) -> tuple[Any, ...]:
-    """Order of the values of a facet: numbers in them as numbers, activations by their kind."""
-    place = _ORDER.index(value) if facet == "activation" and value in _ORDER else len(_ORDER)
+def rank_of(facet: str, value: str) -> tuple[Any, ...]:
+    """Order of the values of a facet: numbers in them as numbers; ReLU and its variants, then what saturates."""
+    is_known = facet == "activation" and value in _ACTIVATIONS
+    place = _ACTIVATIONS.index(value) if is_known else len(_ACTIVATIONS)
     parts = re.split(r"(\d+)", value)
     return (place, *((int(part), "") if part.isdigit() else (-1, part) for part in parts))

@@ -23,18 +23,15 @@ from initsuite.report.text.display import CAPTION, summary_line
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.views import Views
 
-SCRIPTS = ("page.js", "charts.js", "tables.js")
-
 
 def html_page(views: Views) -> str:
     """The page. Text from the store is escaped; scripts get it as data."""
     report = views.report
     found = cards(report)
     columns, rows = grid(found)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_text("page.html.jinja")).render(
+    scripts = [plotly.offline.get_plotlyjs(), *map(_text, ("page.js", "charts.js", "tables.js"))]
+    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined}
+    return jinja2.Template(_text("page.html.jinja"), trim_blocks=True, lstrip_blocks=True, **strict).render(
         summary=summary_line(report),
         cards=found,
         first=first_shown(found),
@@ -56,7 +53,8 @@ def html_page(views: Views) -> str:
         citation=citation_block(report.results.trials),
         bibtex=bibtex(),
         style=Markup(_text("page.css")),
-        scripts=[Markup(script) for script in _scripts()] if found else [],
+        # Neither plotly.js nor our own scripts contain anything that ends a script element.
+        scripts=list(map(Markup, scripts)) if found else [],
         data=Markup(script_json(_payload(views, found))),
     )
 
@@ -64,14 +62,12 @@ def html_page(views: Views) -> str:
 def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
     """What the scripts draw, sort and filter."""
     report = views.report
-    of_context = by_comparison(views.curves), by_comparison(views.lr_sensitivity)
+    curves, rates = by_comparison(views.curves), by_comparison(views.lr_sensitivity)
+    no_curves, no_rates = views.curves.iloc[:0], views.lr_sensitivity.iloc[:0]
     contexts = []
     for card, comparison, arms in zip(found, report.comparisons, page_tables.arms(report), strict=True):
-        curves, sensitivity = (
-            groups.get(comparison.key, table.iloc[:0])
-            for groups, table in zip(of_context, (views.curves, views.lr_sensitivity), strict=True)
-        )
-        charts = charts_of(comparison, curves, sensitivity)
+        key = comparison.key
+        charts = charts_of(comparison, curves.get(key, no_curves), rates.get(key, no_rates))
         contexts.append({"key": card.key, "facets": card.facets, "charts": charts, "arms": arms})
     activation = heat_charts(views.by_activation, "activation", "No scoring trials yet.")
     depth = heat_charts(views.by_depth, "depth", "Needs scored networks that differ in nothing but their depth.")
@@ -93,17 +89,11 @@ def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
 
 def _palette(views: Views) -> dict[str, dict[str, str]]:
     """Colour on white, colour on black and line style of each initializer."""
-    report = views.report
-    names = [standing.arm.name for found in report.comparisons for standing in found.standings]
+    names = [standing.arm.name for found in views.report.comparisons for standing in found.standings]
     return {
         name: {"light": colour(name), "dark": on_dark(colour(name)), "style": line_style(name)}
-        for name in dict.fromkeys([*names, *report.trials.init])
+        for name in dict.fromkeys([*names, *views.report.trials.init])
     }
-
-
-def _scripts() -> list[str]:
-    """Plotly and our own; the copies of plotly.js that are around end no script element."""
-    return [plotly.offline.get_plotlyjs(), *(_text(name) for name in SCRIPTS)]
 
 
 def _text(name: str) -> str:

@@ -15,7 +15,7 @@ from initsuite.wording import format_counts, format_names
 
 STATISTICS = (
     (
-        "Same everything but the initializer",
+        "Everything the same but the initializer",
         "All initializers of a context get the same grid of learning rates (the notes name exceptions), the same "
         "batches for the same seed, the same number of optimizer steps and the same evaluations.",
     ),
@@ -39,18 +39,16 @@ STATISTICS = (
     ),
     (
         "Confidence",
-        "High: better than every other initializer tried. Moderate: better than some, not told apart from the rest. "
-        "Low: no difference found, or too few seeds to tell. None: nothing to recommend.",
+        "High: better than every other initializer tried. Moderate: better than some, not distinguishable from the "
+        "rest. Low: no difference found, or too few seeds to tell. None: nothing to recommend.",
     ),
 )
-"""The same for every store: headings and texts."""
+"""What holds for every store, as headings and texts."""
 
 
 def protocol_facts(report: Report) -> list[tuple[str, str]]:
-    """What the stored trials say of the protocol, headings and texts."""
-    if not report.comparisons:
-        return []
-    return list(_facts(report))
+    """What the stored trials say about the protocol, as headings and texts."""
+    return list(_facts(report)) if report.comparisons else []
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
@@ -58,7 +56,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     tuned = [found for found in comparisons if found.context.is_tuned]
     if tuned:
         counts = [count for found in tuned for arm in found.context.arms for count in arm.tuning_seeds.values()]
-        grids = "; ".join(_ordered(_grid(found) for found in tuned))
+        grids = "; ".join(_ordered(", ".join(map(format_lr, found.context.lr_grid)) for found in tuned))
         yield (
             "Learning rates",
             f"Tuned for each initializer over the same grid ({grids}) on {format_counts(counts, 'tuning seed')}, not "
@@ -69,7 +67,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "Not tuned", f"{format_names(fixed)}: one learning rate can decide a ranking by accident."
     counts = [standing.num_seeds for found in comparisons for standing in found.standings if standing.num_seeds]
     if counts:
-        yield "Seeds", f"{format_counts(counts, 'scoring seed')} an initializer and context, from 0."
+        yield "Seeds", f"{format_counts(counts, 'scoring seed')} per initializer and context, from 0."
     targets = "; ".join(_ordered(_target(found) for found in comparisons))
     yield "Targets", f"Fixed before the sweep, never computed from it: {targets}."
     yield "Budget", "; ".join(_ordered(_budget(found) for found in comparisons)) + "."
@@ -79,30 +77,25 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         f"{len(trials):,} of protocol version {trials.protocol_version.max()}: {stages[Stage.TUNE]:,} to tune, "
         f"{stages[Stage.SCORE]:,} to score. Protocol {format_names(_ordered(trials.protocol))}.",
     )
-    commits = commits_of(trials)
-    versions = _ordered(trials.torch_version.dropna())
-    made = f"PyTorch {format_names(versions)} on {format_names(_ordered(trials.device.dropna()))}"
-    yield "Made with", f"{made}; commit {', '.join(commits) or 'unknown'}."
-
-
-def _grid(comparison: Comparison) -> str:
-    return ", ".join(format_lr(lr) for lr in comparison.context.lr_grid)
+    versions, devices = (format_names(_ordered(trials[name].dropna())) for name in ("torch_version", "device"))
+    commits = ", ".join(commits_of(trials)) or "unknown"
+    yield "Made with", f"PyTorch {versions} on {devices}; commit {commits}."
 
 
 def _target(comparison: Comparison) -> str:
     context = comparison.context
-    level = context.yardstick.levels.get("primary")
+    yardstick = context.yardstick
+    level = yardstick.levels.get("primary")
     goal = "none yet" if level is None else f"{level:g}"
-    return f"{context.axes['dataset']} {goal} ({context.yardstick.label}, chance {context.yardstick.chance:g})"
+    return f"{context.axes['dataset']} {goal} ({yardstick.label}, chance {yardstick.chance:g})"
 
 
 def _budget(comparison: Comparison) -> str:
     context = comparison.context
-    batch = context.config.get("batch_size", "?")
-    steps = f"{context.max_steps} steps of {batch} examples, evaluated every {context.eval_every}"
-    return f"{context.axes['dataset']}: {steps}"
+    steps = f"{context.max_steps} steps of {context.config.get('batch_size', '?')} examples"
+    return f"{context.axes['dataset']}: {steps}, evaluated every {context.eval_every}"
 
 
 def _ordered(values: Iterable[Any]) -> list[str]:
-    """Distinct ones, in order of appearance."""
+    """The distinct values, in order of appearance."""
     return list(dict.fromkeys(str(value) for value in values))

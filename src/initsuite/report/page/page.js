@@ -21,7 +21,7 @@ const page = {
     return element;
   },
 
-  /** The colour of an initializer in the present mode. */
+  /** The colour of an initializer in the current mode. */
   colour(name) {
     const found = page.data.palette[name];
     return found ? (page.dark.matches ? found.dark : found.light) : page.variable("--soft");
@@ -78,7 +78,7 @@ const page = {
   },
 };
 
-/** The context that agrees with the chosen facets, the one just changed before all others. */
+/** The context that agrees best with the chosen facets; the facet just changed counts most. */
 function nearest(facets, changed) {
   const agreement = (context) =>
     Object.entries(facets).reduce(

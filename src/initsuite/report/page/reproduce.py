@@ -18,13 +18,12 @@ COMMAND = "python -m initsuite.train"
 _FIXED = "fixed"
 _EXPERIMENT = "experiment"
 _OF_THE_COMMAND = (_EXPERIMENT, "protocol", "seeds")
-"""Keys that are one for all jobs of a command."""
+"""Keys with one value for all jobs of a command."""
 _FIRST = ("init", "activation")
 """Axes that are put together first."""
 _ORDER = (
-    *(_EXPERIMENT, "workload", "dataset", "model", "activation", "optimizer", "schedule", "init"),
-    *("", "protocol", "seeds"),
-)
+    _EXPERIMENT, "workload", "dataset", "model", "activation", "optimizer", "schedule", "init", "", "protocol", "seeds",
+)  # fmt: skip
 """Choices, each before its options, then how to run; "" stands for all other keys."""
 
 Overrides = dict[str, str]
@@ -33,7 +32,7 @@ Sweep = dict[str, tuple[str, ...]]
 
 
 def commands(report: Report) -> list[str]:
-    """Shell commands that train the trials of a report again, or what is missing of them.
+    """Shell commands that train the trials of a report again, or those that are missing.
 
     A user's own classes must be importable where the command is run.
     """
@@ -42,13 +41,13 @@ def commands(report: Report) -> list[str]:
 
 
 def without_command(report: Report) -> str:
-    """What to say of trials whose overrides are not stored; "" where there are none."""
+    """What to say about trials whose overrides are not stored; "" where all trials have theirs."""
     number = int(report.trials.overrides.isna().sum())
     if not number:
         return ""
     return (
-        f"{number:,} trials were stored by an older version, without the overrides that make them, so that no command "
-        "is shown for them. Have the overrides worked out, once, with: python -m initsuite.results migrate RESULTS_DIR"
+        f"{number:,} trials were stored by an older version, without the overrides that make them, so no command is "
+        "shown for them. Have the overrides worked out, once, with: python -m initsuite.results migrate RESULTS_DIR"
     )
 
 
@@ -79,18 +78,18 @@ def _sweeps(cells: Sequence[tuple[Overrides, Mapping[str, Any]]]) -> Iterator[Sw
     """The cells as sweeps, with the usual value of an option where others differ in it: `model.depth=2,8` needs both.
 
     Args:
-        cells: what the command for each would say, and its configuration.
+        cells: the overrides of each, and its configuration.
     """
-    options = dict.fromkeys(key for said, _ in cells for key in said if "." in key)
-    filled = [said if _EXPERIMENT in said else {**_usual(options, config), **said} for said, config in cells]
-    said_of = {frozenset(whole.items()): said for whole, (said, _) in zip(filled, cells, strict=True)}
+    options = dict.fromkeys(key for given, _ in cells for key in given if "." in key)
+    filled = [given if _EXPERIMENT in given else {**_usual(options, config), **given} for given, config in cells]
+    given_of = {frozenset(whole.items()): given for whole, (given, _) in zip(filled, cells, strict=True)}
     for sweep in merged(filled):
-        parts = [said_of[frozenset(zip(sweep, values, strict=True))] for values in itertools.product(*sweep.values())]
-        yield {key: values for key, values in sweep.items() if any(key in said for said in parts)}
+        parts = [given_of[frozenset(zip(sweep, values, strict=True))] for values in itertools.product(*sweep.values())]
+        yield {key: values for key, values in sweep.items() if any(key in given for given in parts)}
 
 
 def _usual(options: Iterable[str], config: Mapping[str, Any]) -> Overrides:
-    """What a configuration has for those of the options that it knows."""
+    """The values that a configuration has for these options, where it has any."""
     found = {}
     for option in options:
         value: Any = config
@@ -104,7 +103,7 @@ def _usual(options: Iterable[str], config: Mapping[str, Any]) -> Overrides:
 def _cells(trials: pd.DataFrame) -> Iterator[tuple[Overrides, Mapping[str, Any]]]:
     """The overrides of each cell under each protocol with how to run it, and its configuration.
 
-    The cells of an experiment get as many seeds as any of them has: where it was interrupted, it is completed.
+    The cells of an experiment get as many seeds as any of them has, so that an interrupted one is completed.
     """
     overrides = {index: json.loads(text) for index, text in trials.overrides.items()}
     lr = trials.lr.map(written).where(trials.protocol == _FIXED, "")
@@ -114,8 +113,7 @@ def _cells(trials: pd.DataFrame) -> Iterator[tuple[Overrides, Mapping[str, Any]]
     table = pd.DataFrame({"text": trials.overrides, "protocol": trials.protocol, "lr": lr, "seeds": seeds})
     for index in table.drop_duplicates(["text", "protocol", "lr"]).index:
         run = {"protocol": table.protocol[index], "optimizer.lr": lr[index], "seeds": str(seeds[index] or "")}
-        said = {**overrides[index], **{key: value for key, value in run.items() if value}}
-        yield said, json.loads(trials.config[index])
+        yield overrides[index] | {key: value for key, value in run.items() if value}, json.loads(trials.config[index])
 
 
 def _command(sweep: Sweep) -> str:

@@ -1,4 +1,4 @@
-// Tables: sorted by a click on a heading, filtered by words and choices, a page at a time.
+// Tables: sorted by a click on a heading, filtered by words and choices, shown one page at a time.
 "use strict";
 
 const FEW_ROWS = 8;
@@ -7,7 +7,7 @@ const FEW_ROWS = 8;
 const shown = (cell) => (Array.isArray(cell) ? cell[1] : cell === null ? "" : String(cell));
 const sorted = (cell) => (Array.isArray(cell) ? cell[0] : cell);
 
-/** Missing values last, whichever way; numbers as numbers, grades by how sure they are. */
+/** Missing values last in either direction; numbers as numbers, grades by how sure they are. */
 function compare(first, second, kind, way) {
   const [a, b] = [sorted(first), sorted(second)];
   const [lacksFirst, lacksSecond] = [a, b].map((value) => value === null || value === "");
@@ -28,7 +28,7 @@ class DataTable {
     this.show(table);
   }
 
-  /** Another table in the same place. */
+  /** Show another table in the same place. */
   show(table) {
     this.table = table;
     this.sort = null;
@@ -88,7 +88,7 @@ class DataTable {
     return tools;
   }
 
-  /** Ascending, then descending, then as it was. */
+  /** Ascending, then descending, then the original order. */
   sortBy(place) {
     if (this.sort?.place !== place) this.sort = { place, way: 1 };
     else this.sort = this.sort.way === 1 ? { place, way: -1 } : null;

@@ -1,6 +1,6 @@
 """The tables of the page as plain data, which it sorts and filters: columns with their kind, and rows of cells.
 
-A cell is what is shown, or a pair of what it sorts by and what is shown.
+A cell is what is shown, or a pair: the value to sort by and what is shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from initsuite.report.formatting import BLANK, Cell, format_share
-from initsuite.report.page.cells import rounded, short
+from initsuite.report.page.cells import short
 from initsuite.report.text.display import (
     arms_for_people,
     interval_of,
@@ -26,28 +26,28 @@ from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.views import Views
 
 Table = dict[str, Any]
-"""columns: [{title, kind, filter}], rows: [row][column]; `empty`: what to say without rows."""
+"""columns: [{title, kind, filter}], rows: [row][column]; `empty`: what is shown where there are no rows."""
 NEVER_SORTS_AS = 1e300
 _INITS = ("recommended", "initializer", "init")
 _CHOSEN_BY = ("dataset", "model", "activation", "optimizer", "learning rate", "recommended", "confidence")
 _TRIALS = {
-    **{"context": "context", "init": "initializer", "stage": "stage", "lr": "lr", "seed": "seed", "status": "status"},
-    **{"counts": "counts", "steps_to_target": "steps to target", "loss_auc": "loss area"},
-    **{"final_val_score": "final validation", "test_score": "test", "diverged_at": "diverged at step"},
-    **{"setup_s": "setup, s", "wall_s": "training, s", "trial_id": "trial"},
-}
+    "context": "context", "init": "initializer", "stage": "stage", "lr": "lr", "seed": "seed", "status": "status",
+    "counts": "counts", "steps_to_target": "steps to target", "loss_auc": "loss area",
+    "final_val_score": "final validation", "test_score": "test", "diverged_at": "diverged at step",
+    "setup_s": "setup, s", "wall_s": "training, s", "trial_id": "trial",
+}  # fmt: skip
 """Columns of `Views.trials` and their headings."""
 _FAILURES = {
-    **{"context": "context", "lr_rule": "learning rate", "init": "initializer", "num_seeds": "scoring seeds"},
-    **{"num_diverged": "diverged", "diverges_from_lr": "diverges from lr", "num_failed": "failed trials"},
-    **{"near_chance": "near chance at every lr tried", "last_error": "last error"},
-}
+    "context": "context", "lr_rule": "learning rate", "init": "initializer", "num_seeds": "scoring seeds",
+    "num_diverged": "diverged", "diverges_from_lr": "diverges from lr", "num_failed": "failed trials",
+    "near_chance": "near chance at every lr tried", "last_error": "last error",
+}  # fmt: skip
 _INTERVALS = {"iqm": "interquartile mean [95 %]", "optimality_gap": "optimality gap [95 %]"}
 _AGGREGATES = {"num_contexts": "contexts", "profile_area": "profile area, 0 to 1", "mean_rank": "mean rank"}
 
 
 def recommendations(report: Report) -> Table:
-    """The recommendations for people, one row a context; the answer first, where a phone shows it."""
+    """The recommendations for people, one row per context; the answer first, where a phone shows it."""
     if report.recommendations.empty:
         return {"columns": [], "rows": [], "empty": "No stored trial counts yet."}
     table = recommendations_for_people(report.recommendations)
@@ -56,14 +56,14 @@ def recommendations(report: Report) -> Table:
 
 
 def arms(report: Report) -> list[Table]:
-    """The arms for people, a table for each comparison, in the order of the report."""
+    """The arms for people, one table per comparison, in the order of the report."""
     groups = by_comparison(report.arms)
     return [_of_cells(arms_for_people(groups[found.key])) for found in report.comparisons]
 
 
 def trials(views: Views) -> Table:
     """Every trial of the newest protocol version, with the address of its W&B run where it is known."""
-    made = _of_values(views.trials, _TRIALS, ("context", "init", "stage", "status", "counts"))
+    made = _of_values(views.trials, _TRIALS, ("context", "initializer", "stage", "status", "counts"))
     for row in made["rows"]:
         if link := safe_link(views.report.links.get(row[-1])):
             row[-1] = [row[-1], row[-1], link]
@@ -72,12 +72,12 @@ def trials(views: Views) -> Table:
 
 def failures(views: Views) -> Table:
     """Arms with a diverged or failed trial, or near chance."""
-    made = _of_values(views.failures, _FAILURES, ("context", "init"))
+    made = _of_values(views.failures, _FAILURES, ("context", "initializer"))
     return {**made, "empty": "No trial diverged or failed, and every initializer trains."}
 
 
 def aggregates(views: Views) -> Table:
-    """One row an initializer: the measures over all contexts, with their intervals."""
+    """One row per initializer: the measures over all contexts, with their intervals."""
     made = people_table(
         {
             "initializer": row["init"],
@@ -90,7 +90,7 @@ def aggregates(views: Views) -> Table:
 
 
 def safe_link(address: object) -> str | None:
-    """An address that a page may link to: http or https with a host, else None.
+    """The address if a page may link to it, being http or https with a host; else None.
 
     Example:
         >>> safe_link("https://wandb.ai/a/b/runs/c"), safe_link("javascript:alert(1)")
@@ -106,8 +106,8 @@ def safe_link(address: object) -> str | None:
 
 
 def _of_cells(table: pd.DataFrame, chosen_by: Sequence[str] = ()) -> Table:
-    """A table for people."""
-    columns = [_column(str(name), _kind_of(str(name), table[name]), name in chosen_by) for name in table.columns]
+    """The data of a table for people, which is made of cells."""
+    columns = [_column(str(name), _kind_of(str(name), table[name]), chosen_by) for name in table.columns]
     rows = [[_embedded(cell) for cell in row] for row in table.itertuples(index=False, name=None)]
     return {"columns": columns, "rows": rows, "empty": "No rows."}
 
@@ -121,24 +121,20 @@ def _kind_of(name: str, cells: Iterable[Cell]) -> str:
 
 
 def _embedded(cell: Cell) -> Any:
-    """A text that sorts by itself stands alone."""
+    """Text that sorts as it is shown stands alone."""
     if isinstance(cell.value, str):
         return str(cell) if cell.value == str(cell) else [cell.value, str(cell)]
     return [NEVER_SORTS_AS if cell.value == math.inf else short(cell.value), str(cell)]
 
 
-def _column(title: str, kind: str, is_filter: bool = False) -> dict[str, Any]:
-    return {"title": title, "kind": kind, **({"filter": True} if is_filter else {})}
+def _column(title: str, kind: str, chosen_by: Sequence[str]) -> dict[str, Any]:
+    return {"title": title, "kind": kind, **({"filter": True} if title in chosen_by else {})}
 
 
 def _of_values(table: pd.DataFrame, headings: Mapping[str, str], chosen_by: Sequence[str]) -> Table:
-    """A table of numbers and texts without units.
-
-    Args:
-        headings: by column of `table`, those that are shown.
-    """
+    """The data of a table of plain numbers and texts: the columns in `headings`, under these headings."""
     kinds = dict.fromkeys(table.select_dtypes("number"), "number") | {"init": "init"}
-    columns = [_column(title, kinds.get(name, "text"), name in chosen_by) for name, title in headings.items()]
+    columns = [_column(title, kinds.get(name, "text"), chosen_by) for name, title in headings.items()]
     rows = table[list(headings)].itertuples(index=False, name=None)
     return {"columns": columns, "rows": [[_plain_cell(value) for value in row] for row in rows]}
 
@@ -149,7 +145,7 @@ def _plain_cell(value: Any) -> Any:
     if isinstance(value, str):
         return value
     found = short(value)
-    return found if found is None or abs(found) >= 1000 else short(rounded(found, 4))
+    return found if found is None or abs(found) >= 1000 else short(found, digits=4)
 
 
 def _rounded(value: float) -> Cell:

@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 
 from initsuite.errors import StoreError
-from initsuite.report.figures import FIGURES, STYLE, Drawing, drawings
+from initsuite.report.figures import FIGURES, drawings
+from initsuite.report.figures.style import STYLE, Drawing
 from initsuite.report.page.html import html_page
 from initsuite.report.pair.display import markdown_of_pair
 from initsuite.report.pair.side_by_side import SideBySide

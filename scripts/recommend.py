@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The recommendations table from a results store: a starter for `python -m initsuite.report`."""
+"""The recommendations table from a results store: a shortcut to `python -m initsuite.report`."""
 
 import sys
 

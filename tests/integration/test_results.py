@@ -518,6 +518,16 @@ def test_show_says_what_a_store_holds(
     assert "W&B runs 1, such as https://wandb.test/team/project/runs/1" in printed
 
 
+def test_show_finds_the_shipped_reference_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "reference"]) == 0
+    assert "7351bdcf38d518f2" in capsys.readouterr().out, "what was measured has not changed"
+    (tmp_path / "reference").mkdir()
+    assert main(["show", "reference"]) == 2
+
+
 def test_show_names_damage_and_takes_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Store(tmp_path)
     (tmp_path / "trials" / "torn.parquet").write_bytes(b"PAR1")

@@ -110,7 +110,7 @@ def test_he_with_relu_is_paired_with_the_choice_at_other_activations(store: Stor
     assert (found.num_contexts, found.num_for) == (1, 1)
 
 
-def test_statements_on_one_arm_are_judged_by_the_share_of_contexts(store: Store) -> None:
+def test_zero_learns_nothing_and_normal_vanishes_are_judged_by_the_share_of_contexts(store: Store) -> None:
     for activation in ("relu", "tanh", "gelu", "elu", "silu", "mish"):
         for depth in (2, 30):
             planter = Planter(store, activation=activation, depth=depth, model=f"mlp-{depth}x64")

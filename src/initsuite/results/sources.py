@@ -53,12 +53,16 @@ def load_results(source: str | Path = "results") -> Results:
     """
     if str(source).startswith(PROJECT):
         return _of_project(str(source).removeprefix(PROJECT))
-    folder = Path(source)
-    if str(source) == REFERENCE and not folder.exists():
-        folder = REFERENCE_STORE
+    folder = store_folder(source)
     if not (folder / "trials").is_dir() and (files := offline_files(folder)):
         return _of_files(files)
     return store.load_results(folder)
+
+
+def store_folder(source: str | Path) -> Path:
+    """The folder of a store; the shipped one for `reference`, where no folder has that name."""
+    folder = Path(source)
+    return REFERENCE_STORE if str(source) == REFERENCE and not folder.exists() else folder
 
 
 def _of_files(files: list[Path]) -> Results:

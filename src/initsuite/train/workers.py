@@ -1,7 +1,8 @@
 """Where tasks are trained: in this process, or in worker processes that step at the same time.
 
 A worker is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets an executor
-once, by value, and then tasks; it ends with its parent, however that ends.
+once, by value, and then tasks; it sends back the events of `train/events.py`, and says when it is idle. It ends with
+its parent, however that ends.
 """
 
 from __future__ import annotations

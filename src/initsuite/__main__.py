@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
-from initsuite.errors import unknown_choice
+from initsuite.errors import end_without_threads, unknown_choice
 from initsuite.provenance import package_version
 
 COMMANDS = {
@@ -42,8 +43,12 @@ def main() -> int | None:
     elif name in COMMANDS:
         command = "python -m initsuite" if sys.argv[0].endswith("__main__.py") else "initsuite"
         sys.argv = [f"{command} {name}", *arguments]
-        sys.path.insert(0, os.getcwd())  # a user's own classes are found as `python -m` finds them
-        return _open(name)
+        with contextlib.suppress(FileNotFoundError):  # a folder that has been deleted
+            sys.path.append(os.getcwd())  # where `python -m`, too, looks for a user's own classes
+        code = _open(name)
+        if name in ("sync", "dashboard"):
+            end_without_threads(code or 0)
+        return code
     else:
         print(unknown_choice("initsuite", "command", name, COMMANDS), file=sys.stderr)
         return 2

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from initsuite.errors import door_parser, run_door
+from initsuite.errors import door_parser, end_without_threads, run_door
 from initsuite.files import cache_root, write_whole
 from initsuite.report.files import write_report
 from initsuite.report.text.citation import listed
@@ -46,7 +45,7 @@ exit codes: 0 good, 2 nothing could be done (no results, no API key, no server, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Save the dashboards, or write what would be saved; returns the exit code, as `run_door` does."""
-    return run_door(_parser(), _save_or_write, arguments, may_hang=True)
+    return run_door(_parser(), _save_or_write, arguments)
 
 
 def dashboard_content(views: Views, entity: str, project: str) -> Content:
@@ -157,4 +156,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_without_threads(main())

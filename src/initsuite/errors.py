@@ -13,8 +13,10 @@ import re
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 
 class InitsuiteError(Exception):
@@ -158,22 +160,20 @@ def run_door(
     arguments: Sequence[str] | None = None,
     *,
     going_on: str = "To go on",
-    may_hang: bool = False,
 ) -> int:
     """Parse a command line and run its action.
 
     Args:
         parser: parser of the command line.
         action: what the door does with the options; returns its own exit code, None = 0.
-        arguments: None = those of the process, for which SIGTERM then means Ctrl-C.
+        arguments: None = those of the process, for which SIGTERM then means Ctrl-C (in the main thread).
         going_on: what to print before the command that continues after Ctrl-C.
-        may_hang: threads may be waiting for a server that never answers: the process ends without them.
 
     Returns:
         The exit code: that of `action`, 2 after an error that the user can fix, 130 after Ctrl-C.
     """
     options = parser.parse_args(arguments)
-    if arguments is None:
+    if arguments is None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a cluster says Ctrl-C
     try:
         code = action(options) or 0
@@ -182,11 +182,14 @@ def run_door(
         code = 2
     except KeyboardInterrupt:
         code = say_interrupted(parser.prog, sys.argv[1:] if arguments is None else arguments, going_on)
-    if may_hang and arguments is None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
     return code
+
+
+def end_without_threads(code: int) -> NoReturn:
+    """End the process although threads may be waiting for a server that never answers."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def say_interrupted(command: str, arguments: Sequence[str], going_on: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from initsuite.errors import InitsuiteError, check_number, door_parser, run_door
+from initsuite.errors import InitsuiteError, check_number, door_parser, end_without_threads, run_door
 from initsuite.results.leases import Leases
 from initsuite.results.store import load_results
 from initsuite.tracking.settings import Tracking
@@ -42,7 +41,7 @@ exit codes: 0 good, 1 some runs failed, 2 nothing could be done (no store, no AP
 def main(arguments: Sequence[str] | None = None) -> int:
     """Upload what is missing; returns the exit code, as `run_door` does."""
     going_on = "What is complete on the server is remembered. To go on"
-    return run_door(_parser(), _sync, arguments, going_on=going_on, may_hang=True)
+    return run_door(_parser(), _sync, arguments, going_on=going_on)
 
 
 def _sync(options: argparse.Namespace) -> int:
@@ -120,4 +119,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_without_threads(main())

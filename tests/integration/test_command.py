@@ -60,7 +60,7 @@ def test_packages_of_the_current_folder_are_found(tmp_path: Path, monkeypatch: p
     """As `python -m` finds them: a console script has its own folder in their place."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    monkeypatch.setattr(command, "_open", lambda name: int(sys.path[0] != str(tmp_path)))
+    monkeypatch.setattr(command, "_open", lambda name: int(str(tmp_path) not in sys.path))
     assert run(monkeypatch, "train", "init._target_=mypkg.mine.Triangular") == 0
 
 

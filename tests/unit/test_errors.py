@@ -64,11 +64,11 @@ def test_a_door_goes_by_the_name_that_was_typed(
     assert f"To go on: {way} mine\n" in capsys.readouterr().err
 
 
-def in_a_process(action: str, options: str = "") -> subprocess.CompletedProcess[str]:
+def in_a_process(action: str, end: str = "sys.exit") -> subprocess.CompletedProcess[str]:
     code = (
         "import argparse, os, signal, sys, threading, time\n"
-        "from initsuite.errors import run_door\n"
-        f"sys.exit(run_door(argparse.ArgumentParser('door'), {action}{options}))"
+        "from initsuite.errors import end_without_threads, run_door\n"
+        f"{end}(run_door(argparse.ArgumentParser('door'), {action}))"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
@@ -80,5 +80,5 @@ def test_a_cluster_that_ends_the_process_is_ctrl_c() -> None:
 
 def test_a_thread_that_waits_for_a_server_holds_nobody() -> None:
     waits = "lambda options: [print('done'), threading.Thread(target=time.sleep, args=[600]).start()] and 1"
-    done = in_a_process(waits, ", may_hang=True")
+    done = in_a_process(waits, "end_without_threads")
     assert (done.returncode, done.stdout) == (1, "done\n")

@@ -23,7 +23,6 @@ _DEFAULT = {"schedule": "constant"}
 """Choices that need not be written down."""
 _SKIPPED = {
     "dataset": {"levels", "chance", "direction"},  # no id depends on them, or only the metric decides them
-    "init": {"requires"},
     "optimizer": {"lr"},  # it belongs to the trial
 }
 _VALUE = re.compile(r"(?:\[[^]]*\]|[^,\s])+")
@@ -36,7 +35,8 @@ def overrides_text(config: Mapping[str, Any], experiment: str) -> str:
     Args:
         config: the cell's, resolved.
         experiment: the name that it is trained under. A cell that this file of conf/experiment sweeps has the name and
-            the values of the swept axes; any other cell has its choices, and the options that differ from their files.
+            the values of the swept axes; any other cell has its choices, and the options that differ from their files
+            (an option that was deleted with `~` leaves no trace).
     """
     found = _choices_and_options(config)
     return json.dumps(_plan(experiment).get(frozenset(found.items()), found), sort_keys=True)
@@ -62,7 +62,9 @@ def _group(group: str, tree: dict[str, Any], config: Mapping[str, Any]) -> Overr
     file = shipped_file(group, choice)
     usual = _flat(file)
     found = {} if _DEFAULT.get(group) == choice else {group: choice}
-    skipped = PLACES | _SKIPPED.get(group, set())
+    skipped = PLACES | _SKIPPED.get(group, set()) | {"requires"}
+    if tree.get("requires") != file.get("requires"):  # its keys have dots of their own: a whole
+        found[f"{'' if 'requires' in file else '+'}{group}.requires"] = written(tree.get("requires"))
     for key, value in _flat({key: value for key, value in tree.items() if key not in skipped}).items():
         if key in usual and written(followed(usual[key], config)) == written(value):
             continue

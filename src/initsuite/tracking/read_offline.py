@@ -92,9 +92,11 @@ def read_offline(files: Sequence[Path]) -> Iterator[tuple[Path, RunContent | Non
 def _read_file(program: str, file: Path) -> RunContent | None:
     options = ["--no-observability", "--json", "--run-file", str(file), str(file.parent.parent)]
     done = subprocess.run([program, "leet", "inspect", *options], capture_output=True, text=True)
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    if done.returncode:
+        return None
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         content = content_of(json.loads(line) for line in done.stdout.splitlines())
-        return content if content.run_id and not done.returncode else None
+        return content if content.run_id else None
 
 
 def content_of(records: Iterable[Mapping[str, Any]]) -> RunContent:

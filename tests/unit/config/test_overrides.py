@@ -40,6 +40,11 @@ def stored(tree: dict[str, Any], experiment: str = "") -> dict[str, str]:
         (("init=mup",), {"init": "mup"}),  # whose file refers to the optimizer
         (("init=skipinit", "model=resnet"), {"init": "skipinit", "model": "resnet"}),
         (("protocol=fixed", "optimizer.lr=0.1", "seeds=3", "data_dir=/x", "device=cpu"), {}),  # how to run
+        (("+init.requires={model.norm:batch}",), {"+init.requires": "{model.norm:batch}"}),
+        (
+            ("init=skipinit", "model=resnet", "init.requires=null"),
+            {"init": "skipinit", "model": "resnet", "init.requires": "null"},
+        ),
         (("+model.note='a b'",), {"+model.note": "'a b'"}),
         (
             ("init=custom", "init._target_=mypkg.Mine", "+init.std=1e-3"),
@@ -52,6 +57,9 @@ def test_overrides_are_the_choices_and_what_differs_from_their_files(
 ) -> None:
     (tree,) = trees_of(*asked)
     assert stored(tree) == {**COMMON, **found}
+    (again,) = trees_of(*(f"{key}={value}" for key, value in stored(tree).items()))
+    assert again["init"] == tree["init"]
+    assert stored(again) == stored(tree)
 
 
 @pytest.mark.parametrize(

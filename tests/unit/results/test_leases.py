@@ -63,6 +63,19 @@ def test_a_claim_without_a_heartbeat_expires_and_one_with_does_not(tmp_path, mon
         assert ours._path("beats").exists()
 
 
+@pytest.mark.parametrize(("error", "is_taken"), [(PermissionError, False), (ProcessLookupError, True)])
+def test_a_process_of_another_user_is_alive(tmp_path, monkeypatch, error: type[OSError], is_taken: bool) -> None:
+    """Also where /proc hides it, as on shared machines."""
+
+    def kill(pid: int, signal: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    with Leases(tmp_path) as theirs, Leases(tmp_path) as ours:
+        theirs.take("stack")
+        assert ours.take("stack") is is_taken
+
+
 def test_a_lease_that_was_taken_over_is_not_released_by_its_first_owner(tmp_path) -> None:
     with Leases(tmp_path) as sleeper:
         sleeper.take("stack")

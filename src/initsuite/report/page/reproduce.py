@@ -32,9 +32,10 @@ Sweep = dict[str, tuple[str, ...]]
 
 
 def commands(report: Report) -> list[str]:
-    """Shell commands that train the trials of a report again, or those that are missing.
+    """Shell commands that train the trials of a report again, or the seeds that some of them lack.
 
-    A user's own classes must be importable where the command is run.
+    The commands of an experiment name the values of its axes, as far as there are trials of them. A user's own classes
+    must be importable where the command is run.
     """
     trials = report.trials[report.trials.overrides.notna()].reset_index(drop=True)
     return list(dict.fromkeys(_command(sweep) for sweep in _sweeps(list(_cells(trials)))))

@@ -19,8 +19,14 @@ from support.planter import FAILED, MISS, Planter
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 READABLE = 4.5
 """Contrast of text (WCAG 2.2, 1.4.3)."""

@@ -111,9 +111,8 @@ def test_the_shipped_reference_answers_for_every_recommendation_of_the_article()
     assert set(report.trials.experiment) == {"article"}
     assert set(report.trials.protocol_version) == {PROTOCOL_VERSION}
     assert not report.trials.dirty.any()
-    assert {found.context.axes["activation"] for found in report.comparisons} == {
-        *("relu", "leaky_relu", "gelu", "tanh", "sigmoid")
-    }
+    activations = {found.context.axes["activation"] for found in report.comparisons}
+    assert activations == {"relu", "leaky_relu", "gelu", "tanh", "sigmoid"}
     assert {found.context.config["model"]["name"] for found in report.comparisons} == {"mlp", "cnn", "rnn"}
     answer = initsuite.recommend(model="mlp", depth=30, activation="relu")
     assert answer.recommended == answer.evidence.recommended[0]

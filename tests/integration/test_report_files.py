@@ -81,9 +81,8 @@ def test_every_view_becomes_files(written: Written) -> None:
     assert sorted(paths) == sorted(path for path in folder.rglob("*") if path.is_file()), "the list is what is there"
     assert {path.stem for path in paths if path.parent.name == "figures"} == set(FIGURES)
     for name in FIGURES:
-        assert {path.suffix for path in paths if path.parent.name == "figures" and path.stem == name} == {
-            *(".pdf", ".png", ".csv")
-        }
+        suffixes = {path.suffix for path in paths if path.parent.name == "figures" and path.stem == name}
+        assert suffixes == {".pdf", ".png", ".csv"}
     for name, table in {"scorecard": views.scorecard, "votes": views.votes, "trials": views.trials}.items():
         read = pd.read_csv(folder / "tables" / f"{name}.csv")
         assert (len(read), list(read)) == (len(table), list(table))

@@ -146,9 +146,8 @@ def test_a_schedule_makes_another_context(make_job) -> None:
     cells = [make_job(choice).cell for choice in chosen] + [make_job("schedule=cosine", "schedule.final=0.1").cell]
     assert len({cell.context_id for cell in cells}) == len({cell.cell_id for cell in cells}) == 5
     assert len({cell.workload.workload_id for cell in cells}) == 1
-    assert [cell.axes["optimizer"] for cell in cells] == [
-        *("sgd", "sgd+cosine", "sgd+warmup", "sgd+warmup_cosine", "sgd+cosine(final=0.1)")
-    ]
+    labels = ["sgd", "sgd+cosine", "sgd+warmup", "sgd+warmup_cosine", "sgd+cosine(final=0.1)"]
+    assert [cell.axes["optimizer"] for cell in cells] == labels
     assert cells[-1].config["schedule"] == {"name": "cosine", "final": 0.1}
     whole = make_job("schedule=cosine", "schedule.final=0").cell
     assert whole.cell_id == cells[1].cell_id  # 0 and 0.0 are one number

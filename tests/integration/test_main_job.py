@@ -132,7 +132,7 @@ def test_an_initializer_that_raises_fails_its_own_trials_only(sweep) -> None:
     assert outcome.scores[0] > 0.5
     with pytest.raises(TrialsFailed, match="the same command tries the failed ones again"):
         raise_if_failed(outcome, settings)
-    outcome = run_cells([he, xavier], settings)  # mended: the rerun replaces the failed rows
+    outcome = run_cells([he, xavier], settings)  # fixed: the rerun replaces the failed rows
     assert outcome.failed.empty
     assert set(initsuite.load_results(settings.results_dir).trials.status) == {"done"}
 

@@ -30,7 +30,7 @@ def chi_square_p(values: Tensor, variance: float) -> float:
 
 
 def same_law(ours: Tensor, theirs: Tensor) -> bool:
-    """Two samples are not told apart by shape, variance and range."""
+    """Two samples cannot be distinguished by shape, variance and range."""
     ours, theirs = ours.flatten().double(), theirs.detach().flatten().double()
     assert min(len(ours), len(theirs)) >= 10_000
     if stats.ks_2samp(ours.numpy(), theirs.numpy()).pvalue < FALSE_ALARM:

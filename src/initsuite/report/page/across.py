@@ -83,7 +83,7 @@ def aggregates_chart(views: Views) -> Figure:
     caption = (
         "Interquartile mean: the mean of the middle half of the test scores of all seeds and contexts, 0 at chance and "
         "1 at the hard level (the best score there is where none is frozen). Bar: 95 % interval of a bootstrap that "
-        f"draws the seeds of each context anew. {views.block.size}; rows by mean rank, best first.{left_out(views)}"
+        f"redraws the seeds of each context. {views.block.size}; rows by mean rank, best first.{left_out(views)}"
     )
     return {"data": traces, "layout": layout, "caption": caption, "rows": len(table)}
 
@@ -97,7 +97,7 @@ def ranks_chart(views: Views) -> Figure:
     best, lanes = min(ranks.values()), len(groups) + 1
     traces = [_bar(best, best + found.critical_difference, -lanes, "critical difference")]
     for lane, group in enumerate(groups, start=1 - lanes):
-        traces.append(_bar(ranks[group[0]], ranks[group[-1]], lane, "not told apart", group))
+        traces.append(_bar(ranks[group[0]], ranks[group[-1]], lane, "not distinguishable", group))
     dotted = {"line": {"width": 1, "dash": "dot"}, "mode": "lines", "hoverinfo": "skip", "showlegend": False}
     hover = "mean rank %{x:.2f}<extra>%{fullData.name}</extra>"
     dot = {"mode": "markers", "showlegend": False, "hovertemplate": hover}
@@ -117,7 +117,7 @@ def ranks_chart(views: Views) -> Figure:
     caption = (
         f"Mean rank over {format_count(found.num_contexts, 'context')} by the rule of the recommendations (1 is best). "
         f"Mean ranks further apart than the critical difference {found.critical_difference:.2f} differ at the "
-        f"5 % level (Nemenyi). {f'Grey bars, not told apart: {alike}. ' if alike else 'All are told apart. '}"
+        f"5 % level (Nemenyi). {f'Grey bars, not distinguishable: {alike}. ' if alike else 'All are distinguishable. '}"
         f"That all are alike: {'not tested' if math.isnan(p_value) else format_p(p_value)} (Friedman, Iman and "
         f"Davenport).{left_out(views)}"
     )

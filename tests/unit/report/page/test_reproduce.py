@@ -27,7 +27,7 @@ SWEEPS = {
     "not a product": [["init=he,zero", "activation=relu"], ["init=he", "activation=tanh"]],
     "another data set": [["init=he,xavier", "dataset=fashion_mnist", "dataset.subset=1000", "max_steps=400"]],
     "budget": [["init=he", "batch_size=32", "eval_every=10", "dataset.max_steps=300"]],
-    "layers one by one": [["init=he,zero", "model.widths=[128,64],[64,128]"]],
+    "layers individually": [["init=he,zero", "model.widths=[128,64],[64,128]"]],
     "options of an initializer": [["init=he", "init.gain=1.0,2.0"], ["init=normal", "init.std=0.1"]],
     "optimizer": [["init=he", "optimizer=adam", "optimizer.lr_grid=[0.001,0.01]", "optimizer.weight_decay=1.0e-4"]],
     "schedule": [["init=he", "schedule=cosine", "schedule.final=0.1"], ["init=he"]],

@@ -197,6 +197,7 @@ def test_no_results_are_said(isolated_wandb, tmp_path, capsys) -> None:
     assert "no results store at" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dry_run_never_imports_torch(isolated_wandb, results_dir) -> None:
     code = f"import sys; from initsuite.dashboard import main; main([{str(results_dir)!r}, '--dry-run'])"
     done = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('torch' in sys.modules)"], capture_output=True)

@@ -89,6 +89,7 @@ def test_the_grid_reads_off_every_context(browser: Browser, text: str) -> None:
     assert (first, second) == ("he ●●● high", "xavier ●●● high")
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_the_picker_changes_the_card_and_the_charts(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -115,6 +116,7 @@ def test_a_choice_without_a_context_goes_to_the_nearest(browser: Browser, text: 
     assert page.locator("select[data-facet=model]").input_value() == "mlp-8x64"
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_a_legend_click_hides_a_curve_with_its_band(browser: Browser, text: str) -> None:
     page = browser.open(text)
@@ -183,6 +185,7 @@ def test_filters_filter(browser: Browser, text: str) -> None:
     assert set(column(page, "trials", "status")) == {"failed"}
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_text_of_a_configuration_stays_text(browser: Browser, tmp_path: Path) -> None:
     directory = tmp_path / "evil"

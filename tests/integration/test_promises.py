@@ -67,9 +67,8 @@ def recomputed(trees: list[dict[str, Any]], stored: Mapping[str, dict[str, Any]]
     return {cell_id: now.get(key(config), "not in conf") for cell_id, config in stored.items()}
 
 
-@pytest.mark.parametrize(
-    "is_embedded", [pytest.param(True, id="embedded"), pytest.param(False, id="files", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("is_embedded", [True, False], ids=["embedded", "files"])
 def test_conf_gives_the_cells_of_the_shipped_reference_their_ids(is_embedded: bool) -> None:
     cells = stored_configs(REFERENCE_STORE)
     stored = {name: cells[name] for name in cells if (cells[name]["dataset"]["name"] in EMBEDDED) == is_embedded}
@@ -103,7 +102,9 @@ def test_conf_names_the_classes_by_the_paths_that_are_in_ids() -> None:
         assert callable(pkgutil.resolve_name(target))
 
 
-@pytest.mark.parametrize("command", OLD_COMMANDS)
+@pytest.mark.parametrize(
+    "command", [OLD_COMMANDS[0], *(pytest.param(command, marks=pytest.mark.slow) for command in OLD_COMMANDS[1:])]
+)
 def test_a_store_of_a_former_version_is_resumed(command: str, tmp_path: Path) -> None:
     shutil.copytree(OLD_STORE, tmp_path / "store")
     before = {path.name for path in (tmp_path / "store" / "trials").iterdir()}
@@ -114,6 +115,7 @@ def test_a_store_of_a_former_version_is_resumed(command: str, tmp_path: Path) ->
     pd.testing.assert_frame_equal(load_results(tmp_path / "store").trials, load_results(OLD_STORE).trials)
 
 
+@pytest.mark.slow
 def test_more_seeds_of_an_old_store_train_only_the_difference(tmp_path: Path) -> None:
     shutil.copytree(OLD_STORE, tmp_path / "store")
     words = OLD_COMMANDS[1].replace("seeds=2", "seeds=3").split()

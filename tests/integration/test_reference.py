@@ -119,6 +119,7 @@ def test_the_shipped_reference_answers_for_every_recommendation_of_the_article()
     assert "small networks and data sets" in str(answer)
 
 
+@pytest.mark.slow
 def test_the_reference_is_asked_without_torch() -> None:
     code = (
         "import sys, initsuite; print(initsuite.recommend(model='mlp', depth=30, activation='relu')); "

@@ -40,6 +40,7 @@ def test_other_numbers_of_stores_are_refused(
     assert "Expected one, or two different ones" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_open_shows_the_page(stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(door.webbrowser, "open", lambda url: opened.append(url) or True)
@@ -47,6 +48,7 @@ def test_open_shows_the_page(stores: tuple[str, str], monkeypatch: pytest.Monkey
     assert opened == [Path("shown/recommendations.html").absolute().as_uri()]
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_browser_says_where_the_page_is(
     stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_machine_without_a_browser_says_where_the_page_is(
     assert "no browser found to open laptop/report/recommendations.html" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_no_folder_writes_beside_the_caller(stores: tuple[str, str]) -> None:
     assert door.main(["reference"]) == 0
     assert Path("report/recommendations.html").is_file()

@@ -397,6 +397,7 @@ def test_a_migration_writes_the_overrides_and_changes_nothing_else(
     assert files_of(old_store) == parts_after
 
 
+@pytest.mark.slow
 def test_the_commands_of_a_migrated_store_train_nothing(old_store: Path) -> None:
     migrate(old_store)
     before = parts_of(old_store)

@@ -239,6 +239,7 @@ def test_contexts_of_one_workload_count_as_one(store: Store) -> None:
     assert found.low == pytest.approx(alone.low.mean())
 
 
+@pytest.mark.slow
 def test_pooled_test_holds_its_level_where_contexts_share_trials() -> None:
     # rule 5: one arm against four others, all alike; independent flips would claim a difference in 19 % of stores
     rng = np.random.default_rng(0)

@@ -101,6 +101,7 @@ def test_offline_runs_are_read_whatever_the_trials_became(isolated_wandb, tmp_pa
     assert results.trials.error.tolist().count(traceback) == 1
 
 
+@pytest.mark.slow
 def test_a_project_is_fetched_once(wandb_server, cache, tmp_path) -> None:
     folder = make_store(tmp_path / "r", seeds=1)
     assert sync([str(folder), "--stages", "tune,score"]) == 0

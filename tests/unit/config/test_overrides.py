@@ -14,8 +14,8 @@ from initsuite.config.overrides import overrides_text
 from initsuite.config.sweep import compose_sweep
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
-QUICK = ("quickstart", "lr_sensitivity")
-"""Experiments that are composed in a second or two."""
+QUICK = ("quickstart",)
+"""Experiments that are composed in a second."""
 COMMON = {"dataset": "digits", "model": "mlp", "activation": "relu", "optimizer": "sgd", "init": "he"}
 
 

@@ -47,6 +47,7 @@ def test_the_real_torchvision_imports() -> None:
     assert datasets.FashionMNIST.__name__ == "FashionMNIST"
 
 
+@pytest.mark.slow
 def test_it_imports_in_a_fresh_process_and_twice() -> None:
     """Here, where the builds may not match, both calls must work and give one module."""
     code = (

@@ -122,8 +122,8 @@ def test_one_lr_for_all_is_named() -> None:
     assert found.endswith("optimizer=sgd optimizer.lr=0.1 init=he,zero protocol=fixed seeds=3")
 
 
-QUICK = ("quickstart", "lr_sensitivity")
-"""Experiments that are composed in a second or two."""
+QUICK = ("quickstart",)
+"""Experiments that are composed in a second."""
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
 

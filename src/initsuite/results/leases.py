@@ -151,9 +151,8 @@ def _is_running(pid: int) -> bool:
     if os.name == "nt":  # there os.kill would end it
         return psutil.pid_exists(pid)
     try:
-        os.kill(pid, 0)
+        with contextlib.suppress(PermissionError):  # another user's: it is there
+            os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
-        return True
     return True

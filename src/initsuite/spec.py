@@ -65,6 +65,27 @@ class Activation:
     options: tuple[tuple[str, float], ...] = ()
 
 
+Axis = tuple[tuple[int, int], ...]
+"""One axis of a matrix as (size, stride) pairs over the entries of the stored tensor, the slowest first."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where one matrix lies in a stored tensor, which may hold it transposed, interleaved with others, or in parts.
+
+    Attributes:
+        outputs: the axis of the output units.
+        inputs: the axis of the input units.
+        kernel: an axis for each dimension of a kernel; empty for a linear layer.
+        offset: the first entry, counted in the flattened tensor.
+    """
+
+    outputs: Axis
+    inputs: Axis
+    kernel: tuple[Axis, ...] = ()
+    offset: int = 0
+
+
 @dataclass(frozen=True)
 class ParamSpec:
     """What an initializer may know about one parameter tensor. Made by `models.describe`, never guessed from a shape.
@@ -90,6 +111,13 @@ class ParamSpec:
             and not [output, input / groups, ...].
         branches: number of residual branches in the whole model.
         branch_layers: layers with weights in the residual branch that this layer is in; 0 outside branches.
+        branch: number of the residual branch that this layer is in, in the order of the model, from 0; 0 outside.
+        layout: where each matrix lies in the tensor, if they are not blocks along the first axis in the order
+            [output, input, ...] or as `is_transposed` says; empty otherwise. Laws see each as [output, input, ...].
+        factor: what the model multiplies the tensor by before it uses it; laws speak of the product.
+        nonlinearities: what follows each block, where they differ (gates); empty = `nonlinearity` for all.
+        described_by: `graph` where the facts come from a recorded forward pass, `order` where they come from the type
+            of the layer and the order of registration.
     """
 
     name: str
@@ -107,6 +135,11 @@ class ParamSpec:
     is_transposed: bool = False
     branches: int = 0
     branch_layers: int = 0
+    branch: int = 0
+    layout: tuple[Block, ...] = ()
+    factor: float = 1.0
+    nonlinearities: tuple[Activation | None, ...] = ()
+    described_by: str = "order"
 
 
 Specs = Sequence[ParamSpec]

@@ -177,6 +177,7 @@ def _spec(name: str, shape: tuple[int, ...], place: Place, context: _Context) ->
         closes_residual=bool(branch) and place.site == branch[-1],
         branches=len({each.branch for each in context.members.values()}),
         branch_layers=len(branch),
+        branch=member.branch if member and branch else 0,
     )
 
 

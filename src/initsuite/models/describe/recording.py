@@ -1,0 +1,234 @@
+"""One forward pass of a model, recorded as a graph of aten operations with the parameters as its inputs."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call, functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from initsuite.models.describe.examples import Example
+
+MOST_ENTRIES = 100_000_000
+"""A model with more is recorded with fake tensors only: its values may not fit into memory a second time."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a forward pass computed.
+
+    Attributes:
+        nodes: the operations in order, with placeholders for parameters, buffers and inputs; the last one is the output.
+        parameters: names of the parameters by their placeholders.
+        constants: values of tensors that are neither parameters nor inputs: buffers and those that `forward` makes, by
+            node; None where there is no value.
+        inputs: placeholders of the example.
+        example: the inputs that were used.
+    """
+
+    nodes: tuple[fx.Node, ...]
+    parameters: Mapping[fx.Node, str]
+    constants: Mapping[fx.Node, Tensor | None]
+    inputs: frozenset[fx.Node]
+    example: Example
+    index: Mapping[fx.Node, int] = field(repr=False)
+
+    @cached_property
+    def signals(self) -> frozenset[fx.Node]:
+        """The nodes that depend on the inputs by value, not by shape alone."""
+        found: set[fx.Node] = set(self.inputs)
+        for node in self.nodes:
+            if not found.isdisjoint(node.all_input_nodes) and not _is_shape_alone(node):
+                found.add(node)
+        return frozenset(found)
+
+    @cached_property
+    def sources(self) -> Mapping[fx.Node, tuple[str, ...]]:
+        """The parameters that each node is computed from; only nodes that are no signals."""
+        found: dict[fx.Node, tuple[str, ...]] = {}
+        for node in self.nodes:
+            if node in self.parameters:
+                found[node] = (self.parameters[node],)
+            elif node not in self.signals:
+                behind = [name for each in node.all_input_nodes for name in found.get(each, ())]
+                found[node] = tuple(dict.fromkeys(behind))
+        return found
+
+    @cached_property
+    def ancestors(self) -> Mapping[fx.Node, int]:
+        """For each node, as a bit mask over positions in `nodes`, what it is computed from, itself included."""
+        masks: dict[fx.Node, int] = {}
+        for node in self.nodes:
+            mask = 1 << self.index[node]
+            for source in node.all_input_nodes:
+                mask |= masks[source]
+            masks[node] = mask
+        return masks
+
+
+def record(model: nn.Module, example: Example) -> Recording | None:
+    """Record the forward pass of a model on example inputs; None where it cannot be run on them.
+
+    Everything is in evaluation mode, in float32 on the CPU, on fake tensors, which have shapes but no values; a pass
+    that depends on values is run on real ones if the model is small. The model, whose parameters may be on the meta
+    device, and all global random states stay as they are.
+    """
+    plain = _copy(model)
+    for attempt in (_functional, _as_written, _with_values):
+        try:
+            with _quiet(plain):
+                found = attempt(plain, example)
+        except Exception:  # a model's own code may raise anything
+            continue
+        return found
+    return None
+
+
+def _functional(model: nn.Module, example: Example) -> Recording:
+    """With operations in place written as operations that return, so that views see what is written through others."""
+    return _recorded(model, example, functionalize, is_fake=True)
+
+
+def _as_written(model: nn.Module, example: Example) -> Recording:
+    return _recorded(model, example, lambda run: run, is_fake=True)
+
+
+def _with_values(model: nn.Module, example: Example) -> Recording:
+    if sum(parameter.numel() for parameter in model.parameters()) > MOST_ENTRIES:
+        raise MemoryError
+    return _recorded(model, example, lambda run: run, is_fake=False)
+
+
+def _recorded(model: nn.Module, example: Example, prepare: Callable[[Any], Any], *, is_fake: bool) -> Recording:
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    keys = list(example.kwargs)
+
+    def run(*tensors: Tensor) -> list[Tensor]:
+        values = dict(zip([*parameters, *buffers], tensors, strict=False))
+        rest = list(tensors[len(values) :])
+        args = [rest.pop(0) if isinstance(each, Tensor) else each for each in example.args]
+        kwargs = {key: rest.pop(0) if isinstance(example.kwargs[key], Tensor) else example.kwargs[key] for key in keys}
+        return list(tensors_in(functional_call(model, values, tuple(args), kwargs)))
+
+    given = [each for each in (*example.args, *example.kwargs.values()) if isinstance(each, Tensor)]
+    with ExitStack() as stack:
+        mode = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
+        tensors = [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)]
+        graph = make_fx(prepare(run), tracing_mode="fake" if is_fake else "real", _allow_non_fake_inputs=True)(*tensors)
+        stack.pop_all()
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    names = dict(zip(placeholders, parameters, strict=False))
+    rest = placeholders[len(names) :]
+    constants: dict[fx.Node, Tensor | None] = dict(zip(rest, buffers.values(), strict=False))
+    inputs = frozenset(rest[len(buffers) :])
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            value = getattr(graph, str(node.target), None)
+            constants[node] = value if type(value) in (Tensor, nn.Parameter) else None
+    nodes = tuple(graph.graph.nodes)
+    return Recording(nodes, names, constants, inputs, example, {node: place for place, node in enumerate(nodes)})
+
+
+def _stand_in(tensor: Tensor, mode: FakeTensorMode | None) -> Tensor:
+    """A tensor of this shape on the CPU, real numbers in float32."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    if mode is not None:
+        with mode:
+            return torch.empty(tensor.shape, dtype=dtype, device="cpu")
+    if not tensor.is_meta:
+        return tensor.detach().to("cpu", dtype, copy=True)
+    return torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(dtype)
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors of a model's output, whatever holds them."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from tensors_in(each)
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from tensors_in(each)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for each in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, each.name))
+    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, nn.Module):
+        for each in vars(value).values():
+            if isinstance(each, Tensor | Mapping | list | tuple):
+                yield from tensors_in(each)
+
+
+SHAPE_ALONE = ("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like",
+               "rand_like", "randn_like", "sym_size")  # fmt: skip
+"""Operations whose result does not depend on the values of their operand."""
+
+
+def _is_shape_alone(node: fx.Node) -> bool:
+    name = getattr(getattr(node.target, "_schema", None), "name", "")
+    return node.op == "call_function" and name.partition("::")[2] in SHAPE_ALONE
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """A copy with the same parameters and buffers, so that nothing that `forward` stores or hooks tell stays behind.
+
+    Hooks of torch itself are kept (weight_norm computes the weight in one). A model that cannot be copied is used as
+    it is; `_quiet` puts its attributes back.
+    """
+    memo: dict[int, object] = {id(each): each for each in (*model.parameters(), *model.buffers())}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach()
+    try:
+        copied = copy.deepcopy(model, memo)
+    except Exception:  # copying runs the user's code, which may raise anything
+        return model
+    for module in copied.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key, hook in list(hooks.items()):
+                if not str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils"):
+                    del hooks[key]
+    return copied
+
+
+@contextmanager
+def _quiet(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, torch's defaults, no warnings; everything as it was afterwards."""
+    states = [(module, dict(vars(module))) for module in model.modules()]
+    before = random.getstate(), np.random.get_state()
+    fastpath, dtype = torch.backends.mha.get_fastpath_enabled(), torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.device("cpu"))
+        # recurrent kernels of mkldnn would hide the products inside
+        stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        torch.backends.mha.set_fastpath_enabled(False)
+        torch.set_default_dtype(torch.float32)
+        try:
+            for module, _ in states:
+                module.training = False
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.backends.mha.set_fastpath_enabled(fastpath)
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+            for module, attributes in states:
+                vars(module).clear()
+                vars(module).update(attributes)

@@ -114,7 +114,8 @@ class ParamSpec:
         branch: number of the residual branch that this layer is in, in the order of the model, from 0; 0 outside.
         layout: where each matrix lies in the tensor, if they are not blocks along the first axis in the order
             [output, input, ...] or as `is_transposed` says; empty otherwise. Laws see each as [output, input, ...].
-        factor: what the model multiplies the tensor by before it uses it; laws speak of the product.
+        factor, offset: the model uses factor x tensor + offset, and laws speak of that: an equalised learning rate has
+            a factor, a norm that multiplies by 1 + weight an offset of 1.
         nonlinearities: what follows each block, where they differ (gates); empty = `nonlinearity` for all.
         described_by: `graph` where the facts come from a recorded forward pass, `order` where they come from the type
             of the layer and the order of registration.
@@ -138,6 +139,7 @@ class ParamSpec:
     branch: int = 0
     layout: tuple[Block, ...] = ()
     factor: float = 1.0
+    offset: float = 0.0
     nonlinearities: tuple[Activation | None, ...] = ()
     described_by: str = "order"
 

@@ -71,7 +71,8 @@ def declared_std(law: TensorInit | Initializer, spec: ParamSpec) -> float:
     declare = getattr(law, "declared_std", None)
     if declare is None:
         return math.nan
-    if not spec.blocks:
-        return float(declare(spec))
-    squares = sum(block.shape[0] * declare(block) ** 2 for block in each_block(spec))
-    return math.sqrt(squares / sum(spec.blocks))
+    blocks = each_block(spec)
+    if len(blocks) == 1:
+        return float(declare(blocks[0]))
+    squares = sum(math.prod(block.shape) * declare(block) ** 2 for block in blocks)
+    return math.sqrt(squares / math.prod(spec.shape))

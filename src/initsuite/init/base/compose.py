@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.errors import ConfigError, InitsuiteError
-from initsuite.init.base.layout import each_block
+from initsuite.init.base.layout import assembled, each_block
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
@@ -119,7 +119,7 @@ def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
     generator = rng.generator(seed, "init", spec.name)
     with torch.no_grad():
         drawn = [_checked(_called(law, block, generator), law, block) for block in each_block(spec)]
-    return torch.cat(drawn) if spec.blocks else drawn[0]
+    return assembled(spec, drawn)
 
 
 def _called(law: TensorInit, spec: ParamSpec, generator: torch.Generator) -> object:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Activation, ParamSpec, Role
+from initsuite.spec import Activation, Axis, Block, ParamSpec, Role
 
 
 def matrix_shape(where: str, spec: ParamSpec) -> tuple[int, int]:
@@ -62,17 +62,64 @@ def weight_name(bias_name: str) -> str:
 
 
 def each_block(spec: ParamSpec) -> list[ParamSpec]:
-    """The matrices fused into one tensor, each as a tensor of its own; the tensor itself where there is one."""
-    blocks = [
-        replace(spec, shape=(rows, *spec.shape[1:]), blocks=(), parts=spec.parts[index : index + 1])
+    """The matrices in one tensor, each as a tensor [output, input, ...] of its own; the tensor itself where it is one.
+
+    What a law draws for them is put in its place by `assembled`.
+    """
+    if spec.layout:
+        return [_matrix_spec(spec, index) for index in range(len(spec.layout))]
+    if not spec.blocks:
+        return [spec]
+    is_even = len(set(spec.blocks)) == 1
+    return [
+        replace(
+            spec, shape=(rows, *spec.shape[1:]), blocks=(), nonlinearities=(), parts=spec.parts[index : index + 1],
+            nonlinearity=spec.nonlinearities[index] if spec.nonlinearities else spec.nonlinearity,
+            fan_out=spec.fan_out if is_even else spec.fan_out // spec.blocks[0] * rows,
+        )
         for index, rows in enumerate(spec.blocks)
-    ]
-    return blocks or [spec]
+    ]  # fmt: skip
+
+
+def _matrix_spec(spec: ParamSpec, index: int) -> ParamSpec:
+    block = spec.layout[index]
+    outputs, inputs, *kernel = (length_of(axis) for axis in (block.outputs, block.inputs, *block.kernel))
+    taps = math.prod(kernel)
+    return replace(
+        spec, shape=(outputs, inputs, *kernel), fan_in=inputs * taps, fan_out=outputs * taps, blocks=(), layout=(),
+        is_transposed=False, parts=spec.parts[index : index + 1], nonlinearities=(),
+        nonlinearity=spec.nonlinearities[index] if spec.nonlinearities else spec.nonlinearity,
+    )  # fmt: skip
+
+
+def length_of(axis: Axis) -> int:
+    """How many units lie along an axis."""
+    return math.prod(length for length, _ in axis)
+
+
+def matrix_in(tensor: Tensor, block: Block) -> Tensor:
+    """A matrix in a contiguous tensor: a view [output..., input..., tap...] that shares its memory."""
+    pairs = [pair for axis in (block.outputs, block.inputs, *block.kernel) for pair in axis]
+    return tensor.as_strided([length for length, _ in pairs], [stride for _, stride in pairs], block.offset)
+
+
+def assembled(spec: ParamSpec, drawn: Sequence[Tensor]) -> Tensor:
+    """The tensor as the model stores it, from its matrices in the order of `each_block`."""
+    if spec.layout:
+        tensor = torch.empty(spec.shape)
+        for block, matrix in zip(spec.layout, drawn, strict=True):
+            place = matrix_in(tensor, block)
+            place.copy_(matrix.reshape(place.shape))
+    else:
+        tensor = torch.cat(list(drawn)) if spec.blocks else drawn[0]
+    if (spec.factor, spec.offset) == (1.0, 0.0):
+        return tensor
+    return (tensor - spec.offset) / spec.factor
 
 
 def as_one_matrix(spec: ParamSpec) -> ParamSpec:
     """A linear weight whose fused blocks count as one matrix, as libraries that draw the packed tensor see it."""
-    return replace(spec, blocks=(), parts=(), fan_out=spec.shape[0])
+    return replace(spec, blocks=(), parts=(), layout=(), nonlinearities=(), fan_out=spec.shape[0])
 
 
 def last_hidden_nonlinearity(specs: Iterable[ParamSpec]) -> Activation | None:

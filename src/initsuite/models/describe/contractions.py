@@ -64,6 +64,8 @@ def contractions(recording: Recording) -> list[Contraction]:
     for node in recording.nodes:
         places = OPERANDS.get(operation(node))
         if places is None:
+            summed = _weighted_sum(node, recording) if operation(node) == "sum" else None
+            found += [summed] if summed else []
             continue
         first, second = (node.args[place] if place < len(node.args) else None for place in places)
         if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
@@ -74,6 +76,23 @@ def contractions(recording: Recording) -> list[Contraction]:
                 found.append(Contraction(node, weight, signal, sources[weight]))
                 break
     return found
+
+
+def _weighted_sum(node: fx.Node, recording: Recording) -> Contraction | None:
+    """A product with a weight that is summed over axes along which the weight varies: a contraction in two steps."""
+    product = node.args[0] if node.args else None
+    if not isinstance(product, fx.Node) or operation(product) != "mul" or len(product.args) != 2 or len(node.args) < 2:
+        return None
+    for weight, signal in (product.args, product.args[::-1]):
+        if not isinstance(weight, fx.Node) or not isinstance(signal, fx.Node):
+            continue
+        if signal in recording.signals and recording.sources.get(weight):
+            shape, ndim = shape_of(weight), len(shape_of(product))
+            shape = (1,) * (ndim - len(shape)) + shape
+            axes = [axis % ndim for axis in node.args[1]]  # type: ignore[union-attr, operator]
+            if any(shape[axis] > 1 for axis in axes):
+                return Contraction(node, weight, signal, recording.sources[weight])
+    return None
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:

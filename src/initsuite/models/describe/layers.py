@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from initsuite.activations import activation
-from initsuite.spec import Activation, Role
+from initsuite.spec import Activation, Block, Role
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -62,6 +62,9 @@ class Facts:
     blocks: tuple[int, ...] = ()
     parts: tuple[str, ...] = ()
     is_transposed: bool = False
+    layout: tuple[Block, ...] = ()
+    factor: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)

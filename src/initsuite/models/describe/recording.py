@@ -44,6 +44,7 @@ class Recording:
     inputs: frozenset[fx.Node]
     example: Example
     index: Mapping[fx.Node, int] = field(repr=False)
+    _values: dict[fx.Node, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def signals(self) -> frozenset[fx.Node]:
@@ -76,6 +77,20 @@ class Recording:
                 mask |= masks[source]
             masks[node] = mask
         return masks
+
+    def value(self, node: fx.Node) -> Tensor | None:
+        """The value of a node that is computed from constants alone; None for any other, and where it is not known."""
+        if node not in self._values:
+            self._values[node] = _evaluated(self, node)
+        return self._values[node]
+
+    def number(self, argument: object) -> float | None:
+        """The number that an argument of an operation stands for; None if it is no single number."""
+        if isinstance(argument, fx.Node):
+            found = self.value(argument)
+            is_number = isinstance(found, Tensor) and found.numel() == 1 and not found.is_meta
+            return float(found) if is_number else None  # type: ignore[arg-type]
+        return float(argument) if type(argument) in (int, float) else None  # type: ignore[arg-type]
 
 
 def record(model: nn.Module, example: Example) -> Recording | None:
@@ -169,6 +184,23 @@ def tensors_in(value: object) -> Iterator[Tensor]:
         for each in vars(value).values():
             if isinstance(each, Tensor | Mapping | list | tuple):
                 yield from tensors_in(each)
+
+
+def _evaluated(recording: Recording, node: fx.Node) -> Tensor | None:
+    """The value of a node that is computed from constants alone."""
+    if node in recording.constants:
+        return recording.constants[node]
+    if node.op != "call_function" or node in recording.signals or recording.sources[node]:
+        return None
+    values = {each: recording.value(each) for each in node.all_input_nodes}
+    if any(value is None for value in values.values()):
+        return None
+    try:
+        with torch.no_grad(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+            return node.target(*args, **kwargs)  # type: ignore[operator]
+    except Exception:  # an operation without a kernel, a value on another device
+        return None
 
 
 SHAPE_ALONE = ("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like",

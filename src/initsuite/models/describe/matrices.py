@@ -1,0 +1,194 @@
+"""The matrices that a stored tensor holds, and where they lie in it, read off the operations that use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from initsuite.models.describe.contractions import Contraction, operation
+from initsuite.models.describe.recording import Recording
+from initsuite.spec import Axis, Block
+
+COPIES = (
+    "clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias", "_unsafe_view", "reshape", "cat", "stack",
+    "flip", "roll", "index_select", "index", "repeat", "getitem", "constant_pad_nd", "repeat_interleave", "gather",
+)  # fmt: skip
+"""Operations that copy entries to other places and change none of them; views are known by their schema."""
+VALUE_KEEPING = ("clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias")
+MATRIX_PRODUCTS = ("mm", "addmm", "matmul", "linear", "mv", "addmv", "dot", "vdot")
+SAMPLES = 64
+"""Entries of a matrix at which its place in the tensor is checked."""
+ABSENT = -1
+"""The number of an entry that belongs to another tensor."""
+
+
+def moves(node: fx.Node) -> bool:
+    """Whether an operation only moves entries (a view, a copy, a concatenation)."""
+    if operation(node) in COPIES:
+        return True
+    return isinstance(node.target, torch._ops.OpOverload) and node.target.is_view
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One matrix that a contraction multiplies by: numbers of the entries of the stored tensor, [output, input, tap...].
+
+    Attributes:
+        block: where it lies.
+        fan_in: inputs that one output sums over, taps included.
+        fan_out: outputs that one input feeds, taps included.
+    """
+
+    block: Block
+
+    @property
+    def fan_in(self) -> int:
+        return size(self.block.inputs) * self.taps
+
+    @property
+    def fan_out(self) -> int:
+        return size(self.block.outputs) * self.taps
+
+    @property
+    def taps(self) -> int:
+        return math.prod(size(axis) for axis in self.block.kernel)
+
+
+def size(axis: Axis) -> int:
+    return math.prod(length for length, _ in axis)
+
+
+class NotMoved(Exception):
+    """The weight is more than entries of the tensor in other places; says what is done to it."""
+
+
+def entries(recording: Recording, name: str, end: fx.Node) -> tuple[Tensor, float]:
+    """The numbers of a parameter's entries at each place of an operand, and the factor they are multiplied by.
+
+    Raises:
+        NotMoved: the model does something else to the tensor.
+    """
+    (start,) = (node for node, each in recording.parameters.items() if each == name)
+    shape = start.meta["val"].shape
+    found: dict[fx.Node, Tensor] = {start: torch.arange(shape.numel()).reshape(shape)}
+    factors: dict[fx.Node, float] = {start: 1.0}
+    wanted = recording.ancestors[end]
+    for node in recording.nodes[: recording.index[end] + 1]:
+        sources = [each for each in node.all_input_nodes if each in found]
+        if not sources or not wanted >> recording.index[node] & 1:
+            continue
+        factor = _factor(recording, node, found)
+        factors[node] = factors[sources[0]] * (factor or 1.0)
+        if factor is not None:
+            found[node] = found[sources[0]]
+        elif moves(node):
+            found[node] = _moved(node, found)
+        else:
+            raise NotMoved(operation(node))
+    return found[end], factors[end]
+
+
+def _factor(recording: Recording, node: fx.Node, found: Mapping[fx.Node, Any]) -> float | None:
+    """The number by which an operation multiplies all entries; None if it does something else."""
+    if operation(node) not in ("mul", "div") or len(node.args) != 2:
+        return None
+    numbers = [each for each in node.args if not (isinstance(each, fx.Node) and each in found)]
+    if len(numbers) != 1 or (operation(node) == "div" and numbers[0] is node.args[0]):
+        return None
+    number = recording.number(numbers[0])
+    return None if not number else 1 / number if operation(node) == "div" else number
+
+
+def _moved(node: fx.Node, found: Mapping[fx.Node, Tensor]) -> Tensor:
+    """What an operation that moves entries returns; entries of other tensors are marked as absent."""
+
+    def value(each: fx.Node) -> Any:
+        if each in found:
+            return found[each]
+        meta = each.meta.get("val")
+        return torch.full(meta.shape, ABSENT) if isinstance(meta, Tensor) else meta
+
+    return run_move(node, fx.node.map_arg(node.args, value), fx.node.map_arg(node.kwargs, value))
+
+
+def run_move(node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Carry out an operation that moves entries, on numbers of entries: of any dtype, and in any memory format."""
+    name = operation(node)
+    if name in VALUE_KEEPING:
+        return args[0]
+    if name in ("view", "_unsafe_view", "reshape"):
+        return args[0].reshape(args[1])
+    return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def matrices(use: Contraction, places: Tensor) -> list[Tensor]:
+    """The matrices [output, input, tap...] that a contraction multiplies by, each as numbers of entries.
+
+    Args:
+        use: the contraction.
+        places: the numbers of the entries at each place of its weight.
+    """
+    name, is_second = operation(use.node), use.weight is use.node.args[-1]
+    if name in ("convolution", "_convolution"):
+        is_transposed, groups = use.node.args[6], use.node.args[8]
+        parts = places.chunk(int(groups))  # type: ignore[arg-type]
+        return [part.transpose(0, 1) if is_transposed else part for part in parts]
+    if name == "sum":
+        return _of_weighted_sum(use, places)
+    if name in ("bmm", "baddbmm", "addbmm", "_grouped_mm"):
+        return list(places.transpose(1, 2) if use.weight is use.node.args[-1] else places)
+    if places.ndim == 1:
+        return [places[None]]
+    return [places.T if is_second and name not in ("linear",) else places]
+
+
+def _of_weighted_sum(use: Contraction, places: Tensor) -> list[Tensor]:
+    """A product with a weight that is summed over some axes: one row for each place along the others."""
+    (product,) = use.node.all_input_nodes
+    ndim = product.meta["val"].ndim
+    places = places.reshape([1] * (ndim - places.ndim) + list(places.shape))
+    axes = [axis % ndim for axis in use.node.args[1]]  # type: ignore[union-attr, operator]
+    kept = [axis for axis in range(ndim) if axis not in axes]
+    rows = places.permute(*kept, *axes).reshape(math.prod(places.shape[axis] for axis in kept), -1)
+    return [row[None] for row in rows]
+
+
+def placed(matrix: Tensor) -> Block | None:
+    """Where a matrix [output, input, tap...] of entry numbers lies; None if its axes cannot be told from each other."""
+    origin = int(matrix[(0,) * matrix.ndim])
+    axes = []
+    for axis in range(matrix.ndim):
+        line = matrix[(0,) * axis + (slice(None),) + (0,) * (matrix.ndim - axis - 1)] - origin
+        found = steps(line.tolist())
+        if found is None:
+            return None
+        axes.append(found)
+    block = Block(axes[0], axes[1], tuple(axes[2:]), origin)
+    generator = torch.Generator().manual_seed(0)
+    sample = [torch.randint(length, (SAMPLES,), generator=generator) for length in matrix.shape]
+    lines = [matrix[(0,) * axis + (slice(None),) + (0,) * (matrix.ndim - axis - 1)] for axis in range(matrix.ndim)]
+    expected = sum(line[each] - origin for line, each in zip(lines, sample, strict=True)) + origin
+    return block if torch.equal(matrix[tuple(sample)], expected) and origin != ABSENT else None
+
+
+def steps(line: Sequence[int]) -> Axis | None:
+    """Entry numbers along an axis, from 0, as (size, stride) pairs; None if they are in no such order."""
+    if len(line) == 1:
+        return ((1, 1),)
+    stride = line[1]
+    run = next((place for place, number in enumerate(line) if number != place * stride), len(line))
+    if not stride or len(line) % run:
+        return None
+    if run == len(line):
+        return ((run, stride),)
+    outer = steps(line[::run])
+    inner = line[:run]
+    is_repeated = all(
+        line[first + place] - line[first] == inner[place] for first in range(0, len(line), run) for place in range(run)
+    )
+    return (*outer, (run, stride)) if outer and is_repeated else None

@@ -1,0 +1,256 @@
+"""The facts about each parameter that a recorded forward pass shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor, fx, nn
+
+from initsuite.models.describe.contractions import Contraction, operation, shape_of
+from initsuite.models.describe.layers import Facts
+from initsuite.models.describe.matrices import Matrix, NotMoved, entries, matrices, placed, size, steps
+from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.roles import Consumption, Roles
+from initsuite.models.describe.splits import Part, parts
+from initsuite.spec import Axis, Block, Role
+
+PLAIN = ("t", "clone", "_to_copy", "detach", "alias")
+MOST_BLOCKS = 4096
+"""More independent matrices than that are not looked for in one tensor."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One matrix of a weight, and where its outputs are in the recorded pass.
+
+    Attributes:
+        start: the node that holds its outputs: the contraction's, or a part of it.
+        use: the contraction.
+    """
+
+    start: fx.Node
+    use: Contraction
+
+
+@dataclass
+class Reading:
+    """What a recorded pass shows.
+
+    Attributes:
+        recording: the pass.
+        roles: what consumes each parameter.
+        facts: by the name of the parameter; `parts` are empty.
+        pieces: of each weight, one for each of its blocks.
+        weight_of: the weight whose layer each bias belongs to.
+        kept: why a parameter keeps its value, by its name.
+    """
+
+    recording: Recording
+    roles: Roles
+    facts: dict[str, Facts] = field(default_factory=dict)
+    pieces: dict[str, Sequence[Piece]] = field(default_factory=dict)
+    weight_of: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+
+
+def read(recording: Recording, model: nn.Module) -> Reading:
+    """Read the facts about the parameters of a model off its recorded forward pass."""
+    reading = Reading(recording, Roles(recording))
+    users = {node: list(node.users) for node in recording.nodes}
+    for name, parameter in model.named_parameters():
+        if parameter.is_complex():
+            reading.kept[name] = "its numbers are complex"
+        elif not reading.roles.is_used(name):
+            reading.kept[name] = "the recorded forward pass does not use it"
+        else:
+            _read_one(reading, name, users)
+    return reading
+
+
+def _read_one(reading: Reading, name: str, users: Mapping[fx.Node, Sequence[fx.Node]]) -> None:
+    uses = reading.roles.uses_of.get(name, ())
+    if uses:
+        try:
+            _read_weight(reading, name, uses, users)
+        except NotMoved as error:
+            reading.kept[name] = str(error)
+        return
+    consumed, unknown = reading.roles.consumptions(name)
+    roles = {each.role for each in consumed}
+    if unknown or len(roles) != 1:
+        reading.kept[name] = f"its use in `{unknown}` is not known" if unknown else "it is used in several ways"
+        return
+    _read_other(reading, name, consumed[0])
+
+
+def _read_weight(
+    reading: Reading, name: str, uses: Sequence[Contraction], users: Mapping[fx.Node, Sequence[fx.Node]]
+) -> None:
+    products = [use for use in uses if not use.is_look_up]
+    if not products:
+        _read_table(reading, name, uses[0])
+        return
+    blocks: dict[Block, Piece] = {}
+    factor, shape = 1.0, tuple(_shape(reading, name))
+    for use in products:
+        found = _plain(reading, name, use) or _traced(reading, name, use)
+        factor = found[1]
+        for matrix in found[0]:
+            overlaps = any(_overlap(block, matrix.block) for block in blocks)
+            if overlaps:
+                continue  # the same entries in another contraction: the first use counts
+            for block, start in _split(reading, use, matrix, users, alone=len(found[0]) == 1):
+                blocks[block] = Piece(start, use)
+    if sum(size(block.outputs) * Matrix(block).fan_in for block in blocks) != _count(shape):
+        raise NotMoved("the recorded forward pass uses a part of it")
+    reading.facts[name] = _as_facts(shape, list(blocks), factor)
+    reading.pieces[name] = list(blocks.values())
+
+
+def _shape(reading: Reading, name: str) -> tuple[int, ...]:
+    (start,) = (node for node, each in reading.recording.parameters.items() if each == name)
+    return shape_of(start)
+
+
+def _count(shape: Sequence[int]) -> int:
+    total = 1
+    for length in shape:
+        total *= length
+    return total
+
+
+def _read_table(reading: Reading, name: str, use: Contraction) -> None:
+    """A look-up sums over one row."""
+    features = shape_of(use.weight)[-1]
+    reading.facts[name] = Facts(Role.EMBEDDING, 1, features)
+    reading.pieces[name] = [Piece(use.node, use)]
+
+
+def _plain(reading: Reading, name: str, use: Contraction) -> tuple[list[Matrix], float] | None:
+    """The matrices of a weight that is used as it is stored, as most are: found without a look at its entries."""
+    node, operation_name = use.weight, operation(use.node)
+    transpositions = 0
+    while node not in reading.recording.parameters:
+        if operation(node) not in PLAIN or len(node.all_input_nodes) != 1:
+            return None
+        transpositions += operation(node) == "t"
+        (node,) = node.all_input_nodes
+    shape = shape_of(node)
+    if operation_name in ("convolution", "_convolution") and not transpositions:
+        is_transposed, groups = bool(use.node.args[6]), int(use.node.args[8])  # type: ignore[arg-type]
+        return [Matrix(block) for block in _of_kernel(shape, is_transposed, groups)], 1.0
+    is_second = use.weight is use.node.args[-1]
+    if operation_name in ("mm", "addmm") and len(shape) == 2 and transpositions == is_second:
+        return [Matrix(Block(((shape[0], shape[1]),), ((shape[1], 1),)))], 1.0
+    return None
+
+
+def _of_kernel(shape: Sequence[int], is_transposed: bool, groups: int) -> list[Block]:
+    strides = [_count(shape[axis + 1 :]) for axis in range(len(shape))]
+    rows = shape[0] // groups
+    first, second = ((rows, strides[0]),), ((shape[1], strides[1]),)
+    outputs, inputs = (second, first) if is_transposed else (first, second)
+    kernel: tuple[Axis, ...] = tuple(
+        ((length, stride),) for length, stride in zip(shape[2:], strides[2:], strict=True)
+    )
+    return [Block(outputs, inputs, kernel, group * rows * strides[0]) for group in range(groups)]
+
+
+def _traced(reading: Reading, name: str, use: Contraction) -> tuple[list[Matrix], float]:
+    """The matrices of a weight that the model moves before it multiplies by it."""
+    places, factor = entries(reading.recording, name, use.weight)
+    found = []
+    for matrix in matrices(use, places):
+        own = _present(matrix)
+        block = placed(own) if own.numel() else None
+        if block is None:
+            raise NotMoved("it is used in an order that is not known")
+        found.append(Matrix(block))
+    if len(found) > MOST_BLOCKS:
+        raise NotMoved(f"it holds {len(found):,} matrices")
+    return found, factor
+
+
+def _present(matrix: Tensor) -> Tensor:
+    """The rows and columns of a matrix of entry numbers that belong to this tensor, where it is one of several."""
+    for axis in range(matrix.ndim):
+        others = [each for each in range(matrix.ndim) if each != axis]
+        matrix = matrix.index_select(axis, (matrix >= 0).any(dim=others).nonzero().flatten()) if others else matrix
+    return matrix
+
+
+def _overlap(first: Block, second: Block) -> bool:
+    return first.offset == second.offset
+
+
+def _split(
+    reading: Reading, use: Contraction, matrix: Matrix, users: Mapping[fx.Node, Sequence[fx.Node]], *, alone: bool
+) -> list[tuple[Block, fx.Node]]:
+    """The parts of a matrix whose outputs go different ways."""
+    found: Sequence[Part] = parts(reading.recording, use, users) if alone else ()
+    if len(found) < 2 or size(matrix.block.outputs) != sum(len(part.channels) for part in found):
+        return [(matrix.block, use.node)]
+    rows = _line(matrix.block.outputs)
+    split = []
+    for part in found:
+        places = [rows[channel] for channel in part.channels]
+        axis = _axis(places)
+        if axis is None:
+            return [(matrix.block, use.node)]
+        split.append((replace(matrix.block, outputs=axis, offset=matrix.block.offset + places[0]), part.start))
+    return split
+
+
+def _line(axis: Axis) -> list[int]:
+    """The entry numbers along an axis, from 0."""
+    line = [0]
+    for length, stride in axis:
+        line = [before + place * stride for before in line for place in range(length)]
+    return line
+
+
+def _axis(places: Sequence[int]) -> Axis | None:
+    return steps([place - places[0] for place in places])
+
+
+def _as_facts(shape: tuple[int, ...], blocks: list[Block], factor: float) -> Facts:
+    """The facts about a weight that holds these matrices; a layout only where they are not blocks of rows."""
+    first = Matrix(blocks[0])
+    facts = Facts(Role.WEIGHT, first.fan_in, first.fan_out, factor=factor)
+    ordered = sorted(blocks, key=lambda block: block.offset)
+    for is_transposed in (False, True):
+        rows = [size(block.inputs if is_transposed else block.outputs) for block in ordered]
+        if ordered == _of_rows(shape, rows, is_transposed):
+            blocks[:] = ordered
+            return replace(facts, blocks=tuple(rows) if len(rows) > 1 else (), is_transposed=is_transposed)
+    return replace(facts, layout=tuple(blocks))
+
+
+def _of_rows(shape: tuple[int, ...], rows: Sequence[int], is_transposed: bool) -> list[Block]:
+    """The blocks of a tensor [output, input, ...] with so many rows each, or [input, output, ...] if transposed."""
+    if len(shape) < 2 or (is_transposed and len(shape) == 2) or sum(rows) != shape[0]:
+        return []
+    found, row = [], 0
+    for count in rows:
+        (block,) = _of_kernel((count, *shape[1:]), is_transposed, 1)
+        found.append(replace(block, offset=row * _count(shape[1:])))
+        row += count
+    return found
+
+
+def _read_other(reading: Reading, name: str, use: Consumption) -> None:
+    """A parameter that is no weight."""
+    shape = _shape(reading, name)
+    facts = Facts(use.role, 0, 0)
+    if use.role is Role.BIAS and use.contraction is not None:
+        reading.weight_of[name] = use.contraction.parameters[0]
+    elif use.role is Role.EMBEDDING:
+        facts = Facts(use.role, 1, shape[-1], parts=(use.part,) if use.part else ())
+    elif use.role in (Role.NORM_SCALE, Role.NORM_SHIFT):
+        affine = reading.roles.affine(name, use.operand)
+        if affine is None:
+            reading.kept[name] = "the model changes it before it uses it"
+            return
+        facts = replace(facts, factor=affine[0], offset=affine[1])
+    reading.facts[name] = facts

@@ -1,0 +1,114 @@
+"""Which recorded operations come before and after which, as bit masks over their positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor, fx
+
+from initsuite.models.describe.contractions import OPERANDS, operation
+from initsuite.models.describe.recording import Recording
+
+ATTENTION = "_scaled_dot_product"
+"""How the names of fused attention operations begin."""
+PRODUCTS = ("mm", "bmm", "matmul", "baddbmm", "addmm", "mv")
+
+
+class Flow:
+    """The ways from operation to operation of a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+
+    def bit(self, node: fx.Node) -> int:
+        return 1 << self.recording.index[node]
+
+    def has(self, mask: int, node: fx.Node) -> bool:
+        return bool(mask >> self.recording.index[node] & 1)
+
+    def mask(self, nodes: Iterable[fx.Node]) -> int:
+        bits = bytearray(len(self.recording.nodes) // 8 + 1)
+        for node in nodes:
+            place = self.recording.index[node]
+            bits[place // 8] |= 1 << place % 8
+        return int.from_bytes(bits, "little")
+
+    def nodes(self, mask: int) -> Iterator[fx.Node]:
+        """The nodes of a mask, in order."""
+        while mask:
+            lowest = mask & -mask
+            yield self.recording.nodes[lowest.bit_length() - 1]
+            mask ^= lowest
+
+    @cached_property
+    def descendants(self) -> Mapping[fx.Node, int]:
+        """For each node what is computed from it, itself included."""
+        return self._onwards(lambda node: True)
+
+    @cached_property
+    def of_values(self) -> Mapping[fx.Node, int]:
+        """The same without what goes through whole numbers or truth values, which carry no gradient."""
+        return self._onwards(_is_real)
+
+    def _onwards(self, carries) -> dict[fx.Node, int]:
+        masks: dict[fx.Node, int] = {}
+        for node in reversed(self.recording.nodes):
+            mask = self.bit(node)
+            for user in node.users if carries(node) else ():
+                mask |= masks[user]
+            masks[node] = mask
+        return masks
+
+    @cached_property
+    def inner_products(self) -> list[fx.Node]:
+        """The products of attention: fused ones, and those of two signals whose result feeds another one."""
+        signals = self.recording.signals
+        fused = [node for node in self.recording.nodes if operation(node).startswith(ATTENTION)]
+        products = [node for node in self.recording.nodes if is_product(node, signals)]
+        places = self.mask(products)
+        chained = [node for node in products if self.of_values[node] & places & ~self.bit(node)]
+        seconds = [
+            node
+            for node in products
+            if any(self.has(self.of_values[first], node) for first in chained if first is not node)
+        ]
+        return fused + list(dict.fromkeys(chained + seconds))
+
+    def factor(self, node: fx.Node, signal: fx.Node) -> float | None:
+        """The number that a product or quotient multiplies its signal by; None if it is no single number."""
+        others = [each for each in node.args if each is not signal]
+        if operation(node) not in ("mul", "div") or len(others) != 1:
+            return None
+        number = self._number(others[0])
+        if number is None or operation(node) == "mul":
+            return number
+        return 1 / number if number and node.args[0] is signal else None
+
+    def _number(self, value: object) -> float | None:
+        while isinstance(value, fx.Node) and operation(value) in (
+            "lift_fresh_copy",
+            "detach",
+            "_to_copy",
+            "clone",
+            "alias",
+        ):
+            value = value.args[0]
+        if isinstance(value, fx.Node):
+            known = self.recording.constants.get(value)
+            return float(known) if known is not None and known.numel() == 1 and not known.is_meta else None
+        return float(value) if type(value) in (int, float) else None  # type: ignore[arg-type]
+
+
+def is_product(node: fx.Node, signals: frozenset[fx.Node]) -> bool:
+    """Whether an operation is a matrix product of two signals."""
+    if operation(node) not in PRODUCTS:
+        return False
+    first, second = (node.args[place] for place in OPERANDS[operation(node)])
+    return first in signals and second in signals
+
+
+def _is_real(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex()

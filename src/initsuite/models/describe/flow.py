@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
-import torch
 from torch import Tensor, fx
 
 from initsuite.models.describe.contractions import OPERANDS, operation
@@ -52,7 +51,7 @@ class Flow:
         """The same without what goes through whole numbers or truth values, which carry no gradient."""
         return self._onwards(_is_real)
 
-    def _onwards(self, carries) -> dict[fx.Node, int]:
+    def _onwards(self, carries: Callable[[fx.Node], bool]) -> dict[fx.Node, int]:
         masks: dict[fx.Node, int] = {}
         for node in reversed(self.recording.nodes):
             mask = self.bit(node)

@@ -1,0 +1,269 @@
+"""The parts of transformers in a recorded forward pass: attention, two-layer networks, low-rank adapters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import fx
+
+from initsuite.models.describe.branches import GraphBranch
+from initsuite.models.describe.contractions import OPERANDS, Contraction, operation, shape_of
+from initsuite.models.describe.flow import ATTENTION, Flow, is_product
+from initsuite.models.describe.operations import is_linear, moves, pools
+from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.sums import sums
+
+OPERAND_PARTS = ("query", "key", "value")
+SOFTMAX = ("_softmax", "softmax", "_safe_softmax")
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One softmax attention.
+
+    Attributes:
+        operands: what holds the queries, the keys and the values.
+        nodes: the operations from the product of the queries and keys to the result.
+    """
+
+    operands: tuple[fx.Node, fx.Node, fx.Node]
+    nodes: tuple[fx.Node, ...]
+
+    @property
+    def result(self) -> fx.Node:
+        return self.nodes[-1]
+
+
+@dataclass
+class Parts:
+    """What a contraction is for.
+
+    Attributes:
+        names: `query`, `key`, `value`, `attention_out`, `mlp`, `lora_a`, `lora_b`.
+        pieces: if it makes more than one operand of attention, what each of them comes through alone: the piece of
+            the output, or where there is none the operand itself.
+    """
+
+    names: list[str] = field(default_factory=list)
+    pieces: dict[str, fx.Node] = field(default_factory=dict)
+
+    def add(self, name: str) -> None:
+        if name not in self.names:
+            self.names.append(name)
+
+
+def parts(
+    recording: Recording,
+    uses: Sequence[Contraction],
+    branches: Sequence[GraphBranch],
+    adapters: Sequence[tuple[Contraction, Contraction]] = (),
+) -> dict[fx.Node, Parts]:
+    """What the contractions of a model with attention are for, by their operations.
+
+    `query`, `key` and `value` are the last contractions before the operands of softmax attention, fused or written
+    out, whatever moves, turns (rotary positions), normalises or repeats their output; `attention_out` is the first one
+    after it, if nothing nonlinear and no residual sum is in between. `mlp` are linear layers and 1x1 convolutions of
+    a residual branch without attention, and in a branch with it, as where both are side by side, those that neither
+    attention nor its output is computed from.
+
+    Args:
+        recording: the forward pass.
+        uses: its contractions.
+        branches: its residual branches.
+        adapters: what `adapters` found.
+    """
+    finder = _Finder(recording, [use for use in uses if use not in {each for pair in adapters for each in pair}])
+    borders = {node for branch in branches for node in (branch.start, branch.sum)}
+    found: dict[fx.Node, Parts] = {}
+    attentions = list(finder.attentions())
+    for attention in attentions:
+        finder.add_operands(attention, borders, found)
+        for use in finder.ahead(attention.result, borders):
+            found.setdefault(use.node, Parts()).add("attention_out")
+    for branch in branches if attentions else ():
+        for use in finder.mlp(branch, attentions, found):
+            found.setdefault(use.node, Parts()).add("mlp")
+    for first, second in adapters:
+        found[first.node], found[second.node] = Parts(["lora_a"]), Parts(["lora_b"])
+    return found
+
+
+class _Finder:
+    def __init__(self, recording: Recording, uses: Sequence[Contraction]) -> None:
+        self.recording = recording
+        self.flow = Flow(recording)
+        self.by_node = {use.node: use for use in uses}
+
+    def attentions(self) -> Iterable[Attention]:
+        """Every softmax attention, in order."""
+        for node in self.recording.nodes:
+            if operation(node).startswith(ATTENTION):
+                query, key, value = node.args[:3]
+                yield Attention((query, key, value), (node,))  # type: ignore[arg-type]
+            elif operation(node) in SOFTMAX and node in self.recording.signals:
+                found = self._by_hand(node)
+                if found:
+                    yield found
+
+    def _by_hand(self, softmax: fx.Node) -> Attention | None:
+        """The attention around a softmax: products of two signals before and after it."""
+        signals = self.recording.signals
+        before = next((each for each in self._behind(softmax) if is_product(each, signals)), None)
+        after = self._after(softmax)
+        if before is None or after is None:
+            return None
+        first, second = (before.args[place] for place in OPERANDS[operation(before)])
+        rank = len(shape_of(softmax))
+        is_turned = int(softmax.args[1]) % rank == rank - 2  # type: ignore[arg-type, call-overload]
+        ways = self.flow.descendants[before] & self.recording.ancestors[softmax]
+        is_turned ^= sum(_swaps_last(node) for node in self.flow.nodes(ways)) % 2 == 1
+        query, key = (second, first) if is_turned else (first, second)
+        result, value = after
+        return Attention((query, key, value), (before, softmax, result))  # type: ignore[arg-type]
+
+    def _behind(self, node: fx.Node) -> Iterable[fx.Node]:
+        """What a node is computed from without a contraction in between, the latest first."""
+        waiting = {each for each in node.all_input_nodes if each in self.recording.signals}
+        while waiting:
+            latest = max(waiting, key=self.recording.index.__getitem__)
+            waiting.remove(latest)
+            yield latest
+            if latest not in self.by_node and operation(latest) not in SOFTMAX:
+                waiting |= {each for each in latest.all_input_nodes if each in self.recording.signals}
+
+    def _after(self, softmax: fx.Node) -> tuple[fx.Node, fx.Node] | None:
+        """The first product of the probabilities with another signal, and that signal."""
+        queue, seen = [softmax], {softmax}
+        for node in queue:
+            for user in node.users:
+                if is_product(user, self.recording.signals):
+                    others = [user.args[place] for place in OPERANDS[operation(user)] if user.args[place] is not node]
+                    return (user, others[0]) if others else None  # type: ignore[return-value]
+                if user not in seen and user not in self.by_node and is_linear(user, 1):
+                    seen.add(user)
+                    queue.append(user)
+        return None
+
+    def add_operands(self, attention: Attention, borders: Iterable[fx.Node], found: dict[fx.Node, Parts]) -> None:
+        """Name the contractions that make the operands."""
+        ancestors = self.recording.ancestors
+        makers = [self._makers(operand, borders) for operand in attention.operands]
+        for place, name in enumerate(OPERAND_PARTS):
+            for use in makers[place]:
+                found.setdefault(use.node, Parts()).add(name)
+        for use in {each.node for each in makers[0] + makers[1] + makers[2]}:
+            sharing = [place for place in range(3) if any(each.node is use for each in makers[place])]
+            for place in sharing if len(sharing) > 1 else ():
+                alone = self.flow.descendants[use] & ancestors[attention.operands[place]]
+                for other in sharing:
+                    alone &= ~ancestors[attention.operands[other]] if other != place else alone
+                piece = next(self.flow.nodes(alone), attention.operands[place])
+                found[use].pieces.setdefault(OPERAND_PARTS[place], piece)
+
+    def _makers(self, operand: fx.Node, borders: Iterable[fx.Node]) -> list[Contraction]:
+        """The last contractions with weights before an operand, not looking beyond the start of a branch."""
+        queue, seen, makers = [operand], {operand}, []
+        for node in queue:
+            if node in borders or is_product(node, self.recording.signals):
+                continue
+            if node in self.by_node:
+                makers += [] if self.by_node[node].is_look_up else [self.by_node[node]]
+                continue
+            sources = [each for each in node.all_input_nodes if each in self.recording.signals and each not in seen]
+            seen.update(sources)
+            queue += sources
+        return makers
+
+    def ahead(self, result: fx.Node, borders: Iterable[fx.Node]) -> list[Contraction]:
+        """The first contractions after a node with nothing nonlinear, no pooling and no residual sum in between."""
+        queue, seen, found = [result], {result}, []
+        for node in queue:
+            for user in node.users:
+                if user in seen or user in borders:
+                    continue
+                seen.add(user)
+                if user in self.by_node:
+                    found.append(self.by_node[user])
+                elif is_linear(user, 1) and not pools(user) and not is_product(user, self.recording.signals):
+                    queue.append(user)
+        return found
+
+    def mlp(
+        self, branch: GraphBranch, attentions: Sequence[Attention], found: Mapping[fx.Node, Parts]
+    ) -> list[Contraction]:
+        """The linear layers of a branch that have no part in attention."""
+        between = self.flow.descendants[branch.start] & self.recording.ancestors[branch.sum]
+        results = [attention.result for attention in attentions if self.flow.has(between, attention.result)]
+        outputs = [
+            node for node, each in found.items() if "attention_out" in each.names and self.flow.has(between, node)
+        ]
+        apart = 0
+        for node in (*results, *outputs):
+            apart |= self.recording.ancestors[node] | self.flow.descendants[node]
+        if any(_is_spatial(use) for use in branch.uses):
+            return []
+        return [use for use in branch.uses if not self.flow.has(apart, use.node) and _taps(use) == 1]
+
+
+def adapters(recording: Recording, uses: Sequence[Contraction]) -> list[tuple[Contraction, Contraction]]:
+    """Low-rank adapters, W x + c B A x: the contractions A and B of each.
+
+    A and B follow each other without a nonlinearity, what comes out of A is narrower than what goes into A and what
+    comes out of B, and their result is added to that of a contraction with the same input.
+    """
+    by_node = {use.node: use for use in uses}
+    found: list[tuple[Contraction, Contraction]] = []
+    for each in sums(recording):
+        ends = [_plainly_behind(recording, term.nodes[0], by_node) for term in each.terms if len(term.nodes) == 1]
+        for second in (end for end in ends if end in by_node):
+            first = _plainly_behind(recording, by_node[second].signal, by_node)
+            if first not in by_node or not _is_narrow(by_node[first], by_node[second]):
+                continue
+            source = _plainly_behind(recording, by_node[first].signal, {})
+            others = [by_node[end] for end in ends if end in by_node and end is not second]
+            if any(_plainly_behind(recording, other.signal, {}) is source for other in others):
+                found.append((by_node[first], by_node[second]))
+    return list(dict.fromkeys(found))
+
+
+def _plainly_behind(recording: Recording, node: fx.Node, ends: Mapping[fx.Node, Contraction]) -> fx.Node:
+    """The node whose result this one moves, scales by what is no signal, or shifts; one of `ends` at the latest."""
+    while node not in ends and (moves(node) or operation(node) in ("mul", "div", "add")):
+        signals = [each for each in node.all_input_nodes if each in recording.signals]
+        if len(signals) != 1:
+            break
+        (node,) = signals
+    return node
+
+
+def _is_narrow(first: Contraction, second: Contraction) -> bool:
+    """Whether the rank of a product of two weights is below its input and output sizes."""
+    inputs = shape_of(first.weight)[0] if first.is_look_up else _width(first, first.signal)
+    return _width(first, first.node) < min(inputs, _width(second, second.node))
+
+
+def _width(use: Contraction, node: fx.Node) -> int:
+    """The channels of what goes into a contraction or comes out of it."""
+    return shape_of(node)[1 if "convolution" in operation(use.node) else -1]
+
+
+def _taps(use: Contraction) -> int:
+    return math.prod(shape_of(use.weight)[2:]) if "convolution" in operation(use.node) else 1
+
+
+def _is_spatial(use: Contraction) -> bool:
+    """Whether a convolution mixes channels over a neighbourhood."""
+    return _taps(use) > 1 and shape_of(use.weight)[1] > 1
+
+
+def _swaps_last(node: fx.Node) -> bool:
+    """Whether an operation exchanges the last two axes."""
+    rank = len(shape_of(node))
+    if operation(node) == "transpose":
+        return {int(axis) % rank for axis in node.args[1:3]} == {rank - 1, rank - 2}  # type: ignore[call-overload]
+    if operation(node) == "permute":
+        order = [int(axis) % rank for axis in node.args[1]]  # type: ignore[union-attr]
+        return order[-2:] == [rank - 1, rank - 2]
+    return operation(node) == "t"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from initsuite.init.base.compose import ONE, UNIT_NORMAL, ZERO, ByLaws, Laws
+from initsuite.init.base.compose import ONE, OWN, UNIT_NORMAL, ZERO, ByLaws, Laws
 from initsuite.init.base.layout import as_one_matrix, weight_name
 from initsuite.init.distributions import Normal, Uniform
 from initsuite.init.variance_scaling import VarianceScaling
@@ -23,8 +23,8 @@ FIXED = {
     Role.EMBEDDING: UNIT_NORMAL,
     Role.NORM_SCALE: ONE,
     Role.NORM_SHIFT: ZERO,
-    Role.BRANCH_SCALE: ONE,
-    Role.MULTIPLIER: ONE,
+    Role.BRANCH_SCALE: OWN,
+    Role.MULTIPLIER: OWN,
 }
 
 

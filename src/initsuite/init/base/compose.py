@@ -25,6 +25,20 @@ MODEL_SIGNATURE = "__call__(self, model, specs, *, seed, probe=None) for a model
 ZERO, ONE, UNIT_NORMAL = Constant(0.0), Constant(1.0), Normal(0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Own:
+    """The value that the model itself gives to a scale or multiplier; 1 in the models of this suite."""
+
+    def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        return torch.full(spec.shape, 1.0 if spec.own is None else spec.own)
+
+    def declared_std(self, spec: ParamSpec) -> float:
+        return 0.0
+
+
+OWN = Own()
+
+
 Laws = dict[str, tuple[TensorInit, ParamSpec]]
 """The law of each tensor, by its name, and the facts that it is drawn with."""
 
@@ -55,7 +69,7 @@ class PerTensor(ByLaws):
         weight, bias, embedding, norm_scale, norm_shift: the law for the tensors of each role. By default biases are 0,
             embeddings N(0, 1), norm scales 1 and norm shifts 0, the last three as in torch.
         recurrent: the law for hidden-to-hidden weights; None = that of `weight`.
-        branch_scale, multiplier: the law for the scalars of each role; 1 by default.
+        branch_scale, multiplier: the law for the scales of each role; by default the model's own value.
     """
 
     weight: TensorInit
@@ -64,8 +78,8 @@ class PerTensor(ByLaws):
     embedding: TensorInit = UNIT_NORMAL
     norm_scale: TensorInit = ONE
     norm_shift: TensorInit = ZERO
-    branch_scale: TensorInit = ONE
-    multiplier: TensorInit = ONE
+    branch_scale: TensorInit = OWN
+    multiplier: TensorInit = OWN
 
     def __post_init__(self) -> None:
         for field in fields(self):

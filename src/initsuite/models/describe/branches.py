@@ -84,7 +84,7 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
     flow = Flow(recording)
     feeds = flow.of_values
     output = recording.nodes[-1]
-    products = [each.node for each in uses] + flow.inner_products
+    products = [each.node for each in uses if operation(each.node) != "sum"] + flow.inner_products
     takers = flow.mask(products)
     feeding = {
         name
@@ -96,6 +96,7 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
         use
         for use in uses
         if not use.is_look_up
+        and operation(use.node) != "sum"  # scores, as of attention over the neighbours in a graph
         and use not in inside
         and feeds[use.node] & flow.bit(output)
         and feeding.isdisjoint(use.parameters)

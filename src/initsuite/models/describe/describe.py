@@ -3,89 +3,133 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
-from initsuite.errors import InitsuiteError, callers_level
-from initsuite.models.describe.following import activation_called, activation_of, following_in_order, without_identity
+from initsuite.errors import InitsuiteError, bad_value, callers_level
+from initsuite.models.describe.examples import Example, given, guesses
 from initsuite.models.describe.given import Given, chooser
-from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORM_PARAMETERS, NORMS
-from initsuite.models.describe.places import Place, Places, Site, find_places
-from initsuite.models.describe.residual import Member, members
-from initsuite.models.describe.tracing import Trace, trace
-from initsuite.spec import Activation, ParamSpec, Role
-from initsuite.wording import plural
+from initsuite.models.describe.layers import LAYERS, NORM_PARAMETERS, NORMS
+from initsuite.models.describe.places import Place, Places, find_places
+from initsuite.models.describe.reading import Reading, read
+from initsuite.models.describe.recording import Recording, record
+from initsuite.models.describe.standing import Standing, by_graph, by_order
+from initsuite.spec import ParamSpec, Role
+from initsuite.wording import format_first, plural
+
+FROZEN = ("keep", "draw")
+"""What happens to tensors that are not learned, or that the recorded pass does not use."""
+NOT_LEARNED = "it is not learned (requires_grad=False)"
+NOT_USED = "the recorded forward pass does not use it"
 
 
-def describe(model: nn.Module, *, nonlinearity: Given | None = None, strict: bool = False) -> list[ParamSpec]:
-    """The facts about every parameter of a model, in the order of `model.named_parameters()`.
+@dataclass(frozen=True)
+class Description:
+    """What is known about a model.
 
-    The values are never read: the parameters may be on the meta device.
+    Attributes:
+        specs: the facts about each parameter that a law may draw, in the order of the model.
+        kept: why a parameter has no such facts, and keeps its value, by its name.
+        recording: the forward pass that was recorded; None where none could be.
+        doubts: what follows a layer, where the recorded pass does not say, by the name of its weight.
+    """
 
-    Fans follow from the type of the layer.
-        Linear: (inputs, outputs). Bilinear: (inputs1 inputs2, outputs inputs2), as seen from the first input.
-        Convolution, k taps, g groups: (k inputs / g, k outputs / g), transposed or not, whatever the stride. With a
-            stride of s in d dimensions an output of a transposed convolution sums over k / s^d taps on average, and an
-            input of an ordinary one feeds as many; neither is divided out. torch.nn.init swaps the two fans of
-            a transposed convolution.
-        Embedding: (1, features), since a look-up sums over one row. The row of a `padding_idx` is not marked:
-            whoever writes the values must keep it at 0.
-        RNN, LSTM, GRU and their cells: a layer for each direction of each level; (inputs, hidden) of what comes in,
-            (hidden, hidden) of RECURRENT weights. The gates are blocks.
-        MultiheadAttention: query, key and value are one layer, (inputs, features) each, blocks where they are packed;
-            the output projection is another one.
-        A norm carries the facts of the layer with weights before it, or, at the start of a model, of the first one.
-        `class_token`, `pos_embedding` and the like, held by the model itself, are embeddings: (1, features).
-    A parameter that several modules share is described once, under its first name, by the first of them that multiplies
-    by it: an embedding tied to the head has the fans of the head.
+    specs: Sequence[ParamSpec]
+    kept: Mapping[str, str]
+    recording: Recording | None
+    doubts: Mapping[str, str]
 
-    The nonlinearity of a layer is the first one that its output meets before the next layer with weights; norm,
-    pooling, dropout, reshaping, sums and nn.Identity are passed over. It is read from a trace of the forward pass where
-    `torch.fx` can make one, whether it is a module or a function. Without a trace it is the next activation module, in
-    the order of registration. A recurrent layer has its own; with gates, which are sigmoid, it is that of the cell
-    (tanh).
 
-    The head is the layer whose output reaches the model's output last (without a trace, the last one registered). A
-    model whose last layer is an embedding, a recurrent layer or part of a residual branch has no head.
-
-    Residual branches are those of `models.branch.Branch`, of torch's transformer layers and torchvision's (and timm's)
-    ResNet, ViT and Swin blocks, by the name of the class, and in a trace every sum of a tensor and one computed from
-    it. A shortcut with weights of its own is not recognised in an unknown block.
-
-    The groups of a convolution are independent matrices: `blocks` has one entry for each.
-
-    Args:
-        model: any module.
-        nonlinearity: what follows, instead of what is found: one for all layers but embeddings and the head, or by the
-            name of a parameter or of a module with parameters (the longest name counts). A name of
-            `activations.FUNCTIONS`, or an `Activation`.
-        strict: refuse parameters that cannot be placed, which are otherwise left out and named in a warning. Their
-            values, like the slopes of PReLU, are for the model to set: see `unplaced`.
-
-    Raises:
-        InitsuiteError: no layer with weights, a parameter without entries or of no shape yet, or with `strict` one that
-            cannot be placed.
-        ConfigError: `nonlinearity` names what is not there.
+def describe(
+    model: nn.Module,
+    *,
+    example: object = None,
+    nonlinearity: Given | None = None,
+    strict: bool = False,
+    frozen: str = "draw",
+) -> list[ParamSpec]:
+    """The facts about every parameter of a model, in the order of `model.named_parameters()`; see `examine`.
 
     Example:
         >>> describe(nn.Sequential(nn.Linear(3, 8, bias=False), nn.ReLU(), nn.Linear(8, 2)))[0].fan_out
         8
     """
-    places = find_places(model)
-    _report(model, places, strict)
-    context = _context(model, places.sites)
-    is_blind = not context.is_traced and not any(activation_of(module) for module in model.modules())
-    is_network = len(context.sites) > 1 and not isinstance(model, LAYERS)
-    if is_network and is_blind and nonlinearity is None and not any(context.follows):
-        _warn_of_unseen(model)
+    return list(examine(model, example=example, nonlinearity=nonlinearity, strict=strict, frozen=frozen).specs)
+
+
+def examine(
+    model: nn.Module,
+    *,
+    example: object = None,
+    nonlinearity: Given | None = None,
+    strict: bool = False,
+    frozen: str = "draw",
+) -> Description:
+    """The facts about the parameters of a model, from one forward pass that is recorded without being computed.
+
+    The values are never read: the parameters may be on the meta device. Everything follows from the operation that
+    consumes a tensor, whatever the modules are called:
+
+    - A weight is what a contraction multiplies by; its fans are what one output sums over and one input feeds, taps of
+      a kernel included, groups and other independent matrices divided out. With a stride of s in d dimensions an output
+      of a transposed convolution sums over k / s^d taps on average, and an input of an ordinary one feeds as many;
+      neither is divided out. torch.nn.init swaps the two fans of a transposed convolution.
+    - `blocks` are matrices that share a tensor: groups, and parts of the output that go different ways (query, key and
+      value, gates, the halves of a GLU).
+    - An embedding is looked up, joined to the signal (a token) or added to it at each place (positions): (1, features).
+    - A bias is added to a contraction's output, scale and shift act on a normalised signal; they carry the facts of
+      that layer.
+    - The nonlinearity is the function of each entry between a layer and the next one; norm, pooling, dropout, reshaping
+      and sums are passed over, the other factor of a product counts as 1. Nothing follows a layer before an output.
+    - Residual branches are what is added to a tensor that they are computed from; the shortcut may have weights.
+    - Every output has its head, unless a residual branch, a recurrent layer or an embedding makes it.
+
+    Recurrent layers and attention of torch say themselves what their tensors are for. A tensor that several layers
+    share is described once, by the first one that multiplies by it.
+
+    Where no forward pass can be recorded, the facts follow from the type of each layer and the order of registration
+    (`described_by` is `order`): the nonlinearity is the next activation module, the head the last layer, and residual
+    branches are those of `models.branch.Branch`, torch's transformer layers and torchvision's blocks.
+
+    Args:
+        model: any module.
+        example: inputs to record the pass on; see `examples.given`. None = guess them from what the model says.
+        nonlinearity: what follows, instead of what is found: one for all layers but embeddings and heads, or by the
+            name of a parameter or of a module with parameters (the longest name counts). A name of
+            `activations.FUNCTIONS`, or an `Activation`.
+        strict: refuse parameters that cannot be placed, which are otherwise left out and named in a warning. Their
+            values, like the slopes of PReLU, are for the model to set.
+        frozen: `keep` leaves out tensors that are not learned or not used; `draw` describes them by their type.
+
+    Raises:
+        InitsuiteError: no layer with weights, a parameter without entries or of no shape yet, or with `strict` one that
+            cannot be placed; a given example that the model does not take.
+        ConfigError: `nonlinearity` names what is not there, or `frozen` is neither of the two.
+    """
+    if frozen not in FROZEN:
+        raise bad_value("describe", "frozen", frozen, f"one of: {', '.join(FROZEN)}")
+    recording = _recorded(model, example)
+    reading = read(recording, model) if recording else None
+    kept = _not_learned(model, reading) if frozen == "keep" else {}
+    if reading and frozen == "draw":  # its type still says what a tensor is for that the pass does not use
+        reading.kept = {name: reason for name, reason in reading.kept.items() if reason != NOT_USED}
+    places = find_places(model, reading, kept)
+    unknown = {name: reading.kept.get(name, UNKNOWN) if reading else UNKNOWN for name in places.unknown}
+    _report(model, places, {name: unknown[name] for name in unknown if name not in kept}, strict)
+    standing = by_graph(model, places, reading) if reading else by_order(model, places)
+    _warn_of_doubts(model, standing, nonlinearity)
     choose = chooser(nonlinearity, places)
     specs = []
     for name, place in places.found.items():
-        spec = _spec(name, tuple(model.get_parameter(name).shape), place, context)
-        specs.append(replace(spec, nonlinearity=choose(spec, place)))
-    return specs
+        spec = _spec(name, tuple(model.get_parameter(name).shape), place, places, standing)
+        chosen = choose(spec, place)
+        specs.append(replace(spec, nonlinearity=chosen, nonlinearities=spec.nonlinearities if nonlinearity is None else ()))
+    return Description(specs, {**unknown, **kept}, recording, standing.doubts)
+
+
+UNKNOWN = "its role and fans are not known"
 
 
 def unplaced(model: nn.Module) -> list[str]:
@@ -99,105 +143,81 @@ def unplaced(model: nn.Module) -> list[str]:
     return [name for name, _ in model.named_parameters() if name not in places.found]
 
 
-@dataclass(frozen=True)
-class _Context:
-    """What is known about a whole model.
+def _recorded(model: nn.Module, example: object) -> Recording | None:
+    """The forward pass on the example, or on the first guess that the model takes.
 
-    Attributes:
-        sites: its layers with weights.
-        follows: the nonlinearity after each of them.
-        head: index of the one that makes the output.
-        members: the modules in residual branches.
-        is_traced: whether this comes from a trace, or from the order of the modules.
+    Raises:
+        InitsuiteError: the model does not take the example that was given.
     """
-
-    sites: Sequence[Site]
-    follows: Sequence[Activation | None]
-    head: int | None
-    members: Mapping[str, Member]
-    is_traced: bool
+    if example is None:
+        return next(filter(None, (record(model, guess) for guess in guesses(model))), None)
+    chosen = example if isinstance(example, Example) else given(example, model)
+    return record(model, chosen, must_run=True)
 
 
-def _context(model: nn.Module, sites: Sequence[Site]) -> _Context:
-    # a module used twice comes twice, so that a shared ReLU is seen wherever it follows
-    modules = dict(model.named_modules(remove_duplicate=False))
-    owners = list(dict.fromkeys(site.owner for site in sites))
-    traced = trace(model, owners)
-    inside = members(modules, owners, traced.residual_branches() if traced else [])
-    head = _head(sites, modules, traced, inside)
-    follows = [site.layer.nonlinearity or without_identity(_following(site.owner, modules, traced)) for site in sites]
-    if head is not None:
-        follows[head] = None
-    return _Context(sites, follows, head, inside, traced is not None)
+def _not_learned(model: nn.Module, reading: Reading | None) -> dict[str, str]:
+    frozen = {name: NOT_LEARNED for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    unused = {name: reason for name, reason in (reading.kept if reading else {}).items() if reason == NOT_USED}
+    return {**unused, **frozen}
 
 
-def _head(
-    sites: Sequence[Site], modules: Mapping[str, nn.Module], traced: Trace | None, inside: Mapping[str, Member]
-) -> int | None:
-    """Index of the layer that makes the output, if there is one."""
-    last = {site.owner: index for index, site in enumerate(sites) if not isinstance(modules[site.owner], EMBEDDINGS)}
-    reaching = [name for name in (traced.heads() if traced else []) if name in last] or list(last)[-1:]
-    if not reaching or any(name in inside for name in reaching):
-        return None
-    head = last[reaching[-1]]
-    return head if sites[head].layer.nonlinearity is None else None
-
-
-def _following(owner: str, modules: Mapping[str, nn.Module], traced: Trace | None) -> Activation | None:
-    """What follows a layer with weights that applies no nonlinearity itself."""
-    parent, _, local = owner.rpartition(".")
-    block = modules[parent]
-    if isinstance(block, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
-        if local != "linear1":
-            return None
-        phi = block.activation  # a module or a function
-        return activation_of(phi) if isinstance(phi, nn.Module) else activation_called(phi, (), {})
-    if traced is not None and owner in traced:
-        return traced.following(owner)
-    names = list(modules)
-    return following_in_order(modules[later] for later in names[names.index(owner) + 1 :])
-
-
-def _spec(name: str, shape: tuple[int, ...], place: Place, context: _Context) -> ParamSpec:
+def _spec(name: str, shape: tuple[int, ...], place: Place, places: Places, standing: Standing) -> ParamSpec:
     """The facts about one parameter."""
     facts = place.facts
     is_of_layer = place.is_own or facts.role in NORM_PARAMETERS
-    member = context.members.get(place.owner) if is_of_layer else None
-    branch = [index for index, each in enumerate(context.sites) if member and context.members.get(each.owner) == member]
-    if not facts.parts and member and member.is_mlp and place.is_own and facts.role is Role.WEIGHT:
-        facts = replace(facts, parts=("mlp",))
+    member = standing.member(name, place) if is_of_layer else None
+    parts = standing.parts.get(name, ()) or facts.parts
+    if not parts and member and member.is_mlp and place.is_own and facts.role is Role.WEIGHT:
+        parts = ("mlp",)
+    role = Role.BRANCH_SCALE if name in standing.scales and facts.own is not None else facts.role
     return ParamSpec(
         name=name,
         shape=shape,
-        **vars(facts),
-        nonlinearity=context.follows[place.site] if is_of_layer else None,
+        **{**vars(facts), "parts": parts, "role": role},
+        nonlinearity=standing.follows[place.site] if is_of_layer else None,
+        nonlinearities=standing.nonlinearities.get(name, ()),
         layer=place.site,
-        num_layers=len(context.sites),
-        is_head=is_of_layer and place.site == context.head,
-        closes_residual=bool(branch) and place.site == branch[-1],
-        branches=len({each.branch for each in context.members.values()}),
-        branch_layers=len(branch),
-        branch=member.branch if member and branch else 0,
+        num_layers=len(places.sites),
+        is_head=is_of_layer and place.site in standing.heads,
+        closes_residual=bool(member) and standing.closes(name, place),
+        branches=standing.branches,
+        branch_layers=standing.branch_layers(member) if member else 0,
+        branch=member.branch if member else 0,
+        described_by=standing.described_by,
     )
 
 
-def _warn_of_unseen(model: nn.Module) -> None:
-    """Say that no nonlinearity was found: those that are called as functions are seen only in a trace."""
-    warnings.warn(
-        f"describe: the forward pass of {type(model).__name__} cannot be traced, and no module in it shows what "
-        "follows a layer: every layer counts as linear. Give what follows, such as nonlinearity='relu'.",
-        stacklevel=callers_level(),
-    )
+def _warn_of_doubts(model: nn.Module, standing: Standing, nonlinearity: Given | None) -> None:
+    """Say where it is not known what follows a layer."""
+    if nonlinearity is not None:
+        return
+    if standing.is_blind:
+        warnings.warn(
+            f"describe: no forward pass of {type(model).__name__} could be recorded, and no module in it shows what "
+            "follows a layer: every layer counts as linear. Give inputs as example=..., or what follows, such as "
+            "nonlinearity='relu'.",
+            stacklevel=callers_level(),
+        )
+    elif standing.doubts:
+        named = format_first([f"`{name}` ({doubt})" for name, doubt in standing.doubts.items()], 4)
+        warnings.warn(
+            f"describe: what follows {plural(len(standing.doubts), 'layer')} is not known and counts as linear: {named}. "
+            "Give it: nonlinearity={'name of the layer': 'relu'}.",
+            stacklevel=callers_level(),
+        )
 
 
-def _report(model: nn.Module, places: Places, strict: bool) -> None:
+def _report(model: nn.Module, places: Places, unknown: Mapping[str, str], strict: bool) -> None:
     """Warn of parameters that cannot be placed, or refuse them."""
-    if not places.unknown:
+    if not unknown and places.sites:
         return
     named = []
-    for name in places.unknown:
+    for name, reason in unknown.items():
         owner = model.get_submodule(name.rpartition(".")[0])
-        named.append(f"`{name}` {tuple(model.get_parameter(name).shape)} of a {type(owner).__name__}")
+        why = "" if reason == UNKNOWN else f" ({reason})"
+        named.append(f"`{name}` {tuple(model.get_parameter(name).shape)} of a {type(owner).__name__}{why}")
+    if not named and not strict:
+        return
     known = ", ".join(kind.__name__ for kind in LAYERS + NORMS)
     parameters = f"{plural(len(named), 'parameter')} {', '.join(named)}"
     reason = "role and fans are not known" if places.sites else "the model has no layer with weights"

@@ -65,6 +65,7 @@ class Facts:
     layout: tuple[Block, ...] = ()
     factor: float = 1.0
     offset: float = 0.0
+    own: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from initsuite.spec import Axis, Block
 
 COPIES = (
     "clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias", "_unsafe_view", "reshape", "cat", "stack",
-    "flip", "roll", "index_select", "index", "repeat", "getitem", "constant_pad_nd", "repeat_interleave", "gather",
+    "copy", "flip", "roll", "index_select", "index", "repeat", "getitem", "constant_pad_nd", "repeat_interleave", "gather",
 )  # fmt: skip
 """Operations that copy entries to other places and change none of them; views are known by their schema."""
 VALUE_KEEPING = ("clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias")

@@ -44,6 +44,8 @@ class Reading:
         pieces: of each weight, one for each of its blocks.
         weight_of: the weight whose layer each bias belongs to.
         kept: why a parameter keeps its value, by its name.
+        norm_nodes: names of the scales and shifts of norms by the operations that use them.
+        multiplied_at: where each multiplier meets the signal.
     """
 
     recording: Recording
@@ -52,6 +54,8 @@ class Reading:
     pieces: dict[str, Sequence[Piece]] = field(default_factory=dict)
     weight_of: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    norm_nodes: dict[fx.Node, list[str]] = field(default_factory=dict)
+    multiplied_at: dict[str, fx.Node] = field(default_factory=dict)
 
 
 def read(recording: Recording, model: nn.Module) -> Reading:
@@ -64,11 +68,11 @@ def read(recording: Recording, model: nn.Module) -> Reading:
         elif not reading.roles.is_used(name):
             reading.kept[name] = "the recorded forward pass does not use it"
         else:
-            _read_one(reading, name, users)
+            _read_one(reading, model, name, users)
     return reading
 
 
-def _read_one(reading: Reading, name: str, users: Mapping[fx.Node, Sequence[fx.Node]]) -> None:
+def _read_one(reading: Reading, model: nn.Module, name: str, users: Mapping[fx.Node, Sequence[fx.Node]]) -> None:
     uses = reading.roles.uses_of.get(name, ())
     if uses:
         try:
@@ -81,7 +85,7 @@ def _read_one(reading: Reading, name: str, users: Mapping[fx.Node, Sequence[fx.N
     if unknown or len(roles) != 1:
         reading.kept[name] = f"its use in `{unknown}` is not known" if unknown else "it is used in several ways"
         return
-    _read_other(reading, name, consumed[0])
+    _read_other(reading, model, name, consumed[0])
 
 
 def _read_weight(
@@ -92,14 +96,15 @@ def _read_weight(
         _read_table(reading, name, uses[0])
         return
     blocks: dict[Block, Piece] = {}
+    taken: set[int] = set()
     factor, shape = 1.0, tuple(_shape(reading, name))
     for use in products:
         found = _plain(reading, name, use) or _traced(reading, name, use)
         factor = found[1]
         for matrix in found[0]:
-            overlaps = any(_overlap(block, matrix.block) for block in blocks)
-            if overlaps:
+            if matrix.block.offset in taken:
                 continue  # the same entries in another contraction: the first use counts
+            taken.add(matrix.block.offset)
             for block, start in _split(reading, use, matrix, users, alone=len(found[0]) == 1):
                 blocks[block] = Piece(start, use)
     if sum(size(block.outputs) * Matrix(block).fan_in for block in blocks) != _count(shape):
@@ -180,10 +185,6 @@ def _present(matrix: Tensor) -> Tensor:
     return matrix
 
 
-def _overlap(first: Block, second: Block) -> bool:
-    return first.offset == second.offset
-
-
 def _split(
     reading: Reading, use: Contraction, matrix: Matrix, users: Mapping[fx.Node, Sequence[fx.Node]], *, alone: bool
 ) -> list[tuple[Block, fx.Node]]:
@@ -239,7 +240,7 @@ def _of_rows(shape: tuple[int, ...], rows: Sequence[int], is_transposed: bool) -
     return found
 
 
-def _read_other(reading: Reading, name: str, use: Consumption) -> None:
+def _read_other(reading: Reading, model: nn.Module, name: str, use: Consumption) -> None:
     """A parameter that is no weight."""
     shape = _shape(reading, name)
     facts = Facts(use.role, 0, 0)
@@ -253,4 +254,20 @@ def _read_other(reading: Reading, name: str, use: Consumption) -> None:
             reading.kept[name] = "the model changes it before it uses it"
             return
         facts = replace(facts, factor=affine[0], offset=affine[1])
+        reading.norm_nodes.setdefault(use.node, []).append(name)
+    elif use.role is Role.MULTIPLIER:
+        own = _own_value(model.get_parameter(name))
+        if own is None:
+            reading.kept[name] = "it scales the signal by values of its own"
+            return
+        facts = replace(facts, own=own)
+        reading.multiplied_at[name] = use.node
     reading.facts[name] = facts
+
+
+def _own_value(parameter: nn.Parameter) -> float | None:
+    """The value that all entries have; 1 on the meta device, None where they differ."""
+    if parameter.is_meta:
+        return 1.0
+    first = parameter.detach().flatten()[0]
+    return float(first) if bool((parameter.detach() == first).all()) else None

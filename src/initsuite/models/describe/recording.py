@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
+import operator
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.func import functional_call, functionalize
+from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from initsuite.errors import InitsuiteError
 from initsuite.models.describe.examples import Example
 
 MOST_ENTRIES = 100_000_000
@@ -93,56 +97,69 @@ class Recording:
         return float(argument) if type(argument) in (int, float) else None  # type: ignore[arg-type]
 
 
-def record(model: nn.Module, example: Example) -> Recording | None:
+def record(model: nn.Module, example: Example, *, must_run: bool = False) -> Recording | None:
     """Record the forward pass of a model on example inputs; None where it cannot be run on them.
 
     Everything is in evaluation mode, in float32 on the CPU, on fake tensors, which have shapes but no values; a pass
     that depends on values is run on real ones if the model is small. The model, whose parameters may be on the meta
     device, and all global random states stay as they are.
+
+    Args:
+        model: any module.
+        example: what it is called with.
+        must_run: raise an error where the model cannot be run.
+
+    Raises:
+        InitsuiteError: with `must_run`, what the model raises on these inputs.
     """
     plain = _copy(model)
-    for attempt in (_functional, _as_written, _with_values):
+    failure: Exception | None = None
+    for attempt in (_as_written, _with_values):
         try:
             with _quiet(plain):
-                found = attempt(plain, example)
-        except Exception:  # a model's own code may raise anything
-            continue
-        return found
+                return attempt(plain, example)
+        except Exception as error:  # a model's own code may raise anything
+            failure = error
+    if must_run:
+        raise InitsuiteError(
+            f"describe: cannot record a forward pass of {type(model).__name__} on `example`={example.assumed or '...'}: "
+            f"{type(failure).__name__}: {failure}. Expected inputs that its forward takes."
+        ) from failure
     return None
 
 
-def _functional(model: nn.Module, example: Example) -> Recording:
-    """With operations in place written as operations that return, so that views see what is written through others."""
-    return _recorded(model, example, functionalize, is_fake=True)
-
-
 def _as_written(model: nn.Module, example: Example) -> Recording:
-    return _recorded(model, example, lambda run: run, is_fake=True)
+    return _recorded(model, example, is_fake=True)
 
 
 def _with_values(model: nn.Module, example: Example) -> Recording:
     if sum(parameter.numel() for parameter in model.parameters()) > MOST_ENTRIES:
         raise MemoryError
-    return _recorded(model, example, lambda run: run, is_fake=False)
+    return _recorded(model, example, is_fake=False)
 
 
-def _recorded(model: nn.Module, example: Example, prepare: Callable[[Any], Any], *, is_fake: bool) -> Recording:
+def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording:
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
-    keys = list(example.kwargs)
+    arguments, structure = tree_flatten((example.args, dict(example.kwargs)))
+    given = [each for each in arguments if isinstance(each, Tensor)]
 
     def run(*tensors: Tensor) -> list[Tensor]:
         values = dict(zip([*parameters, *buffers], tensors, strict=False))
-        rest = list(tensors[len(values) :])
-        args = [rest.pop(0) if isinstance(each, Tensor) else each for each in example.args]
-        kwargs = {key: rest.pop(0) if isinstance(example.kwargs[key], Tensor) else example.kwargs[key] for key in keys}
-        return list(tensors_in(functional_call(model, values, tuple(args), kwargs)))
+        rest = iter(tensors[len(values) :])
+        filled = [next(rest) if isinstance(each, Tensor) else each for each in arguments]
+        args, kwargs = tree_unflatten(filled, structure)
+        return list(tensors_in(functional_call(model, values, args, kwargs)))
 
-    given = [each for each in (*example.args, *example.kwargs.values()) if isinstance(each, Tensor)]
-    with ExitStack() as stack:
-        mode = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
-        tensors = [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)]
-        graph = make_fx(prepare(run), tracing_mode="fake" if is_fake else "real", _allow_non_fake_inputs=True)(*tensors)
-        stack.pop_all()
+    mode = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
+    tensors = [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)]
+    tracer = make_fx(
+        run,
+        tracing_mode="fake" if is_fake else "real",
+        _allow_non_fake_inputs=True,
+        _error_on_data_dependent_ops=is_fake,
+    )
+    graph = tracer(*tensors)
+    _join_writes(graph.graph)
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     names = dict(zip(placeholders, parameters, strict=False))
     rest = placeholders[len(names) :]
@@ -154,6 +171,29 @@ def _recorded(model: nn.Module, example: Example, prepare: Callable[[Any], Any],
             constants[node] = value if type(value) in (Tensor, nn.Parameter) else None
     nodes = tuple(graph.graph.nodes)
     return Recording(nodes, names, constants, inputs, example, {node: place for place, node in enumerate(nodes)})
+
+
+def _join_writes(graph: fx.Graph) -> None:
+    """Let what is written into a view reach the later uses of the tensor that it is a view of."""
+    for node in list(graph.nodes):
+        schema = getattr(node.target, "_schema", None)
+        if node.op != "call_function" or schema is None or not schema.is_mutable or not node.args:
+            continue
+        base = node.args[0]
+        while isinstance(base, fx.Node) and _is_view(base):
+            base = base.args[0]
+        if not isinstance(base, fx.Node) or base is node.args[0] or base.op != "call_function":
+            continue
+        with graph.inserting_after(node):
+            joined = graph.call_function(torch.ops.aten.copy.default, (base, node))
+        joined.meta["val"] = base.meta.get("val")
+        base.replace_all_uses_with(joined, delete_user_cb=lambda user, last=joined: user > last)
+
+
+def _is_view(node: fx.Node) -> bool:
+    if node.target is operator.getitem:
+        return isinstance(node.args[0], fx.Node) and _is_view(node.args[0])
+    return isinstance(node.target, torch._ops.OpOverload) and node.target.is_view
 
 
 def _stand_in(tensor: Tensor, mode: FakeTensorMode | None) -> Tensor:
@@ -248,6 +288,9 @@ def _quiet(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.device("cpu"))
+        # fake tensors log what fails in them, before the next guess at inputs is tried
+        stack.callback(logging.disable, logging.root.manager.disable)
+        logging.disable(logging.CRITICAL)
         # recurrent kernels of mkldnn would hide the products inside
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
         torch.backends.mha.set_fastpath_enabled(False)

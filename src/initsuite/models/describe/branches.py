@@ -193,6 +193,49 @@ class _Finder:
         is_inner = not any(self.flow.has(shape.region, each.sum.node) for each in found)
         return is_deep and is_whole and is_inner and names.isdisjoint(own[0].parameters)
 
+    def members(self, shape: _Shape) -> list[Contraction]:
+        """The contractions of a branch: those that its start leads through, and those that feed it alone.
+
+        The keys and values of cross attention come from elsewhere, as what conditions a block does; the last
+        contraction on their way counts if nothing but this branch uses what it makes.
+        """
+        before = self.recording.ancestors[shape.start] | shape.region | shape.shortcut
+        sources = {
+            use.node
+            for node in self.flow.nodes(shape.region)
+            for each in node.all_input_nodes
+            if not self.flow.has(before, each)
+            for use in self._last_before(each, before)
+        }
+        feeding = [use for use in self.uses if use.node in sources and self._feeds_only(use, shape)]
+        return sorted([*self.inside(shape.region), *feeding], key=lambda use: self.recording.index[use.node])
+
+    def _last_before(self, node: fx.Node, before: int) -> list[Contraction]:
+        """The last contractions with weights on the way to a node from elsewhere."""
+        queue, seen, found = [node], {node}, []
+        for each in queue:
+            if each in self.by_node:
+                found.append(self.by_node[each])
+                continue
+            sources = [source for source in each.all_input_nodes if source in self.recording.signals]
+            new = [source for source in sources if source not in seen and not self.flow.has(before, source)]
+            seen.update(new)
+            queue += new
+        return found
+
+    def _feeds_only(self, use: Contraction, shape: _Shape) -> bool:
+        behind = self.recording.ancestors[shape.sum.node]
+        queue, seen = [use.node], {use.node}
+        for node in queue:
+            for user in node.users:
+                if user.op == "output" or self.flow.has(shape.region, user) or user in seen:
+                    continue
+                if not self.flow.has(behind, user):
+                    return False
+                seen.add(user)
+                queue.append(user)
+        return not use.is_look_up
+
     def _is_linear(self, shape: _Shape) -> bool:
         reach = shape.region | self.flow.bit(shape.start)
         return all(
@@ -269,7 +312,7 @@ def _shared_out(
     weights: dict[str, fx.Node] = {}
     for shape in found:
         sum_ = shape.sum.node
-        own = [use for use in finder.inside(shape.region) if not weights.keys() >= set(use.parameters)]
+        own = [use for use in finder.members(shape) if not weights.keys() >= set(use.parameters)]
         if not own:
             continue
         weights |= {name: sum_ for use in own for name in use.parameters if name not in weights}

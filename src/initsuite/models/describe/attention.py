@@ -80,7 +80,7 @@ def parts(
     attentions = list(finder.attentions())
     for attention in attentions:
         finder.add_operands(attention, borders, found)
-        for use in finder.ahead(attention.result, borders):
+        for use in finder.ahead(attention.result, borders, branches):
             found.setdefault(use.node, Parts()).add("attention_out")
     for branch in branches if attentions else ():
         for use in finder.mlp(branch, attentions, found):
@@ -176,8 +176,12 @@ class _Finder:
             queue += sources
         return makers
 
-    def ahead(self, result: fx.Node, borders: Iterable[fx.Node]) -> list[Contraction]:
-        """The first contractions after a node with nothing nonlinear, no pooling and no residual sum in between."""
+    def ahead(self, result: fx.Node, borders: Iterable[fx.Node], branches: Iterable[GraphBranch]) -> list[Contraction]:
+        """The first contractions after attention, with no residual sum in between.
+
+        Outside of a residual branch there may be nothing nonlinear and no pooling in between either.
+        """
+        is_bounded = any(self.flow.has(self._region(branch), result) for branch in branches)
         queue, seen, found = [result], {result}, []
         for node in queue:
             for user in node.users:
@@ -186,15 +190,18 @@ class _Finder:
                 seen.add(user)
                 if user in self.by_node:
                     found.append(self.by_node[user])
-                elif is_linear(user, 1) and not pools(user) and not is_product(user, self.recording.signals):
-                    queue.append(user)
+                elif is_bounded or (is_linear(user, 1) and not pools(user)):
+                    queue += [] if is_product(user, self.recording.signals) else [user]
         return found
+
+    def _region(self, branch: GraphBranch) -> int:
+        return self.flow.descendants[branch.start] & self.recording.ancestors[branch.sum]
 
     def mlp(
         self, branch: GraphBranch, attentions: Sequence[Attention], found: Mapping[fx.Node, Parts]
     ) -> list[Contraction]:
         """The linear layers of a branch that have no part in attention."""
-        between = self.flow.descendants[branch.start] & self.recording.ancestors[branch.sum]
+        between = self._region(branch)
         results = [attention.result for attention in attentions if self.flow.has(between, attention.result)]
         outputs = [
             node for node, each in found.items() if "attention_out" in each.names and self.flow.has(between, node)
@@ -202,7 +209,8 @@ class _Finder:
         apart = 0
         for node in (*results, *outputs):
             apart |= self.recording.ancestors[node] | self.flow.descendants[node]
-        if any(_is_spatial(use) for use in branch.uses):
+        is_other = not results and any(is_product(node, self.recording.signals) for node in self.flow.nodes(between))
+        if is_other or any(_is_spatial(use) for use in branch.uses):
             return []
         return [use for use in branch.uses if not self.flow.has(apart, use.node) and _taps(use) == 1]
 

@@ -105,10 +105,11 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
 
 @dataclass(frozen=True)
 class _Shape:
-    """A residual sum: where it starts and ends, and the positions of the nodes in between, as a bit mask."""
+    """A residual sum with its shortcut from `start` to `end`; what lies in between as bit masks over positions."""
 
     sum: Sum
     start: fx.Node
+    end: fx.Node
     region: int
     shortcut: int
     factor: float | None
@@ -159,7 +160,7 @@ class _Finder:
         if factor is None or not region:
             return None
         factor *= term.factor
-        return _Shape(sum_, start, region, chain, None if factor == 1.0 else factor)
+        return _Shape(sum_, start, end, region, chain, None if factor == 1.0 else factor)
 
     def _factor(self, chain: int) -> float | None:
         """The constant that a chain of operations multiplies by; None where it is no shortcut."""
@@ -179,19 +180,25 @@ class _Finder:
         return factor if contractions <= 1 else None
 
     def _counts(self, shape: _Shape, found: Sequence[_Shape]) -> bool:
-        inside = self.inside(shape.region)
-        if not inside or self._is_apart(shape) or self._is_gate(shape):
+        inside, own = self.inside(shape.region), self.inside(shape.shortcut)
+        if not inside or not self._is_stream(shape) or self._is_apart(shape) or self._is_gate(shape):
             return False
-        own = self.inside(shape.shortcut)
         if not own:
             return True
         names = {name for use in inside for name in use.parameters}
         is_deep = len(inside) > 1 or not self._is_linear(shape)
-        ends = [node for term in shape.sum.terms for node in term.nodes]
-        entries = math.prod(shape_of(shape.sum.node))
-        is_whole = all(math.prod(shape_of(node)) == entries for node in ends) or len(ends) > len(shape.sum.terms)
         is_inner = not any(self.flow.has(shape.region, each.sum.node) for each in found)
-        return is_deep and is_whole and is_inner and names.isdisjoint(own[0].parameters)
+        return is_deep and is_inner and names.isdisjoint(own[0].parameters)
+
+    def _is_stream(self, shape: _Shape) -> bool:
+        """Whether the shortcut is as large as the sum, and made by a layer or given: no table of positions."""
+        if math.prod(shape_of(shape.end)) != math.prod(shape_of(shape.sum.node)):
+            return False
+        source = shape.start
+        while source not in self.recording.inputs and (moves(source) or is_norm(source)):
+            source = next(each for each in source.all_input_nodes if each in self.recording.signals)
+        behind = self.recording.ancestors[source]
+        return source in self.recording.inputs or any(self.flow.has(behind, use.node) for use in self.uses)
 
     def members(self, shape: _Shape) -> list[Contraction]:
         """The contractions of a branch: those that its start leads through, and those that feed it alone.

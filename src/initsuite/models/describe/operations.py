@@ -8,14 +8,14 @@ from torch import fx
 from initsuite.models.describe.contractions import OPERANDS, operation
 
 COPIES = (
-    "clone", "_to_copy", "contiguous", "lift_fresh", "lift_fresh_copy", "_unsafe_view", "reshape", "flip", "roll", "index",
-    "repeat", "repeat_interleave", "gather", "index_select", "getitem", "constant_pad_nd", "cat", "stack", "copy",
-    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d",
+    "clone", "_to_copy", "contiguous", "lift_fresh", "lift_fresh_copy", "_unsafe_view", "reshape", "flip", "roll",
+    "index", "repeat", "repeat_interleave", "gather", "index_select", "getitem", "constant_pad_nd", "cat", "stack",
+    "copy", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d",
     "replication_pad3d", "pixel_shuffle", "pixel_unshuffle", "native_dropout", "dropout", "im2col", "slice_scatter",
 )  # fmt: skip
 """Operations that copy entries to other places; views are known by their schema."""
-SELECTING = ("select", "slice", "unbind", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk",
-             "narrow", "index", "index_select", "gather")  # fmt: skip
+SELECTING = ("select", "slice", "unbind", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes",
+             "chunk", "narrow", "index", "index_select", "gather")  # fmt: skip
 """Operations that hand on some of the entries."""
 NORMS = ("native_layer_norm", "native_group_norm", "native_batch_norm", "_native_batch_norm_legit", "layer_norm",
          "_native_batch_norm_legit_no_training", "batch_norm", "group_norm", "instance_norm", "rms_norm",
@@ -23,10 +23,8 @@ NORMS = ("native_layer_norm", "native_group_norm", "native_batch_norm", "_native
 SUMMING = ("mean", "sum", "cumsum", "scatter_add", "index_add", "scatter_reduce", "index_put", "scatter", "col2im",
            "_fft_r2c", "_fft_c2r", "_fft_c2c", "complex", "select_scatter")  # fmt: skip
 """Operations that are linear in a signal and mix its entries."""
-ADDS = ("add", "addcmul")
 SCALES = ("mul", "div")
 SHIFTS = ("add", "sub", "rsub", "neg")
-FLAT = ("argmax", "argmin")
 
 
 def moves(node: fx.Node) -> bool:

@@ -64,7 +64,7 @@ def residual_branches(
     for each in sums(recording):
         shape = finder.residual(each, found)
         if shape is not None:
-            found = [other for other in found if not _is_part(other, shape)] + [shape]
+            found = [other for other in found if not finder.is_part(other, shape)] + [shape]
     branches = _shared_out(finder, found, norms or {})
     return sorted(branches, key=lambda branch: recording.index[branch.uses[0].node])
 
@@ -115,11 +115,6 @@ class _Shape:
     factor: float | None
 
 
-def _is_part(inner: _Shape, outer: _Shape) -> bool:
-    """Whether a sum is a part of another one with the same shortcut: x + f(x) of x + f(x) + g(x)."""
-    return inner.start is outer.start and inner.sum.node in outer.sum.nested
-
-
 class _Finder:
     def __init__(self, recording: Recording, uses: Sequence[Contraction]) -> None:
         self.recording = recording
@@ -133,6 +128,12 @@ class _Finder:
         shapes = [shape for place in range(len(sum_.terms)) if (shape := self._with_shortcut(sum_, place))]
         counting = [shape for shape in shapes if self._counts(shape, found)]
         return min(counting, key=lambda shape: len(self.inside(shape.shortcut)), default=None)
+
+    def is_part(self, inner: _Shape, outer: _Shape) -> bool:
+        """Whether a sum is a part of one that has a simpler shortcut, or the same: x + f(x) of x + f(x) + g(x)."""
+        if inner.sum.node not in outer.sum.nested:
+            return False
+        return inner.start is outer.start or len(self.inside(inner.shortcut)) > len(self.inside(outer.shortcut))
 
     def inside(self, mask: int) -> list[Contraction]:
         return [use for use in self.uses if self.flow.has(mask, use.node)]

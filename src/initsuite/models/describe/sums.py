@@ -49,7 +49,7 @@ def sums(recording: Recording) -> list[Sum]:
     """The sums of signals in order; one that is only a term of another is listed by itself, and taken apart there."""
     found: dict[fx.Node, Sum] = {}
     for node in recording.nodes:
-        terms = [term for term in _terms(node) if recording.signals.issuperset(term.nodes[:1])]
+        terms = [term for term in _terms(node) if not recording.signals.isdisjoint(term.nodes)]
         if len(terms) < 2:
             continue
         whole: list[Term] = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from initsuite.models.describe.attention import adapters, parts
 from initsuite.models.describe.branches import GraphBranch, heads, residual_branches
@@ -14,6 +15,20 @@ from initsuite.models.describe.contractions import Contraction, contractions, sh
 from initsuite.models.describe.examples import Example
 from initsuite.models.describe.operations import is_norm
 from initsuite.models.describe.recording import Recording, record
+
+
+class Net(nn.Module):
+    """Layers by name, and a forward pass that uses them."""
+
+    def __init__(self, forward: Callable[..., object], **layers: nn.Module) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self._forward = forward
+        self.gain = nn.Parameter(torch.ones(4))
+
+    def forward(self, *inputs: Tensor) -> object:
+        return self._forward(self, *inputs)
 
 
 @dataclass(frozen=True)

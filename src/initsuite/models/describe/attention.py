@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import fx
 
 from initsuite.models.describe.branches import GraphBranch
@@ -115,13 +116,26 @@ class _Finder:
         if before is None or after is None:
             return None
         first, second = (before.args[place] for place in OPERANDS[operation(before)])
-        rank = len(shape_of(softmax))
-        is_turned = int(softmax.args[1]) % rank == rank - 2  # type: ignore[arg-type, call-overload]
-        ways = self.flow.descendants[before] & self.recording.ancestors[softmax]
-        is_turned ^= sum(_swaps_last(node) for node in self.flow.nodes(ways)) % 2 == 1
-        query, key = (second, first) if is_turned else (first, second)
+        query, key = (first, second) if self._runs_over_columns(before, softmax) else (second, first)
         result, value = after
         return Attention((query, key, value), (before, softmax, result))  # type: ignore[arg-type]
+
+    def _runs_over_columns(self, product: fx.Node, softmax: fx.Node) -> bool:
+        """Whether a softmax normalises over the columns of a product, which belong to its second operand."""
+        shape = shape_of(product)
+        is_odd = (torch.arange(shape[-1]) % 2 == 1).expand(shape)
+        held = {product: is_odd}  # whether an entry is from an odd column, followed through what moves it
+        for node in self.flow.nodes(self.flow.descendants[product] & self.recording.ancestors[softmax]):
+            source = next((each for each in node.all_input_nodes if each in held), None)
+            if source is None:
+                continue
+            if moves(node):
+                args, kwargs = fx.node.map_arg((node.args, node.kwargs), held.get)
+                held[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            else:
+                held[node] = held[source].expand(shape_of(node))
+        axis = int(softmax.args[1])  # type: ignore[arg-type, call-overload]
+        return bool((held[softmax] != held[softmax].roll(1, axis)).any()) or shape[-1] == 1
 
     def _behind(self, node: fx.Node) -> Iterable[fx.Node]:
         """What a node is computed from without a contraction in between, the latest first."""
@@ -264,14 +278,3 @@ def _taps(use: Contraction) -> int:
 def _is_spatial(use: Contraction) -> bool:
     """Whether a convolution mixes channels over a neighbourhood."""
     return _taps(use) > 1 and shape_of(use.weight)[1] > 1
-
-
-def _swaps_last(node: fx.Node) -> bool:
-    """Whether an operation exchanges the last two axes."""
-    rank = len(shape_of(node))
-    if operation(node) == "transpose":
-        return {int(axis) % rank for axis in node.args[1:3]} == {rank - 1, rank - 2}  # type: ignore[call-overload]
-    if operation(node) == "permute":
-        order = [int(axis) % rank for axis in node.args[1]]  # type: ignore[union-attr]
-        return order[-2:] == [rank - 1, rank - 2]
-    return operation(node) == "t"

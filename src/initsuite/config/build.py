@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.config.groups import call, identity, instantiate, label
-from initsuite.config.initializer import rehearsed, required_model
+from initsuite.config.initializer import init_identity, rehearsed, required_model
 from initsuite.config.overrides import overrides_text
 from initsuite.config.settings import Settings, settings_of
 from initsuite.config.workload import frame_of, make_dataset, make_workload, workload_id_of
@@ -63,13 +63,13 @@ class Builder:
         context, model_label, chance = self._workload(frame)
         workload = context if model == frame["model"] else self._required(frame, model, init)
         optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
-        init_identity = identity("init", init)
-        initializer = self._initializer(workload, init, init_identity)
+        own = init_identity(init, workload.model)
+        initializer = self._initializer(workload, init, own)
         context_id = short_hash([context.workload_id, optimizer_identity, PROTOCOL_VERSION])
         given = tree["dataset"]["chance"]
         dataset = {**tree["dataset"], "chance": chance if given is None else given}
         return Cell(
-            cell_id=short_hash([context_id, workload.workload_id, init_identity]),
+            cell_id=short_hash([context_id, workload.workload_id, own]),
             context_id=context_id,
             axes={
                 "dataset": label("dataset", dataset),

@@ -103,9 +103,15 @@ def identity(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
     """What goes into an id for a group: the class and its options.
 
     For a user's own class also the name of the choice and the source files of the class and its bases. Other modules
-    that those import are not followed: rename the choice, or its option, when they change.
+    that those import are not followed: rename the choice, or its option, when they change. An option in the class's
+    `added_options` came later than trials that are stored; with the value it has there, which is what those trials
+    did, it is not part of the identity.
     """
-    options, target = options_of(group, tree), target_of(group, tree)
+    target = target_of(group, tree)
+    added = getattr(target, "added_options", {})
+    options = {
+        name: value for name, value in options_of(group, tree).items() if name not in added or value != added[name]
+    }
     modules = [module for module in _modules(target) if not module.startswith("initsuite.")]
     if not modules:
         options = {name: value for name, value in options.items() if name not in PLACES}

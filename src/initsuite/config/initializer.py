@@ -6,12 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from initsuite.config.groups import GROUP_KEYS, choices_with, instantiate
+from torch import nn
+
+from initsuite.config.groups import GROUP_KEYS, choices_with, identity, instantiate, target_of
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Workload
 from initsuite.errors import ConfigError, as_overrides, bad_value, unknown_choice
 from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.spec import Initializer, ParamSpec
+
+
+def init_identity(tree: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    """What goes into a `cell_id` for an initializer: its identity, and the version of its law where that is above 1.
+
+    `law_version` of its class is a number, or a function of the model for a law that was corrected on some models only;
+    it is 1 unless stated, and rises when the same options draw other numbers than before.
+    """
+    version = getattr(target_of("init", tree), "law_version", 1)
+    number = version(model) if callable(version) else version
+    return {**identity("init", tree), **({"law_version": number} if number > 1 else {})}
 
 
 def required_model(tree: Mapping[str, Any]) -> dict[str, Any]:

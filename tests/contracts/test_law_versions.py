@@ -1,0 +1,58 @@
+"""The laws that draw other numbers than a former version did with the same options, and why."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+from torch import nn
+
+from initsuite.config import catalogue
+from initsuite.config.groups import identity, target_of
+from initsuite.config.initializer import init_identity
+
+CORRECTED: dict[str, tuple[int, str]] = {}
+"""The version and the reason, by class; all others are at version 1. Cells of a corrected law get ids of their own."""
+
+
+def versions() -> dict[str, Any]:
+    """`law_version` of every class that conf/init names."""
+    classes = {target_of("init", catalogue.choice(name)) for name in catalogue.names()}
+    return {each.__name__: getattr(each, "law_version", 1) for each in classes}
+
+
+def test_the_list_is_complete() -> None:
+    above = {name: version for name, version in versions().items() if not callable(version) and version != 1}
+    assert above == {name: version for name, (version, _) in CORRECTED.items()}
+    assert all(reason for _, reason in CORRECTED.values())
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_version_is_part_of_an_id_only_above_1(name: str) -> None:
+    tree, model = catalogue.choice(name), nn.Linear(2, 2)
+    version = CORRECTED.get(target_of("init", tree).__name__, (1, ""))[0]
+    assert init_identity(tree, model) == identity("init", tree) | ({"law_version": version} if version > 1 else {})
+
+
+class Law:
+    """A user's, corrected on models without a bias alone, with an option that came later."""
+
+    added_options: ClassVar = {"new": 1}
+
+    def __init__(self, old: int = 0, new: int = 1) -> None: ...
+
+    @staticmethod
+    def law_version(model: nn.Linear) -> int:
+        return 1 if model.bias is not None else 3
+
+
+def test_a_law_may_be_corrected_on_some_models_only() -> None:
+    tree = {"name": "custom", "_target_": f"{__name__}:Law"}
+    assert "law_version" not in init_identity(tree, nn.Linear(2, 2))
+    assert init_identity(tree, nn.Linear(2, 2, bias=False))["law_version"] == 3
+
+
+def test_an_option_that_came_later_is_part_of_an_id_only_where_it_changes_something() -> None:
+    tree = {"name": "custom", "_target_": f"{__name__}:Law", "old": 1}
+    assert identity("init", {**tree, "new": 1}) == identity("init", tree)
+    assert identity("init", {**tree, "new": 2})["options"] == {"old": 1, "new": 2}

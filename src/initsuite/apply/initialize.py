@@ -103,26 +103,16 @@ def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
                 "none: they belong to named initializers. Give them to its class."
             )
         return as_initializer(initializer)
-    chosen = as_initializer(catalogue.build(initializer, options))
+    built = catalogue.build(initializer, options)
     requires = catalogue.choice(initializer).get("requires")
-    if requires and not _refuses_models(chosen):
+    if requires and not getattr(built, "checks_model", False):
         raise ConfigError(
             f"initialize_: `{initializer}` is made for a model with the options {as_overrides(requires)}, and "
-            "yours is not known to have them. Expected an initializer whose `requires` in initializers() is empty. "
+            "yours is not known to have them. Expected an initializer whose `requires` in initializers() is empty, or "
+            "whose class says that it refuses other models (`checks_model = True`). "
             f"Compare it with python -m initsuite.train init={initializer}, which builds the model so."
         )
-    return chosen
-
-
-def _refuses_models(initializer: Initializer) -> bool:
-    """Whether an initializer that needs a special model checks for it: it should refuse this plain one."""
-    plain = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 4))
-    specs = describe(plain)
-    try:
-        initializer(stand_in(plain, {spec.name for spec in specs}), specs, seed=0)
-    except ConfigError:
-        return True
-    return False
+    return as_initializer(built)
 
 
 def _start(

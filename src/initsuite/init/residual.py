@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -40,6 +41,7 @@ class Fixup(ByLaws):
         Zhang, Dauphin & Ma 2019, Fixup Initialization: Residual Learning Without Normalization, sections 3 and 4.
     """
 
+    checks_model: ClassVar[bool] = True
     bias_lr_factor: float = 0.1
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class BranchScale(ByLaws):
         Bachlechner et al. 2021, ReZero is All You Need: Fast Convergence at Large Depth, section 3.
     """
 
+    checks_model: ClassVar[bool] = True
     inside: str = "he"
     value: float = 0.0
 
@@ -111,6 +114,8 @@ class ZeroGamma(ByLaws):
         Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, section 5.1.
     """
 
+    checks_model: ClassVar[bool] = True
+
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("ZeroGamma", specs, Role.NORM_SCALE)
         closing = {spec.name: (ZERO, spec) for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE}
@@ -132,6 +137,8 @@ class StableResnet(ByLaws):
     References:
         Hayou et al. 2021, Stable ResNet, section 3 (uniform scaling).
     """
+
+    checks_model: ClassVar[bool] = True
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("StableResnet", specs)

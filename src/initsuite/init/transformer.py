@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -83,6 +84,7 @@ class TFixup(ByLaws):
         Huang, Perez, Ba & Volkovs 2020, Improving Transformer Optimization Through Better Initialization, section 4.
     """
 
+    checks_model: ClassVar[bool] = True
     part: str = "encoder"
 
     def __post_init__(self) -> None:
@@ -116,6 +118,8 @@ class DeepNorm(ByLaws):
     References:
         Wang et al. 2022, DeepNet: Scaling Transformers to 1,000 Layers, figure 2 and section 4.
     """
+
+    checks_model: ClassVar[bool] = True
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         blocks = need_attention("DeepNorm", specs)

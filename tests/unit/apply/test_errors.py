@@ -6,14 +6,13 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import distributed, nn
 
 import initsuite
-from initsuite.apply import initialize
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Constant, VarianceScaling
@@ -127,12 +126,17 @@ class Unaware:
 
 @dataclass(frozen=True)
 class Aware(Unaware):
-    """The same, but it looks."""
+    """The same, but it looks, and says so."""
+
+    checks_model: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, specs: Any, *, seed: int, probe: Probe | None = None) -> Initialization:
         if not any(isinstance(module, nn.Bilinear | nn.Tanh) for module in model.modules()):
             raise ConfigError("Aware: no tanh in the model.")
         return super().__call__(model, specs, seed=seed)
+
+
+PLAIN = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 4))
 
 
 @pytest.fixture
@@ -162,6 +166,11 @@ def test_one_that_looks_decides_for_itself(special: Callable[[object], None]) ->
     assert (model[0].weight == 1).all()  # type: ignore[union-attr]
 
 
-def test_the_plain_model_it_is_tried_on_is_described() -> None:
-    assert not initialize._refuses_models(Unaware())
-    assert initialize._refuses_models(Aware())
+@pytest.mark.parametrize("name", [name for name in catalogue.names() if catalogue.choice(name).get("requires")])
+def test_those_of_the_suite_look_and_move_no_random_state(name: str) -> None:
+    assert catalogue.build(name, {}).checks_model
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with pytest.raises(ConfigError, match="cannot initialize this model"):
+        initsuite.initialize_(PLAIN, name)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,14 @@ Laws = dict[str, tuple[TensorInit, ParamSpec]]
 
 
 class ByLaws(ABC):
-    """An initializer that draws every tensor by a law of its own, and can say which."""
+    """An initializer that draws every tensor by a law of its own, and can say which.
+
+    Attributes:
+        checks_model: whether it refuses the models that it is not for. One whose file in conf/init `requires` options
+            of a model must, to be used on a model that was built elsewhere.
+    """
+
+    checks_model: ClassVar[bool] = False
 
     @abstractmethod
     def laws(self, model: nn.Module, specs: Specs) -> Laws:

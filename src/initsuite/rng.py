@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import torch
@@ -28,3 +33,40 @@ def generator(seed: int, purpose: str, name: str = "") -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(stream_seed(seed, purpose, name))
+
+
+@contextmanager
+def isolated(seed: int, purpose: str, name: str = "") -> Iterator[None]:
+    """The global streams of Python, numpy and torch (CPU) start from a named seed; afterwards they are as before.
+
+    For code of users, which draws from them whatever generator it is given.
+    """
+    import torch
+
+    start = stream_seed(seed, purpose, name)
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(start)
+        random.seed(start)
+        np.random.seed(start % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+
+
+@contextmanager
+def float32_on_cpu() -> Iterator[None]:
+    """New tensors are float32 on the CPU, whatever `torch.set_default_dtype` and `torch.set_default_device` say."""
+    import torch
+
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        if torch.get_default_device().type != "cpu":  # a device context slows every call of torch down
+            stack.enter_context(torch.device("cpu"))
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)

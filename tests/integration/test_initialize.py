@@ -281,3 +281,27 @@ def test_data_dependent_ones_ask_for_a_probe_and_use_it(init: str) -> None:
     table = initsuite.initialize_(model, init, probe=Probe(inputs.bfloat16(), targets, nn.CrossEntropyLoss()))
     assert (table["realised_std"][table["role"] == "weight"] > 0).all()
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("init", [*GENERIC, *sorted(DATA_DEPENDENT)])
+def test_torchs_defaults_change_nothing(init: str) -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.Tanh(), nn.Linear(16, 10))
+
+    generator = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(64, 8, generator=generator), torch.randint(10, (64,), generator=generator)
+    probe = Probe(inputs, targets, nn.CrossEntropyLoss())
+    quick = {"steps": 2} if init in ("metainit", "gradinit") else {}
+    usual, unusual = build(), build()
+    try:
+        initsuite.initialize_(usual, init, probe=probe, **quick)
+    except ConfigError:
+        pytest.skip("not for this model")
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            initsuite.initialize_(unusual, init, probe=probe, **quick)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name, parameter in usual.named_parameters():
+        assert torch.equal(parameter, unusual.get_parameter(name)), name

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -318,6 +320,33 @@ class TestEachLaw:
         first, second = (drawn(law, mlp(), batch) for batch in (data, _double_batch(data)))
         for name in first:
             torch.testing.assert_close(first[name], second[name])
+
+
+class Noisy(nn.Module):
+    """Draws from every global stream, as code that knows of no generator does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(20, 24), nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = np.random.randn() + random.random() + torch.rand(x.shape)  # noqa: NPY002
+        return self.head(self.hidden(x + 0.1 * noise).tanh())
+
+
+@pytest.mark.parametrize("law", RUNNING, ids=lambda law: type(law).__name__)
+def test_random_numbers_in_forward_are_the_same_in_every_pass_and_move_no_stream(law: Initializer) -> None:
+    def streams() -> tuple[object, ...]:
+        state = np.random.get_state()  # noqa: NPY002
+        return random.getstate(), state[1].tolist(), state[2], torch.get_rng_state().tolist()
+
+    first = drawn(law, Noisy, probe())
+    model = skeleton(Noisy)
+    specs = describe(model)
+    before = streams()
+    second = law(model, specs, seed=0, probe=probe()).params
+    assert streams() == before
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 class Fails(nn.Module):

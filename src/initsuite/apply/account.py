@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from initsuite import rng
 from initsuite.errors import ConfigError
 from initsuite.init.base.compose import ByLaws
 from initsuite.init.base.layout import each_block
@@ -22,6 +23,7 @@ Drawn = tuple[TensorInit | Initializer, ParamSpec]
 """The law that draws a tensor, and the facts that it is given."""
 
 
+@rng.float32_on_cpu()
 def account(model: nn.Module, specs: Sequence[ParamSpec], initializer: Initializer) -> pd.DataFrame:
     """The table that `initialize_` returns; its docstring explains the columns."""
     known = {spec.name: spec for spec in specs}

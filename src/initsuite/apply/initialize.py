@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from initsuite import rng
 from initsuite.apply.account import account
 from initsuite.apply.inplace import check_parameters, stand_in, write
 from initsuite.config import catalogue
@@ -115,6 +116,7 @@ def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
     return as_initializer(built)
 
 
+@rng.float32_on_cpu()
 def _start(
     initializer: Initializer, model: nn.Module, specs: Sequence[ParamSpec], seed: int, probe: Probe | None
 ) -> Initialization:

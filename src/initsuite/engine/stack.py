@@ -56,7 +56,8 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
         ConfigError: a parameter that is missing, unknown or of the wrong shape.
     """
     begin = time.perf_counter()
-    start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
+    with rng.float32_on_cpu():
+        start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
     return Initialization.checked(start, workload.specs, type(initializer).__name__), seconds
 

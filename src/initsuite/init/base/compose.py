@@ -131,14 +131,14 @@ class Scaled:
 
 
 def draw(law: TensorInit, spec: ParamSpec, seed: int) -> Tensor:
-    """One tensor by its law, checked; its stream depends only on the seed and its name.
+    """One tensor by its law, checked; its stream depends only on the seed and its name, whatever torch's defaults are.
 
     Raises:
         ConfigError: the law refuses, or returns what the contract does not allow.
         InitsuiteError: the law raised anything else.
     """
     generator = rng.generator(seed, "init", spec.name)
-    with torch.no_grad():
+    with torch.no_grad(), rng.float32_on_cpu():
         drawn = [_checked(_called(law, block, generator), law, block) for block in each_block(spec)]
     return assembled(spec, drawn)
 

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from initsuite import rng
 from initsuite.errors import ConfigError
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.models.describe.places import holders
@@ -64,7 +65,8 @@ class ProbedModel:
     """A model as a function of its parameters: (params, inputs) -> outputs.
 
     Everything is in evaluation mode, so that dropout draws nothing, except for batch norm, which uses the statistics
-    of the batch; its running statistics change in copies. Attention is computed in the way that can be differentiated
+    of the batch; its running statistics change in copies. What `forward` itself draws, from torch, numpy or Python, is
+    the same in every call, and moves no stream outside. Attention is computed in the way that can be differentiated
     twice. Parameters that no spec describes keep the model's own values. The model is left as it was. Errors name the
     `law`; a call raises ConfigError where the model cannot be run on the inputs.
     """
@@ -78,7 +80,7 @@ class ProbedModel:
     def __call__(self, params: Params, inputs: Tensor) -> Tensor:
         # batch norm writes into the buffers that it is given
         values = {**{name: value.clone() for name, value in self._kept.items()}, **params}
-        with _probing_mode(self.model), sdpa_kernel(SDPBackend.MATH):
+        with _probing_mode(self.model), sdpa_kernel(SDPBackend.MATH), rng.isolated(0, "probing"), rng.float32_on_cpu():
             try:
                 return functional_call(self.model, values, (inputs,))
             except ConfigError:

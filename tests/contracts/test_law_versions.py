@@ -11,7 +11,9 @@ from initsuite.config import catalogue
 from initsuite.config.groups import identity, target_of
 from initsuite.config.initializer import init_identity
 
-CORRECTED: dict[str, tuple[int, str]] = {}
+CORRECTED = {
+    "Sinusoidal": (2, "the phases of the rows of one frequency did not share half a turn evenly"),
+}
 """The version and the reason, by class; all others are at version 1. Cells of a corrected law get ids of their own."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,8 +21,9 @@ class Sinusoidal:
     """Each row of a layer is a sine wave over its n inputs, with the variance of He or Glorot: no random numbers.
 
     w[i, j] = a sin(2 pi f_i j / n + p_i), i counted over the m outputs and j over the n inputs (receptive field
-    included), both from 0. Frequencies f_i = 1, 2, ... below n/2, then again from 1; phases p_i = pi (i + 1/2) / m, in
-    (0, pi). Over whole periods each row sums to 0 and has the mean square a^2/2 exactly: Var[w] = gain^2 / fan for
+    included), both from 0. Frequencies f_i = 1, 2, ... below n/2, then again from 1. The phases of the r rows of one
+    frequency, the c-th of F, are pi (k + (c + 1/2) / F) / r, k = 0 ... r - 1: pi / r apart, so that the cosine of two
+    of these rows is at most cos(pi / r). Over whole periods each row sums to 0 and has the mean square a^2/2 exactly: Var[w] = gain^2 / fan for
     every unit, with a = gain sqrt(2 / fan). Rows are orthogonal or, at one frequency, shifted in phase, so that no two
     of one block are parallel and the rank is the largest that whole periods allow; groups, gates and other blocks of
     one shape are equal. Biases are 0; the head is like any other layer.
@@ -38,6 +40,7 @@ class Sinusoidal:
         Fernandez-Hernandez et al. 2025, Sinusoidal Initialization, Time for a New Start, section 3.
     """
 
+    law_version: ClassVar[int] = 2
     gain: float | str = math.sqrt(2)
     fan: str = "fan_in"
 
@@ -58,5 +61,9 @@ def waves(rows: int, columns: int) -> Tensor:
     row = torch.arange(rows, dtype=torch.float64)[:, None]
     column = torch.arange(columns, dtype=torch.float64)
     below_nyquist = (columns - 1) // 2
-    frequency = 1 + row % below_nyquist if below_nyquist else torch.full_like(row, 0.5)
-    return torch.sin(2 * math.pi * frequency * column / columns + math.pi * (row + 0.5) / rows)
+    frequencies = max(1, min(rows, below_nyquist))
+    place, turn = row % frequencies, row // frequencies
+    frequency = 1 + place if below_nyquist else torch.full_like(row, 0.5)
+    rows_of_frequency = torch.ceil((rows - place) / frequencies)
+    phase = math.pi * (turn + (place + 0.5) / frequencies) / rows_of_frequency
+    return torch.sin(2 * math.pi * frequency * column / columns + phase)

@@ -36,6 +36,12 @@ def test_the_version_is_part_of_an_id_only_above_1(name: str) -> None:
     assert init_identity(tree, model) == identity("init", tree) | ({"law_version": version} if version > 1 else {})
 
 
+def test_the_option_that_the_truncated_normal_got_moves_no_cell() -> None:
+    tree = catalogue.choice("truncated_normal")
+    assert identity("init", tree)["options"] == {"std": 0.02, "cut": 2.0}
+    assert identity("init", {**tree, "convention": "torch"})["options"]["convention"] == "torch"
+
+
 class Law:
     """A user's, corrected on models without a bias alone, with an option that came later."""
 

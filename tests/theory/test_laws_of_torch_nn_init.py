@@ -107,6 +107,42 @@ def test_torchs_bounds_are_absolute() -> None:
     assert not (ours.abs() > 2 * 0.02 / 0.8796).any()
 
 
+@pytest.mark.parametrize("std", [0.02, 0.7, 3.0])
+@pytest.mark.parametrize("cut", [0.5, 2.0])
+def test_with_torchs_convention_it_is_torchs_law(std: float, cut: float) -> None:
+    law = TruncatedNormal(std, cut, "torch")
+    ours = law(weight_spec(200, 100), rng.generator(0, "test"))
+    theirs = nn.init.trunc_normal_(torch.empty(200, 100), 0.0, std, -cut, cut, generator=rng.generator(1, "test"))
+    assert stats.ks_2samp(ours.flatten().numpy(), theirs.flatten().numpy()).pvalue > FALSE_ALARM
+    assert float(ours.abs().max()) <= cut * (1 + 1e-6)
+    assert chi_square_p(ours, law.declared_std(weight_spec(200, 100)) ** 2) > FALSE_ALARM
+    exact = float(stats.truncnorm.std(-cut / std, cut / std, scale=std))
+    assert law.declared_std(weight_spec(200, 100)) == pytest.approx(exact, rel=1e-8)
+
+
+def test_with_keras_convention_the_std_is_that_before_the_cut() -> None:
+    law = TruncatedNormal(0.05, convention="keras")
+    values = law(weight_spec(200, 100), rng.generator(0, "test"))
+    assert chi_square_p(values, (0.05 * 0.87962566) ** 2) > FALSE_ALARM
+    assert 0.099 < float(values.abs().max()) <= 0.1 * (1 + 1e-6)
+
+
+def test_a_std_of_0_is_0_in_every_convention() -> None:
+    for convention in ("final", "keras", "torch"):
+        assert not TruncatedNormal(0.0, convention=convention)(weight_spec(3, 5), rng.generator(0, "test")).any()
+
+
+def test_a_fan_may_be_the_geometric_mean_of_both() -> None:
+    weight = draw(VarianceScaling(1.0, "fan_geo_avg"), lambda: nn.Linear(256, 64, bias=False))["weight"]
+    assert chi_square_p(weight, 1 / 128) > FALSE_ALARM  # sqrt(256 * 64)
+
+
+def test_more_connections_than_inputs_are_told() -> None:
+    with pytest.warns(UserWarning, match=r"Sparse: `nonzeros`=15 .*`w` has 8 inputs: it is drawn dense"):
+        assert Sparse()(weight_spec(256, 8), rng.generator(0, "test")).all()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse. `nonzeros`=15")
 @pytest.mark.parametrize("shape", [(64, 256), (256, 8), (32, 16, 3, 3)], ids=str)
 def test_sparse_gives_each_unit_its_inputs(shape: tuple[int, ...]) -> None:
     law, spec = Sparse(15, 2.0), weight_spec(*shape)
@@ -161,6 +197,7 @@ def test_depthwise_convolutions_have_the_fans_of_a_channel() -> None:
         (Uniform, {"bound": -1.0}, r"Uniform: bad value `bound`=-1.0. Expected a finite number from 0"),
         (TruncatedNormal, {"std": math.nan}, r"TruncatedNormal: bad value `std`=nan. Expected a finite number from 0"),
         (TruncatedNormal, {"cut": 0}, r"TruncatedNormal: bad value `cut`=0. Expected a finite number above 0"),
+        (TruncatedNormal, {"convention": "jax"}, r"unknown `convention`='jax'. Expected one of: final, keras, torch"),
         (Sparse, {"nonzeros": 0}, r"Sparse: bad value `nonzeros`=0. Expected a whole number from 1"),
         (Sparse, {"std": -1}, r"Sparse: bad value `std`=-1. Expected a finite number from 0"),
         (Identity, {"gain": "relu"}, r"Identity: bad value `gain`='relu'.*one of: auto, backward, torch"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import torch
 from scipy import stats
@@ -95,31 +96,55 @@ def _truncated_std(cut: float) -> float:
     return float(stats.truncnorm.std(-cut, cut))
 
 
+CONVENTIONS = ("final", "keras", "torch")
+
+
 @dataclass(frozen=True)
 class TruncatedNormal:
-    """Independent entries from a normal law cut at `cut` of its std, whose std *after* the cut is `std`.
+    """Independent entries from a normal law cut at +-`cut`, in one of the three ways that libraries mean it.
 
-    Var[w] = std^2, with all entries within cut x std / f, where f is the std of N(0, 1) cut at +-cut: 0.87962566 at 2.
-    It preserves nothing but the broken symmetry. Biases are 0; the head is like any other layer. Departure:
-    `torch.nn.init.trunc_normal_` and Keras' TruncatedNormal take the std before the cut, so that theirs is smaller by
-    f; torch's bounds are absolute (+-2, no cut at all for a std of 0.02).
+    With N(0, s^2) the law that is cut at c of its std, and f(c) the std of N(0, 1) cut at +-c, 0.87962566 at c = 2, the
+    std of the entries is s f(c):
+
+        | convention | s            | c         | as in                                                           |
+        | final      | std / f(cut) | cut       | JAX's and Keras' variance scaling: `std` is that of the entries |
+        | keras      | std          | cut       | Keras' TruncatedNormal, jax.random, timm's trunc_normal_tf_     |
+        | torch      | std          | cut / std | torch's and timm's trunc_normal_: absolute bounds               |
+
+    Var[w] = s^2 f(c)^2. With the absolute bounds +-2 of torch nothing is cut of a law of std 0.02, and f = 1. It
+    preserves nothing but the broken symmetry. Biases are 0; the head is like any other layer.
 
     Args:
-        std: std of the entries, from 0.
-        cut: in std of the normal law that is cut, above 0.
+        std: from 0.
+        cut: above 0; in std of the law that is cut, with `torch` in units of the weights.
+        convention: final, keras or torch.
+
+    References:
+        timm 1.0, layers/weight_init.py; jax.nn.initializers.variance_scaling; keras.initializers.TruncatedNormal.
     """
 
+    added_options: ClassVar = {"convention": "final"}
     std: float = 0.02
     cut: float = 2.0
+    convention: str = "final"
 
     def __post_init__(self) -> None:
         check_number("TruncatedNormal", "std", self.std, minimum=0)
         check_number("TruncatedNormal", "cut", self.cut, above=0)
+        if self.convention not in CONVENTIONS:
+            raise unknown_choice("TruncatedNormal", "convention", self.convention, CONVENTIONS)
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+        std, cut = self._uncut()
         entries = torch.empty(spec.shape)
-        nn.init.trunc_normal_(entries, 0.0, 1.0, -self.cut, self.cut, generator=generator)
-        return entries.mul_(self.std / _truncated_std(self.cut))
+        return nn.init.trunc_normal_(entries, 0.0, 1.0, -cut, cut, generator=generator).mul_(std)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        return self.std
+        std, cut = self._uncut()
+        return std * _truncated_std(cut)
+
+    def _uncut(self) -> tuple[float, float]:
+        """(std of the normal law that is cut, where it is cut in units of that)."""
+        if self.convention == "torch":
+            return self.std, self.cut / self.std if self.std else 1.0
+        return (self.std / _truncated_std(self.cut) if self.convention == "final" else self.std), self.cut

@@ -22,11 +22,11 @@ class Sinusoidal:
 
     w[i, j] = a sin(2 pi f_i j / n + p_i), i counted over the m outputs and j over the n inputs (receptive field
     included), both from 0. Frequencies f_i = 1, 2, ... below n/2, then again from 1. The phases of the r rows of one
-    frequency, the c-th of F, are pi (k + (c + 1/2) / F) / r, k = 0 ... r - 1: pi / r apart, so that the cosine of two
-    of these rows is at most cos(pi / r). Over whole periods each row sums to 0 and has the mean square a^2/2 exactly: Var[w] = gain^2 / fan for
-    every unit, with a = gain sqrt(2 / fan). Rows are orthogonal or, at one frequency, shifted in phase, so that no two
-    of one block are parallel and the rank is the largest that whole periods allow; groups, gates and other blocks of
-    one shape are equal. Biases are 0; the head is like any other layer.
+    frequency, the c-th of F (from 0), are pi (k + (c + 1/2) / F) / r, k = 0 ... r - 1: pi / r apart, so that the cosine
+    of two of these rows is at most cos(pi / r). Over whole periods each row sums to 0 and has the mean square a^2/2
+    exactly: Var[w] = gain^2 / fan for every unit, with a = gain sqrt(2 / fan). Rows are orthogonal or, at one
+    frequency, shifted in phase, so that no two of one block are parallel and the rank is the largest that whole periods
+    allow; groups, gates and other blocks of one shape are equal. Biases are 0; the head is like any other layer.
 
     Departure: the paper has f_i = i for all rows and phases over 2 pi. From n/2 on such frequencies alias: row n is a
     constant, and rows i and n - i are of one shape. Here they stop below the Nyquist frequency. One or two inputs have
@@ -34,7 +34,7 @@ class Sinusoidal:
 
     Args:
         gain: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
-        fan: fan_in (He), fan_out or fan_avg (Glorot).
+        fan: fan_in (He), fan_out, fan_avg (Glorot) or fan_geo_avg (see `VarianceScaling`).
 
     References:
         Fernandez-Hernandez et al. 2025, Sinusoidal Initialization, Time for a New Start, section 3.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +19,9 @@ class Sparse:
     """Each unit has `nonzeros` random inputs with weights N(0, std^2); its other weights are 0.
 
     Var[w] = std^2 k / fan_in with k = min(nonzeros, fan_in). The variance of a unit's input does not depend on the fan:
-    k std^2 times the mean square of the signal, and two units share few inputs. The inputs of a convolution are those
-    of all taps together. Biases are 0; the head is like any other layer.
+    k std^2 times the mean square of the signal, and two units share few inputs. A layer of fewer inputs than `nonzeros`
+    is drawn dense, with a warning, and its units get a smaller variance. The inputs of a convolution are those of all
+    taps together. Biases are 0; the head is like any other layer.
 
     Departure: Martens sets the biases of tanh units to 0.5. `torch.nn.init.sparse_` is another law: it takes a share of
     zeros for each *input*, std 0.01, and draws the places from the global stream whatever generator it is given.
@@ -41,6 +43,12 @@ class Sparse:
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         units, inputs = matrix_shape("Sparse", spec)
+        if self.nonzeros > inputs:
+            warnings.warn(
+                f"Sparse: `nonzeros`={self.nonzeros} connections of each unit, and `{spec.name}` has {inputs} inputs: "
+                "it is drawn dense.",
+                stacklevel=2,
+            )
         chosen = torch.rand(units, inputs, generator=generator).topk(min(self.nonzeros, inputs), dim=1).indices
         values = torch.empty(chosen.shape).normal_(0.0, self.std, generator=generator)
         return as_weight(torch.zeros(units, inputs).scatter_(1, chosen, values), spec)

@@ -13,7 +13,7 @@ from initsuite.init.distributions import DISTRIBUTIONS, sample
 from initsuite.init.theory.gains import check_gain, resolve_gain
 from initsuite.spec import ParamSpec
 
-FANS = ("fan_in", "fan_out", "fan_avg")
+FANS = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class VarianceScaling:
     """Independent entries of mean 0 whose variance is inversely proportional to a fan of the layer.
 
     Var[w] = gain^2 / fan. `fan_in` preserves the mean square of the signal on its way forward, `fan_out` that of the
-    gradient on its way back, `fan_avg` = (fan_in + fan_out) / 2 is the compromise; all of them at initialization, for
+    gradient on its way back, `fan_avg` = (fan_in + fan_out) / 2 is the compromise, and so is `fan_geo_avg` =
+    sqrt(fan_in fan_out), with which a layer changes signal and gradient by inverse factors; all at initialization, for
     wide layers with zero biases and a gain that fits the nonlinearity. Biases are 0; the head is like any other layer,
     as in the article; He et al. use 1/fan_in for the last layer, and so does `gain=auto`. Glorot & Bengio draw from the
     uniform law; the article, and the setting `xavier`, from the normal one.
@@ -29,7 +30,7 @@ class VarianceScaling:
     Args:
         gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
             nothing does); `backward`, its backward gain; or `torch`, torch's table.
-        fan: fan_in, fan_out or fan_avg.
+        fan: fan_in, fan_out, fan_avg or fan_geo_avg.
         distribution: normal, uniform, or truncated_normal (cut at 2 std, rescaled to the variance above).
 
     References:
@@ -54,5 +55,15 @@ class VarianceScaling:
         return sample(self.distribution, spec.shape, self.declared_std(spec), generator)
 
     def declared_std(self, spec: ParamSpec) -> float:
-        fan = {"fan_in": spec.fan_in, "fan_out": spec.fan_out, "fan_avg": (spec.fan_in + spec.fan_out) / 2}[self.fan]
-        return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan)
+        return resolve_gain(self.gain, spec.nonlinearity) / math.sqrt(fan_of(spec, self.fan))
+
+
+def fan_of(spec: ParamSpec, fan: str) -> float:
+    """The fan of a layer by its name in `FANS`."""
+    match fan:
+        case "fan_avg":
+            return (spec.fan_in + spec.fan_out) / 2
+        case "fan_geo_avg":
+            return math.sqrt(spec.fan_in * spec.fan_out)
+        case _:
+            return spec.fan_in if fan == "fan_in" else spec.fan_out

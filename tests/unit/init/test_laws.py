@@ -43,7 +43,9 @@ def test_an_unknown_named_gain_is_refused_with_the_list(law: Any) -> None:
 
 
 def test_unknown_choices_are_refused_with_the_list() -> None:
-    with pytest.raises(ConfigError, match=r"`fan`='fanin'.*fan_in, fan_out, fan_avg. Did you mean `fan_in`"):
+    with pytest.raises(
+        ConfigError, match=r"`fan`='fanin'.*fan_in, fan_out, fan_avg, fan_geo_avg. Did you mean `fan_in`"
+    ):
         VarianceScaling(fan="fanin")
     with pytest.raises(ConfigError, match=r"`distribution`='gauss'.*normal, uniform, truncated_normal"):
         VarianceScaling(distribution="gauss")

@@ -99,7 +99,7 @@ class TestMetaInit:
         assert measured == pytest.approx(brute_force_quotient(build, params, batch, EPSILON), rel=1e-4)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("phi", "gain"), [(nn.Tanh(), 3.0), (nn.ReLU(), 3.0), (nn.ReLU(), "auto")])
+    @pytest.mark.parametrize(("phi", "gain"), [(nn.Tanh(), 3 * 5 / 3), (nn.ReLU(), 3 * 2**0.5), (nn.ReLU(), "auto")])
     def test_it_lowers_the_quotient(self, phi: nn.Module, gain: float | str) -> None:
         build = mlp(phi)
         before, after = (
@@ -110,6 +110,12 @@ class TestMetaInit:
             for params in (he(build, gain), drawn(MetaInit(gain=gain), build, probe()))
         )
         assert after < 0.8 * before
+
+    def test_norms_that_are_worse_than_the_start_are_not_kept(self) -> None:
+        build, start = mlp(nn.Tanh()), he(mlp(nn.Tanh()))
+        with pytest.warns(UserWarning, match=r"MetaInit: the gradient quotient was not lowered.*The start is kept"):
+            tuned = drawn(MetaInit(steps=1, lr=1e3, batch_size=64), build, probe(count=64))
+        assert all(torch.equal(tuned[name], start[name]) for name in start)
 
     def test_only_norms_change(self) -> None:
         start, tuned = he(mlp()), drawn(QUICK_META, mlp(), probe())

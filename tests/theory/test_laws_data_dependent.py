@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
-from initsuite.init import AutoInit, DataDependent, Lsuv
+from initsuite.init import AutoInit, DataDependent, Lsuv, Orthogonal, PerTensor
 from initsuite.init.theory.propagation import UNIT, Signal
-from initsuite.models import Mlp, Rnn
+from initsuite.models import Lstm, Mlp, Rnn
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
 from initsuite.spec import Initializer, Params, Probe
@@ -118,6 +118,62 @@ class TestLsuv:
         assert len(outputs) == 5
         assert all(abs(float(output.var(unbiased=False)) - 1) <= 0.1 + ROUNDING for output in outputs.values())
 
+    @pytest.mark.parametrize(("kind", "name"), [(Rnn, "silu"), (Rnn, "gelu"), (Rnn, "relu"), (Lstm, "relu")])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_recurrence_that_amplifies_a_division_arrives_too(self, kind: Any, name: str, seed: int) -> None:
+        """Dividing by the std goes round in a cycle there: every call of the layer is divided again."""
+
+        def build() -> nn.Module:
+            return kind((8, 8), 10, activation(name), depth=1, width=64)
+
+        data = probe(images(0, 8, 8))
+        for output in outputs_of(filled(build, drawn(Lsuv(), build, data, seed)), data.inputs).values():
+            assert abs(float(output.var(unbiased=False)) - 1) <= 0.1 + ROUNDING
+
+    def test_where_the_aim_is_out_of_reach_it_warns_and_is_not_worse_than_its_start(self) -> None:
+        class Bounded(nn.Module):
+            """The outputs of the first call of `inner` are too large whenever those of the second are large enough."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner, self.head = nn.Linear(64, 64), nn.Linear(64, 10)
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.head(self.inner(1e-3 * self.inner(x).sign()))
+
+        data = probe()
+        with pytest.warns(UserWarning, match=r"Lsuv: the aim is not reached .*`inner.weight` \(variance .*is kept"):
+            tuned = outputs_of(filled(Bounded, drawn(Lsuv(tol=1e-12, max_tries=2), Bounded, data)), data.inputs)
+        start = outputs_of(filled(Bounded, drawn(PerTensor(weight=Orthogonal()), Bounded, None)), data.inputs)
+        errors = [max(abs(float(out.var(unbiased=False).log())) for out in each.values()) for each in (tuned, start)]
+        assert errors[0] <= errors[1]
+
+    @pytest.mark.parametrize("is_head_first", [False, True])
+    def test_an_embedding_that_is_the_head_too_is_scaled_by_the_heads_output(self, is_head_first: bool) -> None:
+        class Language(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                if is_head_first:
+                    self.head = nn.Linear(48, 100, bias=False)
+                self.token, self.inner = nn.Embedding(100, 48), nn.Linear(48, 48)
+                if not is_head_first:
+                    self.head = nn.Linear(48, 100, bias=False)
+                self.token.weight = self.head.weight
+
+            def forward(self, tokens: Tensor) -> Tensor:
+                x = self.token(tokens)
+                return self.head(x + self.inner(x).tanh())
+
+        tokens = torch.randint(0, 100, (64, 8), generator=torch.Generator().manual_seed(0))
+        params = drawn(Lsuv(), Language, probe(tokens))
+        model = Language()
+        model.load_state_dict({"head.weight": params.get("token.weight", params.get("head.weight"))}, strict=False)
+        model.load_state_dict(params, strict=False)
+        outputs = outputs_of(model, tokens)
+        assert outputs.keys() == {"inner", "head"}
+        assert all(abs(float(output.var(unbiased=False)) - 1) <= 0.1 + ROUNDING for output in outputs.values())
+
+    @pytest.mark.filterwarnings("ignore:Lsuv. the aim is not reached")
     def test_one_try_leaves_a_recurrent_layer_beside_its_aim(self) -> None:
         data = probe(images(0, 8, 16))
         outputs = outputs_of(filled(rnn, drawn(Lsuv(tol=1e-4, max_tries=1), rnn, data)), data.inputs)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from initsuite import rng
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
 from initsuite.init.base.compose import PerTensor
-from initsuite.init.base.normalizing import Correction, Moments, normalize
+from initsuite.init.base.moments import Correction, Moments
+from initsuite.init.base.normalizing import Normalization
 from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, Params, Probe, Role, Specs
@@ -74,7 +75,7 @@ class DataDependent:
         normed = {spec.layer for spec in specs if spec.role is Role.NORM_SCALE}
         probed = ProbedModel("DataDependent", model)
         with torch.no_grad():
-            normalize(probed, params, layers, inputs, self._unit_channels, MAX_TRIES)
+            Normalization(probed, layers, inputs, self, MAX_TRIES)(params)
         if layers:
             self._equal_rates(probed, params, layers, inputs, normed, seed)
         return Initialization({spec.name: params[spec.name] for spec in specs})
@@ -94,13 +95,18 @@ class DataDependent:
                 break
             _balance(params, layers, ratios, self.damping, normed)
 
-    def _unit_channels(self, layer: Layer, moments: Moments) -> Correction | None:
+    def correction(self, layer: Layer, moments: Moments) -> Correction | None:
         mean, variance = moments.mean, moments.variance
         is_off = bool(((variance - 1).abs() > TOLERANCE)[variance > 0].any())
         if layer.bias is not None:
             is_off |= bool(((mean - self.beta).abs() > TOLERANCE).any())
         factor = torch.where(variance > 0, variance, 1.0).rsqrt()
         return (factor, self.beta - factor * mean) if is_off else None
+
+    def error(self, layer: Layer, moments: Moments) -> Tensor:
+        """log variance of each channel and, where there is a bias, the distance of its mean from beta."""
+        logs = torch.where(moments.variance > 0, moments.variance, 1.0).log()
+        return logs if layer.bias is None else torch.cat([logs, moments.mean - self.beta])
 
 
 def _one_tensor(outputs: object) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from initsuite.errors import check_number, check_whole_number
 from initsuite.init.base.compose import PerTensor
-from initsuite.init.base.normalizing import Correction, Moments, normalize
+from initsuite.init.base.moments import Correction, Moments
+from initsuite.init.base.normalizing import Normalization
 from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.orthogonal import Orthogonal
 from initsuite.spec import Initialization, Probe, Specs
@@ -27,9 +30,11 @@ class Lsuv:
 
     Biases are 0, norms and embeddings as torch has them; the head is normalised like any other layer. A layer whose
     output has no variance (dead: constant inputs, or behind units that never fire) keeps its orthonormal weights. The
-    output of a linear layer or convolution is linear in its weight, so that one division is exact; `max_tries` matters
-    only for layers that feed on themselves, which are measured over all their calls. Departure: the paper measures
-    every mini-batch; here the probe is the one batch.
+    output of a linear layer or convolution is linear in its weight, so that one division is exact. `max_tries` matters
+    only for layers that feed on themselves: those called several times, which are measured over all their calls, and an
+    embedding that is the head as well, of which the head's output counts. There a division acts several times over, and
+    its power is fitted (`Search`); a model that does not arrive keeps what came nearest, with a warning. Departure: the
+    paper measures every mini-batch; here the probe is the one batch.
 
     Args:
         tol: tolerance of the variance, above 0; the paper's 0.1 binds where a division is not exact.
@@ -42,6 +47,7 @@ class Lsuv:
         Mishkin & Matas 2015, All you need is a good init, algorithm 1.
     """
 
+    law_version: ClassVar[int] = 2
     tol: float = 0.1
     max_tries: int = 10
 
@@ -54,12 +60,16 @@ class Lsuv:
         params = PerTensor(weight=Orthogonal())(model, specs, seed=seed).params
         with torch.no_grad():
             probed = ProbedModel("Lsuv", model)
-            normalize(probed, params, layers_of(model, specs), probe.inputs, self._division, self.max_tries)
+            Normalization(probed, layers_of(model, specs), probe.inputs, self, self.max_tries)(params)
         return Initialization({spec.name: params[spec.name] for spec in specs})
 
-    def _division(self, layer: Layer, moments: Moments) -> Correction | None:
+    def correction(self, layer: Layer, moments: Moments) -> Correction | None:
         variance = moments.pooled_variance
         if variance == 0 or abs(variance - 1) <= self.tol:
             return None
         factor = torch.full_like(moments.mean, variance**-0.5)
         return factor, torch.zeros_like(factor)
+
+    def error(self, layer: Layer, moments: Moments) -> Tensor:
+        """log Var(output)."""
+        return torch.tensor([math.log(moments.pooled_variance)]) if moments.pooled_variance else torch.zeros(1)

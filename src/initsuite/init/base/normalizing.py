@@ -2,151 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
+from initsuite.init.base.moments import Correction, Moments, correct
 from initsuite.init.base.probing import Layer, ProbedModel
 from initsuite.spec import Params
+from initsuite.wording import format_first
 
-DEAD = 1e-12
-"""A variance below this share of the mean square is rounding: float32 has a relative precision of 6e-8."""
+ROUNDS = 3
+"""Through all layers, where one that is used several times may move those before it."""
+SMALLEST_POWER, LARGEST_POWER = 1 / 64, 4.0
+"""Of one correction: an unrolled network of T calls amplifies it up to T times."""
+
+
+class Aim(Protocol):
+    """What the outputs of a layer shall be."""
+
+    def correction(self, layer: Layer, moments: Moments, /) -> Correction | None:
+        """What a layer with these moments needs; None = it is as it should be, or cannot be corrected."""
+        ...
+
+    def error(self, layer: Layer, moments: Moments, /) -> Tensor:
+        """How far it is from the aim: a vector, 0 there, of which a correction to the power p takes p parts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Corrects the layers one after the other, each on what the corrected ones before it hand on.
+
+    The output of a layer that is called once is linear in its weight and bias: one correction is exact, and is passed
+    on within the same forward pass. A layer that is called several times (the recurrence of an unrolled network, a tied
+    weight), or whose weight is an embedding too, feeds on itself: it is measured over all its calls and corrected at
+    most `max_tries` times (`Search`), before those after it. Since it may move those before it as well, all are then
+    measured again, for up to `ROUNDS` rounds. What comes nearest to the aim is kept, the start included, and a warning
+    names the layers that are beside it.
+    """
+
+    probed: ProbedModel
+    layers: Sequence[Layer]
+    inputs: Tensor
+    aim: Aim
+    max_tries: int
+
+    def __call__(self, params: Params) -> None:
+        """Change `params`.
+
+        Raises:
+            ConfigError: a layer has no output to measure, or one that is not finite.
+        """
+        calls = self.probed.calls(params, self.inputs, self.layers)
+        by_name = {layer.weight.name: layer for layer in self.layers}
+        repeated = [by_name[name] for name in calls if calls[name] > 1 or by_name[name].is_looked_up]
+        if not repeated:
+            self._sweep(params, set(), None)
+            return
+        best = self._judged(params)
+        for _ in range(ROUNDS):
+            settled: set[str] = set()
+            for layer in repeated:
+                self._settle(params, settled, layer)
+            self._sweep(params, settled, None)
+            found = self._judged(params)
+            best = min(best, found, key=lambda each: each.worst)
+            if not found.beside:
+                break
+        params.update(best.params)
+        if best.beside:
+            warnings.warn(
+                f"{self.probed.law}: the aim is not reached on the probe by {format_first(best.beside, 3)}. A layer "
+                "that is used several times feeds on itself; what came nearest is kept. Allow more tries, or use "
+                "another initializer for this model.",
+                stacklevel=3,
+            )
+
+    def _judged(self, params: Params) -> _Found:
+        """All layers, measured over all their calls and not changed."""
+        moments = {layer.weight.name: Moments(layer) for layer in self.layers}
+        self.probed.watched(params, self.inputs, self.layers, lambda layer, out: moments[layer.weight.name].add(out))
+        worst, beside = 0.0, []
+        for name, found in moments.items():
+            _checked(self.probed.law, found)
+            if self.aim.correction(found.layer, found) is not None:
+                worst = max(worst, _size(self.aim.error(found.layer, found)))
+                beside.append(f"`{name}` (variance {found.pooled_variance:.3g})")
+        return _Found(worst, dict(params), beside)
+
+    def _settle(self, params: Params, settled: set[str], layer: Layer) -> None:
+        """Correct one layer that feeds on itself, and those before its first use; changes both arguments."""
+        search = Search(self.aim, layer)
+        for last in [False] * self.max_tries + [True]:
+            moments = Moments(layer)
+            self._sweep(params, settled, moments)
+            search.tell(moments, {name: params[name] for name in layer.names})
+            params.update(search.params)
+            correction = None if last else search.correction()
+            if correction is None:
+                break
+            correct(params, layer, correction)
+        settled.add(layer.weight.name)
+
+    def _sweep(self, params: Params, settled: set[str], repeated: Moments | None) -> None:
+        """One forward pass: settle the layers before the first use of a repeated one, and measure all uses of that."""
+
+        def watch(layer: Layer, output: Tensor) -> Tensor | None:
+            if repeated and layer is repeated.layer:
+                repeated.add(output)
+            if layer.weight.name in settled or (repeated and repeated.count):
+                return None
+            own = Moments(layer)
+            own.add(output)
+            settled.add(layer.weight.name)
+            correction = self.aim.correction(layer, _checked(self.probed.law, own))
+            return None if correction is None else correct(params, layer, correction, output)
+
+        # `params` changes during the pass, which sees the corrections through `watch`
+        self.probed.watched(dict(params), self.inputs, self.layers, watch)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Parameters, the largest error of a layer with them, and the layers that still need a correction."""
+
+    worst: float
+    params: Params
+    beside: list[str]
 
 
 @dataclass
-class Moments:
-    """Sums over everything but the channels, for all outputs of `layer` so far, in float64."""
+class Search:
+    """Corrections of a layer that feeds on itself: each to the power that the one before showed to be right.
 
-    layer: Layer
-    count: int = 0
-    total: Tensor | float = 0.0
-    total_of_squares: Tensor | float = 0.0
+    A correction changes all calls of the layer, so that it acts more strongly than it should, the more the longer an
+    unrolled network is, and would go to and fro for ever. The share of the error that it took says to which power the
+    next one belongs (the secant method on a logarithmic scale, where the error is one number). Every correction is that
+    of the best weights so far.
 
-    def add(self, output: Tensor) -> None:
-        values = output.detach().double().movedim(channel_axis(self.layer, output), 0).flatten(1)
-        self.count += values.shape[1]
-        self.total = self.total + values.sum(1)
-        self.total_of_squares = self.total_of_squares + values.square().sum(1)
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean of each channel, [channel]."""
-        return torch.as_tensor(self.total) / self.count
-
-    @property
-    def variance(self) -> Tensor:
-        """The variance of each channel, [channel]; exactly 0 where it is rounding."""
-        mean_square = torch.as_tensor(self.total_of_squares) / self.count
-        variance = mean_square - self.mean.square()
-        return torch.where(variance > DEAD * mean_square, variance, 0.0)
-
-    @property
-    def pooled_variance(self) -> float:
-        """The variance of all outputs together; exactly 0 where it is rounding."""
-        mean_square = float(torch.as_tensor(self.total_of_squares).mean()) / self.count
-        variance = mean_square - float(self.mean.mean()) ** 2
-        return variance if variance > DEAD * mean_square else 0.0
-
-
-Correction = tuple[Tensor, Tensor]
-"""(factor, shift), each [channel]: the output y of a layer becomes factor y + shift."""
-Rule = Callable[[Layer, Moments], Correction | None]
-"""The correction that a layer with these moments needs; None = it is as it should be, or cannot be corrected."""
-
-
-def normalize(
-    probed: ProbedModel, params: Params, layers: Sequence[Layer], inputs: Tensor, rule: Rule, max_tries: int
-) -> None:
-    """Correct the layers one after the other, each on what the corrected ones before it hand on; changes `params`.
-
-    The output of a layer that is called once is linear in its weight and bias: one correction is exact, and is passed
-    on within the same forward pass. A layer called several times (the recurrence of an unrolled network, a tied
-    weight) feeds on itself: it is measured over all its calls and corrected until the rule returns None, at most
-    `max_tries` times, before those after it.
-
-    Raises:
-        ConfigError: a layer has no output to measure, or one that is not finite.
+    Attributes:
+        params: the best weight and bias so far.
     """
-    calls = probed.calls(params, inputs, layers)
-    by_name = {layer.weight.name: layer for layer in layers}
-    settled: set[str] = set()
-    tries = 0
-    while len(settled) < len(calls):
-        repeated = next((by_name[name] for name in calls if name not in settled and calls[name] > 1), None)
-        moments = Moments(repeated) if repeated else None
-        _sweep(probed, params, layers, inputs, rule, settled, moments)
-        if moments is None:
-            return
-        correction = rule(moments.layer, _checked(probed.law, moments)) if tries < max_tries else None
-        tries += 1
-        if correction is None:
-            settled.add(moments.layer.weight.name)
-            tries = 0
-        else:
-            _correct(params, moments.layer, correction)
 
+    aim: Aim
+    layer: Layer
+    params: Params = field(default_factory=dict)
+    _moments: Moments | None = None
+    _error: Tensor | None = None
+    _power: float = 1.0
 
-def _sweep(
-    probed: ProbedModel,
-    params: Params,
-    layers: Sequence[Layer],
-    inputs: Tensor,
-    rule: Rule,
-    settled: set[str],
-    repeated: Moments | None,
-) -> None:
-    """One forward pass: settle the layers before the first use of a repeated one, and sum the moments of its uses."""
+    def tell(self, moments: Moments, params: Params) -> None:
+        """The moments with these parameters, to which the last correction led."""
+        error = self.aim.error(self.layer, moments) if moments.is_finite else torch.full((1,), math.inf)
+        is_better = self._error is None or _size(error) < _size(self._error)
+        if self._error is not None:
+            self._power = _next_power(self._power, self._error, error, is_better)
+        if is_better:
+            self.params, self._moments, self._error = params, moments, error
 
-    def watch(layer: Layer, output: Tensor) -> Tensor | None:
-        if repeated and layer is repeated.layer:
-            repeated.add(output)
-        if layer.weight.name in settled or (repeated and repeated.count):
+    def correction(self) -> Correction | None:
+        """What to change in the best parameters; None = nothing."""
+        if self._moments is None or not self._moments.is_finite:
             return None
-        own = Moments(layer)
-        own.add(output)
-        settled.add(layer.weight.name)
-        correction = rule(layer, _checked(probed.law, own))
-        return None if correction is None else _correct(params, layer, correction, output)
-
-    # `params` changes during the pass, which sees the corrections through `watch`
-    probed.watched(dict(params), inputs, layers, watch)
+        full = self.aim.correction(self.layer, self._moments)
+        return full if full is None or self._power == 1 else _to_the_power(full, self._power, self._moments.mean)
 
 
-def _correct(params: Params, layer: Layer, correction: Correction, output: Tensor | None = None) -> Tensor | None:
-    """Apply a correction to the weight and bias and, where given, to an output. Without a bias there is no shift."""
-    factor, shift = (values.float() for values in correction)
-    params[layer.weight.name] = params[layer.weight.name] * per_channel(factor, layer)
-    if layer.bias is None:
-        shift = torch.zeros_like(shift)
-    else:
-        params[layer.bias.name] = params[layer.bias.name] * factor + shift
-    if output is None:
-        return None
-    view = [-1] + [1] * (output.ndim - 1 - channel_axis(layer, output))
-    return output * factor.view(view) + shift.view(view)
+def _next_power(power: float, before: Tensor, after: Tensor, is_better: bool) -> float:
+    if not after.isfinite().all():
+        return power / 4
+    taken = float((before - after) @ before / before.square().sum())
+    proposed = power / taken if taken > 0 else power / 2
+    return min(max(proposed if is_better else min(proposed, power / 2), SMALLEST_POWER), LARGEST_POWER)
 
 
-def channel_axis(layer: Layer, output: Tensor) -> int:
-    """The axis of the channels in a layer's output: a linear layer's last, a convolution's one before space."""
-    return output.ndim - 1 - (len(layer.weight.shape) - 2)
+def _to_the_power(correction: Correction, power: float, mean: Tensor) -> Correction:
+    """The part of a correction that takes the means that share of the way."""
+    factor, shift = correction
+    part = factor**power
+    return part, (1 - power) * mean + power * (factor * mean + shift) - part * mean
 
 
-def per_channel(values: Tensor, layer: Layer) -> Tensor:
-    """A value for each output channel, [channel], in a shape that multiplies the layer's weight."""
-    shape = layer.weight.shape
-    if not layer.weight.is_transposed:
-        return values.view(-1, *[1] * (len(shape) - 1))
-    # [input, output / groups, ...]: each group of inputs makes its own share of the outputs
-    groups = values.numel() // shape[1]
-    rows = values.view(groups, 1, shape[1]).expand(groups, shape[0] // groups, shape[1])
-    return rows.reshape(*shape[:2], *[1] * (len(shape) - 2))
+def _size(error: Tensor) -> float:
+    return float(error.abs().max()) if error.numel() else 0.0
 
 
 def _checked(law: str, moments: Moments) -> Moments:
-    if not torch.as_tensor(moments.total_of_squares).isfinite().all():
+    if not moments.is_finite:
         raise ConfigError(
             f"{law}: the output of `{moments.layer.weight.name}` on the probe is not finite. Expected finite numbers. "
             "Check `probe.inputs` for NaN and inf, and scale them to order 1."

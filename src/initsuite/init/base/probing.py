@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from initsuite import rng
 from initsuite.errors import ConfigError
-from initsuite.models.describe.layers import WEIGHTS
+from initsuite.models.describe.layers import EMBEDDINGS, WEIGHTS
 from initsuite.models.describe.places import holders
 from initsuite.spec import Params, ParamSpec, Probe, Specs
 
@@ -39,21 +39,34 @@ def on_cpu(probe: Probe) -> Probe:
 
 @dataclass(frozen=True)
 class Layer:
-    """A weight, the bias beside it, and every module that holds the weight, by name (several where it is tied)."""
+    """A weight, the bias beside it, and every module that multiplies by it, by name (several where it is tied).
+
+    Attributes:
+        is_looked_up: whether the weight is an embedding as well, so that it also makes the inputs of other layers.
+    """
 
     weight: ParamSpec
     bias: ParamSpec | None
     modules: Mapping[str, nn.Module]
+    is_looked_up: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its tensors."""
+        return (self.weight.name, self.bias.name) if self.bias else (self.weight.name,)
 
 
 def layers_of(model: nn.Module, specs: Specs) -> list[Layer]:
-    """The layers whose weights (not embeddings) `specs` describe, in the order of the model."""
+    """The layers whose weights `specs` describe, in the order of the model; of embeddings those that are a head too."""
     by_name = {spec.name: spec for spec in specs}
     layers = []
     for name, modules in holders(model).items():
-        if name in by_name and by_name[name].role in WEIGHTS:
+        spec = by_name.get(name)
+        tables = {place for place, module in modules.items() if isinstance(module, EMBEDDINGS)}
+        if spec and (spec.role in WEIGHTS or (tables and len(tables) < len(modules))):
             bias = by_name.get(f"{name.rpartition('.')[0]}.bias".lstrip("."))
-            layers.append(Layer(by_name[name], bias if bias is not by_name[name] else None, modules))
+            uses = {place: module for place, module in modules.items() if place not in tables}
+            layers.append(Layer(spec, bias if bias is not spec else None, uses, bool(tables)))
     return layers
 
 

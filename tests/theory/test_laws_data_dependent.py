@@ -13,6 +13,7 @@ from scipy import integrate, stats
 from torch import Tensor, nn
 from torch.nn import functional
 
+from initsuite import rng
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import AutoInit, DataDependent, Lsuv, Orthogonal, PerTensor
@@ -243,7 +244,75 @@ def balance_of(build: Build, params: Params, inputs: Tensor) -> float:
     return float((logs - logs.mean()).abs().max())
 
 
+def by_the_published_steps(model: nn.Sequential, inputs: Tensor, eta: Tensor, steps: int) -> None:
+    """`calibrateGradientRatio` of github.com/philkr/magic_init, layer by layer, for linear layers in a chain."""
+    chain = list(model)
+    linears = [layer for layer in chain if isinstance(layer, nn.Linear)]
+
+    def run(adjust: Callable[[nn.Linear, Tensor], None]) -> Tensor:
+        x = inputs
+        for layer in chain:
+            if isinstance(layer, nn.Linear):
+                adjust(layer, x)
+            x = layer(x)
+        return x
+
+    sizes: dict[nn.Linear, Tensor] = {}
+    with torch.no_grad():
+        outputs = run(lambda layer, x: sizes.update({layer: x.abs().mean()}))
+    for _ in range(steps):
+        gradients = torch.autograd.grad((model(inputs) * eta).sum(), [layer.weight for layer in linears])
+        ratio = {
+            layer: (gradient.square().mean() / layer.weight.square().mean()).sqrt().detach()
+            for layer, gradient in zip(linears, gradients, strict=True)
+        }
+        spread = outputs.std(0, correction=0).mean()
+        target = torch.stack(list(ratio.values())).log().mean().exp() * spread ** (1 / len(ratio))
+
+        def adjust(layer: nn.Linear, x: Tensor, ratio: Any = ratio, target: Tensor = target) -> None:
+            layer.bias *= x.abs().mean() / sizes[layer]
+            sizes[layer] = x.abs().mean()
+            layer.weight *= (ratio[layer] / target).sqrt()
+            layer.bias *= (ratio[layer] / target).sqrt()
+
+        with torch.no_grad():
+            outputs = run(adjust)
+
+
 class TestDataDependent:
+    @pytest.mark.filterwarnings("ignore:DataDependent. the outputs")  # of Tanh, after three steps
+    @pytest.mark.parametrize("phi", [nn.Sigmoid, nn.Tanh, nn.GELU, nn.ReLU])
+    def test_its_balance_is_the_published_one_and_holds_the_std_of_the_outputs(
+        self, phi: Callable[[], nn.Module]
+    ) -> None:
+        def build() -> nn.Sequential:
+            layers = [layer for _ in range(4) for layer in (nn.Linear(64, 64), phi())]
+            return nn.Sequential(*layers, nn.Linear(64, 10))
+
+        data, steps = probe(), 3
+        expected = build()
+        expected.load_state_dict(drawn(DataDependent(steps=0), build, data))
+        eta = torch.empty(256, 10).normal_(generator=rng.generator(0, "init", "data_dependent.eta"))
+        by_the_published_steps(expected, data.inputs, eta, steps)
+        for name, tensor in drawn(DataDependent(steps=steps), build, data).items():
+            torch.testing.assert_close(tensor, expected.state_dict()[name], rtol=0.02, atol=1e-4)
+        outputs = filled(build, drawn(DataDependent(), build, data))(data.inputs).detach()
+        assert float(outputs.std(0).mean()) == pytest.approx(1, rel=0.1)  # without the std in the target: 1.5 for tanh
+
+    def test_outputs_that_end_far_from_std_1_are_told(self) -> None:
+        def build() -> nn.Module:
+            layers = [layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh())]
+            return nn.Sequential(*layers, nn.Linear(64, 10))
+
+        with pytest.warns(UserWarning, match=r"DataDependent: the outputs on the probe have std .*not homogeneous"):
+            drawn(DataDependent(steps=3), build, probe())
+
+    @pytest.mark.filterwarnings("ignore:DataDependent. the outputs")
+    def test_what_is_balanced_best_is_kept(self) -> None:
+        data = probe(images(0, 8, 16))
+        found = [balance_of(rnn, drawn(DataDependent(steps=steps), rnn, data), data.inputs) for steps in (0, 1, 3)]
+        assert found[0] > found[1] > 0.9 * found[2]
+
     def test_every_channel_has_mean_beta_and_variance_1(self, case: tuple[Build, tuple[int, ...]]) -> None:
         build, shape = case
         params = drawn(DataDependent(beta=0.3, steps=0), build, probe(images(0, *shape)))
@@ -278,6 +347,7 @@ class TestDataDependent:
         assert balance_of(mlp(), drawn(DataDependent(damping=0.25, steps=1), mlp(), data), data.inputs) > 0.15
         assert balance_of(mlp(), drawn(DataDependent(damping=0.25, steps=40), mlp(), data), data.inputs) < 0.15
 
+    @pytest.mark.filterwarnings("ignore:DataDependent. the outputs")
     def test_a_recurrent_network_is_balanced_as_far_as_repetition_goes(self) -> None:
         data = probe(images(0, 8, 16))
         before, after = (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +14,18 @@ from torch import Tensor, nn
 from initsuite import rng
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
 from initsuite.init.base.compose import PerTensor
-from initsuite.init.base.moments import Correction, Moments
+from initsuite.init.base.moments import Correction, Moments, channel_axis
 from initsuite.init.base.normalizing import Normalization
 from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Initialization, Params, Probe, Role, Specs
+from initsuite.spec import Initialization, Params, Probe, Specs
 
-HOMOGENEOUS = ("identity", "relu", "leaky_relu")
-"""phi(a z) = a phi(z) for a > 0."""
 MAX_TRIES = 10
 """Corrections of a layer that feeds on itself, as in LSUV."""
 TOLERANCE = 0.01
 """The paper's code stops when no layer is further than this from the common ratio; here from its logarithm."""
+FAR = 0.25
+"""Of log s, from where on the paper's code warns that the network is not homogeneous."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,20 @@ class DataDependent:
 
     Within the layers, in the order of use: rows of N(0, 1/fan_in) divided by the std sigma_c of their channel, and
     biases beta - mu_c / sigma_c; this preserves mean and variance of each channel exactly, on the probe. Between them:
-    C = sqrt(mean grad^2 / mean w^2) of each weight, for the loss sum(eta * outputs) with fixed eta ~ N(0, 1), is
-    brought to the geometric mean of all layers by the factors r = sqrt(C / geometric mean), whose product is 1. The
-    biases follow, so that a chain of linear layers, convolutions, pooling and (leaky) ReLU keeps its function, and the
-    channels of a layer keep their ratios, while their mean and variance become those of the layer: prod of r before it.
-    Other networks are not homogeneous; there the factors are found by repetition, and the function changes. A network
-    that feeds on itself may be left with ratios that differ by about ten per cent. Var[w] = r^2 / (fan_in sigma_c^2).
+    C = sqrt(mean grad^2 / mean w^2) of each of the L weights, for the loss sum(eta * outputs) with fixed
+    eta ~ N(0, 1), is brought to one value by the factors r = sqrt(C / target). The target is the geometric mean of all
+    C, times s^(1/L), where s is the std of the outputs: the product of all r is s^(-1/2), which leads the outputs back
+    to std 1. A bias follows its weight and the size of its inputs, mean |x|, as measured. A chain of linear layers,
+    convolutions, pooling and (leaky) ReLU is homogeneous: s = 1, one step is exact and keeps the function, and the
+    channels of a layer keep their ratios, while their mean and variance become those of the layer. In other networks
+    the factors are found by repetition, the function changes, and what is balanced best is kept; a warning says where
+    the outputs end further than a factor e^(1/4) from std 1. Var[w] = r^2 / (fan_in sigma_c^2).
 
     The head is treated like any other layer. Norms and embeddings are as in torch. A channel without variance keeps its
     weights, and layers without bias keep their mean. A layer that is called several times is measured over all its
-    calls and corrected up to ten times. Departures: the paper also offers weights from PCA and k-means; it damps r to
-    the power 1/4, which its code does not and `damping` can.
+    calls and corrected up to ten times; what comes nearest is kept, with a warning. Departures: the paper also offers
+    weights from PCA and k-means; it damps r to the power 1/4, which its code does not and `damping` can; that code
+    draws a new eta for each step.
 
     Args:
         beta: mean of each channel; 0.1 is the default of the paper's code, against dead ReLUs.
@@ -57,6 +62,7 @@ class DataDependent:
         algorithms 1 and 2; github.com/philkr/magic_init.
     """
 
+    law_version: ClassVar[int] = 2
     beta: float = 0.1
     steps: int = 10
     damping: float = 1.0
@@ -72,28 +78,39 @@ class DataDependent:
         inputs = needed("DataDependent", probe).inputs
         params = PerTensor(weight=VarianceScaling(gain=1.0))(model, specs, seed=seed).params
         layers = layers_of(model, specs)
-        normed = {spec.layer for spec in specs if spec.role is Role.NORM_SCALE}
         probed = ProbedModel("DataDependent", model)
         with torch.no_grad():
             Normalization(probed, layers, inputs, self, MAX_TRIES)(params)
-        if layers:
-            self._equal_rates(probed, params, layers, inputs, normed, seed)
+        if layers and self.steps:
+            params = self._balanced(probed, params, layers, inputs, seed)
         return Initialization({spec.name: params[spec.name] for spec in specs})
 
-    def _equal_rates(
-        self, probed: ProbedModel, params: Params, layers: list[Layer], inputs: Tensor, normed: set[int], seed: int
-    ) -> None:
-        """Balance the layers; changes `params`."""
+    def _balanced(
+        self, probed: ProbedModel, params: Params, layers: Sequence[Layer], inputs: Tensor, seed: int
+    ) -> Params:
+        """The parameters whose layers change at the most equal rates, of those that the steps lead to."""
         with torch.no_grad():
             outputs = _one_tensor(probed(params, inputs))
-            order = list(probed.calls(params, inputs, layers))
+            sizes = _input_sizes(probed, params, layers, inputs)
         eta = torch.empty(outputs.shape).normal_(generator=rng.generator(seed, "init", "data_dependent.eta"))
-        layers = sorted(layers, key=lambda layer: order.index(layer.weight.name))
-        for _ in range(self.steps):
-            ratios = _log_ratios(probed, params, layers, inputs, eta)
-            if float((ratios - ratios.nanmean()).abs().nan_to_num().max()) < TOLERANCE:
+        best = _Balance(math.inf, 0.0, params)
+        for step in range(self.steps + 1):
+            ratios, spread = _log_ratios(probed, params, layers, inputs, eta)
+            excess = (ratios - ratios.nanmean() - spread / len(layers)).nan_to_num()
+            best = min(best, _Balance(float(excess.abs().max()), spread, params), key=lambda found: found.worst)
+            if best.worst < TOLERANCE or step == self.steps:
                 break
-            _balance(params, layers, ratios, self.damping, normed)
+            factors = dict(zip(sizes, (excess * (self.damping / 2)).exp().tolist(), strict=True))
+            with torch.no_grad():
+                params, sizes = _rescaled(probed, params, layers, inputs, factors, sizes)
+        if abs(best.spread) > FAR:
+            warnings.warn(
+                f"DataDependent: the outputs on the probe have std {math.exp(best.spread):.3g}. Expected about 1: the "
+                "model is not homogeneous, and the balance of its layers moves its outputs. Set init.steps higher, or "
+                "init.damping lower.",
+                stacklevel=2,
+            )
+        return best.params
 
     def correction(self, layer: Layer, moments: Moments) -> Correction | None:
         mean, variance = moments.mean, moments.variance
@@ -118,30 +135,76 @@ def _one_tensor(outputs: object) -> Tensor:
     return outputs
 
 
-def _log_ratios(probed: ProbedModel, params: Params, layers: Sequence[Layer], inputs: Tensor, eta: Tensor) -> Tensor:
-    """log C of each layer, [layer]; NaN where all gradients or all weights are 0."""
+@dataclass(frozen=True)
+class _Balance:
+    """Parameters, the largest distance of a layer's log C from the target, and log s of the outputs."""
+
+    worst: float
+    spread: float
+    params: Params
+
+
+def _log_ratios(
+    probed: ProbedModel, params: Params, layers: Sequence[Layer], inputs: Tensor, eta: Tensor
+) -> tuple[Tensor, float]:
+    """log C of each layer, [layer], NaN where all gradients or all weights are 0; log s, 0 for constant outputs."""
     names = [layer.weight.name for layer in layers]
     with torch.enable_grad():
         leaves = {name: params[name].clone().requires_grad_() for name in names}
-        loss = (probed({**params, **leaves}, inputs) * eta).sum()
-        gradients = probed.gradients(loss, list(leaves.values()))
+        outputs = probed({**params, **leaves}, inputs)
+        gradients = probed.gradients((outputs * eta).sum(), list(leaves.values()))
     squares = [
         gradient.double().square().mean() / params[name].double().square().mean()
         for name, gradient in zip(names, gradients, strict=True)
     ]
     ratios = torch.stack(squares).log() / 2
-    return torch.where(ratios.isfinite(), ratios, math.nan)
+    std = float(outputs.detach().double().std(0, correction=0).mean())
+    is_usable = std > 0 and math.isfinite(std)
+    return torch.where(ratios.isfinite(), ratios, math.nan), math.log(std) if is_usable else 0.0
 
 
-def _balance(params: Params, layers: Sequence[Layer], ratios: Tensor, damping: float, normed: set[int]) -> None:
-    """Scale each layer by r, and its bias by the product of all r since the signal last lost its scale."""
-    factors = ((ratios - ratios.nanmean()) * (damping / 2)).exp().nan_to_num(1.0).tolist()
-    carried = 1.0
-    for layer, factor in zip(layers, factors, strict=True):
-        spec = layer.weight
-        params[spec.name] = params[spec.name] * factor
-        carried *= factor
-        if layer.bias is not None:
-            params[layer.bias.name] = params[layer.bias.name] * carried
-        if spec.layer in normed or (spec.nonlinearity and spec.nonlinearity.name not in HOMOGENEOUS):
-            carried = 1.0
+def _input_sizes(probed: ProbedModel, params: Params, layers: Sequence[Layer], inputs: Tensor) -> dict[str, float]:
+    """mean |x| of each layer's inputs at its first use, by its weight, in the order of `layers`."""
+    found: dict[str, float] = {}
+
+    def watch(layer: Layer, _: Tensor, given: Tensor) -> None:
+        found.setdefault(layer.weight.name, _size(given))
+
+    probed.watched(params, inputs, layers, watch)
+    return {layer.weight.name: found[layer.weight.name] for layer in layers}
+
+
+def _size(inputs: Tensor) -> float:
+    return float(inputs.abs().double().mean()) or 1.0
+
+
+def _rescaled(
+    probed: ProbedModel,
+    params: Params,
+    layers: Sequence[Layer],
+    inputs: Tensor,
+    factors: Mapping[str, float],
+    sizes: Mapping[str, float],
+) -> tuple[Params, dict[str, float]]:
+    """Weights times their factors, biases also times the growth of the inputs; and the new sizes of the inputs."""
+    changed, now = dict(params), dict(sizes)
+    seen: set[str] = set()
+
+    def watch(layer: Layer, output: Tensor, given: Tensor) -> Tensor:
+        name = layer.weight.name
+        if name not in seen:
+            seen.add(name)
+            now[name] = _size(given)
+            changed[name] = params[name] * factors[name]
+            if layer.bias:
+                changed[layer.bias.name] = params[layer.bias.name] * (factors[name] * now[name] / sizes[name])
+        if not layer.bias:
+            return output * factors[name]
+        before, after = (
+            values[layer.bias.name].view(-1, *[1] * (output.ndim - 1 - channel_axis(layer, output)))
+            for values in (params, changed)
+        )
+        return (output - before) * factors[name] + after
+
+    probed.watched(dict(params), inputs, layers, watch)
+    return changed, now

@@ -87,7 +87,7 @@ class Normalization:
     def _judged(self, params: Params) -> _Found:
         """All layers, measured over all their calls and not changed."""
         moments = {layer.weight.name: Moments(layer) for layer in self.layers}
-        self.probed.watched(params, self.inputs, self.layers, lambda layer, out: moments[layer.weight.name].add(out))
+        self.probed.watched(params, self.inputs, self.layers, lambda layer, out, _: moments[layer.weight.name].add(out))
         worst, beside = 0.0, []
         for name, found in moments.items():
             _checked(self.probed.law, found)
@@ -113,7 +113,7 @@ class Normalization:
     def _sweep(self, params: Params, settled: set[str], repeated: Moments | None) -> None:
         """One forward pass: settle the layers before the first use of a repeated one, and measure all uses of that."""
 
-        def watch(layer: Layer, output: Tensor) -> Tensor | None:
+        def watch(layer: Layer, output: Tensor, _: Tensor) -> Tensor | None:
             if repeated and layer is repeated.layer:
                 repeated.add(output)
             if layer.weight.name in settled or (repeated and repeated.count):

@@ -70,8 +70,8 @@ def layers_of(model: nn.Module, specs: Specs) -> list[Layer]:
     return layers
 
 
-Watch = Callable[[Layer, Tensor], Tensor | None]
-"""Is shown each output of a layer; what it returns, if anything, replaces the output."""
+Watch = Callable[[Layer, Tensor, Tensor], Tensor | None]
+"""Is shown each output of a layer, and its input; what it returns, if anything, replaces the output."""
 
 
 class ProbedModel:
@@ -133,19 +133,21 @@ class ProbedModel:
             ) from error
 
     def watched(self, params: Params, inputs: Tensor, layers: Sequence[Layer], watch: Watch) -> Tensor:
-        """Run the model and show `watch` every output of these layers.
+        """Run the model and show `watch` every output and input of these layers.
 
         Raises:
             ConfigError: a layer's module returns something other than a tensor.
         """
 
-        def hook(layer: Layer, module: nn.Module, _: Any, output: Any) -> Tensor | None:
+        def hook(layer: Layer, module: nn.Module, args: Any, keywords: Any, output: Any) -> Tensor | None:
             if not isinstance(output, Tensor):
                 raise self._hidden(layer, f"its {type(module).__name__} returns a {type(output).__name__}")
-            return watch(layer, output)
+            return watch(layer, output, next(iter((*args, *keywords.values())), output))
 
         handles = [
-            module.register_forward_hook(partial(hook, layer)) for layer in layers for module in layer.modules.values()
+            module.register_forward_hook(partial(hook, layer), with_kwargs=True)
+            for layer in layers
+            for module in layer.modules.values()
         ]
         try:
             return self(params, inputs)
@@ -160,7 +162,7 @@ class ProbedModel:
             ConfigError: a layer is never called, so that it has no output to measure.
         """
         counts: Counter[str] = Counter()
-        self.watched(params, inputs, layers, lambda layer, _: counts.update([layer.weight.name]))
+        self.watched(params, inputs, layers, lambda layer, *_: counts.update([layer.weight.name]))
         for layer in layers:
             if layer.weight.name not in counts:
                 kind = type(next(iter(layer.modules.values()))).__name__

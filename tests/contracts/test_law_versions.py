@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from initsuite.config import catalogue
-from initsuite.config.groups import identity, target_of
+from initsuite.config.groups import identity, shipped_file, target_of
 from initsuite.config.initializer import init_identity
 
 CORRECTED = {
@@ -17,6 +17,7 @@ CORRECTED = {
         "the outputs lost their std in networks that are not homogeneous; repeated layers did not settle",
     ),
     "Lsuv": (2, "a layer that is used several times went round in a cycle"),
+    "TFixup": (2, "positions were shrunk like tokens"),
     "MetaInit": (2, "the norms of a lucky batch were kept, also where they were worse than the start"),
     "Sinusoidal": (2, "the phases of the rows of one frequency did not share half a turn evenly"),
 }
@@ -46,6 +47,13 @@ def test_the_option_that_the_truncated_normal_got_moves_no_cell() -> None:
     tree = catalogue.choice("truncated_normal")
     assert identity("init", tree)["options"] == {"std": 0.02, "cut": 2.0}
     assert identity("init", {**tree, "convention": "torch"})["options"]["convention"] == "torch"
+
+
+@pytest.mark.parametrize("model", ["transformer", "vit"])
+def test_the_option_that_the_transformers_got_moves_no_cell(model: str) -> None:
+    tree = shipped_file("model", model)
+    assert "scale_tokens" not in identity("model", tree)["options"]
+    assert identity("model", {**tree, "scale_tokens": True})["options"]["scale_tokens"]
 
 
 class Law:

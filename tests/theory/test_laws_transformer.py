@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
@@ -127,6 +128,16 @@ def test_t_fixup_scales_the_value_path_of_an_encoder(blocks: int) -> None:
     assert not params["head.bias"].any()
 
 
+def test_t_fixup_shrinks_tokens_and_not_positions() -> None:
+    """The authors' arithmetic: N(0, d^(-1/2)) for both, (9N)^(-1/4) for tokens; sqrt(d) at the look-up."""
+    model = skeleton(lambda: Transformer((256,), 128, GELU, depth=3, width=128, norm="none", scale_tokens=True))
+    params = TFixup()(model, describe(model), seed=0).params
+    assert variance_p(params["position.weight"], 1 / 128) > FALSE_ALARM
+    assert variance_p(params["token.weight"], 27**-0.5 / 128) > FALSE_ALARM
+    looked_up = functional_call(model.get_submodule("token"), {"weight": params["token.weight"]}, torch.arange(128))
+    assert variance_p(looked_up, 27**-0.5) > FALSE_ALARM
+
+
 def test_t_fixup_counts_two_attentions_for_a_block_of_a_decoder() -> None:
     specs = network(4, attentions=2)
     factors = ratios(start(TFixup("decoder"), specs), start(XAVIER["uniform"], specs), specs)
@@ -186,7 +197,7 @@ def text(**options: Any) -> nn.Module:
 @pytest.mark.parametrize(
     ("law", "plain", "options", "factor"),
     [
-        (TFixup(), "uniform", {"norm": "none"}, 0.67 * 3**-0.25),
+        (TFixup(), "uniform", {"norm": "none", "scale_tokens": True}, 0.67 * 3**-0.25),
         (DeepNorm(), "normal", {"norm": "post", "deepnorm": True}, 24**-0.25),
     ],
     ids=["t_fixup", "deepnorm"],

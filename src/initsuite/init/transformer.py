@@ -69,22 +69,28 @@ class TFixup(ByLaws):
 
     Weights are Xavier uniform: Var[w] = 2/(fan_in + fan_out), each of queries, keys and values by its own fans. W_V,
     W_O and the matrices of the MLP are multiplied by 0.67 N^(-1/4) in an encoder and by (9N)^(-1/4) in a decoder with
-    cross-attention; queries and keys are not. Embeddings of d features are N(0, 1/d) x (9N)^(-1/4). An update then
-    changes the output by O(lr) whatever the depth. Biases are 0; the head is plain Xavier.
+    cross-attention; queries and keys are not. Embeddings of tokens with d features are N(0, 1/d) x (9N)^(-1/4), and the
+    model multiplies them by sqrt(d) when it looks them up (`scale_tokens` of the suite's transformers), so that their
+    mean square is (9N)^(-1/2); in a model that does not, signals start smaller by sqrt(d). Embeddings of positions are
+    N(0, 1/d), as in the authors' code, which neither shrinks nor multiplies them. An update then changes the output by
+    O(lr) whatever the depth. Biases are 0; the head is plain Xavier.
 
     N is the number of attention layers, for `part=decoder` half of it (each block has two). A causal decoder without
     cross-attention is an encoder in this sense: its blocks have two branches. The factors of the paper are for a pair
-    of N encoder and N decoder blocks; here one of them is the whole model. Departure: the paper's N(0, d^(-1/2)) is
-    read as the std, as in its code.
+    of N encoder and N decoder blocks; here one of them is the whole model. Departures: the paper's N(0, d^(-1/2)) is
+    read as the std, as in its code; that code draws queries and keys with gain 1/sqrt(2), where the paper says Xavier,
+    and its head is N(0, 1/d) or shares the embedding.
 
     Args:
         part: encoder (blocks of self-attention and MLP) or decoder (with cross-attention).
 
     References:
-        Huang, Perez, Ba & Volkovs 2020, Improving Transformer Optimization Through Better Initialization, section 4.
+        Huang, Perez, Ba & Volkovs 2020, Improving Transformer Optimization Through Better Initialization, section 4;
+        github.com/layer6ai-labs/T-Fixup.
     """
 
     checks_model: ClassVar[bool] = True
+    law_version: ClassVar[int] = 2
     part: str = "encoder"
 
     def __post_init__(self) -> None:
@@ -101,7 +107,8 @@ class TFixup(ByLaws):
         laws = PerTensor(weight=_OnValuePath(xavier, factor)).laws(model, specs)
         for spec in specs:
             if spec.role is Role.EMBEDDING:
-                laws[spec.name] = (Normal(0.0, embedding / math.sqrt(spec.shape[-1])), spec)
+                shrunk = 1.0 if "position" in spec.parts else embedding
+                laws[spec.name] = (Normal(0.0, shrunk / math.sqrt(spec.shape[-1])), spec)
         return laws
 
 

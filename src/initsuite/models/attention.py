@@ -23,11 +23,17 @@ class PartEmbedding(nn.Embedding):
         rows: number of vectors, from 1.
         width: features of each vector, from 1.
         part: `position` or `token` (`ParamSpec.parts`).
+        gain: what the vectors are multiplied by when they are looked up.
     """
 
-    def __init__(self, rows: int, width: int, part: str) -> None:
+    def __init__(self, rows: int, width: int, part: str, gain: float = 1.0) -> None:
         super().__init__(rows, width)
         self.parts = (part,)
+        self.gain = gain
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found = super().forward(inputs)
+        return found if self.gain == 1 else self.gain * found
 
     def whole(self, like: Tensor) -> Tensor:
         """All vectors in their order, [row, width], by a look-up on the device of `like`."""
@@ -124,6 +130,12 @@ class BlockOptions:
             "deepnorm": self.deepnorm,
             "scaled": self.branch_scale,
         }
+
+
+def token_gain(where: str, width: int, scale_tokens: bool) -> float:
+    """sqrt(width) where token vectors are scaled, as in Vaswani et al. 2017, section 3.4; else 1."""
+    check_switch(where, scale_tokens=scale_tokens)
+    return math.sqrt(width) if scale_tokens else 1.0
 
 
 def transformer_blocks(options: BlockOptions, activation: Activation) -> nn.Sequential:

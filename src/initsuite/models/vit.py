@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from initsuite.errors import bad_value, check_whole_number
-from initsuite.models.attention import BlockOptions, PartEmbedding, transformer_blocks
+from initsuite.models.attention import BlockOptions, PartEmbedding, token_gain, transformer_blocks
 from initsuite.models.options import check_choice, check_images, make_label
 from initsuite.spec import Activation
 
@@ -26,6 +27,7 @@ class Vit(nn.Module):
         depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale: options of the blocks, see `BlockOptions`.
         patch_size: pixels on a side, a divisor of height and width.
         pool: what the head reads: mean (of the tokens), or class (a class token).
+        scale_tokens: the class token, the only vector that is looked up like a token of text, times sqrt(width).
 
     Raises:
         ConfigError: an option outside its range, options that exclude each other, or inputs that are not images or
@@ -36,6 +38,8 @@ class Vit(nn.Module):
         plain ViT baselines for ImageNet-1k (mean of the tokens). Wang et al. 2022 (deepnorm). Bachlechner et al. 2020,
         ReZero is all you need (branch_scale).
     """
+
+    added_options: ClassVar = {"scale_tokens": False}
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Vit(nn.Module):
         deepnorm: bool = False,
         branch_scale: bool = False,
         pool: str = "mean",
+        scale_tokens: bool = False,
     ) -> None:
         super().__init__()
         options = BlockOptions("Vit", depth, width, heads, mlp_ratio, norm, deepnorm, branch_scale, is_causal=False)
@@ -60,11 +65,17 @@ class Vit(nn.Module):
         channels, *image = input_shape
         tokens = _num_patches(image, patch_size) + (pool == "class")
         self.patch = nn.Conv2d(channels, width, patch_size, stride=patch_size)
-        self.class_token = PartEmbedding(1, width, "token") if pool == "class" else None
+        gain = token_gain("Vit", width, scale_tokens)
+        self.class_token = PartEmbedding(1, width, "token", gain) if pool == "class" else None
         self.position = PartEmbedding(tokens, width, "position")
         self.blocks = transformer_blocks(options, activation)
         self.head = nn.Linear(width, num_outputs)
-        unusual = {f"p{patch_size}": patch_size != 4, **options.unusual, "class": pool == "class"}
+        unusual = {
+            f"p{patch_size}": patch_size != 4,
+            **options.unusual,
+            "class": pool == "class",
+            "sqrtd": scale_tokens,
+        }
         self.label = make_label(f"vit-{depth}x{width}", unusual)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -155,6 +155,8 @@ def test_the_head_reads_the_class_token() -> None:
         (Vit(IMAGE, 10, GELU, norm="post", mlp_ratio=2, pool="class"), "vit-4x64-m2-post-class"),
         (Vit(IMAGE, 10, GELU, norm="post", deepnorm=True), "vit-4x64-deepnorm"),
         (Vit(IMAGE, 10, GELU, norm="none", branch_scale=True), "vit-4x64-nonorm-scaled"),
+        (Vit(IMAGE, 10, GELU, pool="class", scale_tokens=True), "vit-4x64-class-sqrtd"),
+        (Transformer((6,), 10, GELU, scale_tokens=True), "transformer-2x64-sqrtd"),
         (Transformer((6,), 10, GELU), "transformer-2x64"),
         (Transformer((6,), 10, GELU, depth=3, norm="post"), "transformer-3x64-post"),
     ],
@@ -162,6 +164,22 @@ def test_the_head_reads_the_class_token() -> None:
 )
 def test_they_have_a_label(model: Any, label: str) -> None:
     assert model.label == label
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "options", "table"),
+    [(Transformer, (6,), {}, "token"), (Vit, IMAGE, {"pool": "class"}, "class_token")],
+)
+def test_scaled_tokens_are_larger_tokens(kind: Any, shape: Any, options: dict[str, Any], table: str) -> None:
+    """By sqrt(width) = 4, and nothing else is: the same as a plain model with larger vectors."""
+    plain, scaled = (kind(shape, 10, GELU, width=16, depth=1, scale_tokens=on, **options) for on in (False, True))
+    scaled.load_state_dict(plain.state_dict())
+    inputs = torch.arange(12).view(2, 6) % 10 if kind is Transformer else torch.rand(2, *shape)
+    before = plain(inputs)
+    with torch.no_grad():
+        plain.get_submodule(table).weight *= 4
+    torch.testing.assert_close(scaled(inputs), plain(inputs))
+    assert not torch.allclose(scaled(inputs), before)
 
 
 def test_matrices_say_what_they_are_for() -> None:
@@ -202,6 +220,7 @@ def test_only_branch_scales_are_bare_parameters() -> None:
         ({"norm": "layer"}, "`norm`='layer'. Expected one of: pre, post, none"),
         ({"deepnorm": 1}, "`deepnorm`=1. Expected true or false"),
         ({"branch_scale": "no"}, "`branch_scale`='no'. Expected true or false"),
+        ({"scale_tokens": 1}, "`scale_tokens`=1. Expected true or false"),
         ({"deepnorm": True}, "`norm`='pre'. Expected post, where deepnorm is.*Set model.norm=post"),
     ],
     ids=str,

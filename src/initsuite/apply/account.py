@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from initsuite import rng
+from initsuite.apply.examined import Description
 from initsuite.errors import ConfigError
 from initsuite.init.base.compose import ByLaws
 from initsuite.init.base.layout import each_block
@@ -24,32 +25,48 @@ Drawn = tuple[TensorInit | Initializer, ParamSpec]
 
 
 @rng.float32_on_cpu()
-def account(model: nn.Module, specs: Sequence[ParamSpec], initializer: Initializer) -> pd.DataFrame:
-    """The table that `initialize_` returns; its docstring explains the columns."""
-    known = {spec.name: spec for spec in specs}
-    laws = initializer.laws(model, specs) if isinstance(initializer, ByLaws) else {}
+def account(
+    model: nn.Module, description: Description, initializer: Initializer, wanted: Collection[str], prefix: str = ""
+) -> pd.DataFrame:
+    """The table that `initialize_` returns, of the tensors in `wanted`; its docstring explains the columns."""
+    known = {spec.name: spec for spec in description.specs}
+    laws = initializer.laws(model, description.specs) if isinstance(initializer, ByLaws) else {}
     drawn = {name: laws.get(name, (initializer, spec)) for name, spec in known.items()}
-    rows = [_row(name, parameter, known.get(name), drawn.get(name)) for name, parameter in model.named_parameters()]
+    rows = [
+        {"tensor": prefix + name, **_facts(parameter, known.get(name)), **_done(parameter, drawn.get(name)),
+         "why": description.kept.get(name, "")}
+        for name, parameter in model.named_parameters()
+        if name in wanted
+    ]  # fmt: skip
     return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
 
 
-def _row(name: str, parameter: nn.Parameter, spec: ParamSpec | None, drawn: Drawn | None) -> dict[str, Any]:
-    mean = std = math.nan
-    if not parameter.is_meta:
-        std, mean = (value.item() for value in torch.std_mean(parameter.detach().float(), correction=0))
+def _facts(parameter: nn.Parameter, spec: ParamSpec | None) -> dict[str, Any]:
+    """The columns about what a tensor is."""
     return {
-        "tensor": name,
         "shape": tuple(parameter.shape),
         "role": str(spec.role) if spec else "",
         "parts": ", ".join(spec.parts) if spec else "",
         "fan_in": spec.fan_in if spec else None,
         "fan_out": spec.fan_out if spec else None,
         "nonlinearity": spec.nonlinearity.name if spec and spec.nonlinearity else "",
+        "described_by": spec.described_by if spec else "",
+        "factor": spec.factor if spec else math.nan,
+    }
+
+
+def _done(parameter: nn.Parameter, drawn: Drawn | None) -> dict[str, Any]:
+    """The columns about the values of a tensor."""
+    mean = std = math.nan
+    if parameter.is_floating_point() and not parameter.is_meta:
+        std, mean = (value.item() for value in torch.std_mean(parameter.detach().float(), correction=0))
+    factor = drawn[1].factor if drawn else 1.0
+    return {
         "gain": declared_gain(*drawn) if drawn else math.nan,
         "expected_std": declared_std(*drawn) if drawn else math.nan,
-        "realised_mean": mean,
-        "realised_std": std,
-        "how": DRAWN if spec else MISSING if parameter.is_meta else KEPT,
+        "realised_mean": mean * factor,
+        "realised_std": std * abs(factor),
+        "how": DRAWN if drawn else MISSING if parameter.is_meta else KEPT,
     }
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import nn
 
 from initsuite import rng
 from initsuite.apply.account import account
-from initsuite.apply.inplace import check_parameters, stand_in, write
+from initsuite.apply.checks import check_model, check_parameters
+from initsuite.apply.examined import NOT_LEARNED, Description, examine
+from initsuite.apply.inplace import stand_in, write
+from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
-from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number
+from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number, unknown_choice
 from initsuite.init import as_initializer
+from initsuite.init.base.compose import ByLaws, draw
 from initsuite.init.base.probing import on_cpu
-from initsuite.models.describe.describe import describe
-from initsuite.spec import Activation, Initialization, Initializer, ParamSpec, Probe, TensorInit
+from initsuite.models.describe.given import Given
+from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, TensorInit
 from initsuite.wording import format_first
 
 
@@ -27,55 +32,81 @@ def initialize_(
     seed: int = 0,
     probe: Probe | None = None,
     strict: bool = False,
-    nonlinearity: Activation | str | None = None,
+    nonlinearity: Given | None = None,
+    example: Any = None,
+    frozen: str = "keep",
+    only: str | Sequence[str] | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Initialize a model in place.
 
     Values are drawn in float32 on the CPU, each from a stream named after (seed, tensor), and cast to the dtype of the
-    model on its device: the same on every device. Frozen parameters are initialized too. Tied ones are drawn once and
-    stay tied. Buffers, `requires_grad`, the mode (train or eval) and torch's global random state stay as they are.
-    Everything is computed before anything is written: an error leaves the model as it was.
+    model on its device: the same on every device, and inside a wrapper that passes everything on (DataParallel, DDP,
+    torch.compile, AveragedModel, a LightningModule around a network). Tied parameters are drawn once and stay tied.
+    Buffers, `requires_grad`, the mode (train or eval) and torch's global random state stay as they are. Everything is
+    computed before anything is written: an error leaves the model as it was.
 
     In a model built under `torch.device("meta")`, new parameters on the CPU replace the old ones, and the running
     statistics of norm layers become those of new layers. Everything else without a value (other buffers, parameters
-    that no law is for) is left on the meta device and named in a warning.
+    that no law is for) is left on the meta device and named in a warning. One that is larger than memory is initialized
+    part by part: call this with `only` for each part, and save it before the next.
 
     Args:
-        model: any module; parameters that `describe` cannot place in a layer keep their values.
+        model: any module; parameters whose part in it is not known keep their values.
         initializer: a name in `initializers()`, or an instance of your own initializer or law for one tensor.
         seed: from 0.
         probe: examples for the initializers that need data; they see them on the CPU, in float32.
-        strict: raise an error, instead of a warning, for parameters that cannot be placed.
-        nonlinearity: what follows the layers, if tracing the model does not show it.
+        strict: raise an error, instead of a warning, for parameters whose part in the model is not known, and for
+            weights that are no parameters.
+        nonlinearity: what follows the layers, if the forward pass does not show it; one for all, or by name.
+        example: inputs to follow through the forward pass: a tensor, a tuple of positional arguments, a dict of
+            keywords, a pair of these two, or a batch (inputs, targets). None = those of the probe, or guessed from the
+            configuration and the first layers of the model. They are never computed with where shapes are enough.
+        frozen: what becomes of tensors with `requires_grad=False`: they `keep` their values, as fixed tables and
+            pretrained layers should, or `draw` them, too.
+        only: names of parameters, or of modules with parameters, to initialize; None = all. Each gets the values that
+            it gets when all are initialized.
         options: options of the named initializer that replace its defaults.
 
     Returns:
         One row for each tensor: `tensor`; `shape`; `role`; `parts`, what its blocks are for; `fan_in` and `fan_out`;
-        the `nonlinearity` that follows; `gain` and `expected_std`, as the law declares them, NaN where it does not;
-        `realised_mean` and `realised_std`, of the entries now in the model; `how`: `drawn`, `kept` (the model's own
-        value) or `missing` (on the meta device). `attrs["lr_factors"]` is a dict of factors on the learning rate by
-        tensor, for initializers that need them.
+        the `nonlinearity` that follows; `described_by`, where these come from: `graph`, a recorded forward pass, or
+        `order`, the types of the layers in the order of registration; `factor`, what the model multiplies the tensor by
+        before it uses it; `gain` and `expected_std`, as the law declares them for that product, NaN where it does not;
+        `realised_mean` and `realised_std`, of the product as it is now; `how`: `drawn`, `kept` (the model's own value)
+        or `missing` (on the meta device); `why` it is not drawn. `attrs["lr_factors"]` is a dict of factors on the
+        learning rate by tensor, for initializers that need them.
 
     Raises:
         ConfigError: an unknown name or option, a model that this initializer is not for, or parameters that cannot be
             written.
-        InitsuiteError: the initializer failed; with `strict`, a parameter without a place.
+        InitsuiteError: the initializer failed, or the model on the example; with `strict`, what is kept.
 
     Example:
         >>> table = initialize_(nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10)), "he")
         >>> table[["tensor", "role", "fan_in", "nonlinearity"]].head(2).values.tolist()
         [['0.weight', 'weight', 64, 'relu'], ['0.bias', 'bias', 64, 'relu']]
     """
-    _check_arguments(model, seed, probe)
+    _check_arguments(model, seed, probe, frozen)
     chosen = _chosen(initializer, options)
-    check_parameters(model)
-    specs = describe(model, strict=strict, nonlinearity=nonlinearity)
-    start = _start(chosen, stand_in(model, {spec.name for spec in specs}), specs, seed, probe)
-    write(model, start.params)
-    _warn_of_lost(model)
-    table = account(model, specs, chosen)
-    table.attrs["lr_factors"] = dict(start.lr_factors)
+    check_model(model, strict)
+    prefix, network = unwrapped(model)
+    kept = check_parameters(network, strict)
+    wanted = selected(network, only, prefix)
+    seen = examine(
+        network,
+        example=probe.inputs if example is None and probe is not None else example,
+        nonlinearity=without_prefix(nonlinearity, prefix),
+        strict=strict,
+        frozen=frozen,
+    )
+    description = Description([spec for spec in seen.specs if spec.name not in kept], {**seen.kept, **kept})
+    _check_some(description)
+    start = _start(chosen, network, description.specs, seed, probe, wanted)
+    write(network, start.params, wanted)
+    _warn_of_lost(network, wanted)
+    table = account(network, description, chosen, wanted, prefix)
+    table.attrs["lr_factors"] = {prefix + name: factor for name, factor in start.lr_factors.items() if name in wanted}
     if any(factor != 1 for factor in start.lr_factors.values()):
         warnings.warn(
             f"initialize_: {type(chosen).__name__} is half of a law: multiply the learning rate of each tensor by its "
@@ -85,13 +116,15 @@ def initialize_(
     return table
 
 
-def _check_arguments(model: object, seed: object, probe: object) -> None:
+def _check_arguments(model: object, seed: object, probe: object, frozen: str) -> None:
     if not isinstance(model, nn.Module):
         raise bad_value("initialize_", "model", type(model).__name__, "a torch.nn.Module")
     check_whole_number("initialize_", "seed", seed, minimum=0)
     if probe is not None and not isinstance(probe, Probe):
         fix = "Example: Probe(images, labels, torch.nn.functional.cross_entropy)"
         raise bad_value("initialize_", "probe", type(probe).__name__, "an initsuite.spec.Probe", fix)
+    if frozen not in ("keep", "draw"):
+        raise unknown_choice("initialize_", "frozen", frozen, ("keep", "draw"))
 
 
 def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
@@ -116,14 +149,38 @@ def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
     return as_initializer(built)
 
 
+def _check_some(description: Description) -> None:
+    """Refuse a model of which no tensor would be drawn."""
+    if not description.specs:
+        reasons = "; ".join(dict.fromkeys(description.kept.values()))
+        fix = (
+            'Give frozen="draw" to initialize frozen tensors, too.' if NOT_LEARNED in description.kept.values() else ""
+        )
+        raise ConfigError(
+            f"initialize_: nothing to initialize: every parameter is kept ({reasons}). Expected one that a law is for. "
+            f"{fix}".rstrip()
+        )
+
+
 @rng.float32_on_cpu()
 def _start(
-    initializer: Initializer, model: nn.Module, specs: Sequence[ParamSpec], seed: int, probe: Probe | None
+    initializer: Initializer,
+    model: nn.Module,
+    specs: Sequence[ParamSpec],
+    seed: int,
+    probe: Probe | None,
+    wanted: Collection[str],
 ) -> Initialization:
-    """What the initializer returns, checked: a finite value for each tensor that has a place, and for no other."""
+    """What the initializer returns, checked: a finite value for each tensor that has a place, and for no other.
+
+    Where each tensor has a law of its own, only the tensors in `wanted` are drawn, each in the dtype of the model.
+    """
     name = type(initializer).__name__
     try:
-        start = initializer(model, specs, seed=seed, probe=probe and on_cpu(probe))
+        if isinstance(initializer, ByLaws) and type(initializer).__call__ is ByLaws.__call__:
+            return _by_laws(initializer, model, specs, seed, wanted)
+        given = stand_in(model, {spec.name for spec in specs})
+        start = initializer(given, specs, seed=seed, probe=probe and on_cpu(probe))
     except InitsuiteError:
         raise
     except Exception as error:  # an initializer runs the user's code, which may raise anything
@@ -135,10 +192,22 @@ def _start(
     return start
 
 
-def _warn_of_lost(model: nn.Module) -> None:
-    """Name tensors that are still on the meta device."""
+def _by_laws(
+    initializer: ByLaws, model: nn.Module, specs: Sequence[ParamSpec], seed: int, wanted: Collection[str]
+) -> Initialization:
+    """The same as calling the initializer, in less memory: it sees no values, and none is kept in float32 as well."""
+    dtypes = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    laws = initializer.laws(stand_in(model, dtypes), specs)
+    shapes = {name: torch.empty(spec.shape, device="meta") for name, (_, spec) in laws.items()}
+    Initialization.checked(Initialization(shapes), specs, type(initializer).__name__)
+    drawn = ((name, draw(law, spec, seed)) for name, (law, spec) in laws.items() if name in wanted)
+    return Initialization({name: value.to(dtypes[name]) for name, value in drawn})
+
+
+def _warn_of_lost(model: nn.Module, wanted: Collection[str]) -> None:
+    """Name tensors that are still on the meta device, among those that were to be initialized."""
     tensors = (*model.named_parameters(), *model.named_buffers())
-    lost = [f"`{name}`" for name, tensor in tensors if tensor.is_meta]
+    lost = [f"`{name}`" for name, tensor in tensors if tensor.is_meta and name in wanted]
     if lost:
         named = format_first(lost, 4)
         warnings.warn(

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 import initsuite
-from initsuite.apply.account import declared_gain, declared_std
+from initsuite.apply.account import account, declared_gain, declared_std
+from initsuite.apply.examined import Description
+from initsuite.init import Constant
+from initsuite.init.base.compose import PerTensor
 from initsuite.spec import ParamSpec, Role
 from support.users import mlp
 
@@ -20,8 +23,8 @@ def test_the_table_says_what_was_done() -> None:
     model = mlp()
     table = initsuite.initialize_(model, "he", seed=3)
     assert list(table.columns) == [
-        "tensor", "shape", "role", "parts", "fan_in", "fan_out", "nonlinearity", "gain", "expected_std",
-        "realised_mean", "realised_std", "how",
+        "tensor", "shape", "role", "parts", "fan_in", "fan_out", "nonlinearity", "described_by", "factor", "gain",
+        "expected_std", "realised_mean", "realised_std", "how", "why",
     ]  # fmt: skip
     assert list(table["tensor"]) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     first, bias, head = table.iloc[0], table.iloc[1], table.iloc[2]
@@ -34,6 +37,9 @@ def test_the_table_says_what_was_done() -> None:
     assert first["realised_std"] == pytest.approx(values.std(), rel=1e-5)
     assert bias["realised_std"] == bias["realised_mean"] == 0
     assert set(table["how"]) == {"drawn"}
+    assert set(table["why"]) == {""}
+    assert set(table["factor"]) == {1.0}
+    assert set(table["described_by"]) <= {"graph", "order"}
 
 
 def test_the_law_declares_its_std() -> None:
@@ -75,3 +81,12 @@ def test_the_std_of_fused_matrices_is_that_of_their_blocks() -> None:
     assert declared_std(ByPart(), spec) == pytest.approx(math.sqrt((1 * (3 * 1) ** 2 + 3 * (1 * 3) ** 2) / 4))
     assert math.isnan(declared_gain(ByPart(), spec))
     assert math.isnan(declared_std(lambda spec, generator: torch.zeros(spec.shape), spec))
+
+
+def test_values_are_those_of_the_product_where_the_model_multiplies() -> None:
+    """As with an equalised learning rate: the law speaks of factor x tensor."""
+    layer = torch.nn.Linear(5, 4, bias=False)
+    torch.nn.init.constant_(layer.weight, 8.0)
+    spec = ParamSpec("weight", (4, 5), Role.WEIGHT, 5, 4, None, 0, 1, factor=-0.25)
+    table = account(layer, Description([spec], {}), PerTensor(weight=Constant(-2.0)), {"weight"})
+    assert table[["factor", "realised_mean", "realised_std"]].values.tolist() == [[-0.25, -2.0, 0.0]]

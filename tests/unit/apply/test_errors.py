@@ -88,8 +88,22 @@ def test_parameters_that_cannot_be_written() -> None:
         (nn.ReLU(), "ReLU has no parameters.*nn.ModuleList"),
         (nn.Sequential(nn.LazyLinear(3)), "`0.weight`: it is lazy.*Send one batch through"),
         (sharded, r"`0.weight`: its shape is \(0,\).*initialize before sharding"),
+        (nn.Linear(0, 3), r"`weight`: its shape is \(3, 0\).*A layer without inputs or outputs has nothing to draw"),
+        (nn.Linear(3, 3, dtype=torch.complex64), r"every parameter is kept \(its dtype is torch.complex64\)"),
         (quantized, "`codes`: its dtype is torch.int8.*before the model is quantized"),
         (frozen, "`0.weight`: it was made under torch.inference_mode.*Build the model outside"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            initsuite.initialize_(model, "he")
+
+
+def test_a_compiled_program_is_refused() -> None:
+    inputs = torch.ones(2, 64)
+    for model, message in [
+        (torch.jit.script(mlp()), "a module of torch.jit: RecursiveScriptModule. Expected layers in Python"),
+        (torch.jit.trace(mlp(), inputs), "a module of torch.jit: TopLevelTracedModule"),
+        (nn.Sequential(torch.jit.script(mlp()), nn.Linear(10, 2)), "a module of torch.jit at `0`: "),
+        (torch.export.export(mlp(), (inputs,)).module(), "Initialize the model before torch.export compiles it"),
     ]:
         with pytest.raises(ConfigError, match=message):
             initsuite.initialize_(model, "he")

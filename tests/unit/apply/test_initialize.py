@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import initsuite
-from initsuite.errors import InitsuiteError
+from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Constant
-from initsuite.spec import Initialization, Probe
+from initsuite.spec import Initialization, ParamSpec, Probe
 from support.users import Whole, convnet, mlp, same, state
 
 KINDS = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
@@ -57,13 +57,95 @@ def test_the_rest_of_the_model_stays_as_it_is() -> None:
     model[0].weight.requires_grad_(False)  # type: ignore[union-attr]
     model(torch.randn(2, 3, 8, 8))
     objects, buffers = dict(model.named_parameters()), {name: value.clone() for name, value in model.named_buffers()}
-    table = initsuite.initialize_(model, "he")
+    initsuite.initialize_(model, "he", frozen="draw")
     assert all(parameter is objects[name] for name, parameter in model.named_parameters())
     assert [parameter.requires_grad for parameter in model.parameters()] == [False, *[True] * 5]
-    assert table.iloc[0]["how"] == "drawn"  # frozen, and initialized all the same
     assert same(dict(model.named_buffers()), buffers)
     assert not model.training
     assert not any(module.training for module in model.modules())
+
+
+class WithPositions(nn.Module):
+    """A table of sines that is not learned, as in Whisper and ViTMAE."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(8, 16), nn.Linear(16, 2)
+        table = torch.outer(torch.arange(9.0), torch.arange(16) / 16).sin()
+        self.pos_embed = nn.Parameter(table[None], requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.embed(x) + self.pos_embed).mean(1))
+
+
+@pytest.mark.parametrize("init", ["he", Whole()], ids=["by laws", "as a whole"])
+@pytest.mark.filterwarnings("ignore:initialize_. Whole is half of a law")
+def test_what_is_frozen_is_kept_or_drawn(init: Any) -> None:
+    model, pretrained = WithPositions(), nn.Sequential(nn.Embedding.from_pretrained(torch.eye(16)), nn.Linear(16, 2))
+    before = model.pos_embed.clone()
+    for frozen, kept in (({}, True), ({"frozen": "keep"}, True), ({"frozen": "draw"}, False)):
+        row = initsuite.initialize_(model, init, **frozen).set_index("tensor").loc["pos_embed"]
+        assert torch.equal(model.pos_embed, before) is kept
+        assert (row["how"] == "kept") is kept
+        assert ("requires_grad=False" in row["why"]) is kept
+        assert (row["role"] == "embedding") is not kept
+    initsuite.initialize_(pretrained, init)
+    assert torch.equal(pretrained.get_parameter("0.weight"), torch.eye(16))
+    with pytest.raises(ConfigError, match=r"unknown `frozen`='kept'. Expected one of: keep, draw. Did you mean `keep`"):
+        initsuite.initialize_(model, init, frozen="kept")
+    with pytest.raises(ConfigError, match=r"nothing to initialize.*requires_grad=False.*Give frozen=\"draw\""):
+        initsuite.initialize_(model.requires_grad_(False), init)
+
+
+def test_a_complex_parameter_is_kept_and_the_rest_drawn() -> None:
+    """As the filters of a Fourier neural operator, whose other layers are real."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    model.filters = nn.Parameter(torch.full((2, 2), 1 + 2j))
+    with pytest.warns(match=r"no law is for parameters of complex numbers: `filters` \(its dtype is torch.complex64\)"):
+        table = initsuite.initialize_(model, "he").set_index("tensor")
+    assert (model.filters == 1 + 2j).all()  # type: ignore[union-attr]
+    assert (table.loc["filters", "how"], table.loc["filters", "why"]) == ("kept", "its dtype is torch.complex64")
+    assert table.loc["0.weight", "how"] == "drawn"
+    with pytest.raises(InitsuiteError, match="no law is for parameters of complex numbers: `filters`"):
+        initsuite.initialize_(model, "he", strict=True)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("init", ["he", Whole()], ids=["by laws", "as a whole"])
+@pytest.mark.filterwarnings("ignore:initialize_. Whole is half of a law")
+def test_parts_get_the_values_of_the_whole(init: Any, device: str) -> None:
+    whole = convnet()
+    initsuite.initialize_(whole, init)
+    with torch.device(device):
+        model = convnet()
+    before = {name: value if value.is_meta else value.clone() for name, value in model.named_parameters()}
+    table = initsuite.initialize_(model, init, only=["1", "5.bias"])
+    assert list(table["tensor"]) == ["1.weight", "1.bias", "5.bias"]
+    for name, parameter in model.named_parameters():
+        if name in list(table["tensor"]):
+            assert torch.equal(parameter, whole.get_parameter(name))
+        else:
+            assert parameter.is_meta if device == "meta" else torch.equal(parameter, before[name])
+    for part in "05":
+        initsuite.initialize_(model, init, only=part)
+    assert same(state(model), state(whole))
+    with pytest.raises(ConfigError, match=r"bad value `only`='6'. Expected the name of a parameter, or of a module"):
+        initsuite.initialize_(model, init, only=["1", "6"])
+
+
+def test_an_error_in_the_last_tensor_leaves_the_model_as_it_was() -> None:
+    @dataclass(frozen=True)
+    class Stopping:
+        def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
+            if spec.is_head:
+                raise RuntimeError("not this one")
+            return torch.ones(spec.shape)
+
+    model = convnet()
+    before = state(model)
+    with pytest.raises(InitsuiteError, match="not this one"):
+        initsuite.initialize_(model, Stopping())
+    assert same(state(model), before)
 
 
 def test_tied_weights_are_drawn_once_and_stay_tied() -> None:
@@ -146,8 +228,8 @@ def test_a_meta_model_becomes_the_one_that_was_built() -> None:
         model = convnet().to(torch.bfloat16)
     model[0].weight.requires_grad_(False)  # type: ignore[union-attr]
     model[0].weight.no_weight_decay = True  # type: ignore[union-attr]
-    initsuite.initialize_(built, "he")
-    initsuite.initialize_(model, "he")
+    initsuite.initialize_(built, "he", frozen="draw")
+    initsuite.initialize_(model, "he", frozen="draw")
     assert same(state(model), state(built))
     assert [parameter.requires_grad for parameter in model.parameters()] == [False, *[True] * 5]
     assert model[0].weight.no_weight_decay  # type: ignore[union-attr]

@@ -1,0 +1,99 @@
+"""Which models and parameters can be initialized, and why others cannot."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from initsuite.apply.outside import weights_outside
+from initsuite.errors import ConfigError, InitsuiteError, callers_level
+from initsuite.wording import format_first
+
+
+def check_model(model: nn.Module, strict: bool) -> None:
+    """Refuse a model that is compiled or has no parameters; warn of weights that are none.
+
+    Raises:
+        ConfigError: it has no parameters; it is a module of torch.jit or of torch.export, or has one inside.
+        InitsuiteError: with `strict`, it has weights that are no parameters.
+    """
+    for name, module in model.named_modules():
+        is_exported = type(module).__module__.startswith("torch.export")
+        if is_exported or isinstance(module, torch.jit.ScriptModule):
+            maker, got = ("torch.export", model) if is_exported else ("torch.jit", module)
+            where = f" at `{name}`" if name and not is_exported else ""
+            raise ConfigError(
+                f"initialize_: cannot initialize a module of {maker}{where}: {type(got).__name__}. Expected layers "
+                f"in Python. Initialize the model before {maker} compiles it."
+            )
+    outside = weights_outside(model)
+    if next(model.parameters(), None) is None:
+        held = f", but weights that are none: {format_first(outside, 4)}" if outside else ""
+        raise ConfigError(
+            f"initialize_: nothing to initialize: {type(model).__name__} has no parameters{held}. Expected a model "
+            f"with layers that are registered in it. {_fix(outside)}"
+        )
+    if outside:
+        text = f"weights that are no parameters: {format_first(outside, 4)}. Expected layers that are registered."
+        _tell(f"{text} {_fix(outside)}", strict, "They are left as they are")
+
+
+def check_parameters(model: nn.Module, strict: bool) -> dict[str, str]:
+    """Refuse parameters that no law can be written into.
+
+    Returns:
+        The parameters to keep because no law is for numbers of their kind, with the reason.
+
+    Raises:
+        ConfigError: one is without a shape, sharded, empty, not floating or read-only.
+        InitsuiteError: with `strict`, one is to be kept.
+    """
+    kept = {}
+    for name, parameter in model.named_parameters():
+        if found := _obstacle(parameter):
+            got, fix = found
+            raise ConfigError(
+                f"initialize_: cannot write parameter `{name}`: {got}. Expected a whole floating-point tensor. {fix}"
+            )
+        if parameter.is_complex():
+            kept[name] = f"its dtype is {parameter.dtype}"
+    if kept:
+        named = format_first([f"`{name}` ({reason})" for name, reason in kept.items()], 4)
+        _tell(f"no law is for parameters of complex numbers: {named}.", strict, "They keep their values")
+    return kept
+
+
+def _tell(text: str, strict: bool, what: str) -> None:
+    if strict:
+        raise InitsuiteError(f"initialize_: {text.rstrip()}")
+    warnings.warn(f"initialize_: {text.rstrip()} {what}; strict=True makes this an error.", stacklevel=callers_level())
+
+
+def _fix(outside: list[str]) -> str:
+    if any(each.endswith("packed weights") for each in outside):
+        return "Initialize before the model is quantized."
+    return "Keep layers in nn.ModuleList or nn.ModuleDict, and tensors in nn.Parameter, not in a list or a dict."
+
+
+def _obstacle(parameter: nn.Parameter) -> tuple[str, str] | None:
+    """Why a parameter cannot be written, and what helps."""
+    if is_lazy(parameter):
+        return "it is lazy and has no shape yet", "Send one batch through the model first."
+    # a model can hold a DTensor only where its module has been imported, which takes a while
+    distributed = sys.modules.get("torch.distributed.tensor")
+    if distributed is not None and isinstance(parameter, distributed.DTensor):
+        return "it is a DTensor, of which this process holds a shard", "Initialize before the model is sharded."
+    shape = tuple(parameter.shape)
+    if parameter.numel() == 0 and len(shape) > 1:
+        return f"its shape is {shape}", "A layer without inputs or outputs has nothing to draw: remove it."
+    if parameter.numel() == 0:
+        return f"its shape is {shape}", "Sharded models hold empty placeholders: initialize before sharding."
+    if not parameter.is_floating_point() and not parameter.is_complex():
+        return f"its dtype is {parameter.dtype}", "Initialize before the model is quantized."
+    if parameter.is_inference() and not torch.is_inference_mode_enabled():
+        return "it was made under torch.inference_mode()", "Build the model outside of it."
+    return None

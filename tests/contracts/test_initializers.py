@@ -67,16 +67,22 @@ BOUND_MODELS: dict[str, Callable[[], nn.Module]] = {
     "vit-deepnorm": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="post", deepnorm=True),
     "siren": lambda: Siren((2,), 10, activation("sine"), depth=3, width=64),
 }
+RESIDUAL = BOUND_MODELS.keys() - {"siren"}
 SUPPORTED: dict[str, set[str]] = {
     "deepnorm": {"vit-deepnorm"},
+    "ds_init": RESIDUAL,
     "fixup": {"resnet-fixup"},
-    "gpt2": BOUND_MODELS.keys() - {"siren"},
+    "gpt2": RESIDUAL,
+    "lm_depth": RESIDUAL,
     "mimetic": {"vit", "vit-nonorm", "vit-deepnorm"},
+    "mitchell": RESIDUAL,
     "rezero": {"resnet-scaled"},
     "siren": {"siren"},
     "skipinit": {"resnet-scaled"},
-    "stable_resnet": BOUND_MODELS.keys() - {"resnet", "siren"},
+    "small_init": RESIDUAL,
+    "stable_resnet": RESIDUAL - {"resnet"},
     "t_fixup": {"vit-nonorm"},
+    "zero_closing": RESIDUAL,
     "zero_gamma": {"resnet"},
 }
 """Models of the architecture-bound initializers; all others are tried on `MODELS`, but for those they refuse."""

@@ -83,7 +83,10 @@ CASES = {
 REFUSED: dict[str, tuple[str, set[str]]] = {
     "siren": ("Expected a sine after every hidden layer", set(CASES)),
     "irnn": ("no recurrent weight in the", set(CASES) - {"lstm"}),
-    "gpt2": ("no layer that closes a residual branch", {"vgg11", "lstm"}),
+    **dict.fromkeys(
+        ["gpt2", "ds_init", "lm_depth", "mitchell", "small_init", "zero_closing"],
+        ("no layer that closes a residual branch", {"vgg11", "lstm"}),
+    ),
     "mimetic": ("no attention layer", {"resnet18", "vgg11", "mobilenet_v3_small", "lstm"}),
     "random_walk": (
         "the paper has a formula for: identity, relu",

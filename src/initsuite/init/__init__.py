@@ -6,6 +6,7 @@ from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.init.constant import Constant
 from initsuite.init.critical import Critical
 from initsuite.init.data_dependent import DataDependent
+from initsuite.init.depth_scaled import DsInit, LmDepth, Mitchell
 from initsuite.init.distributions import Normal, TruncatedNormal, Uniform
 from initsuite.init.everywhere import NormalEverywhere, Zero
 from initsuite.init.gradinit import GradInit
@@ -24,15 +25,18 @@ from initsuite.init.random_walk import RandomWalk
 from initsuite.init.residual import BranchScale, Fixup, StableResnet, ZeroGamma
 from initsuite.init.sinusoidal import Sinusoidal
 from initsuite.init.siren import Siren
+from initsuite.init.small_init import SmallGamma, SmallInit
 from initsuite.init.sparse import Sparse
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.transformer import DeepNorm, Gpt2, TFixup
 from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.init.zero_closing import ZeroClosing
 
 __all__ = [
     "Asymmetric", "AutoInit", "BranchScale", "Constant", "Critical", "DataDependent", "DeepNorm", "DeltaOrthogonal",
-    "Fixup", "FlaxDefault", "Gpt2", "GradInit", "Guideline", "IdInit", "Identity", "Irnn", "KerasDefault", "Kumar",
-    "Lsuv", "MetaInit", "Mimetic", "Mup", "Normal", "NormalEverywhere", "Orthogonal", "PerTensor", "RandomBiases",
-    "RandomWalk", "Sinusoidal", "Siren", "Sparse", "StableResnet", "TFixup", "TanhInit", "TorchDefault",
-    "TruncatedNormal", "Uniform", "VarianceScaling", "Zero", "ZeroGamma", "ZeroHadamard", "as_initializer",
+    "DsInit", "Fixup", "FlaxDefault", "Gpt2", "GradInit", "Guideline", "IdInit", "Identity", "Irnn", "KerasDefault",
+    "Kumar", "LmDepth", "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal",
+    "PerTensor", "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse",
+    "StableResnet", "TFixup", "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform", "VarianceScaling", "Zero",
+    "ZeroClosing", "ZeroGamma", "ZeroHadamard", "as_initializer",
 ]  # fmt: skip

@@ -1,0 +1,53 @@
+"""The blocks of a residual network, made of one branch or several, and the layers that close a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from initsuite.models.describe.layers import WEIGHTS
+from initsuite.spec import ParamSpec, Specs
+
+ATTENTION = {"query", "key", "value", "attention_out"}
+"""Parts of an attention layer."""
+
+
+def closing(specs: Specs) -> list[ParamSpec]:
+    """The weights that close a residual branch."""
+    return [spec for spec in specs if spec.closes_residual and spec.role in WEIGHTS]
+
+
+def residual_blocks(specs: Specs) -> list[list[int]]:
+    """The numbers of the residual branches of each block, in the order of the layers.
+
+    The block of a transformer is a branch of attention, or two of them (self-attention, then cross-attention), and the
+    branch after it. Every other branch is a block of its own: a block of a ResNet, one of a network of attention alone.
+    An encoder and a decoder in one model are counted through.
+    """
+    first: dict[int, int] = {}
+    attending = set()
+    for spec in specs:
+        if spec.branch_layers and spec.role in WEIGHTS:
+            first[spec.branch] = min(spec.layer, first.get(spec.branch, spec.layer))
+            if ATTENTION.intersection(spec.parts):
+                attending.add(spec.branch)
+    blocks: list[list[int]] = []
+    waiting: list[int] = []
+    for branch in sorted(first, key=first.__getitem__):
+        waiting.append(branch)
+        if branch not in attending:
+            blocks.append(waiting)
+            waiting = []
+    return blocks + [[branch] for branch in waiting]
+
+
+def block_numbers(specs: Specs) -> Mapping[int, int]:
+    """The number of the block of each branch, from 1."""
+    return {branch: number for number, block in enumerate(residual_blocks(specs), 1) for branch in block}
+
+
+def branches_so_far(specs: Specs) -> Mapping[int, int]:
+    """For each branch the number of branches up to the end of its block: 2(l + 1) in block l of a transformer."""
+    found: dict[int, int] = {}
+    for block in residual_blocks(specs):
+        found |= dict.fromkeys(block, len(found) + len(block))
+    return found

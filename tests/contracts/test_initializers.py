@@ -21,10 +21,10 @@ from initsuite.config import catalogue
 from initsuite.errors import ConfigError
 from initsuite.init import as_initializer
 from initsuite.init.base.compose import ByLaws
-from initsuite.models import Cnn, Mlp, ResNet, Rnn, Siren, Vit
+from initsuite.models import Cnn, Gru, Lstm, Mlp, ResNet, Rnn, Siren, Vit
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Initializer, Params, Probe, Role
+from initsuite.spec import Initializer, Params, ParamSpec, Probe, Role
 from support.laws import FALSE_ALARM, chi_square_p
 
 CONF = Path(__file__).parents[2] / "conf" / "init"
@@ -33,8 +33,13 @@ WITHOUT_DRAWS = {"constant", "identity", "sinusoidal", "zero", "zero_hadamard"}
 """Their tensors do not depend on the seed."""
 DRAWN_BIASES = {"he_random_biases", "asymmetric", "data_dependent", "normal", "rezero", "torch_default"}
 """All others set biases to 0."""
-DRAWN_BIASES_BEFORE = {"critical": "tanh"}
+DRAWN_BIASES_BEFORE = {"critical": "tanh", "isometric": "tanh"}
 """They draw biases in networks of this nonlinearity, and set them to 0 in the others here."""
+SET_BIASES: dict[str, Callable[[ParamSpec], bool]] = {
+    "chrono": lambda spec: not {"forget_gate", "update_gate"}.isdisjoint(spec.parts),
+    "focal_prior": lambda spec: spec.is_head,
+}
+"""They set these biases alone, to values other than 0."""
 REFUSED = {"irnn": {"mlp", "mlp-bn", "cnn"}, "random_walk": {"mlp-bn", "cnn", "rnn"}}
 """Models of the table below that an initializer is not for, and says so."""
 RESCALED = {"data_dependent", "gradinit", "lsuv", "metainit"}
@@ -42,14 +47,14 @@ RESCALED = {"data_dependent", "gradinit", "lsuv", "metainit"}
 RESCALED_NORMS = {"gradinit"}
 ZEROED_NORMS = {"zero_gamma"}
 """Of the norms that end a residual branch; all others leave norm scales at 1."""
-ZEROED_BRANCHES = {"rezero", "skipinit"}
+BRANCH_SCALES = {"layer_scale": 0.1, "rezero": 0, "skipinit": 0}
 """All others leave branch scales at 1."""
 QUICK = {"gradinit": {"steps": 3}, "metainit": {"steps": 3}}
 """Enough of an optimization to see what it promises."""
 UNDECLARED = {"asymmetric", "autoinit", "data_dependent", "gradinit", "lsuv", "metainit", "mimetic"}
 """They compute the tensors of a model together, so that no variance of one is known before."""
-FEW_ENTRIES = {"sparse"}
-"""Most of their entries are 0: the chi-square test would count too many."""
+FEW_ENTRIES = {"icnr", "sparse"}
+"""Many of their entries are 0 or equal: the chi-square test would count too many."""
 RELU = activation("relu")
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: Mlp((64,), 10, RELU, widths=[256, 64]),
@@ -65,14 +70,22 @@ BOUND_MODELS: dict[str, Callable[[], nn.Module]] = {
     "vit": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, pool="class"),
     "vit-nonorm": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="none"),
     "vit-deepnorm": lambda: Vit((3, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="post", deepnorm=True),
+    "lstm": lambda: Lstm((3, 8, 16), 10, activation("tanh"), depth=2, width=24),
+    "gru": lambda: Gru((3, 8, 16), 10, activation("tanh"), depth=2, width=24),
+    "shuffle": lambda: nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 12, 3, padding=1), nn.PixelShuffle(2)
+    ),
     "siren": lambda: Siren((2,), 10, activation("sine"), depth=3, width=64),
 }
-RESIDUAL = BOUND_MODELS.keys() - {"siren"}
+RESIDUAL = BOUND_MODELS.keys() - {"gru", "lstm", "shuffle", "siren"}
 SUPPORTED: dict[str, set[str]] = {
+    "chrono": {"gru", "lstm"},
     "deepnorm": {"vit-deepnorm"},
     "ds_init": RESIDUAL,
     "fixup": {"resnet-fixup"},
     "gpt2": RESIDUAL,
+    "icnr": {"shuffle"},
+    "layer_scale": {"resnet-scaled"},
     "lm_depth": RESIDUAL,
     "mimetic": {"vit", "vit-nonorm", "vit-deepnorm"},
     "mitchell": RESIDUAL,
@@ -99,7 +112,13 @@ ON_MLP = pytest.mark.parametrize(
     "path", [path for path in FILES if "mlp" not in REFUSED.get(path.stem, ())], ids=lambda path: path.stem
 )
 """For tests on ReLU networks of their own."""
-INPUT_SHAPES = {Mlp: (64,), Cnn: (3, 8, 8), Rnn: (3, 8, 16), ResNet: (3, 8, 8), Vit: (3, 8, 8), Siren: (2,)}
+SEQUENCE, IMAGE = (3, 8, 16), (3, 8, 8)
+INPUT_SHAPES = {
+    **dict.fromkeys((Rnn, Lstm, Gru), SEQUENCE),
+    **dict.fromkeys((Cnn, ResNet, Vit, nn.Sequential), IMAGE),
+    Mlp: (64,),
+    Siren: (2,),
+}
 
 
 def options_of(path: Path) -> dict[str, Any]:
@@ -255,16 +274,17 @@ def test_the_variance_is_the_declared_one(path: Path, initializer: Initializer, 
 def test_biases_and_norms_are_as_declared(path: Path, initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     params, specs = start(initializer, build), describe(skeleton(build))
     nonlinearities = {spec.nonlinearity.name for spec in specs if spec.nonlinearity}
+    set_biases = SET_BIASES.get(path.stem)
     are_drawn = path.stem in DRAWN_BIASES or DRAWN_BIASES_BEFORE.get(path.stem) in nonlinearities
     for spec in specs:
         if spec.role is Role.BIAS:
-            assert bool(params[spec.name].any()) == are_drawn
+            assert bool(params[spec.name].any()) == (set_biases(spec) if set_biases else are_drawn)
         elif spec.role is Role.NORM_SCALE:
             scale = params[spec.name]
             one = 0 if path.stem in ZEROED_NORMS and spec.closes_residual else 1
             assert (scale == (scale[0] if path.stem in RESCALED_NORMS else one)).all()
         elif spec.role is Role.BRANCH_SCALE:
-            assert (params[spec.name] == (0 if path.stem in ZEROED_BRANCHES else 1)).all()
+            assert (params[spec.name] == BRANCH_SCALES.get(path.stem, 1)).all()
         elif spec.role is Role.MULTIPLIER:
             assert (params[spec.name] == 1).all()
         elif spec.role is Role.NORM_SHIFT:

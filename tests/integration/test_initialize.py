@@ -87,12 +87,17 @@ REFUSED: dict[str, tuple[str, set[str]]] = {
         ["gpt2", "ds_init", "lm_depth", "mitchell", "small_init", "zero_closing"],
         ("no layer that closes a residual branch", {"vgg11", "lstm"}),
     ),
+    "chrono": ("no bias of a forget_gate or input_gate or update_gate", set(CASES) - {"lstm"}),
+    "focal_prior": ("no head with a bias", {"lstm", "transformer"}),
+    "icnr": ("no sub-pixel convolution", set(CASES)),
     "mimetic": ("no attention layer", {"resnet18", "vgg11", "mobilenet_v3_small", "lstm"}),
     "random_walk": (
         "the paper has a formula for: identity, relu",
         {"vit_b_16", "mobilenet_v3_small", "swin_t", "lstm"},
     ),
-    "critical": ("no critical point for `activation`='hardsigmoid'", {"mobilenet_v3_small"}),
+    **dict.fromkeys(
+        ["critical", "isometric"], ("no critical point for `activation`='hardsigmoid'", {"mobilenet_v3_small"})
+    ),
 }
 """The message with which a law refuses, and the models that it is not for. Every other pair must work."""
 

@@ -66,7 +66,8 @@ def initialize_(
             pretrained layers should, or `draw` them, too.
         only: names of parameters, or of modules with parameters, to initialize; None = all. Each gets the values that
             it gets when all are initialized.
-        options: options of the named initializer that replace its defaults.
+        options: options of the named initializer that replace its defaults; `forget_bias`, which any of them takes, is
+            the bias of the forget gates of LSTMs.
 
     Returns:
         One row for each tensor: `tensor`; `shape`; `role`; `parts`, what its blocks are for; `fan_in` and `fan_out`;

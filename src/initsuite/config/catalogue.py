@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from initsuite.config.groups import GROUP_KEYS, conf_dir, instantiate, options_of, shipped_file, target_of
+from initsuite.config.groups import GROUP_KEYS, conf_dir, options_of, shipped_file, target_of
 from initsuite.config.trees import is_reference
+from initsuite.config.wrapped import built_initializer
 from initsuite.errors import unknown_choice
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def choice(name: str) -> dict[str, Any]:
 
 
 def build(name: str, options: Mapping[str, Any]) -> Any:
-    """The initializer or law of this name; `options` override those of its file.
+    """The initializer or law of this name; `options` override those of its file, or are one of `WRAPPERS`.
 
     Raises:
         ConfigError: an unknown name or option, or a value that its class refuses.
@@ -59,7 +60,7 @@ def build(name: str, options: Mapping[str, Any]) -> Any:
     for option in options.keys() & GROUP_KEYS["init"]:  # these say what the file is, and would change nothing
         known = inspect.signature(target_of("init", tree)).parameters
         raise unknown_choice(f"init={name}", "option", option, known or ["(it has none)"])
-    return instantiate("init", {**tree, **options})
+    return built_initializer({**tree, **options})
 
 
 def initializers() -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from initsuite.config.groups import GROUP_KEYS, choices_with, identity, instantiate, target_of
+from initsuite.config.wrapped import built_initializer
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Workload
 from initsuite.errors import ConfigError, as_overrides, bad_value, unknown_choice
@@ -59,7 +60,7 @@ def rehearsed(workload: Workload, tree: Mapping[str, Any]) -> Initializer:
     Raises:
         ConfigError: an option that does not fit.
     """
-    initializer = as_initializer(instantiate("init", tree))
+    initializer = as_initializer(built_initializer(tree))
     try:
         if _is_law_of_ours(initializer):
             initializer(workload.model, _one_of_each_kind(workload.specs), seed=0)

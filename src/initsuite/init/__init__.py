@@ -9,10 +9,14 @@ from initsuite.init.data_dependent import DataDependent
 from initsuite.init.depth_scaled import DsInit, LmDepth, Mitchell
 from initsuite.init.distributions import Normal, TruncatedNormal, Uniform
 from initsuite.init.everywhere import NormalEverywhere, Zero
+from initsuite.init.focal_prior import FocalPrior
+from initsuite.init.gate_biases import Chrono, ForgetBias
 from initsuite.init.gradinit import GradInit
 from initsuite.init.guideline import Guideline
+from initsuite.init.icnr import Icnr, IcnrKernel
 from initsuite.init.identity import Identity, Irnn
 from initsuite.init.identity_like import IdInit, TanhInit, ZeroHadamard
+from initsuite.init.isometric import Isometric
 from initsuite.init.kumar import Kumar
 from initsuite.init.library_defaults import FlaxDefault, KerasDefault
 from initsuite.init.lsuv import Lsuv
@@ -25,18 +29,19 @@ from initsuite.init.random_walk import RandomWalk
 from initsuite.init.residual import BranchScale, Fixup, StableResnet, ZeroGamma
 from initsuite.init.sinusoidal import Sinusoidal
 from initsuite.init.siren import Siren
+from initsuite.init.small_branches import LayerScale, ZeroClosing
 from initsuite.init.small_init import SmallGamma, SmallInit
 from initsuite.init.sparse import Sparse
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.transformer import DeepNorm, Gpt2, TFixup
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.init.zero_closing import ZeroClosing
 
 __all__ = [
-    "Asymmetric", "AutoInit", "BranchScale", "Constant", "Critical", "DataDependent", "DeepNorm", "DeltaOrthogonal",
-    "DsInit", "Fixup", "FlaxDefault", "Gpt2", "GradInit", "Guideline", "IdInit", "Identity", "Irnn", "KerasDefault",
-    "Kumar", "LmDepth", "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal",
-    "PerTensor", "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse",
-    "StableResnet", "TFixup", "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform", "VarianceScaling", "Zero",
-    "ZeroClosing", "ZeroGamma", "ZeroHadamard", "as_initializer",
+    "Asymmetric", "AutoInit", "BranchScale", "Chrono", "Constant", "Critical", "DataDependent", "DeepNorm",
+    "DeltaOrthogonal", "DsInit", "Fixup", "FlaxDefault", "FocalPrior", "ForgetBias", "Gpt2", "GradInit", "Guideline",
+    "Icnr", "IcnrKernel", "IdInit", "Identity", "Irnn", "Isometric", "KerasDefault", "Kumar", "LayerScale", "LmDepth",
+    "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal", "PerTensor",
+    "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse", "StableResnet", "TFixup",
+    "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform", "VarianceScaling", "Zero", "ZeroClosing", "ZeroGamma",
+    "ZeroHadamard", "as_initializer",
 ]  # fmt: skip

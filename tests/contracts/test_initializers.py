@@ -80,7 +80,9 @@ BOUND_MODELS: dict[str, Callable[[], nn.Module]] = {
 RESIDUAL = BOUND_MODELS.keys() - {"gru", "lstm", "shuffle", "siren"}
 SUPPORTED: dict[str, set[str]] = {
     "chrono": {"gru", "lstm"},
+    "complete_p": RESIDUAL - {"resnet"},
     "deepnorm": {"vit-deepnorm"},
+    "depth_mup": RESIDUAL - {"resnet"},
     "ds_init": RESIDUAL,
     "fixup": {"resnet-fixup"},
     "gpt2": RESIDUAL,

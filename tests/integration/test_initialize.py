@@ -87,6 +87,10 @@ REFUSED: dict[str, tuple[str, set[str]]] = {
         ["gpt2", "ds_init", "lm_depth", "mitchell", "small_init", "zero_closing"],
         ("no layer that closes a residual branch", {"vgg11", "lstm"}),
     ),
+    **dict.fromkeys(
+        ["complete_p", "depth_mup"],
+        ("no layer that closes a residual|that ends a branch", {"resnet18", "vgg11", "mobilenet_v3_small", "lstm"}),
+    ),
     "chrono": ("no bias of a forget_gate or input_gate or update_gate", set(CASES) - {"lstm"}),
     "focal_prior": ("no head with a bias", {"lstm", "transformer"}),
     "icnr": ("no sub-pixel convolution", set(CASES)),

@@ -6,6 +6,7 @@ from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.init.constant import Constant
 from initsuite.init.critical import Critical
 from initsuite.init.data_dependent import DataDependent
+from initsuite.init.depth_mup import DepthMup
 from initsuite.init.depth_scaled import DsInit, LmDepth, Mitchell
 from initsuite.init.distributions import Normal, TruncatedNormal, Uniform
 from initsuite.init.everywhere import NormalEverywhere, Zero
@@ -32,16 +33,17 @@ from initsuite.init.siren import Siren
 from initsuite.init.small_branches import LayerScale, ZeroClosing
 from initsuite.init.small_init import SmallGamma, SmallInit
 from initsuite.init.sparse import Sparse
+from initsuite.init.spectral import Spectral, SpectralNormal
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.transformer import DeepNorm, Gpt2, TFixup
 from initsuite.init.variance_scaling import VarianceScaling
 
 __all__ = [
     "Asymmetric", "AutoInit", "BranchScale", "Chrono", "Constant", "Critical", "DataDependent", "DeepNorm",
-    "DeltaOrthogonal", "DsInit", "Fixup", "FlaxDefault", "FocalPrior", "ForgetBias", "Gpt2", "GradInit", "Guideline",
-    "Icnr", "IcnrKernel", "IdInit", "Identity", "Irnn", "Isometric", "KerasDefault", "Kumar", "LayerScale", "LmDepth",
-    "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal", "PerTensor",
-    "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse", "StableResnet", "TFixup",
-    "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform", "VarianceScaling", "Zero", "ZeroClosing", "ZeroGamma",
-    "ZeroHadamard", "as_initializer",
+    "DeltaOrthogonal", "DepthMup", "DsInit", "Fixup", "FlaxDefault", "FocalPrior", "ForgetBias", "Gpt2", "GradInit",
+    "Guideline", "Icnr", "IcnrKernel", "IdInit", "Identity", "Irnn", "Isometric", "KerasDefault", "Kumar", "LayerScale",
+    "LmDepth", "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal",
+    "PerTensor", "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse", "Spectral",
+    "SpectralNormal", "StableResnet", "TFixup", "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform",
+    "VarianceScaling", "Zero", "ZeroClosing", "ZeroGamma", "ZeroHadamard", "as_initializer",
 ]  # fmt: skip

@@ -64,9 +64,9 @@ class Mup(ByLaws):
                 raise unknown_choice("Mup", name, getattr(self, name), choices)
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
-        factors = {spec.name: self.lr_factor(spec) for spec in specs}
-        changed = {name: factor for name, factor in factors.items() if factor != 1}
-        return Initialization(super().__call__(model, specs, seed=seed, probe=probe).params, changed)
+        start = super().__call__(model, specs, seed=seed, probe=probe)
+        changed = {name: factor for name, factor in self.lr_factors(specs).items() if factor != 1}
+        return Initialization(start.params, changed)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         def weight(spec: ParamSpec) -> TensorInit:
@@ -76,9 +76,13 @@ class Mup(ByLaws):
 
         return weights_by_place(weight, specs)
 
+    def lr_factors(self, specs: Specs) -> dict[str, float]:
+        """The factor of every tensor, also where it is 1."""
+        return {spec.name: self.lr_factor(spec) for spec in specs}
+
     def lr_factor(self, spec: ParamSpec) -> float:
         """What the learning rate of a tensor is multiplied by: a row of the table above."""
-        inputs, outputs = _units(spec)
+        inputs, outputs = units_of(spec)
         is_weight = spec.role in WEIGHTS
         if is_weight and spec.is_head:
             return self.base_width / inputs
@@ -89,7 +93,7 @@ class Mup(ByLaws):
         return 1.0 if is_hidden or is_scalar or spec.is_head else outputs / self.base_width
 
 
-def _units(spec: ParamSpec) -> tuple[float, float]:
+def units_of(spec: ParamSpec) -> tuple[float, float]:
     """(inputs, outputs) of the layer of a tensor, the receptive field left out; a vector has one input."""
     if spec.role in WEIGHTS:
         field = math.prod(spec.shape[2:])

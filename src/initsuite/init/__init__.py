@@ -34,6 +34,7 @@ from initsuite.init.small_branches import LayerScale, ZeroClosing
 from initsuite.init.small_init import SmallGamma, SmallInit
 from initsuite.init.sparse import Sparse
 from initsuite.init.spectral import Spectral, SpectralNormal
+from initsuite.init.sub_ln import SubLn
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.transformer import DeepNorm, Gpt2, TFixup
 from initsuite.init.variance_scaling import VarianceScaling
@@ -44,6 +45,6 @@ __all__ = [
     "Guideline", "Icnr", "IcnrKernel", "IdInit", "Identity", "Irnn", "Isometric", "KerasDefault", "Kumar", "LayerScale",
     "LmDepth", "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal",
     "PerTensor", "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse", "Spectral",
-    "SpectralNormal", "StableResnet", "TFixup", "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform",
+    "SpectralNormal", "StableResnet", "SubLn", "TFixup", "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform",
     "VarianceScaling", "Zero", "ZeroClosing", "ZeroGamma", "ZeroHadamard", "as_initializer",
 ]  # fmt: skip

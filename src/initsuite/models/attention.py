@@ -52,11 +52,13 @@ class Attention(nn.Module):
         width: features of a token, a multiple of `heads`.
         heads: from 1.
         is_causal: whether a token sees only itself and those before it.
+        norm: whether a LayerNorm stands before the last layer.
     """
 
-    def __init__(self, width: int, heads: int, *, is_causal: bool = False) -> None:
+    def __init__(self, width: int, heads: int, *, is_causal: bool = False, norm: bool = False) -> None:
         super().__init__()
         self.qkv = GatedLinear(width, 3 * width, parts=("query", "key", "value"))
+        self.norm = nn.LayerNorm(width) if norm else None
         self.out = GatedLinear(width, width, parts=("attention_out",))
         self.heads, self.is_causal = heads, is_causal
 
@@ -67,8 +69,8 @@ class Attention(nn.Module):
         if self.is_causal:
             place = torch.arange(scores.shape[-1], device=scores.device)
             scores = scores.masked_fill(place > place[:, None], -math.inf)
-        mixed = scores.softmax(-1) @ value
-        return self.out(mixed.transpose(-3, -2).flatten(-2))
+        mixed = (scores.softmax(-1) @ value).transpose(-3, -2).flatten(-2)
+        return self.out(mixed if self.norm is None else self.norm(mixed))
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, is_causal={self.is_causal}"
@@ -84,8 +86,8 @@ class BlockOptions:
         width: features of a token, a multiple of `heads`.
         heads: attention heads, from 1.
         mlp_ratio: hidden units of a block's two-layer network for each unit of width, from 1.
-        norm: LayerNorm of each branch: pre (first in the branch, and once more after the last block), post (after the
-            addition), none.
+        norm: LayerNorm of each branch: pre (first in the branch, and once more after the last block), sub (as pre, and
+            before the last layer of each branch), post (after the addition), none.
         deepnorm: shortcuts x (2 depth)^(1/4), only with norm=post.
         branch_scale: a scalar factor of each branch (`Residual`).
         is_causal: see `Attention`.
@@ -106,7 +108,7 @@ class BlockOptions:
 
     def __post_init__(self) -> None:
         check_sizes(self.where, depth=self.depth, width=self.width, heads=self.heads, mlp_ratio=self.mlp_ratio)
-        check_choice(self.where, "norm", self.norm, ("pre", "post", "none"))
+        check_choice(self.where, "norm", self.norm, ("pre", "sub", "post", "none"))
         check_switch(self.where, deepnorm=self.deepnorm, branch_scale=self.branch_scale)
         if self.width % self.heads:
             expected = f"a multiple of the {self.heads} heads"
@@ -125,6 +127,7 @@ class BlockOptions:
         return {
             f"h{self.heads}": self.heads != 4,
             f"m{self.mlp_ratio}": self.mlp_ratio != 4,
+            "sub": self.norm == "sub",
             "post": self.norm == "post" and not self.deepnorm,
             "nonorm": self.norm == "none",
             "deepnorm": self.deepnorm,
@@ -146,25 +149,27 @@ def transformer_blocks(options: BlockOptions, activation: Activation) -> nn.Sequ
     References:
         Vaswani et al. 2017, Attention is all you need, section 3. Xiong et al. 2020, On layer normalization in the
         transformer architecture (pre, post). Wang et al. 2022, DeepNet: scaling transformers to 1,000 layers, table 1
-        (deepnorm).
+        (deepnorm). Wang et al. 2022, Foundation transformers, section 2.2 (sub).
     """
-    blocks = nn.Sequential()
+    blocks, is_sub = nn.Sequential(), options.norm == "sub"
     for number in range(1, options.depth + 1):
-        attention = Attention(options.width, options.heads, is_causal=options.is_causal)
+        attention = Attention(options.width, options.heads, is_causal=options.is_causal, norm=is_sub)
         _add(blocks, f"attention{number}", options, attention=attention)
         hidden = options.mlp_ratio * options.width
         phi = ActivationLayer(activation)
         linear1 = GatedLinear(options.width, hidden, parts=("mlp",))
         linear2 = GatedLinear(hidden, options.width, parts=("mlp",))
-        _add(blocks, f"mlp{number}", options, linear1=linear1, activation1=phi, linear2=linear2)
-    if options.norm == "pre":
+        norm2 = nn.LayerNorm(hidden) if is_sub else None
+        _add(blocks, f"mlp{number}", options, linear1=linear1, activation1=phi, norm2=norm2, linear2=linear2)
+    if options.norm in ("pre", "sub"):
         blocks.add_module("norm", nn.LayerNorm(options.width))
     return blocks
 
 
-def _add(blocks: nn.Sequential, name: str, options: BlockOptions, **layers: nn.Module) -> None:
+def _add(blocks: nn.Sequential, name: str, options: BlockOptions, **layers: nn.Module | None) -> None:
     """Add a residual branch, with its norm where it belongs."""
-    branch = Branch(in_order(norm=nn.LayerNorm(options.width) if options.norm == "pre" else None, **layers))
+    first = nn.LayerNorm(options.width) if options.norm in ("pre", "sub") else None
+    branch = Branch(in_order(norm=first, **layers))
     blocks.add_module(name, Residual(branch, alpha=options.alpha, branch_scale=options.branch_scale))
     if options.norm == "post":
         blocks.add_module(f"{name}_norm", nn.LayerNorm(options.width))

@@ -87,7 +87,28 @@ def test_deepnorm_multiplies_the_shortcuts(depth: int, alpha: float) -> None:
     assert all(module.alpha == 1 for module in plain if isinstance(module, Residual))
 
 
-@pytest.mark.parametrize("norm", ["pre", "post", "none"])
+def test_sub_has_a_norm_before_the_last_layer_of_each_branch() -> None:
+    model: Any = Transformer((9,), 11, GELU, depth=1, width=8, norm="sub").double()
+    tokens = torch.randn(2, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    attention, mlp = model.blocks.attention1.branch.attention, model.blocks.mlp1.branch
+    attention.norm.bias.data.normal_(generator=torch.Generator().manual_seed(1))
+    attention.out.weight.data.zero_()
+    attention.out.weight.data.fill_diagonal_(1.0)
+    attention.out.bias.data.zero_()
+    shifted = attention(tokens) - attention.norm.bias
+    torch.testing.assert_close(shifted.mean(-1), torch.zeros(2, 9, dtype=torch.float64))
+    torch.testing.assert_close(shifted.var(-1, correction=0), torch.ones(2, 9, dtype=torch.float64), rtol=1e-2, atol=0)
+    assert [type(layer).__name__ for layer in mlp] == [
+        "LayerNorm",
+        "GatedLinear",
+        "ActivationLayer",
+        "LayerNorm",
+        "GatedLinear",
+    ]
+    assert mlp.norm2.normalized_shape == (32,)
+
+
+@pytest.mark.parametrize("norm", ["pre", "sub", "post", "none"])
 def test_the_future_does_not_change_the_past(norm: str) -> None:
     model = Transformer((9,), 11, GELU, depth=3, width=8, norm=norm).double()
     tokens = torch.randint(11, (4, 9), generator=torch.Generator().manual_seed(0))
@@ -154,6 +175,7 @@ def test_the_head_reads_the_class_token() -> None:
         (Vit(IMAGE, 10, GELU, depth=2, width=48, heads=3, patch_size=2), "vit-2x48-p2-h3"),
         (Vit(IMAGE, 10, GELU, norm="post", mlp_ratio=2, pool="class"), "vit-4x64-m2-post-class"),
         (Vit(IMAGE, 10, GELU, norm="post", deepnorm=True), "vit-4x64-deepnorm"),
+        (Vit(IMAGE, 10, GELU, norm="sub"), "vit-4x64-sub"),
         (Vit(IMAGE, 10, GELU, norm="none", branch_scale=True), "vit-4x64-nonorm-scaled"),
         (Vit(IMAGE, 10, GELU, pool="class", scale_tokens=True), "vit-4x64-class-sqrtd"),
         (Transformer((6,), 10, GELU, scale_tokens=True), "transformer-2x64-sqrtd"),
@@ -217,7 +239,7 @@ def test_only_branch_scales_are_bare_parameters() -> None:
         ({"heads": 0}, "`heads`=0. Expected a whole number from 1"),
         ({"mlp_ratio": 1.5}, "`mlp_ratio`=1.5. Expected a whole number from 1"),
         ({"width": 30}, "`width`=30. Expected a multiple of the 4 heads.*Set model.heads"),
-        ({"norm": "layer"}, "`norm`='layer'. Expected one of: pre, post, none"),
+        ({"norm": "layer"}, "`norm`='layer'. Expected one of: pre, sub, post, none"),
         ({"deepnorm": 1}, "`deepnorm`=1. Expected true or false"),
         ({"branch_scale": "no"}, "`branch_scale`='no'. Expected true or false"),
         ({"scale_tokens": 1}, "`scale_tokens`=1. Expected true or false"),

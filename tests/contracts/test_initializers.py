@@ -88,10 +88,13 @@ SUPPORTED: dict[str, set[str]] = {
     "fixup": {"resnet-fixup"},
     "gpt2": RESIDUAL,
     "icnr": {"shuffle"},
+    "kan_power": set(),  # no model of ours has such layers, or adapters: see tests/theory
     "layer_scale": {"resnet-scaled"},
     "lm_depth": RESIDUAL,
+    "lora": set(),
     "mimetic": {"vit", "vit-nonorm", "vit-sub", "vit-deepnorm"},
     "mitchell": RESIDUAL,
+    "pissa": set(),
     "rezero": {"resnet-scaled"},
     "siren": {"siren"},
     "skipinit": {"resnet-scaled"},

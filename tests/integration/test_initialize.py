@@ -93,6 +93,8 @@ REFUSED: dict[str, tuple[str, set[str]]] = {
     ),
     "chrono": ("no bias of a forget_gate or input_gate or update_gate", set(CASES) - {"lstm"}),
     "focal_prior": ("no head with a bias", {"lstm", "transformer"}),
+    "kan_power": ("no layer of learned functions", set(CASES)),
+    **dict.fromkeys(["lora", "pissa"], ("no low-rank adapter", set(CASES))),
     "icnr": ("no sub-pixel convolution", set(CASES)),
     "mimetic": ("no attention layer", {"resnet18", "vgg11", "mobilenet_v3_small", "lstm"}),
     "random_walk": (

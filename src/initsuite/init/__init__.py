@@ -1,5 +1,6 @@
 """Initializers: laws for one tensor, and what makes them initializers of a model."""
 
+from initsuite.init.adapters import Lora, Pissa, principal_factors
 from initsuite.init.asymmetric import Asymmetric
 from initsuite.init.autoinit import AutoInit
 from initsuite.init.base.compose import PerTensor, as_initializer
@@ -8,6 +9,7 @@ from initsuite.init.critical import Critical
 from initsuite.init.data_dependent import DataDependent
 from initsuite.init.depth_mup import DepthMup
 from initsuite.init.depth_scaled import DsInit, LmDepth, Mitchell
+from initsuite.init.diagonal_states import LruRing, S4dReal
 from initsuite.init.distributions import Normal, TruncatedNormal, Uniform
 from initsuite.init.everywhere import NormalEverywhere, Zero
 from initsuite.init.focal_prior import FocalPrior
@@ -18,6 +20,7 @@ from initsuite.init.icnr import Icnr, IcnrKernel
 from initsuite.init.identity import Identity, Irnn
 from initsuite.init.identity_like import IdInit, TanhInit, ZeroHadamard
 from initsuite.init.isometric import Isometric
+from initsuite.init.kan_power import KanPower
 from initsuite.init.kumar import Kumar
 from initsuite.init.library_defaults import FlaxDefault, KerasDefault
 from initsuite.init.lsuv import Lsuv
@@ -42,9 +45,10 @@ from initsuite.init.variance_scaling import VarianceScaling
 __all__ = [
     "Asymmetric", "AutoInit", "BranchScale", "Chrono", "Constant", "Critical", "DataDependent", "DeepNorm",
     "DeltaOrthogonal", "DepthMup", "DsInit", "Fixup", "FlaxDefault", "FocalPrior", "ForgetBias", "Gpt2", "GradInit",
-    "Guideline", "Icnr", "IcnrKernel", "IdInit", "Identity", "Irnn", "Isometric", "KerasDefault", "Kumar", "LayerScale",
-    "LmDepth", "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal", "NormalEverywhere", "Orthogonal",
-    "PerTensor", "RandomBiases", "RandomWalk", "Sinusoidal", "Siren", "SmallGamma", "SmallInit", "Sparse", "Spectral",
-    "SpectralNormal", "StableResnet", "SubLn", "TFixup", "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform",
-    "VarianceScaling", "Zero", "ZeroClosing", "ZeroGamma", "ZeroHadamard", "as_initializer",
+    "Guideline", "Icnr", "IcnrKernel", "IdInit", "Identity", "Irnn", "Isometric", "KanPower", "KerasDefault", "Kumar",
+    "LayerScale", "LmDepth", "Lora", "LruRing", "Lsuv", "MetaInit", "Mimetic", "Mitchell", "Mup", "Normal",
+    "NormalEverywhere", "Orthogonal", "PerTensor", "Pissa", "RandomBiases", "RandomWalk", "S4dReal", "Sinusoidal",
+    "Siren", "SmallGamma", "SmallInit", "Sparse", "Spectral", "SpectralNormal", "StableResnet", "SubLn", "TFixup",
+    "TanhInit", "TorchDefault", "TruncatedNormal", "Uniform", "VarianceScaling", "Zero", "ZeroClosing", "ZeroGamma",
+    "ZeroHadamard", "as_initializer", "principal_factors",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,18 @@ def test_blocks_are_those_of_the_architecture_whatever_the_branches_are_numbered
     assert residual_blocks(only_attention) == [[5], [3], [1]]
     assert branches_so_far(transformer(2)) == {3: 2, 2: 2, 1: 4, 0: 4}
     assert branches_so_far(plain_blocks(2)) == {0: 1, 1: 2}
+
+
+def test_attention_and_mlp_in_parallel_count_as_two_branches_of_one_block() -> None:
+    """Each block of GPT-J is one sum: x + attention(x) + mlp(x)."""
+    parallel = [
+        replace(spec, branch=int(spec.name[0]), branch_layers=4) if spec.branch_layers else spec
+        for spec in transformer(3)
+    ]
+    assert residual_blocks(parallel) == [[0], [1], [2]]
+    assert branches_so_far(parallel) == {0: 2, 1: 4, 2: 6}
+    check_stds(start(LmDepth(), parallel), {"1.0.out": 0.01, "1.down": 0.01})
+    check_stds(start(SmallInit(), parallel), {"1.down": 2 / 3 / math.sqrt(WIDTH)})
 
 
 @pytest.mark.parametrize("build", [Vit, Transformer])

@@ -27,9 +27,9 @@ class LmDepth(ByLaws):
 
     Var[w] = std^2 for weights and embeddings, the head included, and std^2 / n for the last layer of a branch, with n
     the number of branches up to the end of its block: 2(l + 1) in block l = 0, 1, ... of a transformer, whose blocks
-    have two; l + 1 where each block is one branch, as in a ResNet. What block l adds to the stream is then about
-    1/(l + 1) of the sum before it, so that early blocks count as much as in a shallow network. `gpt2` divides by the
-    total number of branches everywhere. Biases are 0, norms 1 and 0. The std does not follow the width.
+    have two, in parallel or not; l + 1 where a block is one branch, as in a ResNet. What block l adds to the stream is
+    then about 1/(l + 1) of the sum before it, so that early blocks count as much as in a shallow network. `gpt2`
+    divides by the total number of branches everywhere. Biases are 0, norms 1 and 0. The std does not follow the width.
 
     Pitfall: a name pattern that finds no closing layer makes this law a plain normal one, silently; here a model
     without residual branches is refused. Departures: torchtitan, whose `depth_init` this is, also shrinks the up

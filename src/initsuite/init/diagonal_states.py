@@ -31,8 +31,8 @@ class LruRing:
     magnitudes that were drawn. Var[w] is not declared.
 
     Pitfall: for long memories the paper also shrinks `max_phase` (to 2 pi / 10 and less): many turns look like noise.
-    The input and output matrices are complex Gaussians, Var = 1 / (2 n) and 1 / n for real and imaginary part, which
-    this law does not draw.
+    The complex matrices around it are Gaussian, which is not drawn here: real and imaginary parts of variance 1/(2n) at
+    the input and 1/n at the output, n what each sums over.
 
     Args:
         part: magnitude or phase: which of the two tensors.

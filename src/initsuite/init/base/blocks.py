@@ -46,8 +46,16 @@ def block_numbers(specs: Specs) -> Mapping[int, int]:
 
 
 def branches_so_far(specs: Specs) -> Mapping[int, int]:
-    """For each branch the number of branches up to the end of its block: 2(l + 1) in block l of a transformer."""
+    """For each branch the number of branches up to the end of its block: 2(l + 1) in block l of a transformer.
+
+    Attention and an MLP whose outputs are added to each other first, as in GPT-J, are one branch that counts as two.
+    """
+    kinds: dict[int, set[bool]] = {}
+    for spec in closing(specs):
+        kinds.setdefault(spec.branch, set()).add(not ATTENTION.isdisjoint(spec.parts))
     found: dict[int, int] = {}
+    count = 0
     for block in residual_blocks(specs):
-        found |= dict.fromkeys(block, len(found) + len(block))
+        count += sum(len(kinds.get(branch, {False})) for branch in block)
+        found |= dict.fromkeys(block, count)
     return found

@@ -82,7 +82,7 @@ def fill_with_distinct_numbers(model: nn.Module) -> Tensor:
     parameters = list(model.parameters())
     count = sum(each.numel() for each in parameters)
     assert count <= 2 * MOST_DISTINCT, f"{count} entries are too many"
-    order = torch.randperm(2 * MOST_DISTINCT, generator=torch.Generator().manual_seed(0))[:count]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0)) * (2 * MOST_DISTINCT // count)
     numbers = LOWEST * (1 + (order % MOST_DISTINCT) / MOST_DISTINCT)
     numbers = torch.where(order < MOST_DISTINCT, numbers, -numbers)
     with torch.no_grad():

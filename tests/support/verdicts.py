@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 import torch
@@ -53,10 +55,13 @@ class Drawn:
     told: Sequence[str]
     seen: Watch | None
 
+    @cached_property
+    def rows(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.table.set_index("tensor").to_dict("index")
+
     def how(self, name: str) -> str:
-        """What the table says, and whether that is so."""
-        said = self.table.set_index("tensor").how.get(name)
-        return SILENT if said is None else KEPT if said == "kept" else said
+        """What the table says of a parameter: drawn, kept, or nothing."""
+        return self.rows.get(name, {}).get("how", SILENT)
 
 
 def drawn(architecture: Architecture, law: str, options: Mapping[str, object], *, is_watched: bool) -> Drawn:
@@ -173,7 +178,7 @@ def _judge_nonlinearities(
         found = "kept"
         if drawn_by.how(name) not in (KEPT, SILENT):
             gain = measured_gain(group[0].values(drawn_by.model, drawn_by.seen).double())
-            gain = drawn_by.table.set_index("tensor").gain[name] if gain is None else gain
+            gain = drawn_by.rows[name]["gain"] if gain is None else gain
             tolerance = max(each.tolerance for each in known)
             is_right = any(abs(gain / each - 1) <= tolerance for each in expected)
             is_told = any(name in text or "nonlinear" in text or "linear:" in text

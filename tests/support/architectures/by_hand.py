@@ -107,7 +107,7 @@ BY_HAND: dict[str, Architecture] = {
     **{name: Architecture(mlp(*functions), (ROWS,)) for name, functions in ACTIVATIONS.items()},
     "nanogpt": Architecture(NanoGpt, (TOKENS,), packed={"c_attn.weight": parts(3)}),
     "kan": Architecture(lambda: nn.Sequential(Kan(64, 48), Kan(48, 10)), (ROWS,)),
-    "experts by einsum": Architecture(Experts, (ROWS,)),
+    "experts by einsum": Architecture(Experts, (ROWS,), packed={"w1": parts(4)}),
     "equalised learning rate": Architecture(
         lambda: nn.Sequential(Equalised(64, 96), nn.LeakyReLU(0.2), Equalised(96, 48), nn.ReLU(), Equalised(48, 10)),
         (ROWS,),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from initsuite.models.describe.branches import GraphBranch
 from initsuite.models.describe.contractions import OPERANDS, Contraction, operation, shape_of
@@ -125,15 +125,11 @@ class _Finder:
         shape = shape_of(product)
         is_odd = (torch.arange(shape[-1]) % 2 == 1).expand(shape)
         held = {product: is_odd}  # whether an entry is from an odd column, followed through what moves it
-        for node in self.flow.nodes(self.flow.descendants[product] & self.recording.ancestors[softmax]):
-            source = next((each for each in node.all_input_nodes if each in held), None)
-            if source is None:
-                continue
-            if moves(node):
-                args, kwargs = fx.node.map_arg((node.args, node.kwargs), held.get)
-                held[node] = node.target(*args, **kwargs)  # type: ignore[operator]
-            else:
-                held[node] = held[source].expand(shape_of(node))
+        try:
+            for node in self.flow.nodes(self.flow.descendants[product] & self.recording.ancestors[softmax]):
+                _follow(node, held)
+        except Exception:  # an operation that takes no truth values: columns, as everybody writes it
+            return True
         axis = int(softmax.args[1])  # type: ignore[arg-type, call-overload]
         return bool((held[softmax] != held[softmax].roll(1, axis)).any()) or shape[-1] == 1
 
@@ -278,3 +274,20 @@ def _taps(use: Contraction) -> int:
 def _is_spatial(use: Contraction) -> bool:
     """Whether a convolution mixes channels over a neighbourhood."""
     return _taps(use) > 1 and shape_of(use.weight)[1] > 1
+
+
+def _follow(node: fx.Node, held: dict[fx.Node, Tensor]) -> None:
+    """Move what is held about the entries of a node's operands as the node moves these."""
+    source = next((each for each in node.all_input_nodes if each in held), None)
+    if source is None:
+        return
+    if moves(node):
+        known = {each: held[each] if each in held else _nothing(each) for each in node.all_input_nodes}
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+        held[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    else:
+        held[node] = held[source].expand(shape_of(node))
+
+
+def _nothing(node: fx.Node) -> Tensor:
+    return torch.zeros(shape_of(node), dtype=torch.bool)

@@ -1,9 +1,9 @@
-"""Residual branches and heads, read from a recorded forward pass."""
+"""Residual branches, read from a recorded forward pass."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import fx
@@ -67,40 +67,6 @@ def residual_branches(
             found = [other for other in found if not finder.is_part(other, shape)] + [shape]
     branches = _shared_out(finder, found, norms or {})
     return sorted(branches, key=lambda branch: recording.index[branch.uses[0].node])
-
-
-def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[Contraction]) -> list[Contraction]:
-    """The contractions that make the model's outputs, in order.
-
-    The output of a head is part of the model's and feeds no other contraction with weights, no product of attention,
-    and neither does any other use of its weights: a recurrent layer and a layer that is used over and over are no
-    heads. What goes through whole numbers (a token that was chosen and is looked up) is not counted as feeding.
-
-    Args:
-        recording: the forward pass.
-        uses: its contractions.
-        inside: those in residual branches and their shortcuts, which are no heads.
-    """
-    flow = Flow(recording)
-    feeds = flow.of_values
-    output = recording.nodes[-1]
-    products = [each.node for each in uses if operation(each.node) != "sum"] + flow.inner_products
-    takers = flow.mask(products)
-    feeding = {
-        name
-        for use in uses
-        if not use.is_look_up and feeds[use.node] & takers & ~flow.bit(use.node)
-        for name in use.parameters
-    }
-    return [
-        use
-        for use in uses
-        if not use.is_look_up
-        and operation(use.node) != "sum"  # scores, as of attention over the neighbours in a graph
-        and use not in inside
-        and feeds[use.node] & flow.bit(output)
-        and feeding.isdisjoint(use.parameters)
-    ]
 
 
 @dataclass(frozen=True)

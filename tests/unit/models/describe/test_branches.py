@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from initsuite.models.describe.attention import adapters, parts
-from initsuite.models.describe.branches import heads, residual_branches
+from initsuite.models.describe.branches import residual_branches
 from initsuite.models.describe.contractions import contractions
 from initsuite.models.describe.examples import Example
+from initsuite.models.describe.heads import heads
 from initsuite.models.describe.recording import record
 from support.recorded import Net, seen
 

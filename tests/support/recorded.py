@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from initsuite.models.describe.attention import adapters, parts
-from initsuite.models.describe.branches import GraphBranch, residual_branches
-from initsuite.models.describe.contractions import Contraction, contractions, shape_of
 from initsuite.models.describe.examples import Example
-from initsuite.models.describe.heads import heads
-from initsuite.models.describe.operations import is_norm
-from initsuite.models.describe.recording import Recording, record
+from initsuite.models.describe.graph.attention import adapters, parts
+from initsuite.models.describe.graph.branches import GraphBranch, residual_branches
+from initsuite.models.describe.graph.contractions import Contraction, contractions, shape_of
+from initsuite.models.describe.graph.heads import heads
+from initsuite.models.describe.graph.operations import is_norm
+from initsuite.models.describe.graph.recording import Recording, record
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from initsuite.config.groups import GROUP_KEYS, choices_with, identity, instantiate, target_of
+from initsuite.config.groups import GROUP_KEYS, choices_with, identity, target_of
 from initsuite.config.wrapped import built_initializer
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Workload

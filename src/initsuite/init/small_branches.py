@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import nn
 
@@ -80,8 +79,6 @@ class LayerScale(ByLaws):
     References:
         Touvron et al. 2021, Going deeper with Image Transformers, section 2 (LayerScale).
     """
-
-    sets: ClassVar[frozenset[Role]] = frozenset({Role.BRANCH_SCALE})
 
     value: float | str = "auto"
     inside: str = "normal"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -11,10 +11,10 @@ from torch import nn
 from initsuite.errors import InitsuiteError, bad_value, callers_level
 from initsuite.models.describe.examples import Example, given, guesses
 from initsuite.models.describe.given import Given, chooser
+from initsuite.models.describe.graph.reading import Reading, read
+from initsuite.models.describe.graph.recording import Recording, record
 from initsuite.models.describe.layers import LAYERS, NORM_PARAMETERS, NORMS
 from initsuite.models.describe.places import Place, Places, find_places
-from initsuite.models.describe.reading import Reading, read
-from initsuite.models.describe.recording import Recording, record
 from initsuite.models.describe.standing import Standing, by_graph, by_order
 from initsuite.spec import ParamSpec, Role
 from initsuite.wording import format_first, plural
@@ -125,7 +125,9 @@ def examine(
     for name, place in places.found.items():
         spec = _spec(name, tuple(model.get_parameter(name).shape), place, places, standing)
         chosen = choose(spec, place)
-        specs.append(replace(spec, nonlinearity=chosen, nonlinearities=spec.nonlinearities if nonlinearity is None else ()))
+        specs.append(
+            replace(spec, nonlinearity=chosen, nonlinearities=spec.nonlinearities if nonlinearity is None else ())
+        )
     return Description(specs, {**unknown, **kept}, recording, standing.doubts)
 
 

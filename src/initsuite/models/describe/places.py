@@ -11,8 +11,8 @@ from torch.nn.parameter import UninitializedParameter
 from initsuite.activations import ActivationLayer
 from initsuite.errors import InitsuiteError
 from initsuite.models.branch import Branch, Residual
+from initsuite.models.describe.graph.reading import Reading
 from initsuite.models.describe.layers import BARE, NORM_ROLES, NORMS, SCALARS, WEIGHTS, Facts, Layer, layers_of
-from initsuite.models.describe.reading import Reading
 from initsuite.spec import Role
 
 OURS = "initsuite.models."
@@ -103,7 +103,9 @@ COMPOSITE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
 """Layers of torch that hold several matrices, whose type says what each is for."""
 
 
-def _seen(modules: Mapping[str, nn.Module], names: Mapping[int, str], typed: Sequence[Site], reading: Reading) -> list[Site]:
+def _seen(
+    modules: Mapping[str, nn.Module], names: Mapping[int, str], typed: Sequence[Site], reading: Reading
+) -> list[Site]:
     """The layers with weights as the recorded pass shows them, in the order of registration."""
     by_owner: dict[str, list[Site]] = {}
     multiplied: set[str] = set()
@@ -150,7 +152,13 @@ def _corrected(layer: Layer, own: Mapping[str, str], reading: Reading, multiplie
             fan_out=seen.fan_out if is_finer or not facts.blocks else facts.fan_out,
         )
     weight = next((facts for facts in tensors.values() if facts.role in WEIGHTS), None)
-    if weight and weight.blocks and not weight.is_transposed and "bias" in tensors and layer.tensors["weight"].blocks != weight.blocks:
+    if (
+        weight
+        and weight.blocks
+        and not weight.is_transposed
+        and "bias" in tensors
+        and layer.tensors["weight"].blocks != weight.blocks
+    ):
         tensors["bias"] = replace(tensors["bias"], fan_out=weight.fan_out, blocks=weight.blocks, parts=weight.parts)
     return Layer(tensors, layer.nonlinearity)
 

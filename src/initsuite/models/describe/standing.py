@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from initsuite.models.describe.attention import adapters, parts
-from initsuite.models.describe.branches import heads, residual_branches
-from initsuite.models.describe.elementwise import Follower
 from initsuite.models.describe.following import activation_called, activation_of, following_in_order, without_identity
+from initsuite.models.describe.graph.attention import adapters, parts
+from initsuite.models.describe.graph.branches import residual_branches
+from initsuite.models.describe.graph.elementwise import Follower
+from initsuite.models.describe.graph.heads import heads
+from initsuite.models.describe.graph.reading import Piece, Reading
 from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORM_PARAMETERS
 from initsuite.models.describe.places import Place, Places, Site
-from initsuite.models.describe.reading import Piece, Reading
 from initsuite.models.describe.residual import Member, members
 from initsuite.spec import Activation
 
@@ -115,9 +116,7 @@ class _Graph:
     def __init__(self, model: nn.Module, places: Places, reading: Reading) -> None:
         self.model, self.places, self.reading = model, places, reading
         self.recording, uses = reading.recording, reading.roles.uses
-        self.weights = {
-            name: place for name, place in places.found.items() if place.is_own and name in reading.pieces
-        }
+        self.weights = {name: place for name, place in places.found.items() if place.is_own and name in reading.pieces}
         self.site_of = {
             piece.use.node: place.site for name, place in self.weights.items() for piece in reading.pieces[name]
         }
@@ -174,7 +173,9 @@ class _Graph:
         """What follows each matrix of a weight."""
         pieces = self.reading.pieces[name]
         found = {start: self.follower.after(start) for start in dict.fromkeys(piece.start for piece in pieces)}
-        doubts |= {name: each.doubt for each in found.values() if each.doubt}
+        told = [each.doubt for each in found.values() if each.doubt]
+        if told:
+            doubts[name] = told[0]
         return [without_identity(found[piece.start].activation) for piece in pieces]
 
     def _members(self) -> tuple[dict[int, Member], dict[str, Member], set[int], set[str]]:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from initsuite.models.describe.attention import adapters, parts
-from initsuite.models.describe.branches import residual_branches
-from initsuite.models.describe.contractions import contractions
 from initsuite.models.describe.examples import Example
-from initsuite.models.describe.heads import heads
-from initsuite.models.describe.recording import record
+from initsuite.models.describe.graph.attention import adapters, parts
+from initsuite.models.describe.graph.branches import residual_branches
+from initsuite.models.describe.graph.contractions import contractions
+from initsuite.models.describe.graph.heads import heads
+from initsuite.models.describe.graph.recording import record
 from support.recorded import Net, seen
 
 

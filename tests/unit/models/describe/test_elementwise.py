@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from initsuite.activations import ActivationLayer, activation
-from initsuite.models.describe.contractions import contractions, operation
-from initsuite.models.describe.elementwise import Follower, Following, what_follows
 from initsuite.models.describe.examples import Example
-from initsuite.models.describe.recording import Recording, record
+from initsuite.models.describe.graph.contractions import contractions, operation
+from initsuite.models.describe.graph.elementwise import Follower, Following, what_follows
+from initsuite.models.describe.graph.recording import Recording, record
 from initsuite.spec import Activation
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")

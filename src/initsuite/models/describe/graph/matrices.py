@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.contractions import Contraction, operation
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.contractions import Contraction, operation
+from initsuite.models.describe.graph.recording import Recording
 from initsuite.spec import Axis, Block
 
 COPIES = (

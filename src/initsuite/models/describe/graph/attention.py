@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.branches import GraphBranch
-from initsuite.models.describe.contractions import OPERANDS, Contraction, operation, shape_of
-from initsuite.models.describe.flow import ATTENTION, Flow, is_product
-from initsuite.models.describe.operations import is_linear, moves, pools
-from initsuite.models.describe.recording import Recording
-from initsuite.models.describe.sums import sums
+from initsuite.models.describe.graph.branches import GraphBranch
+from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
+from initsuite.models.describe.graph.flow import ATTENTION, Flow, is_product
+from initsuite.models.describe.graph.operations import is_linear, moves, pools
+from initsuite.models.describe.graph.recording import Recording
+from initsuite.models.describe.graph.sums import sums
 
 OPERAND_PARTS = ("query", "key", "value")
 SOFTMAX = ("_softmax", "softmax", "_safe_softmax")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from initsuite.models.describe.chains import DENSITY, Earlier, Expressions, Number, Step
-from initsuite.models.describe.kinds import CHOICES, PRODUCTS, SUMS
+from initsuite.models.describe.graph.chains import DENSITY, Earlier, Expressions, Number, Step
+from initsuite.models.describe.graph.kinds import CHOICES, PRODUCTS, SUMS
 
 
 @dataclass(frozen=True)

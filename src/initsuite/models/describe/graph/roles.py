@@ -9,9 +9,16 @@ from functools import cached_property
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.contractions import LOOK_UPS, OPERANDS, Contraction, contractions, operation, shape_of
-from initsuite.models.describe.matrices import moves, run_move
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.contractions import (
+    LOOK_UPS,
+    OPERANDS,
+    Contraction,
+    contractions,
+    operation,
+    shape_of,
+)
+from initsuite.models.describe.graph.matrices import moves, run_move
+from initsuite.models.describe.graph.recording import Recording
 from initsuite.spec import Role
 
 ADDED = {"addmm": 0, "baddbmm": 0, "addbmm": 0, "addmv": 0, "convolution": 2, "_convolution": 2, "linear": 2}
@@ -155,7 +162,7 @@ class Roles:
         found, queue = {node}, [node]
         while queue:
             each = queue.pop()
-            if operation(each) in OPERANDS or "norm" in operation(each) and operation(each) not in REDUCTIONS:
+            if operation(each) in OPERANDS or ("norm" in operation(each) and operation(each) not in REDUCTIONS):
                 continue
             for source in each.all_input_nodes:
                 if source in self.recording.signals and source not in found:

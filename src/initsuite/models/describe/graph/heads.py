@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from initsuite.models.describe.contractions import Contraction
-from initsuite.models.describe.flow import Flow
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.contractions import Contraction, operation
+from initsuite.models.describe.graph.flow import Flow
+from initsuite.models.describe.graph.recording import Recording
 
 
 def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[Contraction]) -> list[Contraction]:
@@ -24,6 +24,8 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
     flow = Flow(recording)
     feeds = flow.of_values
     output = recording.nodes[-1]
+    # a weighted sum makes scores, as of attention over the neighbours in a graph, and no output
+    uses = [use for use in uses if operation(use.node) != "sum"]
     products = [each.node for each in uses] + flow.inner_products
     takers = flow.mask(products)
     feeding = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.contractions import OPERANDS, Contraction, operation, shape_of
-from initsuite.models.describe.matrices import moves, run_move
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
+from initsuite.models.describe.graph.matrices import moves, run_move
+from initsuite.models.describe.graph.recording import Recording
 
 SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind", "chunk",
              "unsafe_chunk", "narrow", "glu", "index", "tensor_split")  # fmt: skip

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from initsuite.models.describe.contractions import operation
-from initsuite.models.describe.operations import moves
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.contractions import operation
+from initsuite.models.describe.graph.operations import moves
+from initsuite.models.describe.graph.recording import Recording
 
 ADDING_PRODUCTS = {"addmm": (0, (1, 2)), "baddbmm": (0, (1, 2)), "addcmul": (0, (1, 2))}
 """Operations that add a product to their first argument: its place, and those of the factors."""

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from torch import Tensor, fx
 
-from initsuite.models.describe.contractions import OPERANDS, operation
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.contractions import OPERANDS, operation
+from initsuite.models.describe.graph.recording import Recording
 
 ATTENTION = "_scaled_dot_product"
 """How the names of fused attention operations begin."""

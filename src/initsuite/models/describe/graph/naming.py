@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from initsuite.activations import FUNCTIONS, OPTIONS, activation
-from initsuite.models.describe.chains import GRID, Chain, Number, Step
+from initsuite.models.describe.graph.chains import GRID, Chain, Number, Step
 from initsuite.spec import Activation
 
 TOLERANCE = 1e-6

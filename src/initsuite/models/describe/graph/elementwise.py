@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.chains import Expressions
-from initsuite.models.describe.combining import Combiner, Other, State, statistic
-from initsuite.models.describe.contractions import LOOK_UPS, OPERANDS, Contraction, operation, shape_of
-from initsuite.models.describe.kinds import ENDS, PARTS, is_attention, is_move, is_norm, is_pointwise, is_pooling
-from initsuite.models.describe.naming import named
-from initsuite.models.describe.recording import SHAPE_ALONE, Recording
-from initsuite.models.describe.replaying import Constants
+from initsuite.models.describe.graph.chains import Expressions
+from initsuite.models.describe.graph.combining import Combiner, Other, State, statistic
+from initsuite.models.describe.graph.contractions import LOOK_UPS, OPERANDS, Contraction, operation, shape_of
+from initsuite.models.describe.graph.kinds import ENDS, PARTS, is_attention, is_move, is_norm, is_pointwise, is_pooling
+from initsuite.models.describe.graph.naming import named
+from initsuite.models.describe.graph.recording import SHAPE_ALONE, Recording
+from initsuite.models.describe.graph.replaying import Constants
 from initsuite.spec import Activation
 
 DEFAULT_SLOPE = 0.25

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from initsuite.models.describe.contractions import OPERANDS, operation
+from initsuite.models.describe.graph.contractions import OPERANDS, operation
 
 COPIES = (
     "clone", "_to_copy", "contiguous", "lift_fresh", "lift_fresh_copy", "_unsafe_view", "reshape", "flip", "roll",

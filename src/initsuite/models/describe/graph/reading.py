@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, fx, nn
 
-from initsuite.models.describe.contractions import Contraction, operation, shape_of
+from initsuite.models.describe.graph.contractions import Contraction, operation, shape_of
+from initsuite.models.describe.graph.matrices import Matrix, NotMoved, entries, matrices, placed, size, steps
+from initsuite.models.describe.graph.recording import Recording
+from initsuite.models.describe.graph.roles import Consumption, Roles
+from initsuite.models.describe.graph.splits import Part, parts
 from initsuite.models.describe.layers import Facts
-from initsuite.models.describe.matrices import Matrix, NotMoved, entries, matrices, placed, size, steps
-from initsuite.models.describe.recording import Recording
-from initsuite.models.describe.roles import Consumption, Roles
-from initsuite.models.describe.splits import Part, parts
 from initsuite.spec import Axis, Block, Role
 
 PLAIN = ("t", "clone", "_to_copy", "detach", "alias")
@@ -156,9 +156,7 @@ def _of_kernel(shape: Sequence[int], is_transposed: bool, groups: int) -> list[B
     rows = shape[0] // groups
     first, second = ((rows, strides[0]),), ((shape[1], strides[1]),)
     outputs, inputs = (second, first) if is_transposed else (first, second)
-    kernel: tuple[Axis, ...] = tuple(
-        ((length, stride),) for length, stride in zip(shape[2:], strides[2:], strict=True)
-    )
+    kernel: tuple[Axis, ...] = tuple(((length, stride),) for length, stride in zip(shape[2:], strides[2:], strict=True))
     return [Block(outputs, inputs, kernel, group * rows * strides[0]) for group in range(groups)]
 
 

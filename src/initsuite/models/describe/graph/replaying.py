@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.recording import SHAPE_ALONE, Recording
+from initsuite.models.describe.graph.recording import SHAPE_ALONE, Recording
 
 LARGEST = 1_000_000
 """Tensors with more entries are not computed."""

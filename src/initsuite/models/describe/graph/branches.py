@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from initsuite.models.describe.contractions import LOOK_UPS, Contraction, operation, shape_of
-from initsuite.models.describe.flow import Flow
-from initsuite.models.describe.operations import SELECTING, SHIFTS, is_linear, is_norm, moves, pools
-from initsuite.models.describe.recording import Recording
-from initsuite.models.describe.sums import Sum, sums
+from initsuite.models.describe.graph.contractions import LOOK_UPS, Contraction, operation, shape_of
+from initsuite.models.describe.graph.flow import Flow
+from initsuite.models.describe.graph.operations import SELECTING, SHIFTS, is_linear, is_norm, moves, pools
+from initsuite.models.describe.graph.recording import Recording
+from initsuite.models.describe.graph.sums import Sum, sums
 
 
 @dataclass(frozen=True)

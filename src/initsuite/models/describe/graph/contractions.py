@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from initsuite.models.describe.recording import Recording
+from initsuite.models.describe.graph.recording import Recording
 
 OPERANDS: Mapping[str, tuple[int, int]] = {
     "mm": (0, 1), "bmm": (0, 1), "mv": (0, 1), "dot": (0, 1), "vdot": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2),

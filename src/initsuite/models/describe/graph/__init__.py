@@ -1,0 +1,1 @@
+"""What a recorded forward pass shows about a model."""

@@ -184,7 +184,11 @@ def _entries(model: nn.Module) -> Iterator[Input]:
     found: dict[str, list[Input]] = {}
     for module in model.modules():
         for kind, inputs in _taken(model, module):
-            found.setdefault(kind, list(inputs))
+            made = list(inputs)
+            if kind not in found:
+                found[kind] = made
+            elif made[0] not in found[kind]:  # the layer that is registered first need not be the first one that is used
+                found[kind].append(made[0])
     if not found:  # a model of bare parameters
         sizes = [size for parameter in model.parameters() if parameter.ndim == 2 for size in parameter.shape]
         found = {"vector": [vectors(size) for size in sizes], "sequence": [vectors(size, LENGTHS[0]) for size in sizes]}

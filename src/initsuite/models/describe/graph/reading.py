@@ -187,7 +187,7 @@ def _split(
     reading: Reading, use: Contraction, matrix: Matrix, users: Mapping[fx.Node, Sequence[fx.Node]], *, alone: bool
 ) -> list[tuple[Block, fx.Node]]:
     """The parts of a matrix whose outputs go different ways."""
-    found: Sequence[Part] = parts(reading.recording, use, users) if alone else ()
+    found: Sequence[Part] = parts(reading.recording, use, users, reading.roles.batched) if alone else ()
     if len(found) < 2 or size(matrix.block.outputs) != sum(len(part.channels) for part in found):
         return [(matrix.block, use.node)]
     rows = _line(matrix.block.outputs)

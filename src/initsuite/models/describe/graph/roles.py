@@ -65,6 +65,11 @@ class Roles:
                 found.setdefault(name, []).append(use)
         return found
 
+    @cached_property
+    def batched(self) -> Mapping[fx.Node, fx.Node]:
+        """The signals of contractions with several matrices at once, by the operation."""
+        return {use.node: use.signal for use in self.uses if operation(use.node) in ("bmm", "baddbmm")}
+
     def consumptions(self, name: str) -> tuple[list[Consumption], str]:
         """What a parameter that is no weight is used for, and the first use that has no known role."""
         (start,) = (node for node, each in self.recording.parameters.items() if each == name)

@@ -47,24 +47,35 @@ def channel_axis(use: Contraction) -> int:
     return ndim - 1
 
 
-def parts(recording: Recording, use: Contraction, users: Mapping[fx.Node, Sequence[fx.Node]]) -> list[Part]:
+def parts(
+    recording: Recording,
+    use: Contraction,
+    users: Mapping[fx.Node, Sequence[fx.Node]],
+    batched: Mapping[fx.Node, fx.Node],
+) -> list[Part]:
     """The parts of a contraction's output that go different ways; one part if none do.
 
     The channels are followed through operations that move entries or act on each of them, up to the next product with
     weights or with another signal, the next reduction, sum with a signal that is no contraction's output, or the
     output. Channels that arrive at different places, or pass through different nonlinearities, are parts.
+
+    Args:
+        recording: the forward pass.
+        use: the contraction.
+        users: the operations that use each node.
+        batched: the signals of contractions with several matrices at once (experts), by the operation.
     """
     whole = [Part((), use.node)]
-    if not shape_of(use.node) or not _may_split(recording, use.node, users):
+    if not shape_of(use.node) or not _may_split(use.node, users, batched):
         return whole
-    walk = _Walk(recording, use)
+    walk = _Walk(recording, use, batched)
     walk.run()
     width = shape_of(use.node)[channel_axis(use)]
-    ways: list[list[tuple[int, int]]] = [[] for _ in range(width)]
+    ways: list[list[tuple[int, ...]]] = [[] for _ in range(width)]
     for place, channels in walk.arrivals.items():
         for channel in channels:
             ways[channel].append(place)
-    groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     last: list[int] | None = None
     for channel, way in enumerate(ways):
         if not way and last is not None:  # what is dropped goes with its neighbour
@@ -81,13 +92,15 @@ MOST_PARTS = 16
 """More parts than that are channels that are used one at a time."""
 
 
-def _may_split(recording: Recording, start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]]) -> bool:
+def _may_split(
+    start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]], batched: Mapping[fx.Node, fx.Node]
+) -> bool:
     """Whether any operation before the next contraction hands on a part."""
     queue, seen = [start], {start}
     while queue:
         node = queue.pop()
         for user in users[node]:
-            if operation(user) in SPLITTING:
+            if operation(user) in SPLITTING or user in batched:
                 return True
             if user not in seen and (moves(user) or _is_pointwise(user)):
                 seen.add(user)
@@ -102,7 +115,8 @@ def _is_pointwise(node: fx.Node) -> bool:
 class _Walk:
     """Follows the channels of one output; `arrivals` are the channels at each place where a way ends."""
 
-    def __init__(self, recording: Recording, use: Contraction) -> None:
+    def __init__(self, recording: Recording, use: Contraction, batched: Mapping[fx.Node, fx.Node]) -> None:
+        self.batched = batched
         self.recording = recording
         self.use = use
         shape = shape_of(use.node)
@@ -112,7 +126,7 @@ class _Walk:
         self.channels: dict[fx.Node, Tensor | Sequence[Tensor]] = {
             use.node: torch.arange(shape[axis]).view(view).expand(shape)
         }
-        self.arrivals: dict[tuple[int, int], set[int]] = {}
+        self.arrivals: dict[tuple[int, ...], set[int]] = {}
 
     def run(self) -> None:
         first = self.recording.index[self.use.node] + 1
@@ -135,8 +149,11 @@ class _Walk:
     def _arrive(self, node: fx.Node, operand: fx.Node) -> None:
         held = self.channels[operand]
         for each in [held] if isinstance(held, Tensor) else held:
-            place = (self.recording.index[node], node.all_input_nodes.index(operand))
-            self.arrivals.setdefault(place, set()).update(each.unique().tolist())
+            # each matrix of a batch of weights (experts) is a place of its own
+            matrices = each if node in self.batched and operand is self.batched[node] else [each]
+            for number, channels in enumerate(matrices):
+                place = (self.recording.index[node], node.all_input_nodes.index(operand), number)
+                self.arrivals.setdefault(place, set()).update(channels.unique().tolist())
 
     def _passes(self, node: fx.Node, operands: Sequence[fx.Node]) -> bool:
         """Whether the channels go on behind this operation, and which."""
@@ -144,7 +161,7 @@ class _Walk:
         if name == "glu":
             half = self.channels[operands[0]].chunk(2, node.args[1] if len(node.args) > 1 else -1)  # type: ignore[union-attr, arg-type]
             for number, part in enumerate(half):
-                self.arrivals.setdefault((self.recording.index[node], number), set()).update(part.unique().tolist())
+                self.arrivals.setdefault((self.recording.index[node], number, 0), set()).update(part.unique().tolist())
             return True
         others = [each for each in node.all_input_nodes if each not in self.channels and each in self.recording.signals]
         if moves(node):

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from initsuite import rng
-from initsuite.apply.examined import Description
 from initsuite.errors import ConfigError
 from initsuite.init.base.compose import ByLaws
 from initsuite.init.base.layout import each_block
 from initsuite.init.theory.gains import resolve_gain
+from initsuite.models.describe.describe import Description
 from initsuite.spec import Initializer, ParamSpec, TensorInit
 
-DRAWN, KEPT, MISSING = "drawn", "kept", "missing"
+DRAWN, KEPT, MISSING, DERIVED = "drawn", "kept", "missing", "derived"
 Drawn = tuple[TensorInit | Initializer, ParamSpec]
 """The law that draws a tensor, and the facts that it is given."""
 
@@ -38,6 +38,8 @@ def account(
         for name, parameter in model.named_parameters()
         if name in wanted
     ]  # fmt: skip
+    for row in rows:
+        row["how"] = DERIVED if row["tensor"].removeprefix(prefix) in description.lengths else row["how"]
     return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,6 @@ from torch import nn
 from initsuite import rng
 from initsuite.apply.account import account
 from initsuite.apply.checks import check_model, check_parameters
-from initsuite.apply.examined import NOT_LEARNED, Description, examine
 from initsuite.apply.inplace import stand_in, write
 from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
@@ -21,8 +21,10 @@ from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_valu
 from initsuite.init import as_initializer
 from initsuite.init.base.compose import ByLaws, draw
 from initsuite.init.base.probing import on_cpu
+from initsuite.models.describe.describe import NOT_LEARNED, Description, examine
 from initsuite.models.describe.given import Given
-from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, TensorInit
+from initsuite.models.describe.graph.matrices import lengths_of
+from initsuite.spec import Initialization, Initializer, Params, ParamSpec, Probe, TensorInit
 from initsuite.wording import format_first
 
 
@@ -101,10 +103,12 @@ def initialize_(
         strict=strict,
         frozen=frozen,
     )
-    description = Description([spec for spec in seen.specs if spec.name not in kept], {**seen.kept, **kept})
+    specs = [spec for spec in seen.specs if spec.name not in kept]
+    description = replace(seen, specs=specs, kept={**seen.kept, **kept})
     _check_some(description)
     start = _start(chosen, network, description.specs, seed, probe, wanted)
-    write(network, start.params, wanted)
+    wanted |= {name for name, direction in description.lengths.items() if direction in wanted}
+    write(network, {**start.params, **_lengths(network, description, start)}, wanted)
     _warn_of_lost(network, wanted)
     table = account(network, description, chosen, wanted, prefix)
     table.attrs["lr_factors"] = {prefix + name: factor for name, factor in start.lr_factors.items() if name in wanted}
@@ -203,6 +207,15 @@ def _by_laws(
     Initialization.checked(Initialization(shapes), specs, type(initializer).__name__)
     drawn = ((name, draw(law, spec, seed)) for name, (law, spec) in laws.items() if name in wanted)
     return Initialization({name: value.to(dtypes[name]) for name, value in drawn})
+
+
+def _lengths(model: nn.Module, description: Description, start: Initialization) -> Params:
+    """The lengths of the rows of tensors of which the model uses the direction alone, so that it uses what was drawn."""
+    return {
+        name: lengths_of(start.params[direction].float(), model.get_parameter(name).shape)
+        for name, direction in description.lengths.items()
+        if direction in start.params
+    }
 
 
 def _warn_of_lost(model: nn.Module, wanted: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import initsuite
 from initsuite.apply.account import account, declared_gain, declared_std
-from initsuite.apply.examined import Description
+from initsuite.models.describe.describe import Description
 from initsuite.init import Constant
 from initsuite.init.base.compose import PerTensor
 from initsuite.spec import ParamSpec, Role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -33,13 +33,15 @@ class Description:
         specs: the facts about each parameter that a law may draw, in the order of the model.
         kept: why a parameter has no such facts, and keeps its value, by its name.
         recording: the forward pass that was recorded; None where none could be.
+        lengths: parameters that say the length of the rows of another one, whose direction alone counts, and that one.
         doubts: what follows a layer, where the recorded pass does not say, by the name of its weight.
     """
 
     specs: Sequence[ParamSpec]
     kept: Mapping[str, str]
-    recording: Recording | None
-    doubts: Mapping[str, str]
+    recording: Recording | None = None
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    lengths: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(
@@ -117,7 +119,10 @@ def examine(
         reading.kept = {name: reason for name, reason in reading.kept.items() if reason != NOT_USED}
     places = find_places(model, reading, kept)
     unknown = {name: reading.kept.get(name, UNKNOWN) if reading else UNKNOWN for name in places.unknown}
-    _report(model, places, {name: unknown[name] for name in unknown if name not in kept}, strict)
+    derived = reading.lengths if reading else {}
+    _report(
+        model, places, {name: unknown[name] for name in unknown if name not in kept and name not in derived}, strict
+    )
     standing = by_graph(model, places, reading) if reading else by_order(model, places)
     _warn_of_doubts(model, standing, nonlinearity)
     choose = chooser(nonlinearity, places)
@@ -128,7 +133,10 @@ def examine(
         specs.append(
             replace(spec, nonlinearity=chosen, nonlinearities=spec.nonlinearities if nonlinearity is None else ())
         )
-    return Description(specs, {**unknown, **kept}, recording, standing.doubts)
+    reasons = {**unknown, **(reading.kept if reading else {}), **kept}
+    told = {name: reason for name, reason in reasons.items() if name not in places.found}
+    lengths = {name: each for name, each in (reading.lengths if reading else {}).items() if each in places.found}
+    return Description(specs, told, recording, standing.doubts, lengths)
 
 
 UNKNOWN = "its role and fans are not known"

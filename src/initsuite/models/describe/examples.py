@@ -187,7 +187,9 @@ def _entries(model: nn.Module) -> Iterator[Input]:
             made = list(inputs)
             if kind not in found:
                 found[kind] = made
-            elif made[0] not in found[kind]:  # the layer that is registered first need not be the first one that is used
+            elif (
+                made[0] not in found[kind]
+            ):  # the layer that is registered first need not be the first one that is used
                 found[kind].append(made[0])
     if not found:  # a model of bare parameters
         sizes = [size for parameter in model.parameters() if parameter.ndim == 2 for size in parameter.shape]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.graph.contractions import Contraction, operation
+from initsuite.models.describe.graph.contractions import Contraction, operation, shape_of
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.spec import Axis, Block
 
@@ -23,6 +23,8 @@ VALUE_KEEPING = ("clone", "_to_copy", "contiguous", "detach", "lift_fresh", "ali
 MATRIX_PRODUCTS = ("mm", "addmm", "matmul", "linear", "mv", "addmv", "dot", "vdot")
 SAMPLES = 64
 """Entries of a matrix at which its place in the tensor is checked."""
+Values = Mapping[fx.Node, Tensor]
+"""Values of parameters by their placeholders."""
 ABSENT = -1
 """The number of an entry that belongs to another tensor."""
 
@@ -67,30 +69,122 @@ class NotMoved(Exception):
     """The weight is more than entries of the tensor in other places; says what is done to it."""
 
 
-def entries(recording: Recording, name: str, end: fx.Node) -> tuple[Tensor, float]:
-    """The numbers of a parameter's entries at each place of an operand, and the factor they are multiplied by.
+@dataclass(frozen=True)
+class Entries:
+    """Where the entries of a parameter are in an operand.
+
+    Attributes:
+        places: the number of the entry at each place of the operand; `ABSENT` for those of other tensors.
+        factor: what they are multiplied by.
+        lengths: the parameter that says the length of each row, where only the direction of the rows counts.
+    """
+
+    places: Tensor
+    factor: float = 1.0
+    lengths: str = ""
+
+
+def entries(recording: Recording, name: str, end: fx.Node, values: Values) -> Entries:
+    """Follow the entries of a parameter to an operand that is computed from it.
+
+    On the way the tensor may be moved, multiplied by a number, added to what is 0 at the values that the model has
+    (a low-rank adapter at its start), and given the length of its rows by another parameter.
+
+    Args:
+        recording: the forward pass.
+        name: of the parameter.
+        end: the operand.
+        values: the value of each parameter that has one.
 
     Raises:
         NotMoved: the model does something else to the tensor.
     """
-    (start,) = (node for node, each in recording.parameters.items() if each == name)
-    shape = start.meta["val"].shape
-    found: dict[fx.Node, Tensor] = {start: torch.arange(shape.numel()).reshape(shape)}
+    start = recording.placeholder(name)
+    shape = shape_of(start)
+    numbers = torch.arange(math.prod(shape)).reshape(shape)
+    found: dict[fx.Node, Tensor] = {start: numbers}
     factors: dict[fx.Node, float] = {start: 1.0}
-    wanted = recording.ancestors[end]
+    lengths, wanted = "", recording.ancestors[end]
     for node in recording.nodes[: recording.index[end] + 1]:
         sources = [each for each in node.all_input_nodes if each in found]
-        if not sources or not wanted >> recording.index[node] & 1:
+        if not sources or node in found or not wanted >> recording.index[node] & 1:
             continue
         factor = _factor(recording, node, found)
         factors[node] = factors[sources[0]] * (factor or 1.0)
-        if factor is not None:
+        if factor is not None or _adds_nothing(recording, node, sources, values):
             found[node] = found[sources[0]]
         elif moves(node):
             found[node] = _moved(node, found)
         else:
-            raise NotMoved(operation(node))
-    return found[end], factors[end]
+            directed = None if lengths else _given_length(recording, start, end)
+            if directed is None:
+                raise NotMoved(f"`{operation(node)}` changes it before it is used")
+            made, lengths = directed
+            found, factors = {made: numbers}, {made: 1.0}
+    if end not in found:
+        raise NotMoved("it is changed before it is used")
+    return Entries(found[end], factors[end], lengths)
+
+
+def _adds_nothing(recording: Recording, node: fx.Node, sources: Sequence[fx.Node], values: Values) -> bool:
+    """Whether an operation adds something that is 0 at the values that the model has."""
+    if operation(node) not in ("add", "sub") or len(sources) != 1 or shape_of(node) != shape_of(sources[0]):
+        return False
+    others = [each for each in node.all_input_nodes if each not in sources]
+    if len(others) != 1 or node.args[0] is not sources[0]:
+        return False
+    added = evaluated(recording, others[0], values)
+    return added is not None and not bool(added.any())
+
+
+def _given_length(recording: Recording, start: fx.Node, end: fx.Node) -> tuple[fx.Node, str] | None:
+    """The node that holds a parameter with rows of a given length, and the parameter that gives it.
+
+    A tensor v is only a direction where w = g v / |v|: with g = |v| the model uses v itself, whatever v is.
+    """
+    shape = shape_of(start)
+    direction = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for length, name in recording.parameters.items():
+        sizes = shape_of(length)
+        is_between = recording.ancestors[end] >> recording.index[length] & 1 and length is not start
+        if (
+            not is_between
+            or len(sizes) != len(shape)
+            or any(size not in (1, all_) for size, all_ in zip(sizes, shape, strict=True))
+        ):
+            continue
+        values = {start: direction, length: lengths_of(direction, sizes)}
+        for node in recording.nodes[recording.index[length] : recording.index[end] + 1]:
+            if not recording.ancestors[end] >> recording.index[node] & 1 or shape_of(node) != shape or node is start:
+                continue
+            made = evaluated(recording, node, values)
+            depends = recording.ancestors[node] >> recording.index[length] & 1
+            if depends and made is not None and torch.allclose(made, direction, atol=1e-5):
+                return node, name
+    return None
+
+
+def lengths_of(tensor: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The length of each row of a tensor, in a tensor of these sizes, which are 1 along the rows."""
+    axes = [axis for axis, size in enumerate(sizes) if size == 1]
+    return tensor.square().sum(axes, keepdim=True).sqrt() if axes else tensor.abs()
+
+
+def evaluated(recording: Recording, end: fx.Node, values: Values) -> Tensor | None:
+    """The value of a node that is computed from parameters and constants; None where one has no value."""
+    found: dict[fx.Node, Any] = dict(values)
+    for node in recording.nodes[: recording.index[end] + 1]:
+        if node in found or not recording.ancestors[end] >> recording.index[node] & 1:
+            continue
+        known = recording.value(node)
+        if known is not None:
+            found[node] = known
+            continue
+        if node.op != "call_function" or any(each not in found for each in node.all_input_nodes):
+            continue
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
+        found[node] = run_move(node, args, kwargs) if moves(node) else node.target(*args, **kwargs)  # type: ignore[operator]
+    return found.get(end)
 
 
 def _factor(recording: Recording, node: fx.Node, found: Mapping[fx.Node, Any]) -> float | None:

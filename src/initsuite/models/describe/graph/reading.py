@@ -44,6 +44,8 @@ class Reading:
         pieces: of each weight, one for each of its blocks.
         weight_of: the weight whose layer each bias belongs to.
         kept: why a parameter keeps its value, by its name.
+        lengths: parameters that say the length of the rows of another one, whose direction alone counts, by name.
+        values: of the parameters, by their placeholders; those that have one.
         norm_nodes: names of the scales and shifts of norms by the operations that use them.
         multiplied_at: where each multiplier meets the signal.
     """
@@ -54,6 +56,8 @@ class Reading:
     pieces: dict[str, Sequence[Piece]] = field(default_factory=dict)
     weight_of: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, str] = field(default_factory=dict)
+    values: dict[fx.Node, Tensor] = field(default_factory=dict, repr=False)
     norm_nodes: dict[fx.Node, list[str]] = field(default_factory=dict)
     multiplied_at: dict[str, fx.Node] = field(default_factory=dict)
 
@@ -61,6 +65,9 @@ class Reading:
 def read(recording: Recording, model: nn.Module) -> Reading:
     """Read the facts about the parameters of a model off its recorded forward pass."""
     reading = Reading(recording, Roles(recording))
+    for node, name in recording.parameters.items():
+        if not (parameter := model.get_parameter(name)).is_meta:
+            reading.values[node] = parameter.detach().cpu()
     users = {node: list(node.users) for node in recording.nodes}
     for name, parameter in model.named_parameters():
         if parameter.is_complex():
@@ -69,6 +76,9 @@ def read(recording: Recording, model: nn.Module) -> Reading:
             reading.kept[name] = "the recorded forward pass does not use it"
         else:
             _read_one(reading, model, name, users)
+    for name, direction in reading.lengths.items():
+        if direction in reading.facts and name not in reading.facts:
+            reading.kept[name] = f"it is the length of the rows of `{direction}`"
     return reading
 
 
@@ -114,8 +124,7 @@ def _read_weight(
 
 
 def _shape(reading: Reading, name: str) -> tuple[int, ...]:
-    (start,) = (node for node, each in reading.recording.parameters.items() if each == name)
-    return shape_of(start)
+    return shape_of(reading.recording.placeholder(name))
 
 
 def _count(shape: Sequence[int]) -> int:
@@ -162,9 +171,11 @@ def _of_kernel(shape: Sequence[int], is_transposed: bool, groups: int) -> list[B
 
 def _traced(reading: Reading, name: str, use: Contraction) -> tuple[list[Matrix], float]:
     """The matrices of a weight that the model moves before it multiplies by it."""
-    places, factor = entries(reading.recording, name, use.weight)
+    where = entries(reading.recording, name, use.weight, reading.values)
+    if where.lengths:
+        reading.lengths[where.lengths] = name
     found = []
-    for matrix in matrices(use, places):
+    for matrix in matrices(use, where.places):
         own = _present(matrix)
         block = placed(own) if own.numel() else None
         if block is None:
@@ -172,7 +183,7 @@ def _traced(reading: Reading, name: str, use: Contraction) -> tuple[list[Matrix]
         found.append(Matrix(block))
     if len(found) > MOST_BLOCKS:
         raise NotMoved(f"it holds {len(found):,} matrices")
-    return found, factor
+    return found, where.factor
 
 
 def _present(matrix: Tensor) -> Tensor:

@@ -82,6 +82,10 @@ class Recording:
             masks[node] = mask
         return masks
 
+    def placeholder(self, name: str) -> fx.Node:
+        """The input that stands for a parameter."""
+        return next(node for node, each in self.parameters.items() if each == name)
+
     def value(self, node: fx.Node) -> Tensor | None:
         """The value of a node that is computed from constants alone; None for any other, and where it is not known."""
         if node not in self._values:

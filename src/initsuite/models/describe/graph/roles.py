@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from initsuite.models.describe.graph.contractions import (
     LOOK_UPS,
@@ -17,7 +17,7 @@ from initsuite.models.describe.graph.contractions import (
     operation,
     shape_of,
 )
-from initsuite.models.describe.graph.matrices import moves, run_move
+from initsuite.models.describe.graph.matrices import evaluated, moves
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.spec import Role
 
@@ -72,7 +72,7 @@ class Roles:
 
     def consumptions(self, name: str) -> tuple[list[Consumption], str]:
         """What a parameter that is no weight is used for, and the first use that has no known role."""
-        (start,) = (node for node, each in self.recording.parameters.items() if each == name)
+        start = self.recording.placeholder(name)
         found, unknown = [], ""
         for node, operand in self._meetings(start):
             use = self._consumed(node, operand)
@@ -84,7 +84,7 @@ class Roles:
 
     def is_used(self, name: str) -> bool:
         """Whether the output depends on a parameter."""
-        (start,) = (node for node, each in self.recording.parameters.items() if each == name)
+        start = self.recording.placeholder(name)
         return bool(self.recording.ancestors[self.recording.nodes[-1]] >> self.recording.index[start] & 1)
 
     def _meetings(self, start: fx.Node) -> Iterator[tuple[fx.Node, fx.Node]]:
@@ -194,9 +194,9 @@ class Roles:
 
     def affine(self, name: str, operand: fx.Node) -> tuple[float, float] | None:
         """(factor, offset) where an operand is factor x parameter + offset in every entry; None where it is not."""
-        (start,) = (node for node, each in self.recording.parameters.items() if each == name)
+        start = self.recording.placeholder(name)
         shape = shape_of(start)
-        values = [self._evaluated(start, operand, torch.full(shape, value)) for value in (0.0, 1.0, 3.0)]
+        values = [evaluated(self.recording, operand, {start: torch.full(shape, value)}) for value in (0.0, 1.0, 3.0)]
         if any(value is None or value.numel() == 0 for value in values):
             return None
         at_zero, at_one, at_three = (value.double() for value in values)  # type: ignore[union-attr]
@@ -206,22 +206,6 @@ class Roles:
             for value, got in ((0.0, at_zero), (1.0, at_one), (3.0, at_three))
         )
         return (factor, offset) if is_affine and factor else None
-
-    def _evaluated(self, start: fx.Node, end: fx.Node, value: Tensor) -> Tensor | None:
-        """The value of an operand for this value of a parameter; None where other parameters take part."""
-        found: dict[fx.Node, Tensor] = {start: value}
-        for node in self.recording.nodes[: self.recording.index[end] + 1]:
-            if node in found or not self.recording.ancestors[end] >> self.recording.index[node] & 1:
-                continue
-            known = self.recording.value(node)
-            if known is not None:
-                found[node] = known
-                continue
-            if node.op != "call_function" or any(each not in found for each in node.all_input_nodes):
-                return None
-            args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
-            found[node] = run_move(node, args, kwargs) if moves(node) else node.target(*args, **kwargs)
-        return found.get(end)
 
 
 def _argument(node: fx.Node, operand: fx.Node) -> str:

@@ -92,9 +92,7 @@ MOST_PARTS = 16
 """More parts than that are channels that are used one at a time."""
 
 
-def _may_split(
-    start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]], batched: Mapping[fx.Node, fx.Node]
-) -> bool:
+def _may_split(start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]], batched: Mapping[fx.Node, fx.Node]) -> bool:
     """Whether any operation before the next contraction hands on a part."""
     queue, seen = [start], {start}
     while queue:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from initsuite.models.describe.graph.branches import GraphBranch
 from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
@@ -283,7 +284,7 @@ def _follow(node: fx.Node, held: dict[fx.Node, Tensor]) -> None:
         return
     if moves(node):
         known = {each: held[each] if each in held else _nothing(each) for each in node.all_input_nodes}
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+        args, kwargs = map_arg((node.args, node.kwargs), known.__getitem__)
         held[node] = node.target(*args, **kwargs)  # type: ignore[operator]
     else:
         held[node] = held[source].expand(shape_of(node))

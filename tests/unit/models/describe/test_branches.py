@@ -49,6 +49,7 @@ RESIDUAL = {
     "shortcut normalised": lambda net, x: functional.layer_norm(x, (4,)) + branch(net, x),
     "bias behind the sum": lambda net, x: (x + branch(net, x)) + net.gain,
     "gate of the branch": lambda net, x: x + branch(net, x) * x.mean(-1, keepdim=True).sigmoid(),
+    "factor in torch.addmm": lambda net, x: torch.addmm(x, net.one(x).relu(), net.two.weight.T, beta=0.5),
     "product added by torch.addmm": lambda net, x: torch.addmm(x, net.one(x).relu(), net.two.weight.T),
 }
 
@@ -59,8 +60,15 @@ def test_a_sum_of_a_tensor_and_one_computed_from_it(name: str) -> None:
     assert got.branches == [["one", "two"]]
     assert got.closing == [["two"]]
     assert got.heads == ["head"]
-    factors = {"alpha of torch.add": 2.0, "factor of the shortcut": 1.5}
+    factors = {"alpha of torch.add": 2.0, "factor of the shortcut": 1.5, "factor in torch.addmm": 0.5}
     assert got.found[0].shortcut_factor == factors.get(name)
+
+
+def _neighbours(net: Net, x: Tensor) -> Tensor:
+    """A layer of a graph network: the mean over neighbours, and the node itself."""
+    ends = torch.tensor([0, 1, 1, 2])
+    count = x.new_zeros(len(x), 1).index_add(0, ends, x.new_ones(4, 1)).clamp(min=1)
+    return net.one(torch.zeros_like(x).index_add(0, ends, x[ends.flip(0)]) / count) + net.two(x)
 
 
 def _other_steps(net: Net, x: Tensor) -> Tensor:
@@ -73,6 +81,7 @@ NOT_RESIDUAL = {
     "nothing added": lambda net, x: branch(net, x),
     "bias": lambda net, x: branch(net, x) + net.gain,
     "parallel layers": lambda net, x: net.one(x) + net.two(x),
+    "neighbours": _neighbours,
     "no layer": lambda net, x: net.one(x + x.relu()),
     "product": lambda net, x: branch(net, x) * x,
     "shape alone": lambda net, x: x + branch(net, torch.ones_like(x)),

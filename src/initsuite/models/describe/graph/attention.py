@@ -127,7 +127,7 @@ class _Finder:
         is_odd = (torch.arange(shape[-1]) % 2 == 1).expand(shape)
         held = {product: is_odd}  # whether an entry is from an odd column, followed through what moves it
         try:
-            for node in self.flow.nodes(self.flow.descendants[product] & self.recording.ancestors[softmax]):
+            for node in self.flow.nodes(self.flow.descendants[product] & self.flow.ancestors[softmax]):
                 _follow(node, held)
         except Exception:  # an operation that takes no truth values: columns, as everybody writes it
             return True
@@ -159,7 +159,7 @@ class _Finder:
 
     def add_operands(self, attention: Attention, borders: Iterable[fx.Node], found: dict[fx.Node, Parts]) -> None:
         """Name the contractions that make the operands."""
-        ancestors = self.recording.ancestors
+        ancestors = self.flow.ancestors
         makers = [self._makers(operand, borders) for operand in attention.operands]
         for place, name in enumerate(OPERAND_PARTS):
             for use in makers[place]:
@@ -206,7 +206,7 @@ class _Finder:
         return found
 
     def _region(self, branch: GraphBranch) -> int:
-        return self.flow.descendants[branch.start] & self.recording.ancestors[branch.sum]
+        return self.flow.descendants[branch.start] & self.flow.ancestors[branch.sum]
 
     def mlp(
         self, branch: GraphBranch, attentions: Sequence[Attention], found: Mapping[fx.Node, Parts]
@@ -219,7 +219,7 @@ class _Finder:
         ]
         apart = 0
         for node in (*results, *outputs):
-            apart |= self.recording.ancestors[node] | self.flow.descendants[node]
+            apart |= self.flow.ancestors[node] | self.flow.descendants[node]
         is_other = not results and any(is_product(node, self.recording.signals) for node in self.flow.nodes(between))
         if is_other or any(_is_spatial(use) for use in branch.uses):
             return []

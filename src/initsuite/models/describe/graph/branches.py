@@ -106,7 +106,7 @@ class _Finder:
 
     def _with_shortcut(self, sum_: Sum, place: int) -> _Shape | None:
         """The sum with this term as the shortcut, if the term can be one."""
-        term, ancestors = sum_.terms[place], self.recording.ancestors
+        term, ancestors = sum_.terms[place], self.flow.ancestors
         if len(term.nodes) != 1:
             return None
         (end,) = term.nodes
@@ -164,7 +164,7 @@ class _Finder:
         source = shape.start
         while source not in self.recording.inputs and (moves(source) or is_norm(source)):
             source = next(each for each in source.all_input_nodes if each in self.recording.signals)
-        behind = self.recording.ancestors[source]
+        behind = self.flow.ancestors[source]
         return source in self.recording.inputs or any(self.flow.has(behind, use.node) for use in self.uses)
 
     def members(self, shape: _Shape) -> list[Contraction]:
@@ -173,7 +173,7 @@ class _Finder:
         The keys and values of cross attention come from elsewhere, as what conditions a block does; the last
         contraction on their way counts if nothing but this branch uses what it makes.
         """
-        before = self.recording.ancestors[shape.start] | shape.region | shape.shortcut
+        before = self.flow.ancestors[shape.start] | shape.region | shape.shortcut
         sources = {
             use.node
             for node in self.flow.nodes(shape.region)
@@ -198,7 +198,7 @@ class _Finder:
         return found
 
     def _feeds_only(self, use: Contraction, shape: _Shape) -> bool:
-        behind = self.recording.ancestors[shape.sum.node]
+        behind = self.flow.ancestors[shape.sum.node]
         queue, seen = [use.node], {use.node}
         for node in queue:
             for user in node.users:

@@ -42,8 +42,22 @@ class Flow:
             mask ^= lowest
 
     @cached_property
+    def ancestors(self) -> Mapping[fx.Node, int]:
+        """For each node what its values are computed from, itself included; not what gave it its shape alone."""
+        masks: dict[fx.Node, int] = {}
+        for node in self.recording.nodes:
+            mask = self.bit(node)
+            for source in node.all_input_nodes:
+                mask |= masks[source] if self._hands_on(source, node) else 0
+            masks[node] = mask
+        return masks
+
+    def _hands_on(self, source: fx.Node, user: fx.Node) -> bool:
+        return source not in self.recording.signals or user in self.recording.signals
+
+    @cached_property
     def descendants(self) -> Mapping[fx.Node, int]:
-        """For each node what is computed from it, itself included."""
+        """For each node what is computed from its values, itself included."""
         return self._onwards(lambda node: True)
 
     @cached_property
@@ -56,7 +70,7 @@ class Flow:
         for node in reversed(self.recording.nodes):
             mask = self.bit(node)
             for user in node.users if carries(node) else ():
-                mask |= masks[user]
+                mask |= masks[user] if self._hands_on(node, user) else 0
             masks[node] = mask
         return masks
 

@@ -77,7 +77,8 @@ def _terms(node: fx.Node) -> Sequence[Term]:
         operands = [node.args[first], *(node.args[place] for place in places)]
         if all(isinstance(each, fx.Node) for each in operands):
             added, *factors = operands
-            return [Term((added,)), Term(tuple(factors), inside=(node,))]  # type: ignore[arg-type]
+            beta = float(node.kwargs.get("beta", 1.0))  # type: ignore[arg-type]
+            return [Term((added,), beta), Term(tuple(factors), inside=(node,))]  # type: ignore[arg-type]
     return []
 
 

@@ -49,3 +49,10 @@ def test_similarities_are_not_fed_by_the_projections_before_them() -> None:
 
     net = Net(forward, one=nn.Linear(4, 3), two=nn.Linear(4, 3))
     assert seen(net, torch.ones(3, 4), torch.ones(2, 4)).heads == ["one", "two"]
+
+
+def test_the_weights_of_an_average_are_no_head() -> None:
+    net = Net(lambda net, x: net.one(x) * net.two(x).tanh().softmax(0), one=nn.Linear(4, 3), two=nn.Linear(4, 3))
+    assert seen(net, torch.ones(3, 4)).heads == ["one"]
+    net = Net(lambda net, x: net.one(x).tanh() * net.two(x).sigmoid(), one=nn.Linear(4, 3), two=nn.Linear(4, 3))
+    assert seen(net, torch.ones(3, 4)).heads == ["one", "two"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -97,6 +97,8 @@ class _Finder:
         self.recording = recording
         self.flow = Flow(recording)
         self.by_node = {use.node: use for use in uses}
+        self.signals = self.flow.mask(recording.signals)
+        self.products = [node for node in recording.nodes if is_product(node, recording.signals)]
 
     def attentions(self) -> Iterable[Attention]:
         """Every softmax attention, in order."""
@@ -157,7 +159,7 @@ class _Finder:
                     queue.append(user)
         return None
 
-    def add_operands(self, attention: Attention, borders: Iterable[fx.Node], found: dict[fx.Node, Parts]) -> None:
+    def add_operands(self, attention: Attention, borders: Collection[fx.Node], found: dict[fx.Node, Parts]) -> None:
         """Name the contractions that make the operands."""
         ancestors = self.flow.ancestors
         makers = [self._makers(operand, borders) for operand in attention.operands]
@@ -173,21 +175,16 @@ class _Finder:
                 piece = next(self.flow.nodes(alone), attention.operands[place])
                 found[use].pieces.setdefault(OPERAND_PARTS[place], piece)
 
-    def _makers(self, operand: fx.Node, borders: Iterable[fx.Node]) -> list[Contraction]:
+    def _makers(self, operand: fx.Node, borders: Collection[fx.Node]) -> list[Contraction]:
         """The last contractions with weights before an operand, not looking beyond the start of a branch."""
-        queue, seen, makers = [operand], {operand}, []
-        for node in queue:
-            if node in borders or is_product(node, self.recording.signals):
-                continue
-            if node in self.by_node:
-                makers += [] if self.by_node[node].is_look_up else [self.by_node[node]]
-                continue
-            sources = [each for each in node.all_input_nodes if each in self.recording.signals and each not in seen]
-            seen.update(sources)
-            queue += sources
-        return makers
+        stops = {*self.by_node, *borders, *self.products}
+        reached = self.flow.last_before([operand], stops, self.signals, is_strict=False)
+        makers = [self.by_node[node] for node in reached if node in self.by_node and node not in borders]
+        return [use for use in makers if not use.is_look_up]
 
-    def ahead(self, result: fx.Node, borders: Iterable[fx.Node], branches: Iterable[GraphBranch]) -> list[Contraction]:
+    def ahead(
+        self, result: fx.Node, borders: Collection[fx.Node], branches: Iterable[GraphBranch]
+    ) -> list[Contraction]:
         """The first contractions after attention, with no residual sum in between.
 
         Outside of a residual branch there may be nothing nonlinear and no pooling in between either.

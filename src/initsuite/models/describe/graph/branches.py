@@ -173,29 +173,11 @@ class _Finder:
         The keys and values of cross attention come from elsewhere, as what conditions a block does; the last
         contraction on their way counts if nothing but this branch uses what it makes.
         """
-        before = self.flow.ancestors[shape.start] | shape.region | shape.shortcut
-        sources = {
-            use.node
-            for node in self.flow.nodes(shape.region)
-            for each in node.all_input_nodes
-            if not self.flow.has(before, each)
-            for use in self._last_before(each, before)
-        }
-        feeding = [use for use in self.uses if use.node in sources and self._feeds_only(use, shape)]
+        elsewhere = self.signals & ~(self.flow.ancestors[shape.start] | shape.region | shape.shortcut)
+        ends = [each for node in self.flow.nodes(shape.region) for each in node.all_input_nodes]
+        sources = self.flow.last_before(ends, self.by_node, elsewhere, is_strict=False)
+        feeding = [self.by_node[node] for node in sources if self._feeds_only(self.by_node[node], shape)]
         return sorted([*self.inside(shape.region), *feeding], key=lambda use: self.recording.index[use.node])
-
-    def _last_before(self, node: fx.Node, before: int) -> list[Contraction]:
-        """The last contractions with weights on the way to a node from elsewhere."""
-        queue, seen, found = [node], {node}, []
-        for each in queue:
-            if each in self.by_node:
-                found.append(self.by_node[each])
-                continue
-            sources = [source for source in each.all_input_nodes if source in self.recording.signals]
-            new = [source for source in sources if source not in seen and not self.flow.has(before, source)]
-            seen.update(new)
-            queue += new
-        return found
 
     def _feeds_only(self, use: Contraction, shape: _Shape) -> bool:
         behind = self.flow.ancestors[shape.sum.node]
@@ -244,21 +226,9 @@ class _Finder:
 
         Where some reach it by linear operations alone, those behind a nonlinearity (a gate) are left out.
         """
-        plain: dict[fx.Node, bool] = {}
         ends = [node for term in shape.sum.terms for node in (term.inside or term.nodes)]
-        queue = [(node, True) for node in ends if self.flow.has(shape.region, node)]
-        while queue:
-            node, is_plain = queue.pop()
-            if plain.get(node, False) or (node in plain and not is_plain):
-                continue
-            plain[node] = is_plain
-            if node in self.by_node:
-                continue
-            sources = [each for each in node.all_input_nodes if self.flow.has(shape.region, each)]
-            stays = is_plain and (is_linear(node, 1) or operation(node) == "glu")
-            queue += [(each, stays) for each in sources]
-        reached = [use for use in self.uses if use.node in plain]
-        return [use for use in reached if plain[use.node]] or reached
+        reached = self.flow.last_before(ends, self.by_node, shape.region)
+        return [self.by_node[node] for node in sorted(reached, key=self.recording.index.__getitem__)]
 
     def tail(self, shape: _Shape, closing: Sequence[Contraction]) -> int:
         """The nodes between the closing contractions and the sum."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from torch import Tensor, fx
 
 from initsuite.models.describe.graph.contractions import OPERANDS, operation
+from initsuite.models.describe.graph.operations import is_linear
 from initsuite.models.describe.graph.recording import Recording
 
 ATTENTION = "_scaled_dot_product"
@@ -88,6 +89,27 @@ class Flow:
             if any(self.has(self.of_values[first], node) for first in chained if first is not node)
         ]
         return fused + list(dict.fromkeys(chained + seconds))
+
+    def last_before(
+        self, ends: Iterable[fx.Node], stops: Collection[fx.Node], within: int, *, is_strict: bool = True
+    ) -> list[fx.Node]:
+        """Those of `stops` whose results reach `ends` with no other of them in between, along the nodes of a mask.
+
+        If `is_strict`, where some reach the ends by linear operations alone, those behind a nonlinearity (a gate, the
+        weights of an average) are left out.
+        """
+        plain: dict[fx.Node, bool] = {}
+        queue = [(node, True) for node in ends if self.has(within, node)]
+        while queue:
+            node, is_plain = queue.pop()
+            if plain.get(node, False) or (node in plain and not is_plain):
+                continue
+            plain[node] = is_plain
+            if node not in stops:
+                stays = is_plain and (is_linear(node, 1) or operation(node) == "glu")
+                queue += [(each, stays) for each in node.all_input_nodes if self.has(within, each)]
+        reached = [node for node in plain if node in stops]
+        return ([node for node in reached if plain[node]] if is_strict else []) or reached
 
     def factor(self, node: fx.Node, signal: fx.Node) -> float | None:
         """The number that a product or quotient multiplies its signal by; None if it is no single number."""

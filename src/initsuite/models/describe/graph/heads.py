@@ -14,7 +14,8 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
 
     The output of a head is part of the model's and feeds no other contraction with weights, no product of attention,
     and neither does any other use of its weights: a recurrent layer and a layer that is used over and over are no
-    heads. What goes through whole numbers (a token that was chosen and is looked up) is not counted as feeding.
+    heads. What goes through whole numbers (a token that was chosen and is looked up) is not counted as feeding. Where
+    an output is linear in what one layer makes and not in that of another (attention weights), the first is its head.
 
     Args:
         recording: the forward pass.
@@ -22,23 +23,18 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
         inside: those in residual branches and their shortcuts, which are no heads.
     """
     flow = Flow(recording)
-    feeds = flow.of_values
-    output = recording.nodes[-1]
     # a weighted sum makes scores, as of attention over the neighbours in a graph, and no output
-    uses = [use for use in uses if operation(use.node) != "sum"]
-    products = [each.node for each in uses] + flow.inner_products
-    takers = flow.mask(products)
+    by_node = {use.node: use for use in uses if not use.is_look_up and operation(use.node) != "sum"}
+    takers = flow.mask([*by_node, *(use.node for use in uses if use.is_look_up)] + flow.inner_products)
     feeding = {
         name
-        for use in uses
-        if not use.is_look_up and feeds[use.node] & takers & ~flow.bit(use.node)
+        for use in by_node.values()
+        if flow.of_values[use.node] & takers & ~flow.bit(use.node)
         for name in use.parameters
     }
-    return [
-        use
-        for use in uses
-        if not use.is_look_up
-        and use not in inside
-        and feeds[use.node] & flow.bit(output)
-        and feeding.isdisjoint(use.parameters)
-    ]
+    signals = flow.mask(recording.signals)
+    reached = {
+        node for end in recording.nodes[-1].all_input_nodes for node in flow.last_before([end], by_node, signals)
+    }
+    made = [use for use in by_node.values() if use.node in reached and use not in inside]
+    return [use for use in made if feeding.isdisjoint(use.parameters)]

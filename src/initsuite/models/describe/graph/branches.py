@@ -51,8 +51,8 @@ def residual_branches(
     contraction without a nonlinearity, if what it is added to has a nonlinearity or two contractions at least and no
     residual sum inside. Sums of several terms (attention and a two-layer network side by side) are one.
 
-    No branches are what a shortcut is multiplied by a signal for (gated recurrences), recurrences in which both sides
-    see different steps, and adapters.
+    A sum whose shortcut is multiplied by a signal (a gated recurrence), one whose sides see different time steps, and
+    an adapter are no branches.
 
     Args:
         recording: the forward pass.
@@ -253,31 +253,29 @@ def _shared_out(
     finder: _Finder, found: Sequence[_Shape], norms: Mapping[fx.Node, Sequence[str]]
 ) -> Iterator[GraphBranch]:
     """The branches with the contractions and norms that are their own; those without a contraction are left out."""
-    weights: dict[str, fx.Node] = {}
+    counted: set[str] = set()
     for shape in found:
-        sum_ = shape.sum.node
-        own = [use for use in finder.members(shape) if not weights.keys() >= set(use.parameters)]
+        own = [use for use in finder.members(shape) if not counted.issuperset(use.parameters)]
         if not own:
             continue
-        weights |= {name: sum_ for use in own for name in use.parameters if name not in weights}
-        reaching = finder.closing(shape)
-        closing = [use for use in reaching if use in own] or own[-1:]
+        counted.update(name for use in own for name in use.parameters)
+        closing = [use for use in finder.closing(shape) if use in own] or own[-1:]
         tail = finder.tail(shape, closing)
-        inside = [
-            (name, finder.flow.has(tail, node))
+        inside = {
+            name: finder.flow.has(tail, node)
             for node, names in norms.items()
             if finder.flow.has(shape.region, node)
             for name in names
-            if name not in weights
-        ]
-        weights |= {name: sum_ for name, _ in inside}
+            if name not in counted
+        }
+        counted.update(inside)
         yield GraphBranch(
-            tuple(own),
-            tuple(closing),
-            tuple(name for name, _ in inside),
-            tuple(name for name, is_last in inside if is_last),
-            shape.start,
-            sum_,
-            tuple(finder.inside(shape.shortcut)),
-            shape.factor,
+            uses=tuple(own),
+            closing=tuple(closing),
+            norms=tuple(inside),
+            closing_norms=tuple(name for name, is_last in inside.items() if is_last),
+            start=shape.start,
+            sum=shape.sum.node,
+            shortcut=tuple(finder.inside(shape.shortcut)),
+            shortcut_factor=shape.factor,
         )

@@ -14,7 +14,7 @@ from torch.nn import functional
 from initsuite.activations import ActivationLayer, activation
 from initsuite.models.describe.examples import Example
 from initsuite.models.describe.graph.contractions import contractions, operation
-from initsuite.models.describe.graph.elementwise import Follower, Following, what_follows
+from initsuite.models.describe.graph.elementwise import Follower, Following
 from initsuite.models.describe.graph.recording import Recording, record
 from initsuite.spec import Activation
 
@@ -44,9 +44,9 @@ def recorded(model: nn.Module, *inputs: Tensor) -> tuple[Recording, Follower]:
 
 def after(model: nn.Module, *inputs: Tensor) -> dict[str, Following]:
     """What follows each weight, by name; of several uses, the first with a nonlinearity."""
-    _, follower = recorded(model, *inputs)
+    recording, follower = recorded(model, *inputs)
     found: dict[str, Following] = {}
-    for use in contractions(follower.recording):
+    for use in contractions(recording):
         known = found.get(use.parameters[0])
         if known is None or (known.activation is None and not known.doubt):
             found[use.parameters[0]] = follower.after(use.node)
@@ -231,6 +231,45 @@ def test_a_graph_that_is_given_only_aggregates() -> None:
     assert names(Layer(), torch.randn(3, 4), torch.randn(3, 3), edges)["hidden.weight"] == "relu"
 
 
+class EdgeAttention(nn.Module):
+    """Scores by a weighted sum, and a softmax over the edges of each node, both spelled out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.key, self.head = nn.Linear(4, 8), nn.Linear(8, 1), nn.Linear(8, 2)
+        self.score = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+        h = self.hidden(x).tanh()
+        pairs = functional.leaky_relu((h[edges[0]] * self.score).sum(-1) + self.key(h[edges[1]])[:, 0], 0.2)
+        strength = pairs.exp()
+        total = torch.zeros(3).index_add(0, edges[1], strength)
+        shares = strength / (total[edges[1]] + 1e-16)
+        return self.head(torch.zeros(3, 8).index_add(0, edges[1], h[edges[0]] * shares[:, None]).relu())
+
+
+def test_attention_over_edges() -> None:
+    found = names(EdgeAttention(), torch.randn(3, 4), torch.tensor([[0, 1, 2], [1, 2, 0]]))
+    assert found == {"hidden.weight": "tanh", "key.weight": "leaky_relu", "score": "leaky_relu", "head.weight": ""}
+
+
+@pytest.mark.parametrize("softmax", [lambda x: x.softmax(-1), lambda x: x.exp() / x.exp().sum(-1, keepdim=True)])
+def test_a_nonlinearity_before_a_softmax_follows(softmax: Callable[[Tensor], Tensor]) -> None:
+    assert after(Net(lambda x: softmax(x.tanh())))["hidden.weight"] == Following(activation("tanh"))
+
+
+def test_masks_that_come_with_the_inputs_only_scale() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.head = nn.Linear(4, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            return self.head(torch.square(self.hidden(x).relu() * mask[:, None]))
+
+    assert names(Masked(), torch.randn(3, 4), torch.ones(3))["hidden.weight"] == "relu_squared"
+
+
 DOUBTFUL: list[tuple[Callable[[Tensor], Tensor], str]] = [
     (lambda x: torch.maximum(x[:, :4], x[:, 4:]).repeat(1, 2), "maximum with another signal"),
     (lambda x: x.view(3, 2, 4).amax(1).repeat(1, 2), "amax over units of the layer"),
@@ -262,7 +301,7 @@ def test_a_prelu_without_a_value_says_what_was_assumed() -> None:
     recording = record(model, Example((torch.randn(3, 4),)))
     assert recording is not None
     uses = contractions(recording)
-    found = what_follows(recording, uses[0].node, uses, lambda _: None)
+    found = Follower(recording, uses, lambda _: None).after(uses[0].node)
     assert found.activation == activation("prelu", negative_slope=0.25)
     assert "taken as 0.25" in found.doubt
     assert after(model)["hidden.weight"] == Following(activation("prelu", negative_slope=0.1))

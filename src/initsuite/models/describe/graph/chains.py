@@ -125,6 +125,12 @@ class Expressions:
         slope, offset, is_line = self.line(expression)
         return is_line and abs(slope) <= 1e-9 * max(1.0, abs(offset))
 
+    def exponent(self, expression: int) -> int | None:
+        """What is exponentiated in exp(f(z)); None for other functions."""
+        step = self._steps[expression]
+        operand = step.arguments[0] if step is not None and step.operation == "exp" else None
+        return operand.place if isinstance(operand, Earlier) else None
+
     def chain(self, expression: int) -> Chain:
         """The steps that lead to an expression."""
         needed: set[int] = set()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from initsuite.models.describe.graph.chains import DENSITY, Earlier, Expressions, Number, Step
+from initsuite.models.describe.graph.chains import DENSITY, SHARE, Earlier, Expressions, Number, Step
 from initsuite.models.describe.graph.kinds import CHOICES, PRODUCTS, SUMS
 
 
@@ -45,8 +45,8 @@ class Other:
     """A tensor that is not computed from z alone.
 
     Attributes:
-        kind: `signal` from elsewhere, `beyond` from z through a product, `parameter` (or computed from parameters),
-            `constant`.
+        kind: `signal` from elsewhere, `beyond` from z through a product, `given` with the inputs, `parameter` (or
+            computed from parameters), `statistic` of z, `constant`.
         number: the value of all its entries, where that is known.
     """
 
@@ -55,7 +55,12 @@ class Other:
 
     @property
     def is_signal(self) -> bool:
-        return self.kind in ("signal", "beyond")
+        return self.kind in ("signal", "beyond", "given")
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether it depends on more than the inputs."""
+        return self.kind in ("signal", "beyond", "parameter", "statistic")
 
 
 class Combiner:
@@ -67,22 +72,23 @@ class Combiner:
     """
 
     def __init__(self, expressions: Expressions, *, zero_is_one: bool = False) -> None:
-        self._expressions, self._zero_is_one = expressions, zero_is_one
+        self.expressions, self._zero_is_one = expressions, zero_is_one
 
     def combine(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], shape: tuple) -> State | None:
         """The state of the result; None where the walk ends. At least one argument is a `State`."""
         own = [each for each in arguments if isinstance(each, State)]
         if name in SUMS and Other("beyond") in arguments:
             return None
-        for each in own:
-            if each.doubt or each.is_fixed:
-                return replace(each, shape=shape)
         level = min(each.level for each in own)
         entries = [each for each in own if each.level == level]
+        for each in entries:
+            if each.doubt or each.is_fixed:
+                return replace(each, shape=shape)
         if len(entries) < len(own):
-            if name == "div" and _is_share(arguments):
-                return None
-            is_line = all(self._expressions.is_line(each.expression) for each in entries)
+            if name == "div" and self._is_share(arguments):
+                exponent = self.expressions.exponent(arguments[0].expression)
+                return None if exponent is None else self.before_softmax(replace(arguments[0], expression=exponent))
+            is_line = all(self.expressions.is_line(each.expression) for each in entries)
             arguments = [_as_factor(each, level, is_line=is_line) for each in arguments]
         number = _number(name, arguments, keywords) if level else math.nan
         return replace(self._continued(name, arguments, keywords), shape=shape, number=number)
@@ -103,18 +109,34 @@ class Combiner:
         for each in own:
             if each.doubt or each.is_fixed:
                 return each
-        return next((each for each in own if not self._expressions.is_line(each.expression)), own[0])
+        return next((each for each in own if not self.expressions.is_line(each.expression)), own[0])
+
+    def before_softmax(self, state: State) -> State | None:
+        """A softmax ends the way of z; a nonlinearity before it is what follows."""
+        is_over = not state.doubt and not state.is_fixed and self.expressions.is_line(state.expression)
+        return None if is_over else replace(state, is_fixed=True)
+
+    def _is_share(self, arguments: Sequence[Any]) -> bool:
+        """f(z) / (sum of f(z) + epsilon): a softmax that is spelled out."""
+        first, second = arguments[:2]
+        if not isinstance(first, State) or not isinstance(second, State) or first.level >= second.level:
+            return False
+        upper, lower = (self.expressions.values(each.expression) for each in (first, second))
+        return bool(upper.min() > 0 and (DENSITY * (upper - lower).abs()).sum() <= SHARE * (DENSITY * upper).sum())
 
     def _without_others(self, name: str, arguments: Sequence[Any], *, is_mixed: bool) -> State:
-        main = self.main([each for each in arguments if isinstance(each, State)])
-        is_line = self._expressions.is_line(main.expression)
+        own = [each for each in arguments if isinstance(each, State)]
+        main = self.main(own)
+        is_line = self.expressions.is_line(main.expression)
         if name in SUMS:
             if is_mixed:
                 return replace(main, expression=0) if is_line else replace(main, is_fixed=True)
             is_minus = (name == "sub" and arguments[1] == main) or (name == "rsub" and arguments[0] == main)
             return self._composed("neg", [main], {}) if is_minus else main
         if name in PRODUCTS and (name == "mul" or arguments[0] == main):
-            return main if is_line else replace(main, is_fixed=True)
+            # masks and counts only change the scale; a parameter may belong to the next function, as in exp(w f(z))
+            is_scaled = not any(each.is_mixing for each in arguments if isinstance(each, Other)) and len(own) == 1
+            return main if is_line or is_scaled else replace(main, is_fixed=True)
         return replace(main, doubt=f"{name} with another signal")
 
     def _composed(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> State:
@@ -129,7 +151,7 @@ class Combiner:
         )  # fmt: skip
         try:
             step = Step(name, written, tuple(sorted(keywords.items())))
-            return replace(main, expression=self._expressions.add(step), remark=remark)
+            return replace(main, expression=self.expressions.add(step), remark=remark)
         except Exception:  # what an operation refuses is its own affair
             return replace(main, doubt=f"{name} cannot be evaluated")
 
@@ -145,13 +167,6 @@ class Combiner:
         return is_factor or (name in ("add", "sub") and number == 0)
 
 
-def _is_share(arguments: Sequence[Any]) -> bool:
-    """f(z) / sum of f(z): a softmax that is spelled out."""
-    first, second = arguments[:2]
-    are_own = isinstance(first, State) and isinstance(second, State)
-    return are_own and first.level < second.level and first.expression == second.expression
-
-
 def _as_factor(value: Any, level: int, *, is_line: bool) -> Any:
     """A statistic that meets single entries again: its value, where these are z itself.
 
@@ -161,7 +176,7 @@ def _as_factor(value: Any, level: int, *, is_line: bool) -> Any:
         return value
     number = value.number
     if not is_line or value.level > level + 1 or not math.isfinite(number):
-        return Other("constant")
+        return Other("statistic")
     near = next((whole for whole in (0.0, 1.0) if abs(number - whole) < 1e-3), number)
     return Other("constant", near)
 

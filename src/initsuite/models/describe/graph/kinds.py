@@ -18,16 +18,18 @@ MOVES = ("clone", "_to_copy", "to", "contiguous", "lift_fresh", "lift_fresh_copy
          "vstack", "repeat", "repeat_interleave", "tile", "_unsafe_view", "_reshape_copy", "reshape", "pad",
          "constant_pad_nd", "triu", "tril", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "im2col", "col2im",
          "copy", "_reshape_alias", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "index_put",
-         "_index_put_impl", "_unsafe_index", "_unsafe_index_put", "_unsafe_masked_index", "index_add", "index_copy",
-         "native_dropout", "segment_reduce", "_nested_tensor_from_mask", "cumsum", "_sparse_mm", "spmm",
-         "broadcast_tensors")  # fmt: skip
+         "_index_put_impl", "_unsafe_index", "_unsafe_index_put", "_unsafe_masked_index", "index_copy",
+         "native_dropout", "_nested_tensor_from_mask", "cumsum", "broadcast_tensors")  # fmt: skip
 """Operations that move or add up entries, and are no views."""
 MOVING_WORDS = ("upsample", "_pad", "scatter", "_fft_", "fake_quantize", "max_unpool", "roi_align", "_copy")
 POOLING = ("mean", "sum", "nansum", "var", "std", "var_mean", "std_mean", "amax", "amin", "max", "min", "norm",
-           "linalg_vector_norm", "median", "nanmedian", "logsumexp", "aminmax", "prod")  # fmt: skip
+           "linalg_vector_norm", "median", "nanmedian", "logsumexp", "aminmax", "prod", "segment_reduce",
+           "_sparse_mm", "spmm")  # fmt: skip
+SCATTERING = ("scatter_add", "scatter_reduce", "index_add", "index_reduce")
+"""Operations that pool some entries into another tensor."""
 POOLING_WORD = "_pool"
 NORM_WORDS = ("layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm")
-ENDS = ("_softmax", "_log_softmax", "softmax", "log_softmax", "_safe_softmax", "topk", "sort", "argsort", "argmax",
+ENDS = ("topk", "sort", "argsort", "argmax",
         "argmin", "kthvalue", "mode", "multinomial", "nonzero", "any", "all", "histc", "bincount", "one_hot", "unique",
         "_unique2", "searchsorted", "bucketize", "zero", "fill", "_local_scalar_dense", "item", "is_nonzero",
         "_assert_async", "_assert_tensor_metadata", "equal", "allclose", "set", "resize")  # fmt: skip
@@ -40,8 +42,9 @@ UNTAGGED = ("rsub", "hardswish")
 
 def is_move(node: fx.Node, name: str) -> bool:
     """Whether an operation leaves entries as they are, or adds some up."""
-    is_view = getattr(node.target, "is_view", False)
-    return is_view or name in PARTS or name in MOVES or any(word in name for word in MOVING_WORDS)
+    if getattr(node.target, "is_view", False) or name in PARTS or name in MOVES:
+        return True
+    return any(word in name for word in MOVING_WORDS) and not is_pooling(name)
 
 
 def is_norm(name: str) -> bool:
@@ -49,7 +52,7 @@ def is_norm(name: str) -> bool:
 
 
 def is_pooling(name: str) -> bool:
-    return name in POOLING or POOLING_WORD in name
+    return name in POOLING or name in SCATTERING or POOLING_WORD in name
 
 
 def is_attention(name: str) -> bool:

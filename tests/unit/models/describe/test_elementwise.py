@@ -96,6 +96,7 @@ WRITTEN: dict[str, tuple[Callable[[Tensor], Tensor], Activation | str]] = {
     "in place": (lambda x: (x + 0).relu_(), activation("relu")),
     "abs": (torch.abs, "abs"),
     "two sigmoids": (lambda x: 2 * x.sigmoid(), "sigmoid_mul"),
+    "tanh plus 1": (lambda x: x.tanh() + 1, "tanh_add"),
     "unknown": (lambda x: x.sinh().cos() - x.atan(), "sinh_cos_atan"),
     "clipped": (lambda x: x.clamp(-0.5, 2), activation("hardtanh", min_val=-0.5, max_val=2.0)),
     "sine": (lambda x: torch.sin(3 * x), activation("sine", omega=3.0)),
@@ -256,6 +257,26 @@ def test_attention_over_edges() -> None:
 @pytest.mark.parametrize("softmax", [lambda x: x.softmax(-1), lambda x: x.exp() / x.exp().sum(-1, keepdim=True)])
 def test_a_nonlinearity_before_a_softmax_follows(softmax: Callable[[Tensor], Tensor]) -> None:
     assert after(Net(lambda x: softmax(x.tanh())))["hidden.weight"] == Following(activation("tanh"))
+
+
+def test_the_spread_of_neighbours_is_a_statistic() -> None:
+    """As PyG spells it out: the count has the shape of the signal, and none of its values."""
+
+    class Spread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.head = nn.Linear(4, 8), nn.Linear(16, 2)
+
+        def forward(self, x: Tensor, index: Tensor) -> Tensor:
+            def mean(of: Tensor) -> Tensor:
+                count = of.new_zeros(3).scatter_add_(0, index, of.new_ones(3)).clamp(1)[:, None]
+                return of.new_zeros(3, 8).index_add_(0, index, of) / count
+
+            h = self.hidden(x)
+            spread = (mean(h * h) - mean(h) ** 2).clamp(1e-5).sqrt()
+            return self.head(torch.cat([mean(h), spread], 1))
+
+    assert names(Spread(), torch.randn(3, 4), torch.tensor([1, 2, 0]))["hidden.weight"] == ""
 
 
 def test_masks_that_come_with_the_inputs_only_scale() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -50,6 +50,18 @@ class Surroundings:
     def mask(self) -> int:
         """The positions of the products, as a bit mask."""
         return sum(1 << self.recording.index[node] for node in self.uses)
+
+    @cached_property
+    def behind(self) -> Mapping[fx.Node, int]:
+        """For each node, as a bit mask, what its values are computed from, shapes not counted."""
+        masks: dict[fx.Node, int] = {}
+        for place, node in enumerate(self.recording.nodes):
+            mask = 1 << place
+            if operation(node) not in SHAPE_ALONE:
+                for source in node.all_input_nodes:
+                    mask |= masks[source]
+            masks[node] = mask
+        return masks
 
 
 class Walk:
@@ -103,7 +115,7 @@ class Walk:
         if node in self._surroundings.uses or len(own) == len(factors):
             return self._combiner.main(own)
         other = next(each for each in factors if self._states.get(each) is None)
-        is_made_by_weights = self._recording.ancestors[other] & self._surroundings.mask or self._recording.sources.get(
+        is_made_by_weights = self._surroundings.behind[other] & self._surroundings.mask or self._recording.sources.get(
             other
         )
         return self._combiner.main(own) if is_made_by_weights else None
@@ -143,7 +155,7 @@ class Walk:
         if (state := self._states.get(argument)) is not None:
             return state
         if argument in self._recording.signals:
-            behind = self._recording.ancestors[argument]
+            behind = self._surroundings.behind[argument]
             is_beyond = behind >> self._recording.index[self._start] & 1
             return Other("beyond" if is_beyond else "signal" if behind & self._surroundings.mask else "given")
         kind = "parameter" if self._recording.sources[argument] else "constant"

@@ -272,7 +272,10 @@ def _copy(model: nn.Module) -> nn.Module:
         copied = copy.deepcopy(model, memo)
     except Exception:  # copying runs the user's code, which may raise anything
         return model
-    for module in copied.modules():
+    for original, module in zip(model.modules(), copied.modules(), strict=False):
+        # a copy of torch's decoder layer gets a relu that hides its activation, if that is a module (torch 2.13)
+        for name in vars(module).keys() - vars(original).keys():
+            del vars(module)[name]
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key, hook in list(hooks.items()):
                 if not str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils"):

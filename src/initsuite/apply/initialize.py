@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -174,7 +174,7 @@ def _start(
     specs: Sequence[ParamSpec],
     seed: int,
     probe: Probe | None,
-    wanted: Collection[str],
+    wanted: Set[str],
 ) -> Initialization:
     """What the initializer returns, checked: a finite value for each tensor that has a place, and for no other.
 
@@ -198,14 +198,18 @@ def _start(
 
 
 def _by_laws(
-    initializer: ByLaws, model: nn.Module, specs: Sequence[ParamSpec], seed: int, wanted: Collection[str]
+    initializer: ByLaws, model: nn.Module, specs: Sequence[ParamSpec], seed: int, wanted: Set[str]
 ) -> Initialization:
-    """The same as calling the initializer, in less memory: it sees no values, and none is kept in float32 as well."""
+    """The same as calling the initializer, in less memory: it sees no values, and none is kept in float32 as well.
+
+    The largest tensors come first, while there is still room for what a law computes on the way.
+    """
     dtypes = {name: parameter.dtype for name, parameter in model.named_parameters()}
     laws = initializer.laws(stand_in(model, dtypes), specs)
     shapes = {name: torch.empty(spec.shape, device="meta") for name, (_, spec) in laws.items()}
     Initialization.checked(Initialization(shapes), specs, type(initializer).__name__)
-    drawn = ((name, draw(law, spec, seed)) for name, (law, spec) in laws.items() if name in wanted)
+    order = sorted(wanted & laws.keys(), key=lambda name: -shapes[name].numel())
+    drawn = ((name, draw(*laws[name], seed)) for name in order)
     return Initialization({name: value.to(dtypes[name]) for name, value in drawn})
 
 

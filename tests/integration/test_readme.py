@@ -68,6 +68,16 @@ def test_the_commands_and_the_python_of_the_pages_run(tmp_path: Path) -> None:
         assert "load_results" not in code or "orthogonal" in printed
 
 
+def test_the_table_of_initialize_fits_a_terminal_and_shows_the_gain(tmp_path: Path) -> None:
+    (code,) = (block for block in blocks("python", REPOSITORY / "README.md") if "initialize_" in block)
+    (tmp_path / "block.py").write_text(code)
+    heading, *rows = run("python block.py", tmp_path, tmp_path).rstrip().splitlines()
+    assert {"tensor", "fan_in", "nonlinearity", "gain", "expected_std", "realised_std"} == set(heading.split())
+    assert len(rows) == 4
+    assert "1.414214" in rows[0]
+    assert max(map(len, [heading, *rows])) <= 80
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_the_commands_of_an_example_run(example: Path, tmp_path: Path) -> None:

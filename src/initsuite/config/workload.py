@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.workload import Workload
 from initsuite.errors import bad_value
 from initsuite.models.describe.describe import describe
-from initsuite.models.skeleton import skeleton
+from initsuite.models.skeleton import built, emptied, own_values
 from initsuite.spec import ParamSpec, Role, short_hash
 
 DEFAULT_METRIC = "accuracy"
@@ -55,20 +56,28 @@ def workload_id_of(frame: Mapping[str, Any], dataset: Dataset) -> str:
 def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) -> tuple[Workload, float]:
     """The workload of a frame, and the score of a constant guess by its metric.
 
+    What a user's model gives tensors that are frozen, or that no law is for, is kept, and differs between seeds where
+    the model draws it; trials from before that was so have another id.
+
     Raises:
         ConfigError: a combination that cannot be trained.
     """
     options = {name: value for name, value in frame["activation"].items() if name != "name"}
     phi = activation(frame["activation"]["name"], **options)
     shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
-    model = skeleton(lambda: instantiate("model", frame["model"], **shape))
+    build = functools.partial(instantiate, "model", frame["model"], **shape)
+    model = built(build)
     _check_batch_and_dropout(frame, dataset, model)
-    specs = tuple(describe(model))
+    specs = tuple(spec for spec in describe(model) if _is_ours(model) or model.get_parameter(spec.name).requires_grad)
     _check_tokens(frame, dataset, model, specs)
+    kept = {name for name, _ in model.named_parameters()} - {spec.name for spec in specs}
+    own = functools.partial(own_values, build, sorted(kept)) if kept and not _is_ours(model) else None
     loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
     score, chance = losses.score_of(frame["dataset"]["metric"], dataset)
     budget = {name: frame[name] for name in ("batch_size", "max_steps", "eval_every")}
-    return Workload(workload_id, dataset, model, specs, loss, score, chance_loss, **budget), chance
+    by_seed = short_hash([workload_id, "own values by seed"]) if own else workload_id
+    emptied(model, kept)
+    return Workload(by_seed, dataset, model, specs, loss, score, chance_loss, **budget, own_values=own), chance
 
 
 def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> None:
@@ -80,9 +89,16 @@ def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: 
         raise bad_value(f"model={frame['model']['name']}", "p", "a Dropout layer", expected, "Set its p to 0.")
 
 
+def _is_ours(model: nn.Module) -> bool:
+    return type(model).__module__.startswith("initsuite.")
+
+
 def _check_tokens(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module, specs: Sequence[ParamSpec]) -> None:
     """Refuse tokens for a model of ours that takes numbers; a user's own model may handle them."""
-    is_ours = type(model).__module__.startswith("initsuite.")
-    if is_ours and dataset.train.inputs.dtype == torch.int64 and not any(s.role is Role.EMBEDDING for s in specs):
+    if (
+        _is_ours(model)
+        and dataset.train.inputs.dtype == torch.int64
+        and not any(s.role is Role.EMBEDDING for s in specs)
+    ):
         where, got = f"model={frame['model']['name']}", frame["dataset"]["name"]
         raise bad_value(where, "dataset", got, "a data set of numbers", "Tokens need model=transformer.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 import weakref
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_map
 
 from initsuite import rng
@@ -50,16 +52,29 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
     """Run an initializer for one seed.
 
     Returns:
-        The initialization, and the seconds it took.
+        The initialization, with the model's own values of this seed where it has some, and the seconds it took.
 
     Raises:
         ConfigError: a parameter that is missing, unknown or of the wrong shape.
     """
     begin = time.perf_counter()
     with rng.float32_on_cpu():
-        start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
+        own = workload.own_values(seed) if workload.own_values else {}
+    model = _with_values(workload.model, own) if own else workload.model
+    start = initializer(model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
-    return Initialization.checked(start, workload.specs, type(initializer).__name__), seconds
+    start = Initialization.checked(start, workload.specs, type(initializer).__name__)
+    return replace(start, params={**start.params, **own}) if own else start, seconds
+
+
+def _with_values(model: nn.Module, values: Params) -> nn.Module:
+    """A copy of a model with other values of some parameters."""
+    replaced = {
+        id(parameter): nn.Parameter(values[name], parameter.requires_grad)
+        for name, parameter in model.named_parameters()
+        if name in values
+    }
+    return copy.deepcopy(model, replaced)
 
 
 def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> StackState:
@@ -71,7 +86,8 @@ def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dt
     }
     for name, parameter in cell.workload.model.named_parameters():
         if name not in params:  # no spec, such as the slope of a PReLU: the model's own value
-            params[name] = torch.stack([parameter.detach().to(device, dtype)] * len(members))
+            own = [member.start.params.get(name, parameter.detach()) for member in members]
+            params[name] = torch.stack(own).to(device, dtype)
     buffers = {
         name: torch.stack([value.to(device, dtype if value.is_floating_point() else value.dtype)] * len(members))
         for name, value in cell.workload.model.named_buffers()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from initsuite.data.base import Dataset
 from initsuite.protocol.yardstick import Yardstick
-from initsuite.spec import Initializer, Optimizer, ParamSpec, Trial
+from initsuite.spec import Initializer, Optimizer, Params, ParamSpec, Trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +19,15 @@ class Workload:
 
     Attributes:
         workload_id: hash of all of it; trials of one id and one optimizer kind may share a stack.
-        model: parameters on the meta device, buffers with their values.
-        specs: facts about every parameter of the model.
+        model: parameters on the meta device, buffers with their values; those without specs with their values, too.
+        specs: facts about every parameter of the model that an initializer draws.
         loss: (outputs, targets) of a batch -> [example].
         score: the metric of the data set, likewise.
         chance_loss: loss of a model that knows nothing; what a diverged trial counts as.
         batch_size: examples per step.
         max_steps: budget in optimizer updates.
         eval_every: steps between two evaluations; the last step is always evaluated.
+        own_values: from a seed to the values of the parameters without specs; None = those in `model` for every seed.
     """
 
     workload_id: str
@@ -39,6 +40,13 @@ class Workload:
     batch_size: int
     max_steps: int
     eval_every: int
+    own_values: Callable[[int], Params] | None = None
+
+    @property
+    def kept(self) -> list[str]:
+        """The parameters that no initializer draws: the model gives them their values."""
+        described = {spec.name for spec in self.specs}
+        return [name for name, _ in self.model.named_parameters() if name not in described]
 
     @property
     def steps_per_epoch(self) -> float:

@@ -20,7 +20,7 @@ from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
 from initsuite.train.executor import Executor
 from initsuite.train.plan.planner import Planner
-from initsuite.train.plan.preview import plan_table
+from initsuite.train.plan.preview import kept_lines, plan_table
 from initsuite.train.plan.stored import Plans
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder, StopLaunch
@@ -126,6 +126,7 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
         pools = closing.enter_context(_pools(jobs, settings, progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
         recorder.drop_leftovers(plans.read()[0])
+        progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in jobs))
         yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
     progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")
 

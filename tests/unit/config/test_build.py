@@ -291,6 +291,82 @@ def test_frozen_parameters_stay(make_job, user_module) -> None:
     assert not torch.equal(state.params["4.weight"], before["4.weight"])
 
 
+KEEPING = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, input_shape, num_outputs, activation):
+        super().__init__()
+        self.first, self.head = nn.Linear(64, 8), nn.Linear(8, num_outputs)
+        self.mixing = nn.Parameter(torch.randn(3, 8))
+        self.table = nn.Parameter(torch.arange(8.0), requires_grad=False)
+    def forward(self, x):
+        return self.head((self.first(x.flatten(1)) + self.table).relu() * self.mixing.sum(0).cos())
+"""
+
+
+@pytest.mark.filterwarnings("ignore:describe. cannot place")
+def test_what_a_model_keeps_differs_between_seeds_and_is_told(make_job, user_module) -> None:
+    import pickle
+
+    import torch
+
+    from initsuite.engine.stack import Member, stack_state, start_of
+    from initsuite.spec import Stage
+    from initsuite.train.plan.preview import kept_lines
+
+    user_module(KEEPING)
+    before = torch.get_rng_state()
+    cell = make_job("model=custom", "model._target_=mine.Net").cell
+    assert set(cell.workload.kept) == {"mixing", "table"}
+    assert kept_lines([("net", cell.workload.kept)]) == [
+        "kept: net: mixing, table: the model's own values; no initializer draws them"
+    ]
+    assert pickle.loads(pickle.dumps(cell.workload.own_values))(0).keys() == {"mixing", "table"}  # for worker processes
+
+    def start(seed: int) -> Member:
+        return Member(cell, cell.trial(0.1, seed, Stage.SCORE), *start_of(cell.workload, cell.initializer, seed))
+
+    state = stack_state([start(0), start(1), start(0)], torch.device("cpu"), torch.float32)
+    first, second, again = state.params["mixing"]
+    assert torch.equal(first, again)
+    assert (first != second).all()
+    assert torch.equal(state.params["table"], torch.arange(8.0).expand(3, 8))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_initializer_that_runs_the_model_sees_the_values_of_its_seed(make_job, user_module) -> None:
+    import torch
+
+    from initsuite.engine.stack import start_of
+    from initsuite.spec import Initialization
+
+    seen = []
+
+    class Reading:
+        def __call__(self, model, specs, *, seed, probe=None):
+            seen.append(model.mixing.detach().clone())
+            return Initialization({spec.name: torch.zeros(spec.shape) for spec in specs})
+
+    user_module(KEEPING)
+    workload = make_job("model=custom", "model._target_=mine.Net").cell.workload
+    starts = [start_of(workload, Reading(), seed)[0] for seed in (0, 1)]
+    assert all(torch.equal(start.params["mixing"], value) for start, value in zip(starts, seen, strict=True))
+    assert not torch.equal(*seen)
+
+
+@pytest.mark.filterwarnings("ignore:describe. cannot place")
+def test_only_models_with_values_of_their_own_have_another_id(make_job, user_module) -> None:
+    def is_plain(*overrides: str) -> bool:
+        workload = make_job(*overrides).cell.workload
+        return workload.own_values is None
+
+    user_module(NET)
+    assert is_plain("model=custom", "model._target_=mine.Net")
+    assert is_plain("activation=prelu")  # the slopes are constants of the suite's own models
+    assert not is_plain("model=custom", "model._target_=mine.Net", "+model.frozen=true")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,11 +20,11 @@ from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.placement import Draft
 from initsuite.train.plan.planner import Planner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
-from initsuite.wording import format_duration, last_line, plural
+from initsuite.wording import format_duration, format_first, last_line, plural
 
 COLUMNS = [
     "dataset", "model", "activation", "optimizer", "stage", "cells", "trials", "done",
-    "stacks", "width", "workers", "threads", "expected_s", "memory_mb", "why", "illegal",
+    "stacks", "width", "workers", "threads", "expected_s", "memory_mb", "why", "kept", "illegal",
 ]  # fmt: skip
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "processes", "time", "memory"]
 MEASURING_S = 5.0
@@ -43,7 +43,8 @@ def plan_table(
     Returns:
         The columns of `COLUMNS`: labels of the workload; the stage; how many cells and trials it has, and how many of
         these are done; the stacks of the others, and the width, processes and threads they are trained with; seconds
-        expected for them, and memory for their stacks, in 10^6 bytes; why; and why a combination is illegal.
+        expected for them, and memory for their stacks, in 10^6 bytes; why; the tensors of the model that no initializer
+        draws; and why a combination is illegal.
         Learning rates that an extension of the grid may add are not included.
     """
     is_there = (settings.results_dir / "trials").is_dir()  # a plan creates no store
@@ -77,8 +78,21 @@ def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None =
     if len(legal) > MAX_ROWS:
         console.print(f"... and {len(legal) - MAX_ROWS} more rows: initsuite.plan(...) returns all of them")
     console.print(Text(_summary(legal, settings)), soft_wrap=True)
+    for line in kept_lines((row["model"], row["kept"].split(", ")) for row in legal.to_dict("records") if row["kept"]):
+        console.print(Text(line), soft_wrap=True)
     for row in plan[plan.illegal.notna()].to_dict("records"):
         console.print(Text(f"illegal: {row['model']}: {row['illegal']}"), soft_wrap=True)
+
+
+def kept_lines(models: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """What to say of the tensors that each model, by its label, gives their values itself."""
+    return list(
+        dict.fromkeys(
+            f"kept: {model}: {format_first(names, 4)}: the model's own values; no initializer draws them"
+            for model, names in models
+            if names
+        )
+    )
 
 
 def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, Any]:
@@ -97,6 +111,7 @@ def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, 
         "expected_s": draft.seconds,
         "memory_mb": draft.bytes_each * width * min(workers, len(draft.stacks)) / 1e6,
         "why": "; ".join(draft.lines()) or "all of it is stored",
+        "kept": ", ".join(group.cell.workload.kept),
         "illegal": last_line(draft.error) or math.nan,
         "work": draft.bytes_each * len(missing.pairs) * group.num_steps,
     }

@@ -127,3 +127,20 @@ def test_the_python_call_plans_a_sweep_with_its_illegal_combinations(tmp_path, m
     assert refused.illegal.str.contains("Expected a whole number from 1").all()
     with pytest.raises(ConfigError, match="Expected a whole number from 1"):
         initsuite.plan(*shared, "model.depth=0")
+
+
+def test_what_a_model_keeps_is_said_in_the_plan_and_at_the_launch(launch, capsys) -> None:
+    jobs, settings = launch("activation=prelu", "model.depth=1", inits=("he",))
+    plan = plan_cells(jobs, settings)
+    slopes = jobs[0].cell.workload.kept
+    assert slopes
+    assert plan.kept.tolist() == [", ".join(slopes)] * 2
+    console = Console(width=200, record=True)
+    print_plan(plan, settings, console)
+    line = f"kept: {jobs[0].cell.axes['model']}: {slopes[0]}: the model's own values; no initializer draws them"
+    assert console.export_text().count(line) == 1
+    capsys.readouterr()
+    run_cells(jobs, settings)
+    assert line in capsys.readouterr().out
+    jobs, settings = launch(inits=("he",))
+    assert plan_cells(jobs, settings).kept.tolist() == ["", ""]

@@ -38,39 +38,26 @@ def check_model(model: nn.Module, strict: bool) -> None:
             f"with layers that are registered in it. {_fix(outside)}"
         )
     if outside:
-        text = f"weights that are no parameters: {format_first(outside, 4)}. Expected layers that are registered."
-        _tell(f"{text} {_fix(outside)}", strict, "They are left as they are")
+        text = f"initialize_: weights that are no parameters: {format_first(outside, 4)}. Expected layers that are "
+        text += f"registered. {_fix(outside)}"
+        if strict:
+            raise InitsuiteError(text)
+        told = "They are left as they are; strict=True makes this an error."
+        warnings.warn(f"{text} {told}", stacklevel=callers_level())
 
 
-def check_parameters(model: nn.Module, strict: bool) -> dict[str, str]:
+def check_parameters(model: nn.Module) -> None:
     """Refuse parameters that no law can be written into.
 
-    Returns:
-        The parameters to keep because no law is for numbers of their kind, with the reason.
-
     Raises:
-        ConfigError: one is without a shape, sharded, empty, not floating or read-only.
-        InitsuiteError: with `strict`, one is to be kept.
+        ConfigError: one is without a shape, sharded, empty, of whole numbers or read-only.
     """
-    kept = {}
     for name, parameter in model.named_parameters():
         if found := _obstacle(parameter):
             got, fix = found
             raise ConfigError(
                 f"initialize_: cannot write parameter `{name}`: {got}. Expected a whole floating-point tensor. {fix}"
             )
-        if parameter.is_complex():
-            kept[name] = f"its dtype is {parameter.dtype}"
-    if kept:
-        named = format_first([f"`{name}` ({reason})" for name, reason in kept.items()], 4)
-        _tell(f"no law is for parameters of complex numbers: {named}.", strict, "They keep their values")
-    return kept
-
-
-def _tell(text: str, strict: bool, what: str) -> None:
-    if strict:
-        raise InitsuiteError(f"initialize_: {text.rstrip()}")
-    warnings.warn(f"initialize_: {text.rstrip()} {what}; strict=True makes this an error.", stacklevel=callers_level())
 
 
 def _fix(outside: list[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -94,17 +93,15 @@ def initialize_(
     chosen = _chosen(initializer, options)
     check_model(model, strict)
     prefix, network = unwrapped(model)
-    kept = check_parameters(network, strict)
+    check_parameters(network)
     wanted = selected(network, only, prefix)
-    seen = examine(
+    description = examine(
         network,
         example=probe.inputs if example is None and probe is not None else example,
         nonlinearity=without_prefix(nonlinearity, prefix),
         strict=strict,
         frozen=frozen,
     )
-    specs = [spec for spec in seen.specs if spec.name not in kept]
-    description = replace(seen, specs=specs, kept={**seen.kept, **kept})
     _check_some(description)
     start = _start(chosen, network, description.specs, seed, probe, wanted)
     wanted |= {name for name, direction in description.lengths.items() if direction in wanted}

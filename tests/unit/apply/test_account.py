@@ -12,9 +12,9 @@ from torch import Tensor
 
 import initsuite
 from initsuite.apply.account import account, declared_gain, declared_std
-from initsuite.models.describe.describe import Description
 from initsuite.init import Constant
 from initsuite.init.base.compose import PerTensor
+from initsuite.models.describe.describe import Description
 from initsuite.spec import ParamSpec, Role
 from support.users import mlp
 
@@ -88,5 +88,5 @@ def test_values_are_those_of_the_product_where_the_model_multiplies() -> None:
     layer = torch.nn.Linear(5, 4, bias=False)
     torch.nn.init.constant_(layer.weight, 8.0)
     spec = ParamSpec("weight", (4, 5), Role.WEIGHT, 5, 4, None, 0, 1, factor=-0.25)
-    table = account(layer, Description([spec], {}), PerTensor(weight=Constant(-2.0)), {"weight"})
+    table = account(layer, Description([spec], {}, None, {}), PerTensor(weight=Constant(-2.0)), {"weight"})
     assert table[["factor", "realised_mean", "realised_std"]].values.tolist() == [[-0.25, -2.0, 0.0]]

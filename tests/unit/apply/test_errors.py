@@ -89,12 +89,13 @@ def test_parameters_that_cannot_be_written() -> None:
         (nn.Sequential(nn.LazyLinear(3)), "`0.weight`: it is lazy.*Send one batch through"),
         (sharded, r"`0.weight`: its shape is \(0,\).*initialize before sharding"),
         (nn.Linear(0, 3), r"`weight`: its shape is \(3, 0\).*A layer without inputs or outputs has nothing to draw"),
-        (nn.Linear(3, 3, dtype=torch.complex64), r"every parameter is kept \(its dtype is torch.complex64\)"),
         (quantized, "`codes`: its dtype is torch.int8.*before the model is quantized"),
         (frozen, "`0.weight`: it was made under torch.inference_mode.*Build the model outside"),
     ]:
         with pytest.raises(ConfigError, match=message):
             initsuite.initialize_(model, "he")
+    with pytest.raises(InitsuiteError, match=r"`weight` \(3, 3\) of a Linear \(its numbers are complex\)"):
+        initsuite.initialize_(nn.Linear(3, 3, dtype=torch.complex64), "he")
 
 
 def test_a_compiled_program_is_refused() -> None:

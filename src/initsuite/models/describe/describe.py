@@ -11,7 +11,7 @@ from torch import nn
 from initsuite.errors import InitsuiteError, bad_value, callers_level
 from initsuite.models.describe.examples import Example, given, guesses
 from initsuite.models.describe.given import Given, chooser
-from initsuite.models.describe.graph.reading import Reading, read
+from initsuite.models.describe.graph.reading import NOT_USED, Reading, read
 from initsuite.models.describe.graph.recording import Recording, record
 from initsuite.models.describe.layers import LAYERS, NORM_PARAMETERS, NORMS
 from initsuite.models.describe.places import Place, Places, find_places
@@ -22,7 +22,7 @@ from initsuite.wording import format_first, plural
 FROZEN = ("keep", "draw")
 """What happens to tensors that are not learned, or that the recorded pass does not use."""
 NOT_LEARNED = "it is not learned (requires_grad=False)"
-NOT_USED = "the recorded forward pass does not use it"
+COMPLEX = "its numbers are complex"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def examine(
         raise bad_value("describe", "frozen", frozen, f"one of: {', '.join(FROZEN)}")
     recording = _recorded(model, example)
     reading = read(recording, model) if recording else None
-    kept = _not_learned(model, reading) if frozen == "keep" else {}
+    kept = {name: COMPLEX for name, parameter in model.named_parameters() if parameter.is_complex()}
+    kept |= _not_learned(model, reading) if frozen == "keep" else {}
     if reading and frozen == "draw":  # its type still says what a tensor is for that the pass does not use
         reading.kept = {name: reason for name, reason in reading.kept.items() if reason != NOT_USED}
     places = find_places(model, reading, kept)

@@ -15,6 +15,7 @@ from initsuite.models.describe.graph.splits import Part, parts
 from initsuite.models.describe.layers import Facts
 from initsuite.spec import Axis, Block, Role
 
+NOT_USED = "the recorded forward pass does not use it"
 PLAIN = ("t", "clone", "_to_copy", "detach", "alias")
 MOST_BLOCKS = 4096
 """More independent matrices than that are not looked for in one tensor."""
@@ -70,11 +71,9 @@ def read(recording: Recording, model: nn.Module) -> Reading:
             reading.values[node] = parameter.detach().cpu()
     users = {node: list(node.users) for node in recording.nodes}
     for name, parameter in model.named_parameters():
-        if parameter.is_complex():
-            reading.kept[name] = "its numbers are complex"
-        elif not reading.roles.is_used(name):
-            reading.kept[name] = "the recorded forward pass does not use it"
-        else:
+        if not reading.roles.is_used(name):
+            reading.kept[name] = NOT_USED
+        elif not parameter.is_complex():
             _read_one(reading, model, name, users)
     for name, direction in reading.lengths.items():
         if direction in reading.facts and name not in reading.facts:

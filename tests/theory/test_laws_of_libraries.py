@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from initsuite import rng
 from initsuite.activations import activation
+from initsuite.data.torchvision_import import import_torchvision
 from initsuite.init import (
     FlaxDefault,
     KerasDefault,
@@ -21,7 +23,9 @@ from initsuite.init import (
     TorchDefault,
     VarianceScaling,
 )
-from initsuite.models import Lstm, Rnn, Transformer
+from initsuite.models import Lstm, Rnn, TorchvisionModel, Transformer
+from initsuite.models.describe.describe import describe
+from initsuite.models.skeleton import skeleton
 from initsuite.spec import Params
 from support.laws import FALSE_ALARM, chi_square_p, draw, same_law
 
@@ -44,6 +48,7 @@ TANH = activation("tanh")
         lambda: nn.MultiheadAttention(120, 4, kdim=90, vdim=100),
         lambda: nn.MultiheadAttention(96, 4, add_bias_kv=True),
         lambda: nn.Bilinear(7, 20, 30),
+        lambda: nn.Transformer(48, 4, 1, 1, 80, batch_first=True),
     ],
     ids=[
         "transposed",
@@ -56,6 +61,7 @@ TANH = activation("tanh")
         "separate",
         "extra-token",
         "bilinear",
+        "transformer",
     ],
 )
 def test_torch_default_is_what_torch_draws(build: Callable[[], nn.Module]) -> None:
@@ -68,8 +74,8 @@ def test_torch_default_is_what_torch_draws(build: Callable[[], nn.Module]) -> No
         count = min(count, 400)
         ours += [draw(TorchDefault(), build, seed) for seed in range(len(ours), count)]
         first, second = (torch.stack([params[name].detach() for params in side[:count]]) for side in (ours, theirs))
-        if not second.any():
-            assert not first.any(), name
+        if (second == second.flatten()[0]).all():
+            assert torch.equal(first, second), name
         else:
             assert first.numel() >= 10_000
             assert same_law(first, second), name
@@ -118,6 +124,35 @@ def test_torch_default_treats_our_recurrent_models_as_torchs() -> None:
                 assert chi_square_p(values, 1 / (3 * 100)) > FALSE_ALARM
             assert float(values.abs().max()) == pytest.approx(0.1, rel=0.01)
         assert float(torch.stack([start["layers.head.weight"] for start in params]).abs().max()) <= 0.1
+
+
+def test_torch_draws_the_matrices_of_a_transformer_again() -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Transformer(128, 4, 1, 1, 200, batch_first=True), nn.Linear(128, 100))
+
+    params = draw(TorchDefault(), build)
+    assert chi_square_p(params["0.encoder.layers.0.self_attn.in_proj_weight"], 2 / (128 + 3 * 128)) > FALSE_ALARM
+    assert chi_square_p(params["0.decoder.layers.0.linear1.weight"], 2 / (128 + 200)) > FALSE_ALARM
+    assert chi_square_p(params["1.weight"], 1 / (3 * 128)) > FALSE_ALARM  # outside of it, a linear layer
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "squeezenet1_1"])
+def test_the_default_of_a_model_of_torchvision_is_torchvisions_own(arch: str) -> None:
+    model = skeleton(lambda: TorchvisionModel((3, 64, 64), 10, TANH, arch=arch))
+    specs = describe(model)
+    before = torch.get_rng_state()
+    params = TorchDefault()(model, specs, seed=3).params
+    assert torch.equal(torch.get_rng_state(), before)
+    with rng.isolated(3, "init", "torchvision"):
+        theirs = import_torchvision().models.get_model(arch, num_classes=10)
+    assert params.keys() == {spec.name for spec in specs}
+    assert all(torch.equal(params[f"model.{name}"], value) for name, value in theirs.named_parameters())
+    other = TorchDefault()(model, specs, seed=4).params
+    weights = [name for name in params if params[name].ndim > 1]
+    assert not any(torch.equal(params[name], other[name]) for name in weights)
+    if arch == "resnet18":  # Kaiming normal by fan_out, where torch's own convolution is U(+-1/sqrt(fan_in))
+        assert chi_square_p(params["model.layer1.0.conv1.weight"], 2 / (64 * 9)) > FALSE_ALARM
+    assert (TorchDefault.law_version(model), TorchDefault.law_version(nn.Linear(1, 1))) == (2, 1)
 
 
 def test_keras_default() -> None:

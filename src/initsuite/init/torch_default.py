@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
 
 from torch import nn
 
@@ -11,12 +13,12 @@ from initsuite.init.base.compose import ONE, OWN, UNIT_NORMAL, ZERO, ByLaws, Law
 from initsuite.init.base.layout import as_one_matrix, weight_name
 from initsuite.init.distributions import Normal, Uniform
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import ParamSpec, Role, Specs, TensorInit
+from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role, Specs, TensorInit
 
 INVERSE_FAN_IN = VarianceScaling(gain=3**-0.5, fan="fan_in", distribution="uniform")
 """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch writes it as He uniform for a leaky ReLU of slope sqrt(5)."""
 INVERSE_FAN_OUT = VarianceScaling(gain=3**-0.5, fan="fan_out", distribution="uniform")
-PACKED_XAVIER = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
+XAVIER = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
 PACKED = frozenset({"query", "key", "value"})
 ATTENTION = PACKED | {"attention_out"}
 FIXED = {
@@ -45,12 +47,28 @@ class TorchDefault(ByLaws):
       so that its fan_out is three times theirs and its variance, 1 / (2 features), half of that of three separate ones;
       their biases and that of the output projection are 0; the weight of the projection is that of a linear layer.
 
+    - nn.Transformer: after its layers have drawn their own, it draws every tensor of more than one axis again, Xavier
+      uniform by the axes as they are, so that packed query, key and value are one matrix; vectors keep what they have.
+    - `model=torchvision`: what the constructor of torchvision's model draws, all from one stream of the seed (Kaiming
+      normal by fan_out in a ResNet, truncated normal in a ViT ...), where torch's layers would be no one's baseline.
+
     Departure: torch keeps the `padding_idx` row of an embedding at 0, which a `ParamSpec` does not know.
 
     References:
         torch 2.13, `reset_parameters` of nn.Linear, nn.Conv2d, nn.RNNBase, nn.Embedding, nn.BatchNorm2d and
-        `_reset_parameters` of nn.MultiheadAttention. The packed variance: pytorch issue 166378.
+        `_reset_parameters` of nn.MultiheadAttention and nn.Transformer. The packed variance: pytorch issue 166378.
     """
+
+    @staticmethod
+    def law_version(model: nn.Module) -> int:
+        """2 where a model has values of its own: they were drawn by the types of its layers before."""
+        return 2 if hasattr(model, "own_values") else 1
+
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
+        if not hasattr(model, "own_values"):
+            return super().__call__(model, specs, seed=seed, probe=probe)
+        values = cast("Callable[[int], Params]", model.own_values)(seed)
+        return Initialization({spec.name: values[spec.name] for spec in specs})
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         hidden = _hidden_sizes(specs)
@@ -59,13 +77,17 @@ class TorchDefault(ByLaws):
         linears = {owner for owner, module in modules.items() if type(module) is nn.Linear}
         bilinear = {owner: module.in1_features for owner, module in modules.items() if isinstance(module, nn.Bilinear)}
         weights = {spec.name: spec for spec in specs if spec.role is Role.WEIGHT}
+        redrawn = tuple(owner for owner, module in modules.items() if isinstance(module, nn.Transformer))
         laws: Laws = {}
         for spec in specs:
+            if len(spec.shape) > 1 and redrawn and spec.name.startswith(redrawn):
+                laws[spec.name] = (XAVIER, _by_axes(spec))
+                continue
             weight = weights.get(weight_name(spec.name), spec)
             parts = () if _owner(spec.name) in linears else spec.parts or weight.parts
             units = None if spec.is_head else hidden.get(_cell(spec.name))
             law = _law(spec, parts, weight.is_transposed, units, bilinear.get(_owner(spec.name)))
-            laws[spec.name] = (law, as_one_matrix(spec) if law is PACKED_XAVIER else spec)
+            laws[spec.name] = (law, as_one_matrix(spec) if law is XAVIER else spec)
         return laws
 
 
@@ -80,10 +102,17 @@ def _law(
         # [1, 1, feature]: the extra token of key and value (`add_bias_kv`), which torch draws as Xavier normal
         return Normal(0.0, spec.shape[-1] ** -0.5) if len(spec.shape) > 1 else ZERO
     if PACKED.intersection(parts):
-        return PACKED_XAVIER
+        return XAVIER
     if bilinear:
         return Uniform(1 / math.sqrt(bilinear))
     return INVERSE_FAN_OUT if is_transposed else INVERSE_FAN_IN
+
+
+def _by_axes(spec: ParamSpec) -> ParamSpec:
+    """A weight as `torch.nn.init` sees it: one matrix [fan_out, fan_in] times the size of the kernel."""
+    outputs, inputs, *kernel = spec.shape
+    field = math.prod(kernel)
+    return replace(as_one_matrix(spec), fan_in=inputs * field, fan_out=outputs * field, is_transposed=False)
 
 
 def _hidden_sizes(specs: Specs) -> dict[str, int]:

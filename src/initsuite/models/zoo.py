@@ -12,10 +12,11 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.dropout import _DropoutNd
 
+from initsuite import rng
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import ConfigError, bad_value, check_whole_number
 from initsuite.models.options import check_choice, check_images, make_label
-from initsuite.spec import Activation
+from initsuite.spec import Activation, Params
 
 
 class TorchvisionModel(nn.Module):
@@ -63,10 +64,17 @@ class TorchvisionModel(nn.Module):
             check_whole_number("TorchvisionModel", "image_size", image_size)
         self.arch, self.image_size, self.is_grey = arch, image_size, input_shape[0] == 1
         height, width = input_shape[1:] if image_size is None else (image_size, image_size)
+        self.num_outputs, self.side = num_outputs, height
         self.model = _build(arch, num_outputs, height)
         self.switched_off = tuple(_made_pure(self.model))
         self._check_size(input_shape, height, width)
         self.label = make_label(arch, {f"{image_size}px": image_size is not None})
+
+    def own_values(self, seed: int) -> Params:
+        """The parameters as torchvision's constructor draws them, by name, from a stream of the seed."""
+        with rng.isolated(seed, "init", "torchvision"):
+            fresh = _build(self.arch, self.num_outputs, self.side, is_drawn=True)
+        return {f"model.{name}": parameter.detach() for name, parameter in fresh.named_parameters()}
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.is_grey:
@@ -96,15 +104,15 @@ class TorchvisionModel(nn.Module):
         return f"arch={self.arch}, image_size={self.image_size}, switched_off={list(self.switched_off)}"
 
 
-def _build(arch: str, num_outputs: int, side: int) -> nn.Module:
-    """torchvision's model with the options of its constructor that the suite needs."""
+def _build(arch: str, num_outputs: int, side: int, *, is_drawn: bool = False) -> nn.Module:
+    """torchvision's model with the options of its constructor that the suite needs; `is_drawn`: its values matter."""
     models = import_torchvision().models
     check_choice("TorchvisionModel", "arch", arch, models.list_models(module=models))
     options: dict[str, Any] = {}
     if arch.startswith("vit_"):
         options["image_size"] = side
     if arch in ("googlenet", "inception_v3"):
-        options |= {"aux_logits": False, "init_weights": False}
+        options |= {"aux_logits": False, "init_weights": is_drawn}
     try:
         return models.get_model(arch, weights=None, num_classes=num_outputs, **options)
     except (ValueError, RuntimeError, AssertionError) as error:

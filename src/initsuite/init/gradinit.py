@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +23,9 @@ OPTIMIZERS = ("sgd", "adam")
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Those of the Adam that moves the factors, as in the paper's code."""
 
+PATIENCE, SLOWEST = 20, 0.999
+"""The gradient norm falls no more if so many steps in a row do not lower it by a thousandth."""
+
 
 @dataclass(frozen=True)
 class GradInit:
@@ -30,7 +36,9 @@ class GradInit:
     where A[g] = g and |g| is the Euclidean norm for `sgd`, A[g] = sign(g) (the first step of Adam) and |g| the sum of
     magnitudes for `adam`. Each step draws S and S' from the probe, half of it each, with half of their examples in
     common; where |g| > gamma the factors move down the slope of |g|, else down that of L. They are moved by Adam, with
-    separate moments for either case, and stay at or above `min_factor`.
+    separate moments for either case, and stay at or above `min_factor`. They then move down the slope of |g| on the
+    whole probe until |g| <= gamma, or it falls no more. A result that is worse there than the start (further
+    above gamma, or of a higher loss after the step) is not used; what ends above gamma is told.
 
     It starts from N(0, gain^2 / fan_in), so that Var[w] = m^2 gain^2 / fan_in. It preserves nothing by design; gamma
     bounds the gradient. Biases start at 0 and stay there: a factor cannot move them. Norm scales and embeddings get
@@ -55,6 +63,7 @@ class GradInit:
         algorithm 1; github.com/zhuchen03/gradinit.
     """
 
+    law_version: ClassVar[int] = 2
     gain: float | str = "auto"
     optimizer: str = "sgd"
     lr: float = 0.1
@@ -79,28 +88,67 @@ class GradInit:
         factors = {name: torch.ones(()) for name in sorted(start)}
         descents = {True: _Adam(self.factor_lr), False: _Adam(self.factor_lr)}
         for first, second in _halves(probe, self.steps, seed):
-            slopes, is_bound = self._slopes(probed, start, factors, first, second)
-            for name, move in descents[is_bound].moves(slopes).items():
-                factors[name] = (factors[name] + move).clamp(min=self.min_factor)
+            slopes, norm = self._slopes(probed, start, factors, first, second)
+            factors = self._moved(factors, descents[norm > self.gamma].moves(slopes))
+        factors = self._bounded(probed, start, factors, probe, descents[True])
+        unchanged = dict.fromkeys(factors, torch.ones(()))
+        judged = [self._judged(probed, start, each, probe) for each in (factors, unchanged)]
+        if judged[1] < judged[0]:
+            factors = unchanged
+            self._warn("the start is better than what was found, and is kept", "Set init.steps or init.lr otherwise.")
+        elif judged[0][0] > 0:
+            reached = self.gamma + judged[0][0]
+            fix = "Set init.gamma higher: biases, which no factor moves, have gradients too."
+            self._warn(f"the gradient norm on the probe stays at {reached:.3g}, above `gamma`={self.gamma:g}", fix)
         return Initialization({spec.name: start[spec.name] * factors[spec.name] for spec in specs})
 
+    def _moved(self, factors: Params, moves: Mapping[str, Tensor]) -> Params:
+        return {name: (factor + moves[name]).clamp(min=self.min_factor) for name, factor in factors.items()}
+
+    def _bounded(self, probed: ProbedModel, start: Params, factors: Params, probe: Probe, descent: _Adam) -> Params:
+        """Factors moved down the slope of |g| on the whole probe until it is at most gamma, or falls no more."""
+        best, lowest, since = factors, math.inf, 0
+        while since < PATIENCE:
+            slopes, norm = self._slopes(probed, start, factors, probe, None)
+            since = 0 if norm < SLOWEST * lowest else since + 1
+            if norm < lowest:
+                best, lowest = factors, norm
+            if norm <= self.gamma:
+                break
+            factors = self._moved(factors, descent.moves(slopes))
+        return best
+
+    def _judged(self, probed: ProbedModel, start: Params, factors: Params, probe: Probe) -> tuple[float, float]:
+        """How far |g| is above gamma, and the loss after the step, on the whole probe; both the lower the better."""
+        with torch.enable_grad():
+            params = {name: (factor * start[name]).requires_grad_() for name, factor in factors.items()}
+            gradients = probed.gradients(probed.loss(params, probe), list(params.values()))
+        moved = {
+            name: value.detach() - self.lr * self._direction(gradient)
+            for (name, value), gradient in zip(params.items(), gradients, strict=True)
+        }
+        with torch.no_grad():
+            return max(float(self._norm(gradients)) - self.gamma, 0.0), float(probed.loss(moved, probe))
+
+    def _warn(self, what: str, fix: str) -> None:
+        warnings.warn(f"GradInit: {what}. {fix}", stacklevel=3)
+
     def _slopes(
-        self, probed: ProbedModel, start: Params, factors: Params, first: Probe, second: Probe
-    ) -> tuple[Params, bool]:
-        """The derivatives by each factor, and whether they are those of the gradient norm."""
+        self, probed: ProbedModel, start: Params, factors: Params, first: Probe, second: Probe | None
+    ) -> tuple[Params, float]:
+        """The derivatives by each factor, and |g|; those of |g| where it is above gamma or there is no second batch."""
         with torch.enable_grad():
             leaves = {name: factor.clone().requires_grad_() for name, factor in factors.items()}
             params = {name: leaf * start[name] for name, leaf in leaves.items()}
             gradients = probed.gradients(probed.loss(params, first), list(params.values()), again=True)
             norm = self._norm(gradients)
-            is_bound = bool(norm > self.gamma)
-            if is_bound:
+            if second is None or bool(norm > self.gamma):
                 objective = norm
             else:
                 moved = zip(params.items(), map(self._direction, gradients), strict=True)
                 objective = probed.loss({name: value - self.lr * by for (name, value), by in moved}, second)
             slopes = probed.gradients(objective, list(leaves.values()))
-        return dict(zip(leaves, slopes, strict=True)), is_bound
+        return dict(zip(leaves, slopes, strict=True)), float(norm.detach())
 
     def _direction(self, gradient: Tensor) -> Tensor:
         return gradient if self.optimizer == "sgd" else gradient.sign()

@@ -14,6 +14,7 @@ from initsuite import rng
 from initsuite.apply.account import account
 from initsuite.apply.checks import check_model, check_parameters
 from initsuite.apply.inplace import stand_in, write
+from initsuite.apply.precision import Casts
 from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number, unknown_choice
@@ -21,6 +22,7 @@ from initsuite.init import as_initializer
 from initsuite.init.base.compose import ByLaws, draw
 from initsuite.init.base.probing import on_cpu
 from initsuite.models.describe.describe import NOT_LEARNED, Description, examine
+from initsuite.models.describe.examples import Example
 from initsuite.models.describe.given import Given
 from initsuite.models.describe.graph.matrices import lengths_of
 from initsuite.spec import Initialization, Initializer, Params, ParamSpec, Probe, TensorInit
@@ -97,7 +99,7 @@ def initialize_(
     wanted = selected(network, only, prefix)
     description = examine(
         network,
-        example=probe.inputs if example is None and probe is not None else example,
+        example=Example((probe.inputs,), {}, "the inputs of the probe") if example is None and probe else example,
         nonlinearity=without_prefix(nonlinearity, prefix),
         strict=strict,
         frozen=frozen,
@@ -206,8 +208,10 @@ def _by_laws(
     shapes = {name: torch.empty(spec.shape, device="meta") for name, (_, spec) in laws.items()}
     Initialization.checked(Initialization(shapes), specs, type(initializer).__name__)
     order = sorted(wanted & laws.keys(), key=lambda name: -shapes[name].numel())
-    drawn = ((name, draw(*laws[name], seed)) for name in order)
-    return Initialization({name: value.to(dtypes[name]) for name, value in drawn})
+    casts = Casts()
+    params = {name: casts.to(dtypes[name], draw(*laws[name], seed), name) for name in order}
+    casts.warn(type(initializer).__name__)
+    return Initialization(params)
 
 
 def _lengths(model: nn.Module, description: Description, start: Initialization) -> Params:

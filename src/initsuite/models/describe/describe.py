@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -158,12 +159,12 @@ def _recorded(model: nn.Module, example: object) -> Recording | None:
     """The forward pass on the example, or on the first guess that the model takes.
 
     Raises:
-        InitsuiteError: the model does not take the example that was given.
+        InitsuiteError: the model does not take the example that a user gave.
     """
-    if example is None:
-        return next(filter(None, (record(model, guess) for guess in guesses(model))), None)
-    chosen = example if isinstance(example, Example) else given(example, model)
-    return record(model, chosen, must_run=True)
+    if example is not None and not isinstance(example, Example):
+        return record(model, given(example, model), must_run=True)
+    likely = [] if example is None else [example]
+    return next(filter(None, (record(model, guess) for guess in itertools.chain(likely, guesses(model)))), None)
 
 
 def _not_learned(model: nn.Module, reading: Reading | None) -> dict[str, str]:

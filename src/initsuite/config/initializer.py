@@ -24,7 +24,7 @@ def init_identity(tree: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
     it is 1 unless stated, and rises when the same options draw other numbers than before.
     """
     version = getattr(target_of("init", tree), "law_version", 1)
-    number = version(model) if callable(version) else version
+    number = int(version(model) if callable(version) else version)
     return {**identity("init", tree), **({"law_version": number} if number > 1 else {})}
 
 

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init import DsInit, LmDepth, Mitchell, SmallGamma, SmallInit, VarianceScaling, ZeroClosing
-from initsuite.init.base.blocks import branches_so_far, residual_blocks
+from initsuite.init.base.blocks import branches_so_far, residual_blocks, stacks
 from initsuite.models import Transformer, Vit
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
@@ -42,6 +42,23 @@ def test_blocks_are_those_of_the_architecture_whatever_the_branches_are_numbered
     assert residual_blocks(only_attention) == [[5], [3], [1]]
     assert branches_so_far(transformer(2)) == {3: 2, 2: 2, 1: 4, 0: 4}
     assert branches_so_far(plain_blocks(2)) == {0: 1, 1: 2}
+
+
+def test_a_decoder_is_counted_apart_from_its_encoder() -> None:
+    model = skeleton(lambda: nn.Transformer(64, 4, 2, 3, 128))
+    specs = describe(model)
+    assert [[len(block) for block in stack] for stack in stacks(specs)] == [[2, 2], [3, 3, 3]]
+    assert set(branches_so_far(specs).values()) == {2, 4, 3, 6, 9}
+    laws = LmDepth().laws(model, specs)
+    for name, count in {
+        "encoder.layers.1.linear2": 4,
+        "decoder.layers.0.linear2": 3,
+        "decoder.layers.2.linear2": 9,
+    }.items():
+        law, spec = laws[f"{name}.weight"]
+        assert law.declared_std(spec) == pytest.approx(0.02 / math.sqrt(count))  # type: ignore[attr-defined]
+    law, spec = SmallInit().laws(model, specs)["decoder.layers.1.multihead_attn.out_proj.weight"]
+    assert law.declared_std(spec) == pytest.approx(2 / 3 / math.sqrt(64))  # type: ignore[attr-defined]
 
 
 def test_attention_and_mlp_in_parallel_count_as_two_branches_of_one_block() -> None:

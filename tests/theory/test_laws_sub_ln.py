@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ from support.networks import WIDTH, spec_of, transformer
 GELU = activation("gelu")
 
 
-def with_norms(blocks: int) -> list[ParamSpec]:
+def with_norms(blocks: int, attentions: int = 1) -> list[ParamSpec]:
     """A norm after the first layer of each branch, over the inputs of its last one."""
-    specs = transformer(blocks)
+    specs = transformer(blocks, attentions)
     closing = [spec for spec in specs if spec.closes_residual and spec.role is Role.WEIGHT]
     facts = [{"layer": each.layer - 1, "branch": each.branch, "branch_layers": 2} for each in closing]
     norms = zip(closing, facts, strict=True)
@@ -68,6 +69,18 @@ def test_scaling_up_before_the_norm_leaves_the_branch() -> None:
         attention.qkv.weight[32:] *= 3
         attention.qkv.bias[32:] *= 3
         torch.testing.assert_close(attention.norm(attention.qkv(tokens)[..., 32:]), before, atol=1e-3, rtol=0)
+
+
+def test_an_encoder_and_a_decoder_together_are_refused() -> None:
+    def moved(spec: ParamSpec) -> ParamSpec:
+        return replace(spec, name=f"decoder.{spec.name}", layer=spec.layer + 50, branch=spec.branch + 50)
+
+    decoder = [moved(spec) for spec in with_norms(2, attentions=2)]
+    with pytest.raises(
+        ConfigError, match=r"it has an encoder and a decoder. Expected one of them.*each of them on its"
+    ):
+        SubLn()(nn.Module(), [*with_norms(2), *decoder], seed=0)
+    assert SubLn()(nn.Module(), decoder, seed=0)
 
 
 def test_a_network_without_branches_or_attention_is_refused() -> None:

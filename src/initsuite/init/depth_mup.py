@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from initsuite.errors import check_number, check_whole_number
-from initsuite.init.base.blocks import closing, residual_blocks
+from initsuite.init.base.blocks import blocks_beside, closing
 from initsuite.init.base.compose import Laws, Scaled
 from initsuite.init.base.requirements import need_branches, refusal
 from initsuite.init.mup import Mup
@@ -64,17 +64,18 @@ class DepthMup(Mup):
         if undoing:
             lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
             raise refusal("DepthMup", lacks, "branches that end in a weight", "Use model.norm=none, or init=mup.")
-        last = Scaled(VarianceScaling(self.gain), self._depth(specs) ** -self.depth_exponent)
-        return super().laws(model, specs) | {spec.name: (last, spec) for spec in closing(specs)}
+        law, blocks = VarianceScaling(self.gain), blocks_beside(specs)
+        factors = {spec.name: self._depth(blocks[spec.branch]) ** -self.depth_exponent for spec in closing(specs)}
+        last = {spec.name: (Scaled(law, factors[spec.name]), spec) for spec in closing(specs)}
+        return super().laws(model, specs) | last
 
     def lr_factors(self, specs: Specs) -> dict[str, float]:
-        depth, exponent = self._depth(specs), self.depth_exponent
-        inside = depth ** (exponent - 1 if self.optimizer == "adam" else 2 * exponent - 1)
-        factors = super().lr_factors(specs)
+        exponent = self.depth_exponent - 1 if self.optimizer == "adam" else 2 * self.depth_exponent - 1
+        factors, blocks = super().lr_factors(specs), blocks_beside(specs)
         for spec in specs:
             if spec.branch_layers:
-                factors[spec.name] *= 1 / depth if spec.closes_residual else inside
+                factors[spec.name] *= self._depth(blocks[spec.branch]) ** (-1 if spec.closes_residual else exponent)
         return factors
 
-    def _depth(self, specs: Specs) -> float:
-        return len(residual_blocks(specs)) / self.base_depth
+    def _depth(self, blocks: int) -> float:
+        return blocks / self.base_depth

@@ -34,7 +34,7 @@ class LmDepth(ByLaws):
     Pitfall: a name pattern that finds no closing layer makes this law a plain normal one, silently; here a model
     without residual branches is refused. Departures: torchtitan, whose `depth_init` this is, also shrinks the up
     projection of a gated MLP (w3), draws look-ups with std 1 and the head with 1/sqrt(width), and its truncation at
-    +-2 cuts nothing at this std. An encoder and a decoder in one model are counted through.
+    +-2 cuts nothing at this std. An encoder and a decoder (with cross-attention) in one model are counted apart.
 
     Args:
         std: std of weights and embeddings, above 0.
@@ -112,9 +112,9 @@ class DsInit(ByLaws):
     embeddings N(0, 1) as in torch, which the paper leaves open.
 
     Where a block is one branch, as in a ResNet, l counts branches. Pitfall: queries and keys shrink too, unlike in
-    `t_fixup` and `deepnorm`, so that attention starts flatter in upper blocks. Departures: the paper counts the blocks
-    of encoder and decoder apart, here they are counted through; each of the packed projections has its own fans. Only
-    the formula of the paper was at hand, not its code.
+    `t_fixup` and `deepnorm`, so that attention starts flatter in upper blocks. An encoder and a decoder (with
+    cross-attention) are counted apart. Departure: each of the packed projections has its own fans. Only the formula of
+    the paper was at hand, not its code.
 
     Args:
         alpha: factor of the std in all blocks, above 0; 1 in the paper.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.base.blocks import closing, residual_blocks
+from initsuite.init.base.blocks import blocks_beside, closing
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor
 from initsuite.init.base.requirements import need_branches
 from initsuite.init.distributions import sample
@@ -52,8 +52,9 @@ class SmallInit(ByLaws):
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("SmallInit", specs)
         laws = PerTensor(weight=_Small(), embedding=_Small()).laws(model, specs)
-        last = _Wang(len(residual_blocks(specs))) if self.closing == "wang" else _SmallByOutputs()
-        return laws | {spec.name: (last, spec) for spec in closing(specs)}
+        blocks, is_wang = blocks_beside(specs), self.closing == "wang"
+        last = {spec.name: _Wang(blocks[spec.branch]) if is_wang else _SmallByOutputs() for spec in closing(specs)}
+        return laws | {spec.name: (last[spec.name], spec) for spec in closing(specs)}
 
 
 @dataclass(frozen=True)

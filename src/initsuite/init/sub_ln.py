@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from initsuite.init.base.blocks import closing
+from initsuite.init.base.blocks import closing, stacks
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled
 from initsuite.init.base.requirements import need_attention, refusal
 from initsuite.init.transformer import VALUE_PATH
@@ -44,6 +44,9 @@ class SubLn(ByLaws):
             lacks = f"no norm layer before `{without[0]}`" if without else "no layer that closes a residual branch"
             expected = "a transformer with a norm layer before the last layer of each branch"
             raise refusal("SubLn", lacks, expected, "Use model.norm=sub, or init=deepnorm for post-norm.")
+        if len(stacks(specs)) > 1:
+            expected = "one of them: the paper has other factors for a pair"
+            raise refusal("SubLn", "an encoder and a decoder", expected, "Initialize each of them on its own.")
         return PerTensor(weight=_OnValuePath(XAVIER, math.sqrt(math.log(2 * blocks)))).laws(model, specs)
 
 

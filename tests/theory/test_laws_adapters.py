@@ -143,7 +143,7 @@ def test_layers_side_by_side_are_paired_by_their_names() -> None:
             lambda: start(Pissa(), ("query.base_layer.weight", "value.base_layer.weight", "head.weight")),
             r"no base of shape \(128, 128\) for `query.lora_A.weight` that is drawn.*use principal_factors on",
         ),
-        (lambda: Lora("xavier"), r"Lora: unknown `inside`='xavier'. Expected one of: he, lecun, torch_default"),
+        (lambda: Lora("xavier"), r"Lora: unknown `inside`='xavier'. Expected one of: he, lecun, normal"),
         (lambda: Pissa("xavier"), r"Pissa: unknown `inside`='xavier'"),
         (lambda: Pissa(scaling=0), r"Pissa: bad value `scaling`=0"),
     ],

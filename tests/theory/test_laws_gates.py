@@ -137,7 +137,7 @@ def test_models_without_such_gates_are_refused() -> None:
     ("build", "message"),
     [
         (lambda: Chrono(max_time=2), r"Chrono: bad value `max_time`=2. Expected a finite number above 2"),
-        (lambda: Chrono(inside="he"), r"unknown `inside`='he'. Expected one of: keras_default, torch_default"),
+        (lambda: Chrono(inside="xavier"), r"unknown `inside`='xavier'. Expected one of: he, lecun, normal, keras"),
         (lambda: ForgetBias(Mup(), math.inf), r"ForgetBias: bad value `forget_bias`=inf"),
         (lambda: catalogue.build("he", {"forget_bias": None}), r"ForgetBias: bad value `forget_bias`=None"),
     ],

@@ -18,7 +18,6 @@ from initsuite.errors import ConfigError
 from initsuite.init import (
     BranchScale,
     Critical,
-    Fixup,
     FocalPrior,
     Icnr,
     IcnrKernel,
@@ -65,11 +64,6 @@ def test_layer_scale_of_a_model_makes_its_branches_small() -> None:
     assert added[0.25] == pytest.approx(added[1.0] / 4, rel=1e-4)
     weight = draw(LayerScale(inside="he"), build)["blocks.mlp1.branch.linear1.weight"]
     assert torch.equal(weight, draw(BranchScale(inside="he"), build)["blocks.mlp1.branch.linear1.weight"])
-
-
-def test_laws_about_scalars_of_a_model_say_so() -> None:
-    assert LayerScale.sets == BranchScale.sets == {Role.BRANCH_SCALE}
-    assert Fixup.sets == {Role.MULTIPLIER}
 
 
 @pytest.mark.parametrize("prior", [0.01, 0.3])
@@ -179,3 +173,15 @@ def test_orthogonal_auto_is_orthogonal_times_the_gain() -> None:
 def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         call()
+
+
+def test_laws_that_require_a_model_are_drawn_on_a_users_own_one() -> None:
+    """They refuse the models that they are not for."""
+    table = initsuite.initialize_(Vit((1, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="sub"), "sub_ln")
+    assert set(table["how"]) == {"drawn"}
+    scaled = Vit((1, 8, 8), 10, RELU, depth=2, width=16, heads=2, branch_scale=True)
+    initsuite.initialize_(scaled, "layer_scale")
+    scale = scaled.get_parameter("blocks.mlp1.branch_scale")
+    torch.testing.assert_close(scale, torch.full((1,), 0.1), check_dtype=False)
+    with pytest.raises(ConfigError, match=r"no `branch_scale` parameter"):
+        initsuite.initialize_(Vit((1, 8, 8), 10, RELU), "layer_scale")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,20 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from initsuite.errors import check_number, unknown_choice
-from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.errors import check_number
+from initsuite.init.base.compose import ZERO, ByLaws, Laws
 from initsuite.init.base.requirements import ELSEWHERE, refusal
-from initsuite.init.torch_default import INVERSE_FAN_IN, TorchDefault
-from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.init.inside import INSIDE, check_inside
+from initsuite.init.torch_default import INVERSE_FAN_IN
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, Params, ParamSpec, Probe, Specs
 
-INSIDE: dict[str, ByLaws] = {
-    "he": PerTensor(weight=VarianceScaling(gain=math.sqrt(2))),
-    "lecun": PerTensor(weight=VarianceScaling(gain=1.0)),
-    "torch_default": TorchDefault(),
-}
-"""Laws for everything but the adapters, by name."""
 FIRST, SECOND = "lora_a", "lora_b"
 """The parts of the factor that takes the inputs, and of the one that makes the outputs."""
 
@@ -43,7 +36,7 @@ class Lora(ByLaws):
     Adapters of embeddings, where both swap A = 0 with a Gaussian B, are not known as adapters.
 
     Args:
-        inside: the law of everything else: he, lecun, torch_default.
+        inside: the law of everything else: he, lecun, normal (std 0.02), keras_default, torch_default.
 
     Raises:
         ConfigError: the model has no adapters.
@@ -55,7 +48,7 @@ class Lora(ByLaws):
     inside: str = "torch_default"
 
     def __post_init__(self) -> None:
-        _check_inside("Lora", self.inside)
+        check_inside("Lora", self.inside)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         pairs = adapters("Lora", specs)
@@ -79,7 +72,7 @@ class Pissa:
     value than the model's changes what it computes.
 
     Args:
-        inside: the law of everything that is factored: he, lecun, torch_default.
+        inside: the law of everything that is factored: he, lecun, normal (std 0.02), keras_default, torch_default.
         scaling: what the model multiplies B A by, above 0.
 
     Raises:
@@ -94,7 +87,7 @@ class Pissa:
     scaling: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_inside("Pissa", self.inside)
+        check_inside("Pissa", self.inside)
         check_number("Pissa", "scaling", self.scaling, above=0)
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
@@ -172,8 +165,3 @@ def _nearest(spec: ParamSpec, others: Sequence[ParamSpec]) -> ParamSpec:
         return sum(1 for _ in itertools.takewhile(lambda letters: letters[0] == letters[1], pairs))
 
     return max(others, key=shared)
-
-
-def _check_inside(where: str, inside: str) -> None:
-    if inside not in INSIDE:
-        raise unknown_choice(where, "inside", inside, INSIDE)

@@ -9,16 +9,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from initsuite.errors import check_number, unknown_choice
+from initsuite.errors import check_number
 from initsuite.init.base.compose import ByLaws, Laws
 from initsuite.init.base.layout import each_block, weight_name
 from initsuite.init.base.requirements import refusal
-from initsuite.init.library_defaults import KerasDefault
-from initsuite.init.torch_default import TorchDefault
+from initsuite.init.inside import INSIDE, check_inside
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit
 
-INSIDE: dict[str, ByLaws] = {"keras_default": KerasDefault(), "torch_default": TorchDefault()}
-"""Laws for everything but the gates that are set, by name."""
 KEEPING = {"forget_gate": 1.0, "input_gate": -1.0, "update_gate": 1.0}
 """By gate, the sign of a bias with which a state keeps its value; a GRU of torch keeps the share `update_gate`."""
 
@@ -52,6 +49,7 @@ class ForgetBias(ByLaws):
 
     def __post_init__(self) -> None:
         check_number("ForgetBias", "forget_bias", self.value)
+        object.__setattr__(self, "checks_model", getattr(self.inside, "checks_model", False))
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         gates = self._gates(specs)
@@ -87,7 +85,8 @@ class Chrono(ByLaws):
 
     Args:
         max_time: above 2; the paper's T_max.
-        inside: the law of everything else: keras_default (Glorot, orthogonal recurrent), torch_default.
+        inside: the law of everything else: he, lecun, normal (std 0.02), keras_default (Glorot, recurrent matrices
+            orthogonal), torch_default.
 
     Raises:
         ConfigError: the model has no gated layer with biases.
@@ -101,8 +100,7 @@ class Chrono(ByLaws):
 
     def __post_init__(self) -> None:
         check_number("Chrono", "max_time", self.max_time, above=2)
-        if self.inside not in INSIDE:
-            raise unknown_choice("Chrono", "inside", self.inside, INSIDE)
+        check_inside("Chrono", self.inside)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         laws = INSIDE[self.inside].laws(model, specs)

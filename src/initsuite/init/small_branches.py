@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
-from initsuite.errors import bad_value, check_number, unknown_choice
+from initsuite.errors import bad_value, check_number
 from initsuite.init.base.blocks import residual_blocks
-from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor
+from initsuite.init.base.compose import ZERO, ByLaws, Laws
 from initsuite.init.base.requirements import need_branches, need_role
 from initsuite.init.constant import Constant
-from initsuite.init.distributions import Normal
-from initsuite.init.torch_default import TorchDefault
-from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.init.inside import INSIDE, check_inside
 from initsuite.spec import Role, Specs
-
-INSIDE: dict[str, ByLaws] = {
-    "he": PerTensor(weight=VarianceScaling(gain=2**0.5)),
-    "lecun": PerTensor(weight=VarianceScaling(gain=1.0)),
-    "normal": PerTensor(weight=Normal(0.0, 0.02), embedding=Normal(0.0, 0.02)),
-    "torch_default": TorchDefault(),
-}
-"""Laws for all other tensors, by name; `normal` is that of GPT-2 and of vision transformers."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class ZeroClosing(ByLaws):
     norm layers needs.
 
     Args:
-        inside: the law of everything else: he, lecun, normal (std 0.02), torch_default.
+        inside: the law of everything else: he, lecun, normal (std 0.02), keras_default, torch_default.
 
     References:
         Zhang, Dauphin & Ma 2019, Fixup Initialization, section 3 (the last layer of each branch).
@@ -50,8 +41,7 @@ class ZeroClosing(ByLaws):
     inside: str = "lecun"
 
     def __post_init__(self) -> None:
-        if self.inside not in INSIDE:
-            raise unknown_choice("ZeroClosing", "inside", self.inside, INSIDE)
+        check_inside("ZeroClosing", self.inside)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("ZeroClosing", specs)
@@ -74,18 +64,19 @@ class LayerScale(ByLaws):
 
     Args:
         value: of every branch scale: a number from 0, or auto.
-        inside: the law of everything else: he, lecun, normal (std 0.02), torch_default.
+        inside: the law of everything else: he, lecun, normal (std 0.02), keras_default, torch_default.
 
     References:
         Touvron et al. 2021, Going deeper with Image Transformers, section 2 (LayerScale).
     """
 
+    checks_model: ClassVar[bool] = True
+
     value: float | str = "auto"
     inside: str = "normal"
 
     def __post_init__(self) -> None:
-        if self.inside not in INSIDE:
-            raise unknown_choice("LayerScale", "inside", self.inside, INSIDE)
+        check_inside("LayerScale", self.inside)
         if isinstance(self.value, str):
             if self.value != "auto":
                 raise bad_value("LayerScale", "value", self.value, "a number from 0, or auto")

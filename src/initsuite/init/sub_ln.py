@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -36,6 +37,8 @@ class SubLn(ByLaws):
     References:
         Wang et al. 2022, Foundation Transformers (Magneto), section 2.3 and figure 2 (code: torchscale, `subln`).
     """
+
+    checks_model: ClassVar[bool] = True
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         blocks = need_attention("SubLn", specs)

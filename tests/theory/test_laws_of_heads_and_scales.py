@@ -49,21 +49,21 @@ def test_layer_scale_goes_by_the_number_of_blocks(blocks: int, value: float) -> 
 
 
 def test_layer_scale_of_a_model_makes_its_branches_small() -> None:
-    build = lambda: Vit((1, 8, 8), 10, RELU, depth=2, width=16, heads=2, branch_scale=True)  # noqa: E731
-    model = skeleton(build)
+    model = skeleton(lambda: Vit((1, 8, 8), 10, RELU, depth=1, width=16, heads=2, branch_scale=True))
+    specs = describe(model)
     inputs = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    added = {}
+    added: list[float] = []
 
     def moved(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        added[float(value)] = float((output - inputs[0]).norm())
+        added.append(float((output - inputs[0]).norm()))
 
     handle = model.get_submodule("blocks.attention1").register_forward_hook(moved)
     for value in (1.0, 0.25):
-        functional_call(model, draw(LayerScale(value, inside="he"), build), (inputs,))
+        functional_call(model, LayerScale(value, inside="he")(model, specs, seed=0).params, (inputs,))
     handle.remove()
-    assert added[0.25] == pytest.approx(added[1.0] / 4, rel=1e-4)
-    weight = draw(LayerScale(inside="he"), build)["blocks.mlp1.branch.linear1.weight"]
-    assert torch.equal(weight, draw(BranchScale(inside="he"), build)["blocks.mlp1.branch.linear1.weight"])
+    assert added[1] == pytest.approx(added[0] / 4, rel=1e-4)
+    own, other = (law(inside="he")(model, specs, seed=0).params for law in (LayerScale, BranchScale))
+    assert torch.equal(own["blocks.mlp1.branch.linear1.weight"], other["blocks.mlp1.branch.linear1.weight"])
 
 
 @pytest.mark.parametrize("prior", [0.01, 0.3])
@@ -131,10 +131,12 @@ def test_isometric_keeps_all_singular_values_of_the_jacobian_where_critical_spre
 
 def test_isometric_has_the_critical_pair() -> None:
     build = lambda: Mlp((64,), 10, TANH, widths=[64, 200])  # noqa: E731
-    params, point = draw(Isometric(q=0.5), build), edge_of_chaos(TANH, q=0.5)
+    model, law, point = skeleton(build), Isometric(q=0.5), edge_of_chaos(TANH, q=0.5)
+    specs = describe(model)
+    params = law(model, specs, seed=0).params
     for name in ("layers.linear1.weight", "layers.linear2.weight", "layers.head.weight"):
         np.testing.assert_allclose(np.linalg.svd(params[name].numpy())[1], point.sigma_w, rtol=ROUNDING)
-    biases = torch.cat([draw(Isometric(q=0.5), build, seed)["layers.linear2.bias"] for seed in range(60)])
+    biases = torch.cat([law(model, specs, seed=seed).params["layers.linear2.bias"] for seed in range(60)])
     assert chi_square_p(biases, point.sigma_b**2) > FALSE_ALARM
     relu = draw(Isometric(), lambda: Mlp((64,), 10, RELU, widths=[64]))
     np.testing.assert_allclose(np.linalg.svd(relu["layers.linear1.weight"].numpy())[1], math.sqrt(2), rtol=ROUNDING)
@@ -177,11 +179,10 @@ def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
 
 def test_laws_that_require_a_model_are_drawn_on_a_users_own_one() -> None:
     """They refuse the models that they are not for."""
-    table = initsuite.initialize_(Vit((1, 8, 8), 10, RELU, depth=2, width=16, heads=2, norm="sub"), "sub_ln")
-    assert set(table["how"]) == {"drawn"}
-    scaled = Vit((1, 8, 8), 10, RELU, depth=2, width=16, heads=2, branch_scale=True)
-    initsuite.initialize_(scaled, "layer_scale")
-    scale = scaled.get_parameter("blocks.mlp1.branch_scale")
-    torch.testing.assert_close(scale, torch.full((1,), 0.1), check_dtype=False)
+    options = {"depth": 1, "width": 16, "heads": 2, "branch_scale": True, "norm": "sub"}
+    model = Vit((1, 8, 8), 10, RELU, **options)  # type: ignore[arg-type]
+    assert set(initsuite.initialize_(model, "sub_ln")["how"]) == {"drawn"}
+    initsuite.initialize_(model, "layer_scale")
+    assert model.get_parameter("blocks.mlp1.branch_scale").item() == pytest.approx(0.1)
     with pytest.raises(ConfigError, match=r"no `branch_scale` parameter"):
-        initsuite.initialize_(Vit((1, 8, 8), 10, RELU), "layer_scale")
+        initsuite.initialize_(nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)), "layer_scale")

@@ -121,7 +121,7 @@ class DsInit(ByLaws):
 
     References:
         Zhang, Titov & Sennrich 2019, Improving Deep Transformer with Depth-Scaled Initialization and Merged Attention,
-        section 4.1.
+        section 4.
     """
 
     alpha: float = 1.0

@@ -92,7 +92,7 @@ class Chrono(ByLaws):
         ConfigError: the model has no gated layer with biases.
 
     References:
-        Tallec & Ollivier 2018, Can recurrent neural networks warp time?, section 2 (16).
+        Tallec & Ollivier 2018, Can recurrent neural networks warp time?, section 2.
     """
 
     max_time: float = 100.0

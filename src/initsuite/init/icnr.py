@@ -34,7 +34,7 @@ class IcnrKernel:
         ConfigError: output channels that `repeats` does not divide.
 
     References:
-        Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution, section 3.
+        Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
     """
 
     law: TensorInit = HE
@@ -74,7 +74,7 @@ class Icnr(ByLaws):
         ConfigError: no nn.PixelShuffle, or none that follows a convolution of a fitting width.
 
     References:
-        Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution, section 3.
+        Aitken et al. 2017, Checkerboard artifact free sub-pixel convolution.
     """
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:

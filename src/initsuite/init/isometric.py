@@ -37,8 +37,7 @@ class Isometric(ByLaws):
         ConfigError: both or neither are given, or a nonlinearity of the model has no critical point there.
 
     References:
-        Pennington, Schoenholz & Ganguli 2017, Resurrecting the sigmoid in deep learning through dynamical isometry,
-        sections 2 and 4.
+        Pennington, Schoenholz & Ganguli 2017, Resurrecting the sigmoid in deep learning through dynamical isometry.
     """
 
     q: float | None = 1.0

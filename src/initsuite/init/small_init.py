@@ -75,7 +75,7 @@ class SmallGamma(ByLaws):
 
     References:
         Zhang et al. 2024, Initialization is Critical to Whether Transformers Fit Composite Functions by Reasoning or
-        Memorizing, section 4.
+        Memorizing.
     """
 
     gamma: float = 0.8

@@ -34,16 +34,16 @@ class Spectral(ByLaws):
 
     inputs and outputs are those of the layer, its receptive field left out. The adam column is also that of adamw and
     rmsprop, whose steps have the size of the lr in each entry and thus the norm lr sqrt(inputs outputs); the sgd column
-    is that of nesterov. A layer whose units see one input each (depthwise) counts as a vector. Departures: the paper
-    gives orders of size; base_width sets their unit. Its own code divides by the measured spectral norm, which fixes it
-    instead of bounding it. nanotron uses outputs / inputs with Adam, too.
+    is that of nesterov. A layer whose units see one input each (depthwise) counts as a vector. Departure: the paper
+    gives orders of size; base_width sets their unit. Pitfall: outputs / inputs is the rule for SGD; public code has it
+    with Adam, too, where the lr of a square layer then no longer follows its width.
 
     Args:
         optimizer: adam or sgd: the column of the table.
         base_width: inputs of a weight whose lr factor is 1 with adam, from 1.
 
     References:
-        Yang, Simon & Bernstein 2023, A Spectral Condition for Feature Learning, parametrization 1 and section 6.
+        Yang, Simon & Bernstein 2023, A Spectral Condition for Feature Learning, parametrization 1.
     """
 
     optimizer: str = "adam"

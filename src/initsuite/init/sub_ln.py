@@ -35,7 +35,7 @@ class SubLn(ByLaws):
     gamma is 0.83. Departure: the authors' code starts queries, keys and values at Xavier / sqrt(2); the paper does not.
 
     References:
-        Wang et al. 2022, Foundation Transformers (Magneto), section 2.3 and figure 2 (code: torchscale, `subln`).
+        Wang et al. 2022, Foundation Transformers (Magneto), section 2 (code: torchscale, `subln`).
     """
 
     checks_model: ClassVar[bool] = True

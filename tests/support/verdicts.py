@@ -103,8 +103,18 @@ def unique(matrices: Sequence[Matrix]) -> list[Matrix]:
     """Each matrix once, however often it is used."""
     found: dict[object, Matrix] = {}
     for each in matrices:
-        entries = (each.product, each.place) if each.entries is None else tuple(each.entries[:, 0].tolist())
+        stored = each.entries
+        entries = (each.product, each.place, each.label) if stored is None else tuple(stored.flatten().tolist())
         found.setdefault((entries, each.is_lookup), each)
+    return list(found.values())
+
+
+def tied(matrices: Sequence[Matrix]) -> list[list[Matrix]]:
+    """The uses of the same numbers, as a table and as a head or also transposed, of which one must be right."""
+    found: dict[object, list[Matrix]] = {}
+    for each in matrices:
+        key = each.product if each.entries is None else tuple(each.entries.flatten().sort().values.tolist())
+        found.setdefault((key, each.place if each.entries is None else 0, each.label), []).append(each)
     return list(found.values())
 
 
@@ -114,15 +124,15 @@ def _of_parameter(name: str, matrices: Sequence[Matrix], draws: Mapping[str, Dra
         same = torch.equal(drawn_by.model.get_parameter(name), drawn_by.before[name])
         how = drawn_by.how(name)
         if how in (KEPT, SILENT):
-            return (how, "in the table") if same else (WRONG, f"said to be {how}, but changed by {law}")
-        products = [each for each in matrices if not each.is_lookup]
-        problems = [problem for each in (products or matrices) if (problem := _problem(law, each, drawn_by))]
-        is_tied_table = len(products) < len(matrices) and bool(products)
-        if problems and is_tied_table:
-            tables = [each for each in matrices if each.is_lookup]
-            problems = [problem for each in tables if (problem := _problem(law, each, drawn_by))]
-        if problems:
-            return WRONG, f"{law}: {problems[0]}"
+            return (
+                (how, drawn_by.rows[name].get("why", ""))
+                if same
+                else (WRONG, f"said to be {how}, but changed by {law}")
+            )
+        for uses in tied(matrices):
+            problems = [_problem(law, each, drawn_by) for each in uses]
+            if all(problems):
+                return WRONG, f"{law}: {problems[0]}"
     return RIGHT, ""
 
 

@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves
 MATRIX_PRODUCTS = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "baddbmm": 1, "addmv": 1, "_grouped_mm": 0}
 """Products of two tensors: the position of the first of them."""
 ATTENTION = ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math")
-LOOKUPS = {"embedding": (0, 1), "index_select": (0, 2), "index": (0, 1), "_embedding_bag": (0, 1)}
+LOOKUPS = {"embedding": (0, 1), "index_select": (0, 2), "index": (0, 1), "_embedding_bag": (0, 1),
+           "_embedding_bag_forward_only": (0, 1)}  # fmt: skip
 """Rows of a table by number: the positions of the table and of the numbers."""
 NORMS = ("native_layer_norm", "native_batch_norm", "_native_batch_norm_legit_no_training", "native_group_norm",
          "_native_batch_norm_legit", "cudnn_batch_norm", "_fused_rms_norm", "batch_norm", "layer_norm",
@@ -208,7 +209,10 @@ class _Watcher(TorchDispatchMode):
             self.seen.results.append(result)
             self._note(result, Origin(parameters=names))
             return result
-        return self._told(Product(len(self.seen.products), table.detach()[None], names, 1, True, -1), result)
+        product = Product(len(self.seen.products), table.detach()[None], names, 1, True, -1)
+        if isinstance(result, Tensor):
+            return self._told(product, result)
+        return (self._told(product, result[0]), *result[1:])  # a bag has offsets and sizes, too
 
     def _multiplied(
         self, name: str, args: tuple[Any, ...], factors: tuple[int, ...], operands: list[Tensor], result: Any

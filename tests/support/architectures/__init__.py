@@ -9,7 +9,7 @@ from importlib import import_module
 
 from support.truth import Architecture
 
-GROUPS = ("by_hand", "from_timm", "from_transformers", "from_geometric")
+GROUPS = ("by_hand", "from_torchvision", "from_timm", "from_transformers", "from_geometric")
 
 
 def architectures(group: str) -> dict[str, Architecture]:

@@ -37,7 +37,9 @@ class GraphNet(nn.Module):
 
 
 def graph(convolution: Callable[[int, int], nn.Module], *rest: Any, **options: Any) -> Architecture:
-    return Architecture(lambda: GraphNet(convolution, **options), (NODES, EDGES, *rest))
+    """Edges cannot be guessed: they are given as an example."""
+    inputs = (NODES, EDGES, *rest)
+    return Architecture(lambda: GraphNet(convolution, **options), inputs, options={"example": (inputs, {})})
 
 
 def mlp(inputs: int, outputs: int) -> nn.Module:

@@ -39,6 +39,7 @@ generator = torch.Generator().manual_seed(1)
 SMALL, LARGE = torch.randn(2, 3, 32, 32, generator=generator), torch.randn(2, 3, 64, 64, generator=generator)
 QKV = {"qkv.weight": parts(3)}
 KV = {"kv.weight": parts(2)}
+GATED = {"mlp.fc1.weight": parts(2)}
 MAMBAOUT = {"fc1.weight": lambda outputs: parts(outputs // 2, outputs // 3, outputs // 6)(outputs)}
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 4, "num_classes": 10}
 
@@ -86,7 +87,7 @@ FROM_TIMM: dict[str, Architecture] = {
     "timm deit": small(deit.VisionTransformerDistilled, QKV, **VIT),
     "timm beit": small(beit.Beit, QKV, **VIT, use_rel_pos_bias=True, init_values=0.1),
     "timm eva": small(
-        eva.Eva, QKV, **VIT, swiglu_mlp=True, qkv_fused=False, use_rot_pos_emb=True, mlp_ratio=8 / 3
+        eva.Eva, GATED, **VIT, swiglu_mlp=True, qkv_fused=False, use_rot_pos_emb=True, mlp_ratio=8 / 3
     ),
     "timm cait": small(cait.Cait, QKV, **VIT, depth_token_only=1),
     "timm xcit": small(xcit.Xcit, QKV, **VIT, cls_attn_layers=1),

@@ -89,6 +89,14 @@ FROM_TRANSFORMERS: dict[str, Architecture] = {
         "Mamba", "ForCausalLM", {"in_proj.weight": parts(2), "x_proj.weight": parts(3, 8, 8)}, vocab_size=96,
         hidden_size=48, num_hidden_layers=2, state_size=8,
     ),
+    "mamba2": model(
+        "Mamba2", "ForCausalLM", {"in_proj.weight": parts(96, 112, 8)}, vocab_size=96, hidden_size=48,
+        num_hidden_layers=2, state_size=8, num_heads=8, head_dim=12, n_groups=1, chunk_size=8,
+    ),
+    "rwkv": model(
+        "Rwkv", "ForCausalLM", vocab_size=96, hidden_size=48, num_hidden_layers=2, attention_hidden_size=48,
+        context_length=32,
+    ),
     "bert": model("Bert", "ForMaskedLM", **WIDE),
     "bert with a pooler": model("Bert", "ForSequenceClassification", **WIDE),
     "roberta": model("Roberta", "ForMaskedLM", **{**WIDE, "max_position_embeddings": 40}),
@@ -105,6 +113,12 @@ FROM_TRANSFORMERS: dict[str, Architecture] = {
     "modernbert": model(
         "ModernBert", "ForMaskedLM", {"Wqkv.weight": parts(3), "Wi.weight": parts(2)}, **WIDE, pad_token_id=0,
         bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+    ),
+    "xlnet": model("XLNet", "LMHeadModel", vocab_size=96, d_model=48, n_layer=2, n_head=4, d_inner=96),
+    "longformer": model("Longformer", "ForMaskedLM", **{**WIDE, "max_position_embeddings": 40}, attention_window=8),
+    "switch transformer": _both(
+        "SwitchTransformers", "ForConditionalGeneration", **T5, num_experts=4, num_sparse_encoder_layers=1,
+        num_sparse_decoder_layers=1,
     ),
     "t5": _both("T5", "ForConditionalGeneration", **T5),
     "t5 gated": _both(

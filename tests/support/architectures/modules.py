@@ -303,3 +303,45 @@ class Unfolded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.patch @ F.unfold(x, 3, padding=1))
         return torch.tanh(torch.einsum("bcl,cd->bld", x, self.mix)).mean(1) @ self.head
+
+
+class TiedAutoencoder(nn.Module):
+    """A decoder that multiplies by the transpose of the encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.code = nn.Linear(64, 40), nn.Linear(40, 40)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.elu(self.code(F.elu(self.encoder(x)))), self.encoder.weight.T)
+
+
+class Latents(nn.Module):
+    """Learned queries that attend to inputs of another width, as in a perceiver."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.latents = nn.Parameter(torch.randn(6, width))
+        self.cross = nn.MultiheadAttention(width, 4, kdim=64, vdim=64, batch_first=True)
+        self.inner = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        queries = self.latents.expand(len(x), -1, -1)
+        y = queries + self.cross(queries, x, x)[0]
+        z = self.norm(y)
+        return self.head((y + self.inner(z, z, z)[0]).mean(1))
+
+
+class Mixed(nn.Module):
+    """Modules that are seldom met: a bag of embeddings, a bilinear form, one convolution over time, a GRU cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag, self.table = nn.EmbeddingBag(96, 24), nn.Embedding(96, 24)
+        self.time, self.cell = nn.Conv1d(24, 32, 5, padding=2), nn.GRUCell(24, 32)
+        self.form, self.head = nn.Bilinear(32, 32, 20), nn.Linear(20, 7)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        moved = F.mish(self.time(self.table(tokens).transpose(1, 2))).mean(-1)
+        return self.head(F.relu(self.form(moved, self.cell(self.bag(tokens)))))

@@ -81,10 +81,11 @@ def judge(architecture: Architecture) -> Verdict:
     verdict = Verdict()
     try:
         draws = {law: drawn(architecture, law, options, is_watched=is_watched) for law, options in LAWS.items()}
-    except InitsuiteError as error:
+    except Exception as error:  # anything else than a refusal is a fault, and the other models are to be judged, too
+        found = REFUSED if isinstance(error, InitsuiteError) else WRONG
         sizes = {name: each.numel() for name, each in built(architecture).named_parameters()}
-        verdict.entries[REFUSED] = sum(sizes[name] for name in {each.parameter for each in matrices})
-        verdict.why.append(f"refused: {error}")
+        verdict.entries[found] = sum(sizes[name] for name in {each.parameter for each in matrices})
+        verdict.why.append(f"{found}: {type(error).__name__}: {error}")
         return verdict
     for name in dict.fromkeys(each.parameter for each in matrices):
         parameter = draws["he"].model.get_parameter(name)

@@ -153,7 +153,7 @@ BY_HAND: dict[str, Architecture] = {
     "convolution by unfold": Architecture(Unfolded, (PICTURES,), options={"example": PICTURES}),
     "autoencoder with tied weights": Architecture(TiedAutoencoder, (ROWS,)),
     "cross attention to latents": Architecture(Latents, (SEQUENCE,), packed={"in_proj_weight": parts(3)}),
-    "mixed modules": Architecture(Mixed, (TOKENS,), options={"example": TOKENS}),
+    "mixed modules": Architecture(Mixed, (TOKENS,), packed={"cell.weight_ih": parts(3)}, options={"example": TOKENS}),
     "mobile convolutions": Architecture(mobile, (PICTURES,)),
     "transposed convolutions": Architecture(decoder, (ROWS,)),
     "torch transformer": Architecture(transformer, (SEQUENCE,), packed={"in_proj_weight": parts(3)}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -23,8 +23,8 @@ def init_identity(tree: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
     `law_version` of its class is a number, or a function of the model for a law that was corrected on some models only;
     it is 1 unless stated, and rises when the same options draw other numbers than before.
     """
-    version = getattr(target_of("init", tree), "law_version", 1)
-    number = int(version(model) if callable(version) else version)
+    version: int | Callable[[nn.Module], int] = getattr(target_of("init", tree), "law_version", 1)
+    number = version if isinstance(version, int) else version(model)
     return {**identity("init", tree), **({"law_version": number} if number > 1 else {})}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, fx, nn
 
+from initsuite import rng
 from initsuite.models.describe.graph.contractions import Contraction, operation, shape_of
 from initsuite.models.describe.graph.matrices import Matrix, NotMoved, entries, matrices, placed, size, steps
 from initsuite.models.describe.graph.recording import Recording
@@ -63,6 +64,7 @@ class Reading:
     multiplied_at: dict[str, fx.Node] = field(default_factory=dict)
 
 
+@rng.float32_on_cpu()
 def read(recording: Recording, model: nn.Module) -> Reading:
     """Read the facts about the parameters of a model off its recorded forward pass."""
     reading = Reading(recording, Roles(recording))

@@ -11,16 +11,10 @@ from torch.nn.utils import parametrizations
 
 from support.architectures.modules import (
     ActorCritic,
-    Attention,
     Equalised,
-    Experts,
-    Glu,
     Kan,
-    Latents,
     Lora,
-    Mamba,
     Mixed,
-    NanoGpt,
     Recurrent,
     ResNet,
     Reused,
@@ -30,6 +24,14 @@ from support.architectures.modules import (
     Transposed,
     UNet,
     Unfolded,
+)
+from support.architectures.sequences import (
+    Attention,
+    Experts,
+    Glu,
+    Latents,
+    Mamba,
+    NanoGpt,
     gelu_new,
 )
 from support.truth import Architecture, parts, repeating

@@ -50,6 +50,12 @@ class Contraction:
     parameters: tuple[str, ...]
 
     @property
+    def is_second(self) -> bool:
+        """Whether the weight is the second factor."""
+        places = OPERANDS.get(operation(self.node))
+        return places is not None and self.weight is self.node.args[places[1]]
+
+    @property
     def is_look_up(self) -> bool:
         return operation(self.node) in LOOK_UPS
 

@@ -227,7 +227,7 @@ def matrices(use: Contraction, places: Tensor) -> list[Tensor]:
         use: the contraction.
         places: the numbers of the entries at each place of its weight.
     """
-    name, is_second = operation(use.node), use.weight is use.node.args[-1]
+    name = operation(use.node)
     if name in ("convolution", "_convolution"):
         is_transposed, groups = use.node.args[6], use.node.args[8]
         parts = places.chunk(int(groups))  # type: ignore[arg-type]
@@ -235,10 +235,10 @@ def matrices(use: Contraction, places: Tensor) -> list[Tensor]:
     if name == "sum":
         return _of_weighted_sum(use, places)
     if name in ("bmm", "baddbmm", "addbmm", "_grouped_mm"):
-        return list(places.transpose(1, 2) if use.weight is use.node.args[-1] else places)
+        return list(places.transpose(1, 2) if use.is_second else places)
     if places.ndim == 1:
         return [places[None]]
-    return [places.T if is_second and name not in ("linear",) else places]
+    return [places.T if use.is_second and name != "linear" else places]
 
 
 def _of_weighted_sum(use: Contraction, places: Tensor) -> list[Tensor]:

@@ -116,7 +116,7 @@ def _read_weight(
             if matrix.block.offset in taken:
                 continue  # the same entries in another contraction: the first use counts
             taken.add(matrix.block.offset)
-            for block, start in _split(reading, use, matrix, users, alone=len(found[0]) == 1):
+            for block, start in _split(reading, use, matrix, users):
                 blocks[block] = Piece(start, use)
     if sum(size(block.outputs) * Matrix(block).fan_in for block in blocks) != _count(shape):
         raise NotMoved("the recorded forward pass uses a part of it")
@@ -155,8 +155,7 @@ def _plain(reading: Reading, name: str, use: Contraction) -> tuple[list[Matrix],
     if operation_name in ("convolution", "_convolution") and not transpositions:
         is_transposed, groups = bool(use.node.args[6]), int(use.node.args[8])  # type: ignore[arg-type]
         return [Matrix(block) for block in _of_kernel(shape, is_transposed, groups)], 1.0
-    is_second = use.weight is use.node.args[-1]
-    if operation_name in ("mm", "addmm") and len(shape) == 2 and transpositions == is_second:
+    if operation_name in ("mm", "addmm") and len(shape) == 2 and transpositions == use.is_second:
         return [Matrix(Block(((shape[0], shape[1]),), ((shape[1], 1),)))], 1.0
     return None
 
@@ -196,10 +195,11 @@ def _present(matrix: Tensor) -> Tensor:
 
 
 def _split(
-    reading: Reading, use: Contraction, matrix: Matrix, users: Mapping[fx.Node, Sequence[fx.Node]], *, alone: bool
+    reading: Reading, use: Contraction, matrix: Matrix, users: Mapping[fx.Node, Sequence[fx.Node]]
 ) -> list[tuple[Block, fx.Node]]:
     """The parts of a matrix whose outputs go different ways."""
-    found: Sequence[Part] = parts(reading.recording, use, users, reading.roles.batched) if alone else ()
+    is_grouped = operation(use.node) in ("convolution", "_convolution") and use.node.args[8] != 1
+    found: Sequence[Part] = () if is_grouped else parts(reading.roles, use, users)
     if len(found) < 2 or size(matrix.block.outputs) != sum(len(part.channels) for part in found):
         return [(matrix.block, use.node)]
     rows = _line(matrix.block.outputs)

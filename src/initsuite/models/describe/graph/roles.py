@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import fx
 
+from initsuite.models.describe.graph.branches import residual_branches
 from initsuite.models.describe.graph.contractions import (
     LOOK_UPS,
     OPERANDS,
@@ -69,6 +70,11 @@ class Roles:
     def batched(self) -> Mapping[fx.Node, fx.Node]:
         """The signals of contractions with several matrices at once, by the operation."""
         return {use.node: use.signal for use in self.uses if operation(use.node) in ("bmm", "baddbmm")}
+
+    @cached_property
+    def residual_sums(self) -> frozenset[fx.Node]:
+        """The sums of a residual branch and its shortcut."""
+        return frozenset(branch.sum for branch in residual_branches(self.recording, self.uses))
 
     def consumptions(self, name: str) -> tuple[list[Consumption], str]:
         """What a parameter that is no weight is used for, and the first use that has no known role."""

@@ -10,7 +10,8 @@ from torch import Tensor, fx
 
 from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
 from initsuite.models.describe.graph.matrices import moves, run_move
-from initsuite.models.describe.graph.recording import Recording
+from initsuite.models.describe.graph.operations import is_norm
+from initsuite.models.describe.graph.roles import Roles
 
 SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind", "chunk",
              "unsafe_chunk", "narrow", "glu", "index", "tensor_split")  # fmt: skip
@@ -36,23 +37,14 @@ class Part:
 
 def channel_axis(use: Contraction) -> int:
     """The axis of the output units in what a contraction returns."""
-    name, is_second = operation(use.node), use.weight is not use.node.args[0]
-    ndim = len(shape_of(use.node))
+    name, ndim = operation(use.node), len(shape_of(use.node))
     if name in ("convolution", "_convolution"):
         return 1
-    if name in ("addmm", "baddbmm", "addbmm"):
-        is_second = use.weight is use.node.args[2]
-    if name in ("mm", "addmm", "bmm", "baddbmm", "addbmm") and not is_second:
-        return ndim - 2
-    return ndim - 1
+    is_first = name in ("mm", "addmm", "bmm", "baddbmm", "addbmm") and not use.is_second
+    return ndim - 2 if is_first else ndim - 1
 
 
-def parts(
-    recording: Recording,
-    use: Contraction,
-    users: Mapping[fx.Node, Sequence[fx.Node]],
-    batched: Mapping[fx.Node, fx.Node],
-) -> list[Part]:
+def parts(roles: Roles, use: Contraction, users: Mapping[fx.Node, Sequence[fx.Node]]) -> list[Part]:
     """The parts of a contraction's output that go different ways; one part if none do.
 
     The channels are followed through operations that move entries or act on each of them, up to the next product with
@@ -60,15 +52,14 @@ def parts(
     output. Channels that arrive at different places, or pass through different nonlinearities, are parts.
 
     Args:
-        recording: the forward pass.
+        roles: what the parameters of the forward pass are for.
         use: the contraction.
         users: the operations that use each node.
-        batched: the signals of contractions with several matrices at once (experts), by the operation.
     """
     whole = [Part((), use.node)]
-    if not shape_of(use.node) or not _may_split(use.node, users, batched):
+    if not shape_of(use.node) or not _may_split(use.node, users, roles):
         return whole
-    walk = _Walk(recording, use, batched)
+    walk = _Walk(roles, use)
     walk.run()
     width = shape_of(use.node)[channel_axis(use)]
     ways: list[list[tuple[int, ...]]] = [[] for _ in range(width)]
@@ -92,15 +83,15 @@ MOST_PARTS = 16
 """More parts than that are channels that are used one at a time."""
 
 
-def _may_split(start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]], batched: Mapping[fx.Node, fx.Node]) -> bool:
+def _may_split(start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]], roles: Roles) -> bool:
     """Whether any operation before the next contraction hands on a part."""
     queue, seen = [start], {start}
     while queue:
         node = queue.pop()
         for user in users[node]:
-            if operation(user) in SPLITTING or user in batched:
+            if operation(user) in SPLITTING or user in roles.batched:
                 return True
-            if user not in seen and (moves(user) or _is_pointwise(user)):
+            if user not in seen and (moves(user) or _is_pointwise(user) or is_norm(user)):
                 seen.add(user)
                 queue.append(user)
     return False
@@ -113,10 +104,11 @@ def _is_pointwise(node: fx.Node) -> bool:
 class _Walk:
     """Follows the channels of one output; `arrivals` are the channels at each place where a way ends."""
 
-    def __init__(self, recording: Recording, use: Contraction, batched: Mapping[fx.Node, fx.Node]) -> None:
-        self.batched = batched
-        self.recording = recording
+    def __init__(self, roles: Roles, use: Contraction) -> None:
+        self.batched, self.sums = roles.batched, roles.residual_sums
+        self.recording = roles.recording
         self.use = use
+        self.bent: set[fx.Node] = set()  # behind a nonlinearity, which then follows the whole output
         shape = shape_of(use.node)
         axis = channel_axis(use)
         view = [1] * len(shape)
@@ -133,6 +125,8 @@ class _Walk:
             if not operands:
                 continue
             if node.op == "call_function" and self._passes(node, operands):
+                if not self.bent.isdisjoint(operands) or self._bends(node):
+                    self.bent.add(node)
                 continue
             for operand in operands:
                 self._arrive(node, operand)
@@ -140,7 +134,11 @@ class _Walk:
     def first(self, group: frozenset[int]) -> fx.Node:
         """The first node that holds channels of this group alone, and all of them."""
         for node, held in self.channels.items():
-            if isinstance(held, Tensor) and node is not self.use.node and frozenset(held.unique().tolist()) == group:
+            if (
+                isinstance(held, Tensor)
+                and node not in (self.use.node, *self.bent)
+                and frozenset(held.unique().tolist()) == group
+            ):
                 return node
         return self.use.node
 
@@ -162,8 +160,14 @@ class _Walk:
                 self.arrivals.setdefault((self.recording.index[node], number, 0), set()).update(part.unique().tolist())
             return True
         others = [each for each in node.all_input_nodes if each not in self.channels and each in self.recording.signals]
+        if node in self.sums:
+            return False
         if moves(node):
             return not others and self._move(node)
+        if is_norm(node):  # of each channel, or of all alike
+            held = self.channels[operands[0]]
+            self.channels[node] = [held] * 3 if isinstance(node.meta.get("val"), tuple | list) else held  # type: ignore[list-item, assignment]
+            return isinstance(held, Tensor)
         if not _is_pointwise(node):
             return False
         if len(operands) > 1 and not self._is_one(operands):
@@ -175,6 +179,9 @@ class _Walk:
             for operand in operands:
                 self._arrive(node, operand)
         return self._act(node, operands)
+
+    def _bends(self, node: fx.Node) -> bool:
+        return _is_pointwise(node) and not moves(node) and operation(node) not in LINEAR
 
     def _is_one(self, operands: Sequence[fx.Node]) -> bool:
         sets = [frozenset(self.channels[each].unique().tolist()) for each in operands]  # type: ignore[union-attr]
@@ -205,6 +212,8 @@ class _Walk:
         try:
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), value)
             moved = run_move(node, args, kwargs)
+            if isinstance(moved, Tensor) and moved.is_floating_point():
+                moved = moved.long()
         except Exception:  # an operation that takes no whole numbers
             return False
         self.channels[node] = moved

@@ -62,11 +62,11 @@ def _done(parameter: nn.Parameter, drawn: Drawn | None) -> dict[str, Any]:
     mean = std = math.nan
     if parameter.is_floating_point() and not parameter.is_meta:
         std, mean = (value.item() for value in torch.std_mean(parameter.detach().float(), correction=0))
-    factor = drawn[1].factor if drawn else 1.0
+    factor, offset = (drawn[1].factor, drawn[1].offset) if drawn else (1.0, 0.0)
     return {
         "gain": declared_gain(*drawn) if drawn else math.nan,
         "expected_std": declared_std(*drawn) if drawn else math.nan,
-        "realised_mean": mean * factor,
+        "realised_mean": mean * factor + offset,
         "realised_std": std * abs(factor),
         "how": DRAWN if drawn else MISSING if parameter.is_meta else KEPT,
     }

@@ -19,7 +19,7 @@ from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number, unknown_choice
 from initsuite.init import as_initializer
-from initsuite.init.base.compose import ByLaws, draw
+from initsuite.init.base.compose import ByLaws, draw, is_finite
 from initsuite.init.base.probing import on_cpu
 from initsuite.models.describe.describe import NOT_LEARNED, Description, examine
 from initsuite.models.describe.examples import Example
@@ -191,7 +191,7 @@ def _start(
         raise InitsuiteError(f"initialize_: {name} failed. {type(error).__name__}: {error}") from error
     Initialization.checked(start, specs, name)
     for key, tensor in start.params.items():
-        if not tensor.isfinite().all():
+        if not is_finite(tensor):
             raise ConfigError(f"{name}: bad values of `{key}`: not finite. Expected finite numbers.")
     return start
 

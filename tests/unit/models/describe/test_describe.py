@@ -120,7 +120,6 @@ def test_torchs_other_activations_are_taken_as_functions() -> None:
         [nn.Identity()],
         [nn.Softmax(-1)],
         [ActivationLayer(activation("identity"))],
-        [ActivationLayer(activation("identity")), nn.ReLU()],
     ],
     ids=str,
 )

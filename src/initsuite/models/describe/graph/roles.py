@@ -69,7 +69,8 @@ class Roles:
     @cached_property
     def batched(self) -> Mapping[fx.Node, fx.Node]:
         """The signals of contractions with several matrices at once, by the operation."""
-        return {use.node: use.signal for use in self.uses if operation(use.node) in ("bmm", "baddbmm")}
+        products = [use for use in self.uses if operation(use.node) in ("bmm", "baddbmm")]
+        return {use.node: use.signal for use in products if use.weight.meta["val"].stride(0)}  # 0: one for all
 
     @cached_property
     def residual_sums(self) -> frozenset[fx.Node]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
-from initsuite.models.describe.graph.matrices import moves, run_move
+from initsuite.models.describe.graph.matrices import ABSENT, moves, run_move
 from initsuite.models.describe.graph.operations import is_norm
 from initsuite.models.describe.graph.roles import Roles
 
@@ -64,7 +64,7 @@ def parts(roles: Roles, use: Contraction, users: Mapping[fx.Node, Sequence[fx.No
     width = shape_of(use.node)[channel_axis(use)]
     ways: list[list[tuple[int, ...]]] = [[] for _ in range(width)]
     for place, channels in walk.arrivals.items():
-        for channel in channels:
+        for channel in channels - {ABSENT}:
             ways[channel].append(place)
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     last: list[int] | None = None
@@ -207,7 +207,7 @@ class _Walk:
             if known is not None:
                 return known
             shape = shape_of(each)
-            return torch.zeros(shape, dtype=torch.long) if shape else each.meta.get("val")
+            return torch.full(shape, ABSENT) if shape else each.meta.get("val")
 
         try:
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), value)

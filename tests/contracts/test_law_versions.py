@@ -16,6 +16,7 @@ CORRECTED = {
         2,
         "the outputs lost their std in networks that are not homogeneous; repeated layers did not settle",
     ),
+    "AutoInit": (2, "pooling, dropout, padding and gates that forward calls, and operands of a sum, were not seen"),
     "GradInit": (2, "it could end outside of its constraint"),
     "Lsuv": (2, "a layer that is used several times went round in a cycle"),
     "TFixup": (2, "positions were shrunk like tokens"),

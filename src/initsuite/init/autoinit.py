@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from initsuite.errors import check_number
 from initsuite.init.base.compose import draw, weights_by_place
-from initsuite.init.base.probing import layers_of
 from initsuite.init.distributions import Normal
-from initsuite.init.theory.propagation import UNIT, Signal, seen_by_layers
+from initsuite.init.theory.propagation import seen_by_layers
+from initsuite.init.theory.signal import UNIT, Signal
+from initsuite.models.describe.describe import recorded
+from initsuite.models.describe.examples import Example
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
 
@@ -24,16 +27,25 @@ class AutoInit:
     then has mean 0 and variance 1 over the draw of the weights, for wide layers: the mean square of the signal is 1
     from the first layer on, for any activation and any mean of the inputs. The gradient is left to itself.
 
-    mu and nu are carried through the traced model (torch.fx): (0, 1) behind layers, norms and embeddings; Gaussian
-    quadrature behind activations and pooling windows, as if their inputs were Gaussian and independent; sums at the end
-    of residual branches add means and variances. Where tracing fails (unrolled recurrent networks), the layers are
-    taken in their order, each behind the nonlinearity of the one before it: sums and pooling are then not seen. Unknown
-    functions hand the signal on; unknown modules, like attention and nn.LSTM, put out (0, 1), and so do their hidden
-    states. An input and a recurrent matrix that are added are each scaled as if alone.
+    mu and nu are carried through a forward pass that is recorded in training mode, so that dropout is seen (on the
+    probe's inputs, else on inputs that are guessed): (0, 1) behind layers, norms and embeddings; every elementwise
+    function, gates and functions written by hand included, by quadrature over Gaussian inputs; sums, products and
+    concatenations of independent signals; pooling windows and means over axes of independent entries; zero padding as
+    zeros among the rest; dropout as what it multiplies by. Parameters that are no weights count as they are drawn, or
+    as they are where they are kept. Attention hands on its values, any other operation its signal. Where no pass can be
+    recorded, the layers are taken in their order, each behind the nonlinearity of the one before it: sums and pooling
+    are then not seen.
+
+    A layer that is used several times is scaled by the mean square of all that it is given, zeros not counted. Input
+    and recurrent matrices that are added are each scaled as if alone; the paper's code leaves recurrent layers as Keras
+    draws them, the recurrent matrix orthogonal, which is a variance of 1 / fan_in as well, whatever the state.
 
     Biases are 0, norms and embeddings as in torch; the head is treated like any other layer. No data are needed; where
     there is a probe, the mean and variance of all its inputs together are used. Departures: the paper's code draws from
-    a truncated normal of the same variance, and finds the moments behind pooling by simulation.
+    a truncated normal of the same variance, multiplies depthwise kernels by the number of channels, and leaves a mean
+    out of account behind dropout (variance nu / (1 - p) where it is (nu + p mu^2) / (1 - p)) and zero padding. Behind
+    a nonlinearity, pooling takes its inputs for Gaussian, as the paper does: the largest of 9 independent outputs of
+    ReLU has in truth a root mean square of 1.60, not 1.31; neighbours in an image are not independent either.
 
     Args:
         input_mean: mean of the model's inputs; None = that of the probe's, 0 without a probe.
@@ -46,6 +58,7 @@ class AutoInit:
 
     input_mean: float | None = None
     input_variance: float | None = None
+    law_version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if self.input_mean is not None:
@@ -55,7 +68,9 @@ class AutoInit:
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         inputs = self._inputs(probe)
-        seen = seen_by_layers(model, layers_of(model, specs), inputs)
+        example = None if probe is None else Example((probe.inputs[:2],), {}, "the inputs of the probe")
+        recording = recorded(model, example, is_training=True) or recorded(model, example)
+        seen = None if recording is None else seen_by_layers(model, recording, specs, inputs)
 
         def weight(spec: ParamSpec) -> Normal:
             signal = _in_order(spec, specs, inputs) if seen is None else seen.get(spec.name, UNIT)

@@ -1,157 +1,299 @@
-"""Mean and variance of the signal, carried through a traced model in closed form."""
+"""Mean and variance of the signal, carried through a recorded forward pass."""
 
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from initsuite.init.base.probing import Layer
 from initsuite.init.theory.gains import gaussian_quadrature
-from initsuite.models.describe.following import activation_called, activation_of
-from initsuite.models.describe.layers import NORMS
-from initsuite.models.describe.tracing import ADDS, MULTIPLIES, forward_calls
-from initsuite.spec import Activation, Role
+from initsuite.init.theory.signal import UNIT, Signal, mixture, product
+from initsuite.models.describe.graph.contractions import OPERANDS, contractions, operation, shape_of
+from initsuite.models.describe.graph.kinds import CHOICES, PARTS, is_attention, is_norm, is_pointwise
+from initsuite.models.describe.graph.recording import Recording
+from initsuite.models.describe.graph.replaying import Constants
+from initsuite.models.describe.layers import WEIGHTS
+from initsuite.spec import Role, Specs
 
-SUMS: dict[Any, int] = {**dict.fromkeys(ADDS, 1), operator.sub: -1, torch.sub: -1, "sub": -1}
-JOINS = (torch.cat, torch.concat, torch.concatenate)
-OVERLOOKED = {"log_sigmoid", "tanhshrink", "hardshrink", "softshrink", "multiply"}
-IN_PLACE = {"relu_", "add_", "mul_"}
-"""Known calls that hand the signal on all the same, and in-place calls that do not: stored results depend on it."""
+AT_START = {
+    **dict.fromkeys((Role.BIAS, Role.NORM_SHIFT), Signal(0.0, 0.0)),
+    **dict.fromkeys((Role.NORM_SCALE, Role.BRANCH_SCALE, Role.MULTIPLIER), Signal(1.0, 0.0)),
+}
+"""Parameters that are no weights."""
+MADE = {
+    **dict.fromkeys(("rand", "rand_like", "uniform"), Signal(0.5, 1 / 12)),
+    **dict.fromkeys(("randn", "randn_like", "normal"), UNIT),
+    **dict.fromkeys(("empty", "empty_like", "new_empty"), Signal(0.0, 0.0)),
+}
+"""What is drawn in the pass itself, and what is not filled yet."""
+REDUCTIONS: Mapping[str, Callable[[Signal, float], Signal]] = {
+    "mean": Signal.average, "sum": Signal.total, "amax": Signal.maximum, "max": Signal.maximum,
+    "amin": Signal.minimum, "min": Signal.minimum, "_softmax": Signal.share, "_safe_softmax": Signal.share,
+    "var": lambda signal, _: Signal(signal.variance, 0.0), "var_mean": lambda signal, _: Signal(signal.variance, 0.0),
+    "std": lambda signal, _: Signal(math.sqrt(signal.variance), 0.0),
+    "linalg_vector_norm": lambda signal, count: Signal(math.sqrt(count * signal.mean_square), 0.0),
+}  # fmt: skip
+"""What becomes of independent signals that are reduced to one; deviations and norms are taken as exact."""
+SAME_FUNCTION: Mapping[str, Callable[..., Any]] = {
+    "log_sigmoid_forward": torch.ops.aten.log_sigmoid,
+    "rrelu_with_noise": lambda x, noise, lower, upper, *rest: torch.ops.aten.leaky_relu(x, (lower + upper) / 2),
+    "_prelu_kernel": lambda x, slope: torch.where(x > 0, x, slope * x),
+}
+"""Operations on single entries that torch does not mark as such, or whose options are tensors."""
+OPTIONS_ON_TENSORS = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
 
 
 @dataclass(frozen=True)
-class Signal:
-    """Mean and variance of an activation anywhere in the network, taken to be Gaussian."""
+class Wave:
+    """The entries of a tensor as functions of standard normal variables.
 
-    mean: float
-    variance: float
-
-    @property
-    def mean_square(self) -> float:
-        return self.mean**2 + self.variance
-
-    def through(self, function: Callable[[Tensor], Tensor]) -> Signal:
-        """Behind an elementwise function: E[phi(z)] and Var[phi(z)], z ~ N(mean, variance), by quadrature."""
-        nodes, weights = gaussian_quadrature()
-        with torch.no_grad():
-            values = function(self.mean + math.sqrt(self.variance) * nodes).double()
-        mean = float((values * weights).sum())
-        return Signal(mean, float(((values - mean).square() * weights).sum()))
-
-    def maximum(self, count: int) -> Signal:
-        """The largest of `count` independent signals, by quadrature of count pdf(z) cdf(z)^(count - 1)."""
-        nodes, weights = gaussian_quadrature()
-        density = weights * count * torch.special.ndtr(nodes) ** (count - 1)
-        mean = float((nodes * density).sum())
-        variance = float(((nodes - mean).square() * density).sum())
-        return Signal(self.mean + math.sqrt(self.variance) * mean, self.variance * variance)
-
-
-UNIT = Signal(0.0, 1.0)
-
-
-def seen_by_layers(model: nn.Module, layers: Sequence[Layer], inputs: Signal) -> dict[str, Signal] | None:
-    """The signal that each layer receives, by the name of its weight; None where the model cannot be traced.
-
-    A layer or norm puts out mean 0 and variance 1; so does an embedding and any module with parameters of its own
-    whose inside is not known. Elementwise functions and fixed pooling windows follow `Signal`; a sum adds means and
-    variances, a product of two signals multiplies them, both as if independent; a concatenation is a mixture in equal
-    parts. Everything else (reshaping, adaptive pooling, attention, operands that are no signal) hands the signal on.
+    Attributes:
+        values: [node of the quadrature], or a single number.
+        origin: which variable; None for a number. Waves of different origins are independent.
+        signal: their mean and variance.
+        is_share: whether they weight a mean, as a softmax does.
     """
-    found = forward_calls(model, _is_activation)
-    if found is None:
+
+    values: Tensor
+    origin: object
+    signal: Signal
+    is_share: bool = False
+
+    @staticmethod
+    def gaussian(signal: Signal, origin: object) -> Wave:
+        if signal.variance == 0:
+            return Wave(torch.tensor(signal.mean, dtype=torch.float64), None, signal)
+        return Wave(signal.values(), origin, signal)
+
+
+def seen_by_layers(model: nn.Module, recording: Recording, specs: Specs, inputs: Signal) -> dict[str, Signal]:
+    """The signal that each weight is multiplied by, all its uses together, by its name.
+
+    A product with a weight, a norm and a look-up put out mean 0 and variance 1. Every function of single entries is
+    evaluated by quadrature, exact for those of one Gaussian signal; signals that do not come from the same entries
+    count as independent, and their sums, products and other functions as Gaussian again. Pooling windows and means over
+    axes reduce independent entries, a concatenation and zero padding mix theirs, dropout multiplies by what it draws,
+    attention hands on what it weights; so does everything else.
+    """
+    return _Pass(model, recording, specs, inputs).seen
+
+
+class _Pass:
+    """One recorded forward pass, carried out on waves."""
+
+    def __init__(self, model: nn.Module, recording: Recording, specs: Specs, inputs: Signal) -> None:
+        self._recording, self._inputs = recording, inputs
+        self._roles = {spec.name: spec.role for spec in specs}
+        self._model = model
+        self._constants = Constants(recording, lambda name: None)
+        self._uses = {use.node: use for use in contractions(recording)}
+        self._waves: dict[fx.Node, Wave] = {}
+        found: dict[str, list[Signal]] = {}
+        for node in recording.nodes:
+            use = self._uses.get(node)
+            if use and not use.is_look_up and use.signal in self._waves:
+                for name in use.parameters:
+                    found.setdefault(name, []).append(self._waves[use.signal].signal)
+            wave = self._wave(node)
+            if wave is not None:
+                self._waves[node] = wave
+        # the first state of a recurrent layer is 0, and says nothing about the others
+        self.seen = {
+            name: mixture([each for each in signals if each.mean_square] or signals) for name, signals in found.items()
+        }
+
+    def _wave(self, node: fx.Node) -> Wave | None:
+        """What a node puts out; None where that is no tensor."""
+        name = operation(node)
+        if node in self._recording.inputs:
+            return Wave.gaussian(self._inputs, node)
+        if node in self._recording.parameters:
+            return Wave.gaussian(self._parameter(self._recording.parameters[node]), node)
+        if name in MADE:
+            return Wave.gaussian(MADE[name], node)
+        if name == "bernoulli":
+            chance = next((each for each in node.args[1:] if isinstance(each, float)), 0.5)
+            return Wave.gaussian(Signal(chance, chance * (1 - chance)), node)
+        if node not in self._recording.signals and not self._recording.sources.get(node):
+            fixed = self._constant(node)
+            if fixed is not None:
+                return fixed
+        if node in self._uses:
+            signal = self._waves.get(self._uses[node].signal)
+            is_dead = signal is not None and not signal.signal.mean_square and not self._uses[node].is_look_up
+            return Wave.gaussian(Signal(0.0, 0.0) if is_dead else UNIT, node)
+        own = self._own(node)
+        return self._behind(node, name, own) if own else None
+
+    def _parameter(self, name: str) -> Signal:
+        role = self._roles.get(name)
+        value = self._model.get_parameter(name)
+        if role is None and not value.is_meta and not value.is_complex():
+            return Signal.of(value)
+        return AT_START.get(role, UNIT) if role is not None else UNIT
+
+    def _constant(self, node: fx.Node) -> Wave | None:
+        value = self._constants.value(node)
+        if not isinstance(value, Tensor) or value.is_complex() or not value.numel() or not value.isfinite().all():
+            return None
+        return Wave.gaussian(Signal.of(value), node)
+
+    def _own(self, node: fx.Node) -> list[Wave]:
+        """The operands that are known, the signals among them first."""
+        known = [each for each in node.all_input_nodes if each in self._waves]
+        return [self._waves[each] for each in sorted(known, key=lambda each: each not in self._recording.signals)]
+
+    def _behind(self, node: fx.Node, name: str, own: Sequence[Wave]) -> Wave | None:
+        if is_norm(name) and "local" not in name:
+            return Wave.gaussian(UNIT, node)
+        if is_attention(name):
+            return self._waves.get(node.args[2], own[0]) if len(node.args) > 2 else own[0]  # type: ignore[arg-type]
+        if name in OPERANDS:
+            return self._product(node, name, own)
+        reduced = self._reduced(node, name, own[0])
+        if reduced is not None:
+            return reduced
+        if name in SAME_FUNCTION or is_pointwise(name):
+            return self._pointwise(node, name, own)
+        if name in ("cat", "stack", "constant_pad_nd"):
+            return Wave.gaussian(self._mixed(node, name), node)
+        if name == "glu":
+            return Wave.gaussian(product(own[0].signal, own[0].signal.through(torch.sigmoid)), node)
+        if name == "copy":
+            return self._waves.get(node.args[1], own[0])  # type: ignore[arg-type]
+        return self._moved(node, name, own[0])
+
+    def _reduced(self, node: fx.Node, name: str, wave: Wave) -> Wave | None:
+        """Behind a reduction over axes or windows; None for other operations."""
+        law = REDUCTIONS.get(name)
+        is_of_two = name in ("max", "min") and len(node.args) > 1 and isinstance(node.args[1], fx.Node)
+        is_pool = "_pool" in name and "unpool" not in name
+        if is_pool:
+            law = Signal.maximum if "max" in name else Signal.average
+        if law is None or is_of_two:
+            return None
+        before, after = shape_of(node.all_input_nodes[0]), _first_shape(node)
+        count = math.prod(before) / max(math.prod(after), 1)
+        if law is Signal.share:
+            count = before[node.args[1]]  # type: ignore[index]
+        elif is_pool and "adaptive" not in name:
+            size, dimensions = node.args[1], int(name.partition("_pool")[2][0])
+            count = math.prod(size) if len(size) == dimensions else size[0] ** dimensions  # type: ignore[arg-type, index]
+        return replace(Wave.gaussian(law(wave.signal, count), node), is_share=law is Signal.share)
+
+    def _product(self, node: fx.Node, name: str, own: Sequence[Wave]) -> Wave:
+        """Behind a product without a weight that is drawn: of two signals, or with a fixed matrix."""
+        places = [node.args[place] for place in OPERANDS[name] if place < len(node.args)]
+        factors = [self._waves.get(each) for each in places]  # type: ignore[arg-type]
+        first, second = (*factors, None)[:2]
+        if first is None or second is None or name not in PLAIN:
+            return own[0]
+        sources = [each for place in places for each in self._recording.sources.get(place, ())]  # type: ignore[arg-type]
+        is_dead = not first.signal.mean_square or not second.signal.mean_square
+        if not is_dead and any(self._roles.get(each) in WEIGHTS for each in sources):
+            return Wave.gaussian(UNIT, node)
+        if first.is_share or second.is_share:
+            return replace(second if first.is_share else first, origin=node, is_share=False)
+        shape = shape_of(places[1 if name in CONVOLUTIONS else 0])  # type: ignore[arg-type]
+        count = math.prod(shape[1:]) if name in CONVOLUTIONS else shape[-1]
+        return Wave.gaussian(product(first.signal, second.signal).total(count), node)
+
+    def _mixed(self, node: fx.Node, name: str) -> Signal:
+        """One of the entries of several tensors, or of one and its padding."""
+        if name == "constant_pad_nd":
+            (source, *_), number = node.all_input_nodes, (*node.args, 0.0)[2]
+            kept = min(math.prod(shape_of(source)) / max(math.prod(shape_of(node)), 1), 1.0)
+            return mixture([self._waves[source].signal, Signal(float(number), 0.0)], [kept, 1 - kept])  # type: ignore[arg-type]
+        parts = [each for each in node.args[0] if each in self._waves]  # type: ignore[union-attr, operator]
+        return mixture(
+            [self._waves[each].signal for each in parts], [max(math.prod(shape_of(each)), 1) for each in parts]
+        )  # type: ignore[arg-type]
+
+    def _moved(self, node: fx.Node, name: str, wave: Wave) -> Wave:
+        """Behind an operation that hands entries on; other entries are independent of those that are left behind."""
+        source = node.args[0] if node.args else None
+        if name == "getitem" and isinstance(source, fx.Node):
+            if operation(source) in ("var_mean", "std_mean") and node.args[1] == 1:
+                before = source.all_input_nodes[0]
+                count = math.prod(shape_of(before)) / max(math.prod(shape_of(node)), 1)
+                return Wave.gaussian(self._waves[before].signal.average(count), node)
+            is_part = operation(source) in PARTS
+        else:
+            is_part = name in PARTS and (
+                name in ("roll", "flip") or shape_of(node) != shape_of(node.all_input_nodes[0])
+            )
+        if wave.origin is None or not is_part:
+            return wave
+        return replace(wave, origin=(wave.origin, name, str(node.args[0]), str(node.args[1:])))
+
+    def _pointwise(self, node: fx.Node, name: str, own: Sequence[Wave]) -> Wave:
+        """Behind a function of single entries; the main operand where its moments are not known."""
+        if any(each not in self._waves for each in node.all_input_nodes):
+            return own[0]
+        arguments = [self._waves[each] if isinstance(each, fx.Node) else each for each in node.args]
+        keywords = {key: value for key, value in node.kwargs.items() if key not in OPTIONS_ON_TENSORS}
+        function = partial(SAME_FUNCTION.get(name) or getattr(torch.ops.aten, name), **keywords)
+        found = _chosen(name, arguments, node) if name in CHOICES else None
+        found = found or _joint(function, name, arguments, node) or own[0]
+        return replace(found, is_share=any(each.is_share for each in own) and name in ("mul", "div"))
+
+
+PLAIN = ("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "matmul", "linear", "convolution", "_convolution")
+CONVOLUTIONS = ("convolution", "_convolution")
+
+
+def _first_shape(node: fx.Node) -> tuple[int, ...]:
+    """The shape of the first tensor that an operation returns."""
+    value = node.meta.get("val")
+    value = value[0] if isinstance(value, tuple | list) else value
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def _chosen(name: str, arguments: Sequence[Any], node: fx.Node) -> Wave | None:
+    """One of two tensors, by a condition on neither of them; None for other conditions and infinite entries."""
+    condition, kept, other = arguments if name == "where" else (arguments[1], arguments[2], arguments[0])
+    parts = [each if isinstance(each, Wave) else _number(each) for each in (kept, other)]
+    if any(each.origin is not None and each.origin == condition.origin for each in parts):
         return None
-    nodes, modules = found
-    owned: dict[str, list[Layer]] = {}
-    for layer in layers:
-        for owner in layer.modules:
-            owned.setdefault(owner, []).append(layer)
-    signals: dict[fx.Node, Signal] = {}
-    seen: dict[str, list[Signal]] = {}
-    for node in nodes:
-        known = [signals[before] for before in node.all_input_nodes if before in signals]
-        if node.op == "placeholder":
-            signals[node] = inputs
-        elif node.op == "call_module" and known:
-            owner, module = str(node.target), modules[str(node.target)]
-            for layer in owned.get(owner, ()):
-                is_state = layer.weight.role is Role.RECURRENT and isinstance(module, nn.RNNBase)
-                seen.setdefault(layer.weight.name, []).append(UNIT if is_state else known[0])
-            signals[node] = UNIT if owner in owned else _behind_module(module, known[0])
-        elif known:
-            signals[node] = _behind_call(node, signals, known)
-    return {name: _mixture(parts) for name, parts in seen.items()}
+    chance = min(max(condition.signal.mean, 0.0), 1.0)
+    if chance in (0.0, 1.0):
+        return parts[0 if chance else 1]
+    signal = mixture([each.signal for each in parts], [chance, 1 - chance])
+    return Wave.gaussian(signal, node) if math.isfinite(signal.mean_square) else None
 
 
-def _is_activation(module: nn.Module) -> bool:
-    return isinstance(getattr(module, "activation", None), Activation)
+def _number(value: float) -> Wave:
+    return Wave.gaussian(Signal(float(value), 0.0), None)
 
 
-def _behind_module(module: nn.Module, signal: Signal) -> Signal:
-    if isinstance(module, NORMS):
-        return UNIT
-    if _is_activation(module):
-        return signal.through(module.activation.function)  # type: ignore[union-attr]
-    if any(True for _ in module.parameters()):
-        return UNIT
-    applied = activation_of(module)
-    if applied is not None and not isinstance(module, nn.RReLU):  # RReLU draws random numbers
-        return signal.through(applied.function)
-    if isinstance(module, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
-        return Signal(signal.mean, signal.variance / _window(module))
-    if isinstance(module, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d):
-        return signal.maximum(_window(module))
-    return signal
+def _joint(function: Callable[..., Tensor], name: str, arguments: Sequence[Any], node: fx.Node) -> Wave | None:
+    """A function of waves of at most two origins; None where it has no finite moments, or needs more."""
+    waves = [each for each in arguments if isinstance(each, Wave)]
+    origins = list(dict.fromkeys(each.origin for each in waves if each.origin is not None))
+    if len(origins) > 2:
+        return None
+    is_of_two = len(origins) == 2
+    if is_of_two and name == "mul" and len(waves) == 2:
+        return Wave.gaussian(product(waves[0].signal, waves[1].signal), node)
+    given = [_on_axis(each, origins) if isinstance(each, Wave) else each for each in arguments]
+    try:
+        with torch.no_grad():
+            values = function(*given)
+    except Exception:  # what an operation refuses is its own affair
+        return None
+    if not values.isfinite().all():
+        return None
+    _, weights = gaussian_quadrature()
+    if is_of_two:
+        return Wave.gaussian(Signal.of(values, (weights[:, None] * weights).ravel()), node)
+    return Wave(values, origins[0], Signal.of(values, weights)) if origins else _number(float(values))
 
 
-def _window(pool: Any) -> int:
-    """Entries that a pooling module reduces to one."""
-    size = pool.kernel_size
-    return math.prod(size) if isinstance(size, tuple) else int(size) ** int(type(pool).__name__[-2])
-
-
-def _behind_call(node: fx.Node, signals: Mapping[fx.Node, Signal], known: Sequence[Signal]) -> Signal:
-    """Behind a function or method that `forward` calls."""
-    target: Any = node.target
-    name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    if name in OVERLOOKED or (name.endswith("_") and name not in IN_PLACE):
-        return known[0]
-    applied = activation_called(target, node.args[1:], node.kwargs)
-    if applied is not None:
-        return known[0].through(applied.function)
-    operands = [signals.get(arg) if isinstance(arg, fx.Node) else arg for arg in node.args]
-    if target in SUMS and len(operands) == 2:
-        return _sum(known, operands, SUMS[target])
-    if target in MULTIPLIES and len(operands) == 2:
-        return _product(known, operands)
-    return _mixture(known) if target in JOINS else known[0]
-
-
-def _sum(known: Sequence[Signal], operands: Sequence[Any], sign: int) -> Signal:
-    first, second = (Signal(each, 0.0) if isinstance(each, int | float) else each for each in operands)
-    if isinstance(first, Signal) and isinstance(second, Signal):
-        return Signal(first.mean + sign * second.mean, first.variance + second.variance)
-    return known[0]
-
-
-def _product(known: Sequence[Signal], operands: Sequence[Any]) -> Signal:
-    numbers = [operand for operand in operands if isinstance(operand, int | float)]
-    if numbers:
-        return Signal(known[0].mean * numbers[0], known[0].variance * numbers[0] ** 2)
-    first, second = operands
-    if isinstance(first, Signal) and isinstance(second, Signal):
-        mean = first.mean * second.mean
-        return Signal(mean, first.mean_square * second.mean_square - mean**2)
-    return known[0]
-
-
-def _mixture(parts: Sequence[Signal]) -> Signal:
-    """One of the signals at random."""
-    mean = sum(part.mean for part in parts) / len(parts)
-    return Signal(mean, sum(part.mean_square for part in parts) / len(parts) - mean**2)
+def _on_axis(wave: Wave, origins: Sequence[object]) -> Tensor:
+    """[node], or a column of them for the first of two origins."""
+    return wave.values[:, None] if len(origins) == 2 and wave.origin == origins[0] else wave.values

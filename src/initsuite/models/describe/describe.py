@@ -113,7 +113,7 @@ def examine(
     """
     if frozen not in FROZEN:
         raise bad_value("describe", "frozen", frozen, f"one of: {', '.join(FROZEN)}")
-    recording = _recorded(model, example)
+    recording = recorded(model, example)
     reading = read(recording, model) if recording else None
     kept = {name: COMPLEX for name, parameter in model.named_parameters() if parameter.is_complex()}
     kept |= _not_learned(model, reading) if frozen == "keep" else {}
@@ -155,16 +155,17 @@ def unplaced(model: nn.Module) -> list[str]:
     return [name for name, _ in model.named_parameters() if name not in places.found]
 
 
-def _recorded(model: nn.Module, example: object) -> Recording | None:
-    """The forward pass on the example, or on the first guess that the model takes.
+def recorded(model: nn.Module, example: object = None, *, is_training: bool = False) -> Recording | None:
+    """The forward pass on the example, or on the first guess that the model takes; None where it takes none.
 
     Raises:
         InitsuiteError: the model does not take the example that a user gave.
     """
     if example is not None and not isinstance(example, Example):
-        return record(model, given(example, model), must_run=True)
+        return record(model, given(example, model), must_run=True, is_training=is_training)
     likely = [] if example is None else [example]
-    return next(filter(None, (record(model, guess) for guess in itertools.chain(likely, guesses(model)))), None)
+    made = (record(model, guess, is_training=is_training) for guess in itertools.chain(likely, guesses(model)))
+    return next(filter(None, made), None)
 
 
 def _not_learned(model: nn.Module, reading: Reading | None) -> dict[str, str]:

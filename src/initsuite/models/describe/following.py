@@ -1,41 +1,19 @@
-"""Which nonlinearity a module or a call applies, and which one follows a layer in the order of the modules."""
+"""Which nonlinearity a module applies, and which one follows a layer in the order of the modules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from initsuite.activations import FUNCTIONS, OPTIONS, ActivationLayer, activation
+from initsuite.models.describe.graph.naming import agree
 from initsuite.models.describe.layers import LAYERS
 from initsuite.spec import Activation
 
 NOT_ELEMENTWISE = (nn.GLU, nn.MultiheadAttention, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
 """The modules of `torch.nn.modules.activation` that do not act on each element alone."""
-CALL_NAMES = {"sin": "sine", "log_sigmoid": "logsigmoid"}
-"""Our names for functions that have another name in torch."""
-CALL_OPTIONS: dict[str, dict[str, float]] = {
-    **OPTIONS,
-    "celu": {"alpha": 1.0},
-    "hardshrink": {"lambd": 0.5},
-    "softshrink": {"lambd": 0.5},
-    "sin": {"omega": 1.0},
-}
-"""Options of torch's functions after the input, in order, with their defaults (of sin: the factor on its input)."""
-CALLS: dict[str, Callable[..., Tensor]] = {
-    function.__name__: function
-    for function in (
-        torch.relu, torch.tanh, torch.sigmoid, torch.erf, torch.sin, functional.leaky_relu, functional.elu,
-        functional.celu, functional.selu, functional.gelu, functional.silu, functional.mish, functional.softplus,
-        functional.softsign, functional.hardtanh, functional.relu6, functional.hardswish, functional.hardsigmoid,
-        functional.logsigmoid, functional.tanhshrink, functional.hardshrink, functional.softshrink,
-    )
-}  # fmt: skip
-"""torch's elementwise nonlinearities by the name of the function, whether called from torch, functional or a tensor."""
 
 
 def activation_of(module: nn.Module) -> Activation | None:
@@ -68,33 +46,16 @@ def _named(name: str, options: Mapping[str, float], function: Callable[..., Tens
     return Activation(name, function, tuple(sorted(options.items())))
 
 
-def activation_called(
-    target: object, arguments: tuple[object, ...], keywords: Mapping[str, object]
-) -> Activation | None:
-    """What a call of a function or of a tensor's method applies; None if that is not an elementwise nonlinearity.
-
-    Args:
-        target: the function, or the name of the method.
-        arguments: its arguments after the tensor.
-        keywords: its keyword arguments.
+def activation_by_values(function: Callable[[Tensor], Tensor]) -> Activation:
+    """The activation that a function is: one with a name that has the same values, else the function itself.
 
     Example:
-        >>> activation_called(torch.nn.functional.elu, (0.5,), {})
-        Activation(name='elu', options=(('alpha', 0.5),))
+        >>> activation_by_values(nn.functional.silu)
+        Activation(name='silu', options=())
     """
-    is_torch = isinstance(target, str) or str(getattr(target, "__module__", "")).split(".")[0] == "torch"
-    written = target if isinstance(target, str) else getattr(target, "__name__", "")
-    name = written.removesuffix("_")
-    if name not in CALLS or not is_torch:
-        return None
-    if name == "gelu" and keywords.get("approximate", "none") != "none":
-        return Activation("gelu_tanh", partial(functional.gelu, approximate="tanh"))
-    defaults = CALL_OPTIONS.get(name, {})
-    given = {**defaults, **dict(zip(defaults, arguments, strict=False)), **keywords}
-    options = _numbers({option: given[option] for option in defaults})
-    if options.keys() != defaults.keys():
-        return None  # a slope that is itself computed
-    return _named(CALL_NAMES.get(name, name), options, partial(CALLS[name], **options))
+    names = (name for name in FUNCTIONS if name != "identity")
+    found = (each for name in names if agree(function, (each := activation(name)).function))
+    return next(found, None) or Activation(getattr(function, "__name__", "function"), function)
 
 
 def following_in_order(following: Iterable[nn.Module]) -> Activation | None:

@@ -39,18 +39,15 @@ class Member:
     is_mlp: bool = False
 
 
-def members(
-    modules: Mapping[str, nn.Module], weighted: Sequence[str], traced: Iterable[Sequence[str]]
-) -> dict[str, Member]:
+def members(modules: Mapping[str, nn.Module], weighted: Sequence[str]) -> dict[str, Member]:
     """The layers with weights and the norms that are part of a residual branch, by the names of their modules.
 
-    A module counts in the first branch that has it: `Branch` modules come first, then known blocks, then the branches
-    that the trace shows. A branch without a layer of its own does not count.
+    A module counts in the first branch that has it: `Branch` modules come first, then known blocks. A branch without a
+    layer of its own does not count.
 
     Args:
         modules: the modules of the model by name.
         weighted: names of those that are layers with weights.
-        traced: branches that the trace shows, as names of modules.
     """
     known = [name for name, module in modules.items() if name in weighted or isinstance(module, NORMS)]
     # the innermost first, so that a branch inside a branch keeps its layers
@@ -58,7 +55,7 @@ def members(
     blocks = _of_blocks(modules, known)
     found: dict[str, Member] = {}
     count = 0
-    for names, is_mlp in [*((each, False) for each in marked), *blocks, *((each, False) for each in traced)]:
+    for names, is_mlp in [*((each, False) for each in marked), *blocks]:
         own = [name for name in names if name in known and name not in found]
         if any(name in weighted for name in own):
             found |= dict.fromkeys(own, Member(count, is_mlp))

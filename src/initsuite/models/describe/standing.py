@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from initsuite.models.describe.following import activation_called, activation_of, following_in_order, without_identity
+from initsuite.models.describe.following import (
+    activation_by_values,
+    activation_of,
+    following_in_order,
+    without_identity,
+)
 from initsuite.models.describe.graph.attention import adapters, parts
 from initsuite.models.describe.graph.branches import residual_branches
 from initsuite.models.describe.graph.elementwise import Follower
@@ -60,7 +65,7 @@ def by_order(model: nn.Module, places: Places) -> Standing:
     # a module used twice comes twice, so that a shared ReLU is seen wherever it follows
     modules = dict(model.named_modules(remove_duplicate=False))
     owners = list(dict.fromkeys(site.owner for site in sites))
-    inside = members(modules, owners, [])
+    inside = members(modules, owners)
     head = _last(sites, modules, inside)
     follows = [site.layer.nonlinearity or without_identity(_following(site.owner, modules)) for site in sites]
     if head is not None:
@@ -100,7 +105,7 @@ def _following(owner: str, modules: Mapping[str, nn.Module]) -> Activation | Non
         if local != "linear1":
             return None
         phi = block.activation  # a module or a function
-        return activation_of(phi) if isinstance(phi, nn.Module) else activation_called(phi, (), {})
+        return activation_of(phi) if isinstance(phi, nn.Module) else activation_by_values(phi)
     names = list(modules)
     return following_in_order(modules[later] for later in names[names.index(owner) + 1 :])
 

@@ -3,6 +3,7 @@
 import operator
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,7 @@ from initsuite.activations import ActivationLayer, activation
 from initsuite.errors import ConfigError
 from initsuite.init.theory.gains import forward_gain
 from initsuite.models import Rnn
-from initsuite.models.describe.describe import describe
-from initsuite.models.describe.tracing import trace
+from initsuite.models.describe.describe import describe, recorded
 from initsuite.spec import Activation, ParamSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
@@ -107,20 +107,25 @@ def test_a_users_function_of_the_same_name_is_not_torchs() -> None:
     assert after_hidden(Net(relu)) == activation("tanh")
 
 
-class Branching(Net):
-    """A forward that `torch.fx` cannot follow."""
+class Particular(Net):
+    """A forward that takes what cannot be guessed."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if x.sum() > 0 else x
+        if len(x) != 7:
+            raise ValueError
+        return super().forward(x)
 
 
-def test_where_no_trace_is_made_the_order_of_the_modules_counts() -> None:
-    model = Branching(nn.Tanh())
-    assert trace(model, ["head", "hidden"]) is None
+@pytest.mark.filterwarnings("ignore:describe. no forward pass")
+def test_where_no_pass_is_recorded_the_order_of_the_modules_counts() -> None:
+    model = Particular(nn.Tanh())
+    assert recorded(model) is None
     assert after_hidden(model) is None  # the last layer that is registered counts as the head
+    assert after_hidden(model, example=torch.zeros(7, 4)) == activation("tanh")
     layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
-    untraced = type("Untraced", (nn.Sequential,), {"forward": Branching.forward})(*layers)
-    assert describe(untraced) == describe(layers)
+    unrecorded = type("Unrecorded", (nn.Sequential,), {"forward": Particular.forward})(*layers)
+    by_order = [replace(spec, described_by="order") for spec in describe(layers)]
+    assert describe(unrecorded) == by_order
 
 
 def test_a_trace_leaves_no_trace() -> None:
@@ -153,7 +158,7 @@ def test_optional_arguments_take_their_defaults() -> None:
             return super().forward(x)
 
     model = Optional(torch.tanh)
-    assert trace(model, ["hidden"]) is not None
+    assert recorded(model) is not None
     assert after_hidden(model) == activation("tanh")
 
 
@@ -273,26 +278,28 @@ def test_a_nonlinearity_that_is_not_there_is_refused(value: Any, match: str) -> 
         given(value)
 
 
-class _Branching(nn.Module):
-    """What torch.fx cannot trace, with a nonlinearity that no module shows."""
+class _Particular(nn.Module):
+    """What takes only inputs that cannot be guessed, with a nonlinearity that no module shows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 2)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.sum() > 0:
-            inputs = -inputs
+        if len(inputs) != 7:
+            raise ValueError
         return self.second(functional.relu(self.first(inputs)))
 
 
-def test_a_model_that_cannot_be_traced_and_shows_nothing_is_named_at_the_users_line() -> None:
-    with pytest.warns(UserWarning, match="_Branching cannot be traced.*nonlinearity='relu'") as caught:
-        assert describe(_Branching())[0].nonlinearity is None
+def test_a_model_that_cannot_be_recorded_and_shows_nothing_is_named_at_the_users_line() -> None:
+    with pytest.warns(
+        UserWarning, match="no forward pass of _Particular could be recorded.*nonlinearity='relu'"
+    ) as caught:
+        assert describe(_Particular())[0].nonlinearity is None
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = describe(_Branching(), nonlinearity="relu")[0].nonlinearity
+        found = describe(_Particular(), nonlinearity="relu")[0].nonlinearity
     assert found is not None
     assert found.name == "relu"
 

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from initsuite.activations import activation
 from initsuite.models.branch import Branch, Residual
-from initsuite.models.describe.describe import describe
-from initsuite.models.describe.tracing import trace
+from initsuite.models.describe.describe import describe, recorded
 from initsuite.models.resnet import ResNet
 from initsuite.models.vit import Vit
 from initsuite.spec import ParamSpec, Role
@@ -82,7 +81,7 @@ NO_BRANCHES = [
 @pytest.mark.parametrize("block", NO_BRANCHES)
 def test_other_sums_are_no_branches(block: Callable[[Sums, Tensor], Tensor]) -> None:
     model = Sums(block)
-    assert trace(model, []) is not None
+    assert recorded(model) is not None
     assert {(spec.branches, spec.closes_residual) for spec in describe(model)} == {(0, False)}
 
 

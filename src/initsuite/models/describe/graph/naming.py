@@ -51,12 +51,12 @@ def named(chain: Chain) -> Activation:
     if only and only.operation in WITH_OPTIONS:
         return Activation(only.operation, chain, tuple(sorted(options.items())))
     for name, function in KNOWN.items():
-        if _agree(chain, function):
+        if agree(chain, function):
             return Activation(name, chain)
-    if only and (found := _as_called(only, options)) and _agree(chain, found.function):
+    if only and (found := _as_called(only, options)) and agree(chain, found.function):
         return found
     for found in _candidates(chain):
-        if _agree(chain, found.function):
+        if agree(chain, found.function):
             return found
     return Activation(
         _made_up(chain), chain, tuple((f"constant_{place}", each) for place, each in enumerate(chain.numbers))
@@ -70,7 +70,7 @@ def _made_up(chain: Chain) -> str:
     return name if name and name not in FUNCTIONS and name not in KNOWN else "_".join(dict.fromkeys(words))
 
 
-def _agree(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> bool:
+def agree(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> bool:
     with torch.no_grad():
         wanted, got = first(POINTS.clone()), second(POINTS.clone())
     return bool(((wanted - got).abs() <= TOLERANCE * wanted.abs().clamp(min=1)).all())

@@ -101,17 +101,20 @@ class Recording:
         return float(argument) if type(argument) in (int, float) else None  # type: ignore[arg-type]
 
 
-def record(model: nn.Module, example: Example, *, must_run: bool = False) -> Recording | None:
+def record(
+    model: nn.Module, example: Example, *, must_run: bool = False, is_training: bool = False
+) -> Recording | None:
     """Record the forward pass of a model on example inputs; None where it cannot be run on them.
 
-    Everything is in evaluation mode, in float32 on the CPU, on fake tensors, which have shapes but no values; a pass
-    that depends on values is run on real ones if the model is small. The model, whose parameters may be on the meta
-    device, and all global random states stay as they are.
+    Everything is in evaluation mode, or in training mode with `is_training`, in float32 on the CPU, on fake tensors,
+    which have shapes but no values; a pass that depends on values is run on real ones if the model is small. The model,
+    whose parameters may be on the meta device, and all global random states stay as they are.
 
     Args:
         model: any module.
         example: what it is called with.
         must_run: raise an error where the model cannot be run.
+        is_training: as in training, with dropout and the statistics of the batch.
 
     Raises:
         InitsuiteError: with `must_run`, what the model raises on these inputs.
@@ -120,7 +123,7 @@ def record(model: nn.Module, example: Example, *, must_run: bool = False) -> Rec
     failure: Exception | None = None
     for attempt in (_as_written, _with_values):
         try:
-            with _quiet(plain):
+            with _quiet(plain, is_training):
                 return attempt(plain, example)
         except Exception as error:  # a model's own code may raise anything
             failure = error
@@ -284,8 +287,8 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _quiet(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, torch's defaults, no warnings; everything as it was afterwards."""
+def _quiet(model: nn.Module, is_training: bool) -> Iterator[None]:
+    """Evaluation or training mode, torch's defaults, no warnings; everything as it was afterwards."""
     states = [(module, dict(vars(module))) for module in model.modules()]
     before = random.getstate(), np.random.get_state()
     fastpath, dtype = torch.backends.mha.get_fastpath_enabled(), torch.get_default_dtype()
@@ -304,7 +307,7 @@ def _quiet(model: nn.Module) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
         try:
             for module, _ in states:
-                module.training = False
+                module.training = is_training
             yield
         finally:
             torch.set_default_dtype(dtype)

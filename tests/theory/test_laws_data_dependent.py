@@ -22,7 +22,7 @@ from initsuite.models import Lstm, Mlp, Rnn
 from initsuite.models.describe.describe import describe
 from initsuite.models.describe.examples import Example
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Initializer, Params, Probe
+from initsuite.spec import Initializer, Params, Probe, Role
 
 ROUNDING = 1e-3
 """Float32 sums over 256 examples; the corrections themselves are exact for layers that are called once."""
@@ -478,6 +478,15 @@ class TestAutoInit:
         params = drawn(AutoInit(input_mean=1.0), Particular, None)
         assert variance_is(params["layers.0.weight"], 1 / (128 * 2))
         assert variance_is(params["layers.2.weight"], 1 / (256 * 0.5))
+
+    @pytest.mark.parametrize(
+        "build", [lambda: nn.LSTM(64, 128), lambda: Rnn((8, 64), 10, activation("relu"), width=128)]
+    )
+    def test_recurrent_matrices_have_the_variance_of_an_orthogonal_one(self, build: Build) -> None:
+        recurrent = [spec.name for spec in describe(build()) if spec.role is Role.RECURRENT]
+        params = drawn(AutoInit(), build, None)
+        assert recurrent
+        assert all(variance_is(params[name], 1 / 128) for name in recurrent)
 
     def test_a_signal_that_is_0_does_no_harm(self) -> None:
         assert variance_is(drawn(AutoInit(0.0, 0.0), lambda: wide("relu"), None)["0.weight"], 1 / 128)

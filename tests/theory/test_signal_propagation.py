@@ -102,6 +102,12 @@ def test_the_mean_square_behind_an_operation(name: str) -> None:
     assert rms_seen(OPERATIONS[name]) == pytest.approx(rms_measured(OPERATIONS[name]), rel=MONTE_CARLO)
 
 
+def test_a_norm_by_hand_over_few_entries() -> None:
+    """The mean square counts as independent of the entries and Gaussian, which costs 1 / 64, and not less than 0."""
+    seen = rms_seen(lambda x: x * (x.square().mean(1, keepdim=True) + 1e-6).rsqrt())
+    assert seen == pytest.approx(1, rel=1.5 / 64)
+
+
 def test_an_error_of_a_window_is_found() -> None:
     wrong = rms_seen(OPERATIONS["largest of 4"])
     assert wrong != pytest.approx(rms_measured(OPERATIONS["largest of 9 with a mean"]), rel=MONTE_CARLO)

@@ -36,9 +36,10 @@ class AutoInit:
     recorded, the layers are taken in their order, each behind the nonlinearity of the one before it: sums and pooling
     are then not seen.
 
-    A layer that is used several times is scaled by the mean square of all that it is given, zeros not counted. Input
-    and recurrent matrices that are added are each scaled as if alone; the paper's code leaves recurrent layers as Keras
-    draws them, the recurrent matrix orthogonal, which is a variance of 1 / fan_in as well, whatever the state.
+    A layer that is used several times is scaled by the mean square of all that it is given, zeros not counted. A
+    recurrent matrix has variance 1 / fan_in whatever its state: gated states are small by design, and scaling them up
+    would make the recurrence chaotic. The paper's code leaves recurrent layers as Keras draws them, with an orthogonal
+    recurrent matrix, whose entries have this variance.
 
     Biases are 0, norms and embeddings as in torch; the head is treated like any other layer. No data are needed; where
     there is a probe, the mean and variance of all its inputs together are used. Departures: the paper's code draws from
@@ -73,6 +74,8 @@ class AutoInit:
         seen = None if recording is None else seen_by_layers(model, recording, specs, inputs)
 
         def weight(spec: ParamSpec) -> Normal:
+            if spec.role is Role.RECURRENT:
+                return Normal(0.0, 1 / math.sqrt(spec.fan_in))
             signal = _in_order(spec, specs, inputs) if seen is None else seen.get(spec.name, UNIT)
             # a signal that is 0 everywhere cannot be preserved
             return Normal(0.0, 1 / math.sqrt(spec.fan_in * (signal.mean_square or 1.0)))

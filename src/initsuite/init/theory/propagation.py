@@ -45,6 +45,8 @@ SAME_FUNCTION: Mapping[str, Callable[..., Any]] = {
     "_prelu_kernel": lambda x, slope: torch.where(x > 0, x, slope * x),
 }
 """Operations on single entries that torch does not mark as such, or whose options are tensors."""
+NEGLIGIBLE = 1e-3
+"""A function may be infinite with this probability, as the root of a mean square in the tail of the Gaussian."""
 OPTIONS_ON_TENSORS = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
 
 
@@ -286,12 +288,17 @@ def _joint(function: Callable[..., Tensor], name: str, arguments: Sequence[Any],
             values = function(*given)
     except Exception:  # what an operation refuses is its own affair
         return None
-    if not values.isfinite().all():
-        return None
+    if not origins:
+        return _number(float(values)) if values.isfinite() else None
     _, weights = gaussian_quadrature()
     if is_of_two:
-        return Wave.gaussian(Signal.of(values, (weights[:, None] * weights).ravel()), node)
-    return Wave(values, origins[0], Signal.of(values, weights)) if origins else _number(float(values))
+        weights = weights[:, None] * weights
+    lost = ~values.isfinite()
+    if float(weights[lost].sum()) > NEGLIGIBLE:
+        return None
+    weights, values = weights.masked_fill(lost, 0), values.masked_fill(lost, 0)
+    signal = Signal.of(values, weights.ravel())
+    return Wave.gaussian(signal, node) if is_of_two else Wave(values, origins[0], signal)
 
 
 def _on_axis(wave: Wave, origins: Sequence[object]) -> Tensor:

@@ -16,7 +16,6 @@ from initsuite.init.theory.signal import UNIT, Signal, mixture, product
 from initsuite.models.describe.graph.contractions import OPERANDS, contractions, operation, shape_of
 from initsuite.models.describe.graph.kinds import CHOICES, PARTS, is_attention, is_norm, is_pointwise
 from initsuite.models.describe.graph.recording import Recording
-from initsuite.models.describe.graph.replaying import Constants
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Role, Specs
 
@@ -92,7 +91,6 @@ class _Pass:
         self._recording, self._inputs = recording, inputs
         self._roles = {spec.name: spec.role for spec in specs}
         self._model = model
-        self._constants = Constants(recording, lambda name: None)
         self._uses = {use.node: use for use in contractions(recording)}
         self._waves: dict[fx.Node, Wave] = {}
         found: dict[str, list[Signal]] = {}
@@ -140,7 +138,7 @@ class _Pass:
         return AT_START.get(role, UNIT) if role is not None else UNIT
 
     def _constant(self, node: fx.Node) -> Wave | None:
-        value = self._constants.value(node)
+        value = self._recording.value(node)
         if not isinstance(value, Tensor) or value.is_complex() or not value.numel() or not value.isfinite().all():
             return None
         return Wave.gaussian(Signal.of(value), node)

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from initsuite.errors import InitsuiteError
 from initsuite.models.describe.examples import Example
+from initsuite.models.describe.graph.replaying import Constants, is_shape_alone
 
 MOST_ENTRIES = 100_000_000
 """A model with more is recorded with fake tensors only: its values may not fit into memory a second time."""
@@ -48,14 +48,13 @@ class Recording:
     inputs: frozenset[fx.Node]
     example: Example
     index: Mapping[fx.Node, int] = field(repr=False)
-    _values: dict[fx.Node, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def signals(self) -> frozenset[fx.Node]:
         """The nodes that depend on the inputs by value, not by shape alone."""
         found: set[fx.Node] = set(self.inputs)
         for node in self.nodes:
-            if not found.isdisjoint(node.all_input_nodes) and not _is_shape_alone(node):
+            if not found.isdisjoint(node.all_input_nodes) and not is_shape_alone(node):
                 found.add(node)
         return frozenset(found)
 
@@ -87,10 +86,12 @@ class Recording:
         return next(node for node, each in self.parameters.items() if each == name)
 
     def value(self, node: fx.Node) -> Tensor | None:
-        """The value of a node that is computed from constants alone; None for any other, and where it is not known."""
-        if node not in self._values:
-            self._values[node] = _evaluated(self, node)
-        return self._values[node]
+        """The value of a node that is computed from constants alone; None for any other: see `Constants`."""
+        return self._fixed.value(node)
+
+    @cached_property
+    def _fixed(self) -> Constants:
+        return Constants(self, lambda name: None)
 
     def number(self, argument: object) -> float | None:
         """The number that an argument of an operation stands for; None if it is no single number."""
@@ -231,33 +232,6 @@ def tensors_in(value: object) -> Iterator[Tensor]:
         for each in vars(value).values():
             if isinstance(each, Tensor | Mapping | list | tuple):
                 yield from tensors_in(each)
-
-
-def _evaluated(recording: Recording, node: fx.Node) -> Tensor | None:
-    """The value of a node that is computed from constants alone."""
-    if node in recording.constants:
-        return recording.constants[node]
-    if node.op != "call_function" or node in recording.signals or recording.sources[node]:
-        return None
-    values = {each: recording.value(each) for each in node.all_input_nodes}
-    if any(value is None for value in values.values()):
-        return None
-    try:
-        with torch.no_grad(), torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
-            return node.target(*args, **kwargs)  # type: ignore[operator]
-    except Exception:  # an operation without a kernel, a value on another device
-        return None
-
-
-SHAPE_ALONE = ("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like",
-               "rand_like", "randn_like", "sym_size")  # fmt: skip
-"""Operations whose result does not depend on the values of their operand."""
-
-
-def _is_shape_alone(node: fx.Node) -> bool:
-    name = getattr(getattr(node.target, "_schema", None), "name", "")
-    return node.op == "call_function" and name.partition("::")[2] in SHAPE_ALONE
 
 
 def _copy(model: nn.Module) -> nn.Module:

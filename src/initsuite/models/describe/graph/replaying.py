@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx
 
-from initsuite.models.describe.graph.recording import SHAPE_ALONE, Recording
+if TYPE_CHECKING:
+    from initsuite.models.describe.graph.recording import Recording
 
+SHAPE_ALONE = ("new_zeros", "new_ones", "new_empty", "new_full", "zeros_like", "ones_like", "empty_like", "full_like",
+               "rand_like", "randn_like", "sym_size")  # fmt: skip
+"""Operations whose result does not depend on the values of their operand."""
 LARGEST = 1_000_000
 """Tensors with more entries are not computed."""
 TOLERANCE = 1e-6
@@ -65,11 +69,11 @@ class Constants:
             return None
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             return None
-        is_shape_alone = _is_shape_alone(node)
+        by_shape = is_shape_alone(node)
         is_in_place = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
 
         def given(each: fx.Node) -> Any:
-            if is_shape_alone:
+            if by_shape:
                 example = each.meta["val"]
                 return torch.zeros((), dtype=example.dtype).expand(example.shape)
             value = self._found[each]
@@ -86,12 +90,14 @@ class Constants:
 
 def _needed(node: fx.Node) -> Iterator[fx.Node]:
     """The nodes whose values a node takes."""
-    if node.op == "call_function" and not _is_shape_alone(node):
+    if node.op == "call_function" and not is_shape_alone(node):
         yield from node.all_input_nodes
 
 
-def _is_shape_alone(node: fx.Node) -> bool:
-    return getattr(getattr(node.target, "_schema", None), "name", "").partition("::")[2] in SHAPE_ALONE
+def is_shape_alone(node: fx.Node) -> bool:
+    """Whether a node depends on its operands by their shapes alone."""
+    name = getattr(getattr(node.target, "_schema", None), "name", "")
+    return node.op == "call_function" and name.partition("::")[2] in SHAPE_ALONE
 
 
 def _size(node: fx.Node) -> int:

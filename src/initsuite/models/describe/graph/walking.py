@@ -24,8 +24,8 @@ from initsuite.models.describe.graph.kinds import (
     is_pointwise,
     is_pooling,
 )
-from initsuite.models.describe.graph.recording import SHAPE_ALONE, Recording
-from initsuite.models.describe.graph.replaying import Constants
+from initsuite.models.describe.graph.recording import Recording
+from initsuite.models.describe.graph.replaying import SHAPE_ALONE, Constants
 
 DEFAULT_SLOPE = 0.25
 """Where torch.nn.PReLU starts."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import operator
 import random
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from initsuite.errors import InitsuiteError
 from initsuite.models.describe.examples import Example
-from initsuite.models.describe.graph.replaying import Constants, is_shape_alone
+from initsuite.models.describe.graph.replaying import Constants
+from initsuite.models.describe.graph.tokens import is_view, learned_tokens, reached
 
 MOST_ENTRIES = 100_000_000
 """A model with more is recorded with fake tensors only: its values may not fit into memory a second time."""
@@ -51,12 +51,13 @@ class Recording:
 
     @cached_property
     def signals(self) -> frozenset[fx.Node]:
-        """The nodes that depend on the inputs by value, not by shape alone."""
-        found: set[fx.Node] = set(self.inputs)
-        for node in self.nodes:
-            if not found.isdisjoint(node.all_input_nodes) and not is_shape_alone(node):
-                found.add(node)
-        return frozenset(found)
+        """The nodes that depend on the inputs, or on learned tokens, by value, not by shape alone."""
+        return frozenset(reached(self.nodes, {*self.inputs, *self.tokens}))
+
+    @cached_property
+    def tokens(self) -> frozenset[fx.Node]:
+        """What a layer takes that is computed from parameters alone, like the learned queries of a decoder."""
+        return learned_tokens(self)
 
     @cached_property
     def sources(self) -> Mapping[fx.Node, tuple[str, ...]]:
@@ -188,7 +189,7 @@ def _join_writes(graph: fx.Graph) -> None:
         if node.op != "call_function" or schema is None or not schema.is_mutable or not node.args:
             continue
         base = node.args[0]
-        while isinstance(base, fx.Node) and _is_view(base):
+        while isinstance(base, fx.Node) and is_view(base):
             base = base.args[0]
         if not isinstance(base, fx.Node) or base is node.args[0] or base.op != "call_function":
             continue
@@ -196,12 +197,6 @@ def _join_writes(graph: fx.Graph) -> None:
             joined = graph.call_function(torch.ops.aten.copy.default, (base, node))
         joined.meta["val"] = base.meta.get("val")
         base.replace_all_uses_with(joined, delete_user_cb=lambda user, last=joined: user > last)
-
-
-def _is_view(node: fx.Node) -> bool:
-    if node.target is operator.getitem:
-        return isinstance(node.args[0], fx.Node) and _is_view(node.args[0])
-    return isinstance(node.target, torch._ops.OpOverload) and node.target.is_view
 
 
 def _stand_in(tensor: Tensor, mode: FakeTensorMode | None) -> Tensor:

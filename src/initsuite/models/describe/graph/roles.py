@@ -108,6 +108,8 @@ class Roles:
 
     def _consumed(self, node: fx.Node, operand: fx.Node) -> Consumption | None:
         name = operation(node)
+        if not self.recording.tokens.isdisjoint((node, operand)):
+            return Consumption(Role.EMBEDDING, node, operand, part="token")
         if name in ADDED and len(node.args) > ADDED[name] and node.args[ADDED[name]] is operand:
             use = self._by_node.get(node)
             return Consumption(Role.BIAS, node, operand, use) if use else None

@@ -108,6 +108,11 @@ def test_a_norm_by_hand_over_few_entries() -> None:
     assert seen == pytest.approx(1, rel=1.5 / 64)
 
 
+def test_a_signal_beyond_all_bounds_is_left_out() -> None:
+    huge = 1e150
+    assert rms_seen(lambda x: x + 0 * (huge * x) ** 4) == pytest.approx(1)
+
+
 def test_an_error_of_a_window_is_found() -> None:
     wrong = rms_seen(OPERATIONS["largest of 4"])
     assert wrong != pytest.approx(rms_measured(OPERATIONS["largest of 9 with a mean"]), rel=MONTE_CARLO)

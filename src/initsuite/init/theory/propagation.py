@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from initsuite.init.theory.gains import gaussian_quadrature
 from initsuite.init.theory.signal import UNIT, Signal, mixture, product
+from initsuite.init.theory.waves import Wave, chosen, joint
 from initsuite.models.describe.graph.contractions import OPERANDS, contractions, operation, shape_of
 from initsuite.models.describe.graph.kinds import CHOICES, PARTS, is_attention, is_norm, is_pointwise
 from initsuite.models.describe.graph.recording import Recording
@@ -44,32 +44,10 @@ SAME_FUNCTION: Mapping[str, Callable[..., Any]] = {
     "_prelu_kernel": lambda x, slope: torch.where(x > 0, x, slope * x),
 }
 """Operations on single entries that torch does not mark as such, or whose options are tensors."""
-NEGLIGIBLE = 1e-3
-"""A function may be infinite with this probability, as the root of a mean square in the tail of the Gaussian."""
+CONVOLUTIONS = ("convolution", "_convolution")
+PLAIN = ("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "matmul", "linear", *CONVOLUTIONS)
+"""Products whose first factor is summed over its last axis, and convolutions."""
 OPTIONS_ON_TENSORS = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
-
-
-@dataclass(frozen=True)
-class Wave:
-    """The entries of a tensor as functions of standard normal variables.
-
-    Attributes:
-        values: [node of the quadrature], or a single number.
-        origin: which variable; None for a number. Waves of different origins are independent.
-        signal: their mean and variance.
-        is_share: whether they weight a mean, as a softmax does.
-    """
-
-    values: Tensor
-    origin: object
-    signal: Signal
-    is_share: bool = False
-
-    @staticmethod
-    def gaussian(signal: Signal, origin: object) -> Wave:
-        if signal.variance == 0:
-            return Wave(torch.tensor(signal.mean, dtype=torch.float64), None, signal)
-        return Wave(signal.values(), origin, signal)
 
 
 def seen_by_layers(model: nn.Module, recording: Recording, specs: Specs, inputs: Signal) -> dict[str, Signal]:
@@ -103,8 +81,11 @@ class _Pass:
             if wave is not None:
                 self._waves[node] = wave
         # the first state of a recurrent layer is 0, and says nothing about the others
+        known = {name: [each for each in signals if math.isfinite(each.mean_square)] for name, signals in found.items()}
         self.seen = {
-            name: mixture([each for each in signals if each.mean_square] or signals) for name, signals in found.items()
+            name: mixture([each for each in signals if each.mean_square] or signals)
+            for name, signals in known.items()
+            if signals
         }
 
     def _wave(self, node: fx.Node) -> Wave | None:
@@ -171,8 +152,9 @@ class _Pass:
     def _reduced(self, node: fx.Node, name: str, wave: Wave) -> Wave | None:
         """Behind a reduction over axes or windows; None for other operations."""
         law = REDUCTIONS.get(name)
-        is_of_two = name in ("max", "min") and len(node.args) > 1 and isinstance(node.args[1], fx.Node)
-        is_pool = "_pool" in name and "unpool" not in name
+        is_of_two = name in ("max", "min") and any(isinstance(each, fx.Node) for each in node.args[1:2])
+        window = name.partition("_pool")[2]
+        is_pool = window[1:2] == "d" and "unpool" not in name
         if is_pool:
             law = Signal.maximum if "max" in name else Signal.average
         if law is None or is_of_two:
@@ -180,26 +162,26 @@ class _Pass:
         before, after = shape_of(node.all_input_nodes[0]), _first_shape(node)
         count = math.prod(before) / max(math.prod(after), 1)
         if law is Signal.share:
-            count = before[node.args[1]]  # type: ignore[index]
+            count = before[int(node.args[1])]  # type: ignore[arg-type]
         elif is_pool and "adaptive" not in name:
-            size, dimensions = node.args[1], int(name.partition("_pool")[2][0])
+            size, dimensions = node.args[1], int(window[0])
             count = math.prod(size) if len(size) == dimensions else size[0] ** dimensions  # type: ignore[arg-type, index]
         return replace(Wave.gaussian(law(wave.signal, count), node), is_share=law is Signal.share)
 
     def _product(self, node: fx.Node, name: str, own: Sequence[Wave]) -> Wave:
         """Behind a product without a weight that is drawn: of two signals, or with a fixed matrix."""
-        places = [node.args[place] for place in OPERANDS[name] if place < len(node.args)]
-        factors = [self._waves.get(each) for each in places]  # type: ignore[arg-type]
+        factors_at = [node.args[place] for place in OPERANDS[name] if place < len(node.args)]
+        factors = [self._waves.get(each) for each in factors_at]  # type: ignore[arg-type]
         first, second = (*factors, None)[:2]
         if first is None or second is None or name not in PLAIN:
             return own[0]
-        sources = [each for place in places for each in self._recording.sources.get(place, ())]  # type: ignore[arg-type]
+        sources = [each for place in factors_at for each in self._recording.sources.get(place, ())]  # type: ignore[arg-type]
         is_dead = not first.signal.mean_square or not second.signal.mean_square
         if not is_dead and any(self._roles.get(each) in WEIGHTS for each in sources):
             return Wave.gaussian(UNIT, node)
         if first.is_share or second.is_share:
             return replace(second if first.is_share else first, origin=node, is_share=False)
-        shape = shape_of(places[1 if name in CONVOLUTIONS else 0])  # type: ignore[arg-type]
+        shape = shape_of(factors_at[1 if name in CONVOLUTIONS else 0])  # type: ignore[arg-type]
         count = math.prod(shape[1:]) if name in CONVOLUTIONS else shape[-1]
         return Wave.gaussian(product(first.signal, second.signal).total(count), node)
 
@@ -238,13 +220,9 @@ class _Pass:
         arguments = [self._waves[each] if isinstance(each, fx.Node) else each for each in node.args]
         keywords = {key: value for key, value in node.kwargs.items() if key not in OPTIONS_ON_TENSORS}
         function = partial(SAME_FUNCTION.get(name) or getattr(torch.ops.aten, name), **keywords)
-        found = _chosen(name, arguments, node) if name in CHOICES else None
-        found = found or _joint(function, name, arguments, node) or own[0]
+        found = chosen(name, arguments, node) if name in CHOICES else None
+        found = found or joint(function, name, arguments, node) or own[0]
         return replace(found, is_share=any(each.is_share for each in own) and name in ("mul", "div"))
-
-
-PLAIN = ("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "matmul", "linear", "convolution", "_convolution")
-CONVOLUTIONS = ("convolution", "_convolution")
 
 
 def _first_shape(node: fx.Node) -> tuple[int, ...]:
@@ -252,53 +230,3 @@ def _first_shape(node: fx.Node) -> tuple[int, ...]:
     value = node.meta.get("val")
     value = value[0] if isinstance(value, tuple | list) else value
     return tuple(value.shape) if isinstance(value, Tensor) else ()
-
-
-def _chosen(name: str, arguments: Sequence[Any], node: fx.Node) -> Wave | None:
-    """One of two tensors, by a condition on neither of them; None for other conditions and infinite entries."""
-    condition, kept, other = arguments if name == "where" else (arguments[1], arguments[2], arguments[0])
-    parts = [each if isinstance(each, Wave) else _number(each) for each in (kept, other)]
-    if any(each.origin is not None and each.origin == condition.origin for each in parts):
-        return None
-    chance = min(max(condition.signal.mean, 0.0), 1.0)
-    if chance in (0.0, 1.0):
-        return parts[0 if chance else 1]
-    signal = mixture([each.signal for each in parts], [chance, 1 - chance])
-    return Wave.gaussian(signal, node) if math.isfinite(signal.mean_square) else None
-
-
-def _number(value: float) -> Wave:
-    return Wave.gaussian(Signal(float(value), 0.0), None)
-
-
-def _joint(function: Callable[..., Tensor], name: str, arguments: Sequence[Any], node: fx.Node) -> Wave | None:
-    """A function of waves of at most two origins; None where it has no finite moments, or needs more."""
-    waves = [each for each in arguments if isinstance(each, Wave)]
-    origins = list(dict.fromkeys(each.origin for each in waves if each.origin is not None))
-    if len(origins) > 2:
-        return None
-    is_of_two = len(origins) == 2
-    if is_of_two and name == "mul" and len(waves) == 2:
-        return Wave.gaussian(product(waves[0].signal, waves[1].signal), node)
-    given = [_on_axis(each, origins) if isinstance(each, Wave) else each for each in arguments]
-    try:
-        with torch.no_grad():
-            values = function(*given)
-    except Exception:  # what an operation refuses is its own affair
-        return None
-    if not origins:
-        return _number(float(values)) if values.isfinite() else None
-    _, weights = gaussian_quadrature()
-    if is_of_two:
-        weights = weights[:, None] * weights
-    lost = ~values.isfinite()
-    if float(weights[lost].sum()) > NEGLIGIBLE:
-        return None
-    weights, values = weights.masked_fill(lost, 0), values.masked_fill(lost, 0)
-    signal = Signal.of(values, weights.ravel())
-    return Wave.gaussian(signal, node) if is_of_two else Wave(values, origins[0], signal)
-
-
-def _on_axis(wave: Wave, origins: Sequence[object]) -> Tensor:
-    """[node], or a column of them for the first of two origins."""
-    return wave.values[:, None] if len(origins) == 2 and wave.origin == origins[0] else wave.values

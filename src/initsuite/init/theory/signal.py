@@ -21,7 +21,7 @@ class Signal:
 
     @property
     def mean_square(self) -> float:
-        return self.mean**2 + self.variance
+        return self.mean * self.mean + self.variance  # ** would raise an error on overflow
 
     @staticmethod
     def of(values: Tensor, weights: Tensor | None = None) -> Signal:
@@ -71,7 +71,7 @@ UNIT = Signal(0.0, 1.0)
 def product(first: Signal, second: Signal) -> Signal:
     """Of two independent signals."""
     mean = first.mean * second.mean
-    return Signal(mean, max(first.mean_square * second.mean_square - mean**2, 0.0))
+    return Signal(mean, max(first.mean_square * second.mean_square - mean * mean, 0.0))
 
 
 def mixture(parts: Sequence[Signal], sizes: Sequence[float] | None = None) -> Signal:
@@ -80,4 +80,4 @@ def mixture(parts: Sequence[Signal], sizes: Sequence[float] | None = None) -> Si
     total = sum(sizes)
     mean = sum(size * part.mean for size, part in zip(sizes, parts, strict=True)) / total
     square = sum(size * part.mean_square for size, part in zip(sizes, parts, strict=True)) / total
-    return Signal(mean, max(square - mean**2, 0.0))
+    return Signal(mean, max(square - mean * mean, 0.0))

@@ -112,6 +112,8 @@ class ParamSpec:
         branches: number of residual branches in the whole model.
         branch_layers: layers with weights in the residual branch that this layer is in; 0 outside branches.
         branch: number of the residual branch that this layer is in, in the order of the model, from 0; 0 outside.
+        shortcut: what the model multiplies the shortcut beside that branch by; 1 outside.
+        head_width: of a weight that makes queries, how many features each head has; 0 elsewhere and where not known.
         layout: where each matrix lies in the tensor, if they are not blocks along the first axis in the order
             [output, input, ...] or as `is_transposed` says; empty otherwise. Laws see each as [output, input, ...].
         factor, offset: the model uses factor x tensor + offset, and laws speak of that: an equalised learning rate has
@@ -138,6 +140,8 @@ class ParamSpec:
     branches: int = 0
     branch_layers: int = 0
     branch: int = 0
+    shortcut: float = 1.0
+    head_width: int = 0
     layout: tuple[Block, ...] = ()
     factor: float = 1.0
     offset: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,18 @@ def variance_p(values: Tensor, variance: float) -> float:
     return 2 * float(min(stats.chi2.cdf(statistic, n), stats.chi2.sf(statistic, n)))
 
 
-def spec_of(name: str, shape: tuple[int, ...], parts: tuple[str, ...], role: Role = Role.WEIGHT) -> ParamSpec:
-    blocks = (shape[0] // len(parts),) * len(parts) if len(parts) > 1 else ()
-    return ParamSpec(name, shape, role, shape[-1], shape[-1], None, 0, 4, blocks=blocks, parts=parts)
+def spec_of(
+    name: str, shape: tuple[int, ...], parts: tuple[str, ...], role: Role = Role.WEIGHT, head_width: int = 0
+) -> ParamSpec:
+    facts: dict[str, Any] = {"blocks": (shape[0] // len(parts),) * len(parts) if len(parts) > 1 else ()}
+    return ParamSpec(name, shape, role, shape[-1], shape[-1], None, 0, 4, parts=parts, head_width=head_width, **facts)
 
 
 def attention(heads: int, width: int = WIDTH) -> tuple[nn.Module, list[ParamSpec]]:
     """torch's attention inside of a model, with its facts written by hand."""
     model = nn.ModuleDict({"mix": nn.MultiheadAttention(width, heads, bias=False, batch_first=True)})
-    packed = spec_of("mix.in_proj_weight", (3 * width, width), ("query", "key", "value"))
+    parts = ("query", "key", "value")
+    packed = spec_of("mix.in_proj_weight", (3 * width, width), parts, head_width=width // heads)
     return model, [packed, spec_of("mix.out_proj.weight", (width, width), ("attention_out",))]
 
 
@@ -116,7 +120,7 @@ def test_without_noise_the_products_are_identities() -> None:
 def test_separate_projections_are_drawn_as_packed_ones() -> None:
     model, packed = start(heads=4)
     names = {"query": "mix.q", "key": "mix.k", "value": "mix.v", "attention_out": "mix.o"}
-    specs = [spec_of(name, (WIDTH, WIDTH), (part,)) for part, name in reversed(names.items())]
+    specs = [spec_of(name, (WIDTH, WIDTH), (part,), head_width=WIDTH // 4) for part, name in reversed(names.items())]
     for name in "qkvo":
         model["mix"].register_parameter(name, None)  # type: ignore[index]
     params = Mimetic()(model, specs, seed=0).params
@@ -130,7 +134,7 @@ def test_layers_and_seeds_differ_and_all_else_is_normal() -> None:
     model = nn.ModuleDict({"first": first, "second": second})
     specs = [spec_of("table", (200, 64), ("token",), Role.EMBEDDING), spec_of("mlp", (160, 64), ("mlp",))]
     for name in model:
-        specs.append(spec_of(f"{name}.in_proj_weight", (192, 64), ("query", "key", "value")))
+        specs.append(spec_of(f"{name}.in_proj_weight", (192, 64), ("query", "key", "value"), head_width=32))
         specs.append(spec_of(f"{name}.out_proj.weight", (64, 64), ("attention_out",)))
     params = Mimetic()(model, specs, seed=0).params
     assert not torch.equal(params["first.in_proj_weight"], params["second.in_proj_weight"])
@@ -149,12 +153,13 @@ def refused(model: nn.Module, specs: list[ParamSpec], message: str) -> None:
 def test_models_without_such_an_attention_are_refused() -> None:
     model, specs = attention(2)
     refused(model, specs[:1], r"no attention layer.*model=vit or model=transformer")
-    refused(model, specs[1:], r"an attention layer `mix` with attention_out of sizes.*Expected query, key, value and")
+    refused(
+        model, specs[1:], r"layer around `mix.out_proj.weight` with attention_out of sizes.*Expected query, key, value"
+    )
     wide = spec_of("mix.in_proj_weight", (3 * WIDTH, 2 * WIDTH), ("query", "key", "value"))
     refused(model, [wide, specs[1]], r"of one square size. Use init=xavier")
-    refused(
-        nn.ModuleDict({"mix": nn.Linear(2, 2)}), specs, r"unknown number of heads of `mix.in_proj_weight`.*num_heads"
-    )
+    unknown = [replace(spec, head_width=0) for spec in specs]
+    refused(model, unknown, r"unknown number of heads of `mix.in_proj_weight`.*num_heads.*example=")
 
 
 @pytest.mark.parametrize("name", ["query_key_noise", "query_key_identity", "value_noise", "value_identity"])

@@ -148,12 +148,20 @@ def test_the_signal_of_a_stable_resnet_grows_by_less_than_e_squared(law: Initial
     assert (growth < math.e**2 * (1 + NARROW)) is grows
 
 
+def test_fixup_says_that_a_model_without_multipliers_lacks_a_rule() -> None:
+    with pytest.warns(UserWarning, match=r"Fixup: no scalar multiplier.*rule 3.*model.fixup=true"):
+        start(Fixup(), network(2, 2))
+
+
 @pytest.mark.parametrize(
     ("law", "specs", "message"),
     [
         (Fixup(), network(0, 0), r"no layer that closes a residual branch.*Use init=he"),
-        (Fixup(), network(2, 2, norm=True), r"a norm layer \(`branch0.0.norm.weight`\).*Use model.norm=none"),
-        (Fixup(), network(2, 2), r"no `multiplier` parameter.*model=resnet model.norm=none model.fixup=true"),
+        (
+            Fixup(),
+            network(2, 2, norm=True),
+            r"a norm layer \(`branch0.0.norm.weight`\).*Use model.norm=none.*nn.Identity",
+        ),
         (BranchScale(), network(2, 2), r"no `branch_scale` parameter.*model.branch_scale=true"),
         (ZeroGamma(), network(0, 0), r"no layer that closes a residual branch"),
         (ZeroGamma(), network(2, 2), r"no norm_scale that closes a residual branch.*Use model.norm=batch"),

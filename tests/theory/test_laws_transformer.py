@@ -31,17 +31,6 @@ XAVIER = {
 }
 
 
-class Shortcuts(nn.Module):
-    """Knows the factors of its shortcuts, as `models.branch.Residual` does."""
-
-    def __init__(self, *alphas: float) -> None:
-        super().__init__()
-        for number, alpha in enumerate(alphas):
-            residual = nn.Module()
-            residual.branch, residual.alpha = nn.Identity(), alpha  # type: ignore[assignment]
-            self.add_module(f"residual{number}", residual)
-
-
 def variance_p(values: Tensor, variance: float) -> float:
     """Two-sided p value of sum(x^2) / variance; conservative for the uniform law."""
     n = values.numel()
@@ -55,10 +44,10 @@ def spec_of(name: str, shape: tuple[int, ...], role: Role = Role.WEIGHT, **facts
     return ParamSpec(name, shape, role, facts.pop("fan_in", shape[-1]), facts.pop("fan_out", shape[0]), **facts)
 
 
-def network(blocks: int, norm: bool = False, attentions: int = 1) -> list[ParamSpec]:
+def network(blocks: int, norm: bool = False, attentions: int = 1, shortcut: float = 1.0) -> list[ParamSpec]:
     """An embedding, blocks of attention (one or two) and a two-layer network, and a head."""
     branches = blocks * (attentions + 1)
-    inside: dict[str, Any] = {"branches": branches, "branch_layers": 2}
+    inside: dict[str, Any] = {"branches": branches, "branch_layers": 2, "shortcut": shortcut}
     specs = [spec_of("token", (200, WIDTH), Role.EMBEDDING, parts=("token",), fan_in=1, fan_out=WIDTH)]
     for block in range(blocks):
         for number in range(attentions):
@@ -73,8 +62,8 @@ def network(blocks: int, norm: bool = False, attentions: int = 1) -> list[ParamS
     return [*specs, spec_of("head", (WIDTH, WIDTH), is_head=True), spec_of("head.bias", (WIDTH,), Role.BIAS)]
 
 
-def start(initializer: Initializer, specs: list[ParamSpec], model: nn.Module | None = None) -> Params:
-    return initializer(model or nn.Module(), specs, seed=0).params
+def start(initializer: Initializer, specs: list[ParamSpec]) -> Params:
+    return initializer(nn.Module(), specs, seed=0).params
 
 
 def ratios(params: Params, plain: Params, specs: list[ParamSpec]) -> dict[str, float]:
@@ -154,8 +143,8 @@ def test_packed_projections_get_the_variance_of_separate_ones() -> None:
 
 
 def test_deepnorm_scales_the_value_path_for_its_weighted_shortcuts() -> None:
-    specs = network(8, norm=True)
-    params = start(DeepNorm(), specs, Shortcuts(2.0, 2.0))  # alpha = (2 * 8)^(1/4) = 2, by hand
+    specs = network(8, norm=True, shortcut=2.0)  # alpha = (2 * 8)^(1/4) = 2, by hand
+    params = start(DeepNorm(), specs)
     beta = 0.3535534  # 64^(-1/4) = 1 / sqrt(8), by hand
     assert ratios(params, start(XAVIER["normal"], specs), specs) == pytest.approx(
         {"query": 1, "key": 1, "value": beta, "attention_out": beta, "mlp": beta, "head": 1}
@@ -167,10 +156,10 @@ def test_deepnorm_scales_the_value_path_for_its_weighted_shortcuts() -> None:
     ("call", "message"),
     [
         (lambda: start(TFixup(), network(0)), r"no attention layer.*model=vit or model=transformer"),
-        (lambda: start(TFixup(), network(2, norm=True)), r"a norm layer \(`0.norm`\).*Use model.norm=none"),
+        (lambda: start(TFixup(), network(2, norm=True)), r"a norm layer \(`0.norm`\).*model.norm=none; .*nn.Identity"),
         (lambda: start(DeepNorm(), network(0)), r"no attention layer"),
-        (lambda: start(DeepNorm(), network(8)), r"factors that are not known.*\(2N\)\^\(1/4\) = 2.*deepnorm=true"),
-        (lambda: start(DeepNorm(), network(8), Shortcuts(2.0, 1.0)), r"shortcuts with factors \[1.0, 2.0\]"),
+        (lambda: start(DeepNorm(), network(8)), r"factors \[1.0\].*\(2N\)\^\(1/4\) = 2.*deepnorm=true"),
+        (lambda: start(DeepNorm(), network(8)[:6] + network(8, shortcut=2.0)[6:]), r"with factors \[1.0, 2.0\]"),
     ],
 )
 def test_a_model_that_lacks_what_a_law_needs_is_refused(call: Callable[[], Params], message: str) -> None:

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from initsuite import rng
 from initsuite.errors import ConfigError, check_number
 from initsuite.init.base.compose import PerTensor
+from initsuite.init.base.layout import assembled, each_block, taken_apart
 from initsuite.init.base.requirements import need_attention, refusal
 from initsuite.init.distributions import Normal
 from initsuite.models.describe.places import heads_around
 from initsuite.spec import Initialization, Params, ParamSpec, Probe, Role, Specs
 
 PROJECTIONS = ("query", "key", "value", "attention_out")
-Rows = dict[str, tuple[ParamSpec, slice]]
-"""Where each projection of one attention layer lies: its tensor and rows."""
+Places = dict[str, tuple[ParamSpec, int]]
+"""Where each projection of one attention layer lies: its tensor, and which of the matrices in that it is."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,29 @@ class Mimetic:
         need_attention("Mimetic", specs)
         normal = Normal(0.0, self.std)
         params = PerTensor(weight=normal, embedding=normal)(model, specs, seed=seed).params
-        for (name, heads), rows in _attentions(model, specs).items():
-            self._fill(params, rows, heads, rng.generator(seed, "init", name))
+        for places in _attentions(model, specs):
+            query = places["query"][0]
+            around = heads_around(model, query.name)
+            # a module around several attention layers cannot name the stream of each
+            is_own = around and sum("query" in spec.parts and spec.name.startswith(around[0]) for spec in specs) == 1
+            name = around[0] if around and is_own else query.name
+            self._fill(params, places, rng.generator(seed, "init", name))
         return Initialization(params)
 
-    def _fill(self, params: Params, rows: Rows, heads: int, generator: torch.Generator) -> None:
+    def _fill(self, params: Params, places: Places, generator: torch.Generator) -> None:
         """Overwrite the projections of one attention layer."""
-        query, key, value, out = (params[rows[part][0].name][rows[part][1]] for part in PROJECTIONS)
-        for head_query, head_key in zip(query.chunk(heads), key.chunk(heads), strict=True):
+        tensors = {spec.name: spec for spec, _ in places.values()}
+        matrices = {name: taken_apart(spec, params[name]) for name, spec in tensors.items()}
+        query, key, value, out = (matrices[places[part][0].name][places[part][1]] for part in PROJECTIONS)
+        width = places["query"][0].head_width
+        for head_query, head_key in zip(query.split(width), key.split(width), strict=True):
             left, right = _halves(self.query_key_noise, self.query_key_identity, query.shape[1], generator)
             head_query.copy_(left[:, : len(head_query)].T)
             head_key.copy_(right[: len(head_key)])
         left, right = _halves(self.value_noise, -self.value_identity, value.shape[1], generator)
         value.copy_(left.T)
         out.copy_(right.T)
+        params.update({name: assembled(spec, matrices[name]) for name, spec in tensors.items()})
 
 
 def _halves(noise: float, identity: float, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -81,30 +91,32 @@ def _halves(noise: float, identity: float, size: int, generator: torch.Generator
     return u * s.sqrt(), s.sqrt()[:, None] * vh
 
 
-def _attentions(model: nn.Module, specs: Specs) -> dict[tuple[str, int], Rows]:
-    """The projections of every self-attention layer, by its module's name and number of heads; all must be square."""
-    found: dict[tuple[str, int], Rows] = {}
+def _attentions(model: nn.Module, specs: Specs) -> list[Places]:
+    """The projections of every attention layer, which are those of one residual branch or module; all must be square."""
+    found: dict[object, Places] = {}
     for spec in specs:
-        if spec.role is not Role.WEIGHT or not set(PROJECTIONS).intersection(spec.parts):
-            continue
-        start = 0
-        for part, length in zip(spec.parts, spec.blocks or spec.shape[:1], strict=True):
-            found.setdefault(_attention(model, spec.name), {})[part] = (spec, slice(start, start + length))
-            start += length
-    for (name, _), rows in found.items():
-        sizes = {(rows[part][1].stop - rows[part][1].start, *rows[part][0].shape[1:]) for part in rows}
-        if rows.keys() != set(PROJECTIONS) or len(set().union(*sizes)) != 1:
-            lacks = f"an attention layer `{name}` with {', '.join(rows)} of sizes {sorted(sizes)}"
+        for number, block in enumerate(each_block(spec)):
+            if spec.role is Role.WEIGHT and block.parts and block.parts[0] in PROJECTIONS:
+                found.setdefault(_layer(model, spec), {})[block.parts[0]] = (spec, number)
+    for places in found.values():
+        first = next(iter(places.values()))[0].name
+        sizes = {each_block(spec)[number].shape for spec, number in places.values()}
+        if places.keys() != set(PROJECTIONS) or len(set().union(*sizes)) != 1:
+            lacks = f"an attention layer around `{first}` with {', '.join(places)} of sizes {sorted(sizes)}"
             expected = "query, key, value and attention_out of one square size"
             raise refusal("Mimetic", lacks, expected, "Use init=xavier.")
-    return found
+        query = places["query"][0]
+        if not query.head_width:
+            raise ConfigError(
+                f"Mimetic: unknown number of heads of `{query.name}`. Expected a forward pass that can be recorded, or "
+                "a module around it with a whole number `num_heads`. Give inputs as example=..., or use init=xavier."
+            )
+    return list(found.values())
 
 
-def _attention(model: nn.Module, name: str) -> tuple[str, int]:
-    found = heads_around(model, name)
-    if found is None:
-        raise ConfigError(
-            f"Mimetic: unknown number of heads of `{name}`. Expected a module around it with a whole number "
-            "`num_heads` or `heads`. Set self.num_heads in the attention module, or use init=xavier."
-        )
-    return found
+def _layer(model: nn.Module, spec: ParamSpec) -> object:
+    """What the projections of one attention layer have in common: their residual branch, or the module around them."""
+    if spec.branch_layers:
+        return spec.branch
+    around = heads_around(model, spec.name)
+    return around[0] if around else spec.name.rpartition(".")[0].rpartition(".")[0]

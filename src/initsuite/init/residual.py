@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from initsuite.errors import check_number, unknown_choice
+from initsuite.errors import callers_level, check_number, unknown_choice
 from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor, Scaled, weights_by_place
 from initsuite.init.base.requirements import need_branches, need_role, refusal, refuse_norm
 from initsuite.init.constant import Constant
@@ -17,6 +19,8 @@ from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, TensorInit
 
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
+OPERANDS = {"query", "key", "value"}
+"""Parts of attention that lie side by side."""
 INSIDE: dict[str, ByLaws] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
 """Laws for everything except the branch scales, by name."""
 
@@ -28,11 +32,14 @@ class Fixup(ByLaws):
     In a branch of m layers with weights: N(0, 2/fan_in) x L^(-1/(2m-2)) for the first m - 1, so
     Var[w] = 2 L^(-1/(m-1)) / fan_in, and 0 for the last. Elsewhere Var[w] = 2/fan_in; the head is 0. Every branch is 0
     at the start, so that signal and gradient pass only along the shortcuts, whatever the depth. Biases, also the
-    scalar ones before each layer, are 0; the scalar multipliers are 1.
+    scalar ones before each layer, are 0; the scalar multipliers are 1. Query, key and value count as one of the m,
+    packed or not.
 
     The learning rate of all biases and multipliers is divided by 10, as in the paper (`bias_lr_factor`). Departure: the
     authors' code draws with fan_out and leaves the first convolution as torch draws it; the paper says He, which is
-    fan_in here.
+    fan_in here. In a model without scalar multipliers a warning says that rule 3 of the paper, which is about them, is
+    missing: the weights have the law of rules 1 and 2, which make the update O(lr). A head that is tied to an embedding
+    is drawn as the embedding.
 
     Args:
         bias_lr_factor: lr factor of biases and multipliers, above 0.
@@ -54,16 +61,24 @@ class Fixup(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("Fixup", specs)
-        refuse_norm("Fixup", specs)
-        need_role("Fixup", specs, Role.MULTIPLIER, "model.norm=none model.fixup=true")
-        return weights_by_place(self.weight, specs)
+        refuse_norm("Fixup", model, specs)
+        if not any(spec.role is Role.MULTIPLIER for spec in specs):
+            warnings.warn(
+                f"Fixup: no scalar multiplier in the {type(model).__name__}: the paper's rule 3, one in each residual "
+                "branch and a scalar bias before each layer, is missing. Use model.fixup=true, or add them.",
+                stacklevel=callers_level(),
+            )
+        beside = Counter(
+            spec.branch for spec in specs if spec.role is Role.WEIGHT and OPERANDS.intersection(spec.parts)
+        )
 
-    def weight(self, spec: ParamSpec) -> TensorInit:
-        if spec.is_head or spec.closes_residual:
-            return ZERO
-        if spec.branch_layers < 2:  # outside of branches
-            return HE
-        return Scaled(HE, spec.branches ** (-1 / (2 * spec.branch_layers - 2)))
+        def weight(spec: ParamSpec) -> TensorInit:
+            layers = spec.branch_layers - max(0, beside[spec.branch] - 1)
+            if spec.is_head or spec.closes_residual:
+                return ZERO
+            return Scaled(HE, spec.branches ** (-1 / (2 * layers - 2))) if layers > 1 else HE
+
+        return weights_by_place(weight, specs)
 
 
 @dataclass(frozen=True)

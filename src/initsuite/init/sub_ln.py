@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from torch import nn
 
-from initsuite.init.base.blocks import closing, stacks
-from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled
-from initsuite.init.base.requirements import need_attention, refusal
-from initsuite.init.transformer import VALUE_PATH
+from initsuite.init.base.blocks import closing
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor
+from initsuite.init.base.requirements import need_attention, need_parts, refusal, refuse_pair
+from initsuite.init.transformer import OnValuePath
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import ParamSpec, Role, Specs
@@ -47,18 +47,9 @@ class SubLn(ByLaws):
             lacks = f"no norm layer before `{without[0]}`" if without else "no layer that closes a residual branch"
             expected = "a transformer with a norm layer before the last layer of each branch"
             raise refusal("SubLn", lacks, expected, "Use model.norm=sub, or init=deepnorm for post-norm.")
-        if len(stacks(specs)) > 1:
-            expected = "one of them: the paper has other factors for a pair"
-            raise refusal("SubLn", "an encoder and a decoder", expected, "Initialize each of them on its own.")
-        return PerTensor(weight=_OnValuePath(XAVIER, math.sqrt(math.log(2 * blocks)))).laws(model, specs)
-
-
-@dataclass(frozen=True)
-class _OnValuePath(Scaled):
-    """A law, times `factor` for values, attention outputs and the linears of the MLP."""
-
-    def factor_of(self, spec: ParamSpec) -> float:
-        return self.factor if VALUE_PATH.intersection(spec.parts) else 1.0
+        refuse_pair("SubLn", specs)
+        need_parts("SubLn", specs)
+        return PerTensor(weight=OnValuePath(XAVIER, math.sqrt(math.log(2 * blocks)))).laws(model, specs)
 
 
 def _has_norm_before(last: ParamSpec, specs: Specs) -> bool:

@@ -9,20 +9,29 @@ from typing import ClassVar
 from torch import nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled
-from initsuite.init.base.requirements import need_attention, need_branches, refusal, refuse_norm
+from initsuite.init.base.blocks import closing, stacks
+from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled, weights_by_place
+from initsuite.init.base.requirements import (
+    need_attention,
+    need_branches,
+    need_parts,
+    refusal,
+    refuse_norm,
+    refuse_pair,
+)
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.models.describe.layers import WEIGHTS
-from initsuite.models.describe.residual import shortcut_factors
+from initsuite.models.describe.layers import NORM_PARAMETERS, WEIGHTS
 from initsuite.spec import ParamSpec, Role, Specs
 
 VALUE_PATH = {"value", "attention_out", "mlp"}
 """Parts that the output of a block is linear in; queries and keys only steer the softmax."""
+ROUNDING = 1e-6
+"""Of a factor that a model holds in float32."""
 
 
 @dataclass(frozen=True)
-class _OnValuePath(Scaled):
+class OnValuePath(Scaled):
     """A law, times `factor` for values, attention outputs and the linears of the MLP."""
 
     def factor_of(self, spec: ParamSpec) -> float:
@@ -77,12 +86,17 @@ class TFixup(ByLaws):
 
     N is the number of attention layers, for `part=decoder` half of it (each block has two). A causal decoder without
     cross-attention is an encoder in this sense: its blocks have two branches. The factors of the paper are for a pair
-    of N encoder and N decoder blocks; here one of them is the whole model. Departures: the paper's N(0, d^(-1/2)) is
-    read as the std, as in its code; that code draws queries and keys with gain 1/sqrt(2), where the paper says Xavier,
-    and its head is N(0, 1/d) or shares the embedding.
+    of N encoder and N decoder blocks; here one of them may be the whole model. In a model of both, each has the factor
+    of its kind and number of blocks whatever `part` says, and embeddings that of the larger number. Departures: the
+    paper's N(0, d^(-1/2)) is read as the std, as in its code; that code draws queries and keys with gain 1/sqrt(2),
+    where the paper says Xavier, and its head is N(0, 1/d) or shares the embedding, where a tensor that is both is drawn
+    as a head here.
 
     Args:
         part: encoder (blocks of self-attention and MLP) or decoder (with cross-attention).
+
+    Raises:
+        ConfigError: a norm layer, or a weight in a residual branch of which it is not known what it is for.
 
     References:
         Huang, Perez, Ba & Volkovs 2020, Improving Transformer Optimization Through Better Initialization, section 4;
@@ -99,17 +113,39 @@ class TFixup(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         attentions = need_attention("TFixup", specs)
-        refuse_norm("TFixup", specs)
+        refuse_norm("TFixup", model, specs)
+        need_branches("TFixup", specs)
+        need_parts("TFixup", specs)
         blocks = attentions if self.part == "encoder" else attentions / 2
-        embedding = (9 * blocks) ** -0.25
-        factor = 0.67 * blocks**-0.25 if self.part == "encoder" else embedding
+        factors = _of_pair(specs)
+        if factors:
+            blocks = max(len(stack) for stack in stacks(specs))
+        whole = _t_fixup(blocks, self.part)
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="uniform")
-        laws = PerTensor(weight=_OnValuePath(xavier, factor)).laws(model, specs)
+        laws = weights_by_place(lambda spec: OnValuePath(xavier, factors.get(spec.branch, whole)), specs)
+        embedding = _t_fixup(blocks, "decoder")
         for spec in specs:
             if spec.role is Role.EMBEDDING:
                 shrunk = 1.0 if "position" in spec.parts else embedding
                 laws[spec.name] = (Normal(0.0, shrunk / math.sqrt(spec.shape[-1])), spec)
         return laws
+
+
+def _t_fixup(blocks: float, part: str) -> float:
+    return 0.67 * blocks**-0.25 if part == "encoder" else (9 * blocks) ** -0.25
+
+
+def _of_pair(specs: Specs) -> dict[int, float]:
+    """The factor in each residual branch of an encoder and a decoder; empty where there is one of them alone."""
+    found = stacks(specs)
+    kinds = ["decoder" if any(len(block) > 2 for block in stack) else "encoder" for stack in found]
+    return {
+        branch: _t_fixup(len(stack), kind)
+        for stack, kind in zip(found, kinds, strict=True)
+        for block in stack
+        for branch in block
+        if len(found) > 1
+    }
 
 
 @dataclass(frozen=True)
@@ -122,6 +158,10 @@ class DeepNorm(ByLaws):
     update of the model is then bounded by a constant, whatever N. Biases are 0; embeddings N(0, 1) as torch has them,
     which the paper leaves open; the head is plain Xavier.
 
+    Raises:
+        ConfigError: another alpha, a norm layer inside of a branch (pre-norm), an encoder with a decoder, or a weight
+            in a branch of which it is not known what it is for.
+
     References:
         Wang et al. 2022, DeepNet: Scaling Transformers to 1,000 Layers, figure 2 and section 4.
     """
@@ -130,10 +170,16 @@ class DeepNorm(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         blocks = need_attention("DeepNorm", specs)
-        alpha, found = (2 * blocks) ** 0.25, shortcut_factors(model)
-        if not found or not all(math.isclose(value, alpha) for value in found):
-            lacks = f"shortcuts with factors {sorted(set(found)) or 'that are not known'}"
-            expected = f"a post-norm transformer of Residual modules with alpha (2N)^(1/4) = {alpha:.4g}"
-            raise refusal("DeepNorm", lacks, expected, "Use model.norm=post model.deepnorm=true, or init=xavier.")
+        alpha, found = (2 * blocks) ** 0.25, sorted({spec.shortcut for spec in closing(specs)})
+        expected = f"LayerNorm(alpha x + branch(x)) with alpha = (2N)^(1/4) = {alpha:.4g} everywhere"
+        fix = "Use model.norm=post model.deepnorm=true, write your model so, or use init=xavier."
+        if not found or not all(math.isclose(value, alpha, rel_tol=ROUNDING) for value in found):
+            lacks = f"shortcuts with factors {found}" if found else "no layer that closes a residual branch"
+            raise refusal("DeepNorm", lacks, expected, fix)
+        inside = [spec.name for spec in specs if spec.role in NORM_PARAMETERS and spec.branch_layers]
+        if inside:
+            raise refusal("DeepNorm", f"a norm layer (`{inside[0]}`) inside a residual branch", expected, fix)
+        refuse_pair("DeepNorm", specs)
+        need_parts("DeepNorm", specs)
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="normal")
-        return PerTensor(weight=_OnValuePath(xavier, (8 * blocks) ** -0.25)).laws(model, specs)
+        return PerTensor(weight=OnValuePath(xavier, (8 * blocks) ** -0.25)).laws(model, specs)

@@ -117,6 +117,16 @@ def assembled(spec: ParamSpec, drawn: Sequence[Tensor]) -> Tensor:
     return (tensor - spec.offset) / spec.factor
 
 
+def taken_apart(spec: ParamSpec, tensor: Tensor) -> list[Tensor]:
+    """The matrices in a tensor, in the order of `each_block`, as the model uses them: what `assembled` puts together."""
+    used = tensor if (spec.factor, spec.offset) == (1.0, 0.0) else spec.factor * tensor + spec.offset
+    if not spec.layout:
+        return list(used.split(spec.blocks)) if spec.blocks else [used]
+    shapes = [block.shape for block in each_block(spec)]
+    used = used.contiguous()
+    return [matrix_in(used, block).reshape(shape) for block, shape in zip(spec.layout, shapes, strict=True)]
+
+
 def as_one_matrix(spec: ParamSpec) -> ParamSpec:
     """A linear weight whose fused blocks count as one matrix, as libraries that draw the packed tensor see it."""
     return replace(spec, blocks=(), parts=(), layout=(), nonlinearities=(), fan_out=spec.shape[0])

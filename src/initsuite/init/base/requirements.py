@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from initsuite.errors import ConfigError
-from initsuite.models.describe.layers import NORM_PARAMETERS
-from initsuite.spec import Role, Specs
+from torch import nn
 
+from initsuite.errors import ConfigError
+from initsuite.init.base.blocks import ATTENTION, stacks
+from initsuite.models.describe.layers import NORM_PARAMETERS, NORMS, WEIGHTS
+from initsuite.spec import Role, Specs
+from initsuite.wording import format_first
+
+PARTS = ATTENTION | {"mlp"}
+"""What the weights of a transformer's residual branches are for."""
 ELSEWHERE = "Use init=he, or another initializer that needs no special model."
 
 
@@ -47,8 +53,30 @@ def need_attention(where: str, specs: Specs) -> int:
     return layers
 
 
-def refuse_norm(where: str, specs: Specs) -> None:
+def need_parts(where: str, specs: Specs) -> None:
+    """Refuse a model that has weights in its residual branches of which it is not known what they are for.
+
+    A law that treats them by their parts would be applied by half.
+    """
+    inside = [spec for spec in specs if spec.branch_layers and spec.role in WEIGHTS]
+    unknown = [f"`{spec.name}`" for spec in inside if not spec.parts or not PARTS.issuperset(spec.parts)]
+    if unknown:
+        lacks = f"weights in residual branches that are neither of attention nor of an MLP: {format_first(unknown, 4)}"
+        fix = "Give inputs as example=... where no forward pass was recorded, or use init=xavier."
+        raise refusal(where, lacks, f"branches of {', '.join(sorted(PARTS))} alone", fix)
+
+
+def refuse_pair(where: str, specs: Specs) -> None:
+    """Refuse an encoder and a decoder in one model."""
+    if len(stacks(specs)) > 1:
+        expected = "one of them: the paper has other factors for a pair"
+        raise refusal(where, "an encoder and a decoder", expected, "Initialize each of them on its own.")
+
+
+def refuse_norm(where: str, model: nn.Module, specs: Specs) -> None:
     """Refuse a model with norm layers: a law made to replace them would be mixed with what it replaces."""
-    norms = [spec for spec in specs if spec.role in NORM_PARAMETERS]
+    norms = [spec.name for spec in specs if spec.role in NORM_PARAMETERS]
+    norms += [name for name, module in model.named_modules() if isinstance(module, NORMS)]  # perhaps without parameters
     if norms:
-        raise refusal(where, f"a norm layer (`{norms[0].name}`)", "a model without norm layers", "Use model.norm=none.")
+        fix = "Use model.norm=none; in a model of your own, put nn.Identity() in the place of every norm layer."
+        raise refusal(where, f"a norm layer (`{norms[0]}`)", "a model without norm layers", fix)

@@ -196,6 +196,8 @@ def _spec(name: str, shape: tuple[int, ...], place: Place, places: Places, stand
         branches=standing.branches,
         branch_layers=standing.branch_layers(member) if member else 0,
         branch=member.branch if member else 0,
+        shortcut=member.shortcut if member else 1.0,
+        head_width=standing.head_width(name) if "query" in parts and facts.role is Role.WEIGHT else 0,
         described_by=standing.described_by,
     )
 

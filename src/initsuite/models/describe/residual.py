@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from initsuite.models.branch import Branch
+from initsuite.models.branch import Branch, Residual
 from initsuite.models.describe.layers import NORMS
 
 BLOCKS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -33,10 +33,12 @@ class Member:
     Attributes:
         branch: number of the branch in the model.
         is_mlp: the branch is that of a transformer block's linear layers.
+        shortcut: the constant that the shortcut beside it is multiplied by.
     """
 
     branch: int
     is_mlp: bool = False
+    shortcut: float = 1.0
 
 
 def members(modules: Mapping[str, nn.Module], weighted: Sequence[str]) -> dict[str, Member]:
@@ -51,14 +53,15 @@ def members(modules: Mapping[str, nn.Module], weighted: Sequence[str]) -> dict[s
     """
     known = [name for name, module in modules.items() if name in weighted or isinstance(module, NORMS)]
     # the innermost first, so that a branch inside a branch keeps its layers
-    marked = reversed([_inside(known, name) for name, module in modules.items() if isinstance(module, Branch)])
-    blocks = _of_blocks(modules, known)
+    marked = reversed([name for name, module in modules.items() if isinstance(module, Branch)])
+    ours = ((_inside(known, name), False, _shortcut(modules, name)) for name in marked)
+    others = _of_blocks(modules, known)
     found: dict[str, Member] = {}
     count = 0
-    for names, is_mlp in [*((each, False) for each in marked), *blocks]:
+    for names, is_mlp, shortcut in [*ours, *((*each, 1.0) for each in others)]:
         own = [name for name in names if name in known and name not in found]
         if any(name in weighted for name in own):
-            found |= dict.fromkeys(own, Member(count, is_mlp))
+            found |= dict.fromkeys(own, Member(count, is_mlp, shortcut))
             count += 1
     return found
 
@@ -76,6 +79,7 @@ def _inside(known: Sequence[str], place: str) -> list[str]:
     return [name for name in known if name == place or name.startswith(f"{place}.") or not place]
 
 
-def shortcut_factors(model: nn.Module) -> list[float]:
-    """The factors of the shortcuts: `alpha` of modules that also have a `branch`, as `models.branch.Residual` does."""
-    return [float(module.alpha) for module in model.modules() if hasattr(module, "alpha") and hasattr(module, "branch")]  # type: ignore[arg-type]
+def _shortcut(modules: Mapping[str, nn.Module], branch: str) -> float:
+    """The factor on the shortcut beside a branch; 1 if no `Residual` holds it."""
+    owner = modules[branch.rpartition(".")[0]]
+    return owner.alpha if isinstance(owner, Residual) else 1.0

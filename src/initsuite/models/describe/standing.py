@@ -19,7 +19,7 @@ from initsuite.models.describe.graph.elementwise import Follower
 from initsuite.models.describe.graph.heads import heads
 from initsuite.models.describe.graph.reading import Piece, Reading
 from initsuite.models.describe.layers import EMBEDDINGS, LAYERS, NORM_PARAMETERS
-from initsuite.models.describe.places import Place, Places, Site
+from initsuite.models.describe.places import Place, Places, Site, heads_around
 from initsuite.models.describe.residual import Member, members
 from initsuite.spec import Activation
 
@@ -42,6 +42,7 @@ class Standing:
         parts: what each block of a parameter is for, as the recorded pass shows it.
         doubts: why it is not known what follows a weight, by its name.
         is_blind: nothing shows what follows any layer.
+        head_width: how many features each head has that a weight makes queries for; 0 where that is not known.
         scales: names of the multipliers that scale what a residual branch adds.
     """
 
@@ -51,6 +52,7 @@ class Standing:
     closes: Callable[[str, Place], bool]
     branch_layers: Callable[[Member], int]
     branches: int
+    head_width: Callable[[str], int]
     described_by: str
     nonlinearities: Mapping[str, tuple[Activation | None, ...]] = field(default_factory=dict)
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -83,6 +85,7 @@ def by_order(model: nn.Module, places: Places) -> Standing:
         closes=lambda name, place: place.site == in_branch[inside[place.owner].branch][-1],
         branch_layers=lambda member: len(in_branch[member.branch]),
         branches=len({each.branch for each in inside.values()}),
+        head_width=lambda name: _head_width(model, name, places.found[name]),
         described_by="order",
         is_blind=is_network and not shows,
     )
@@ -95,6 +98,12 @@ def _last(sites: Sequence[Site], modules: Mapping[str, nn.Module], inside: Mappi
         return None
     head = list(last.values())[-1]
     return head if sites[head].layer.nonlinearity is None else None
+
+
+def _head_width(model: nn.Module, name: str, place: Place) -> int:
+    """What the module around a weight that makes queries says."""
+    around = heads_around(model, name)
+    return place.facts.fan_out // around[1] if around else 0
 
 
 def _following(owner: str, modules: Mapping[str, nn.Module]) -> Activation | None:
@@ -166,8 +175,8 @@ class _Graph:
 
         numbers = [each.branch for each in member_sites.values()]
         return Standing(
-            follows, head_sites, member, closes, lambda each: numbers.count(each.branch), len(set(numbers)), "graph",
-            nonlinearities, self._parts(), doubts, scales=self._scales(),
+            follows, head_sites, member, closes, lambda each: numbers.count(each.branch), len(set(numbers)),
+            self._head_width, "graph", nonlinearities, self._parts(), doubts, scales=self._scales(),
         )  # fmt: skip
 
     def _value(self, name: str) -> Tensor | None:
@@ -193,8 +202,9 @@ class _Graph:
             own = {self.site_of[use.node] for use in branch.uses if use.node in self.site_of} - sites.keys()
             if not own:
                 continue
-            sites |= dict.fromkeys(own, Member(number))
-            norms |= dict.fromkeys([name for name in branch.norms if name not in norms], Member(number))
+            member = Member(number, shortcut=branch.shortcut_factor or 1.0)
+            sites |= dict.fromkeys(own, member)
+            norms |= dict.fromkeys([name for name in branch.norms if name not in norms], member)
             closing |= {self.site_of[use.node] for use in branch.closing if use.node in self.site_of}
             closing_norms |= set(branch.closing_norms)
             number += 1
@@ -206,6 +216,8 @@ class _Graph:
         for name in self.weights:
             pieces = self.reading.pieces[name]
             named = [self._part(piece, alone=len(pieces) == 1) for piece in pieces]
+            if pieces and all(each.use.is_look_up and each.use.signal not in self.recording.signals for each in pieces):
+                named = ["position"]  # looked up by number, whatever the inputs hold
             if all(named):
                 found[name] = tuple(named)
         return found
@@ -219,6 +231,10 @@ class _Graph:
         bit = self.recording.index[piece.start]
         through = [name for name, node in known.pieces.items() if self.recording.ancestors[node] >> bit & 1]
         return through[0] if len(through) == 1 else ""
+
+    def _head_width(self, name: str) -> int:
+        uses = [self.parts_of_node.get(piece.use.node) for piece in self.reading.pieces.get(name, ())]
+        return next((known.head_width for known in uses if known and known.head_width), 0)
 
     def _scales(self) -> set[str]:
         """The multipliers that scale what a residual branch adds."""

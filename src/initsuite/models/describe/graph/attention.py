@@ -27,11 +27,13 @@ class Attention:
 
     Attributes:
         operands: what holds the queries, the keys and the values.
+        head_width: features of a query.
         nodes: the operations from the product of the queries and keys to the result.
     """
 
     operands: tuple[fx.Node, fx.Node, fx.Node]
     nodes: tuple[fx.Node, ...]
+    head_width: int
 
     @property
     def result(self) -> fx.Node:
@@ -46,10 +48,12 @@ class Parts:
         names: `query`, `key`, `value`, `attention_out`, `mlp`, `lora_a`, `lora_b`.
         pieces: if it makes more than one operand of attention, what each of them comes through alone: the piece of
             the output, or where there is none the operand itself.
+        head_width: of what makes queries, how many features each head has.
     """
 
     names: list[str] = field(default_factory=list)
     pieces: dict[str, fx.Node] = field(default_factory=dict)
+    head_width: int = 0
 
     def add(self, name: str) -> None:
         if name not in self.names:
@@ -105,7 +109,7 @@ class _Finder:
         for node in self.recording.nodes:
             if operation(node).startswith(ATTENTION):
                 query, key, value = node.args[:3]
-                yield Attention((query, key, value), (node,))  # type: ignore[arg-type]
+                yield Attention((query, key, value), (node,), shape_of(query)[-1])  # type: ignore[arg-type]
             elif operation(node) in SOFTMAX and node in self.recording.signals:
                 found = self._by_hand(node)
                 if found:
@@ -121,7 +125,8 @@ class _Finder:
         first, second = (before.args[place] for place in OPERANDS[operation(before)])
         query, key = (first, second) if self._runs_over_columns(before, softmax) else (second, first)
         result, value = after
-        return Attention((query, key, value), (before, softmax, result))  # type: ignore[arg-type]
+        features = shape_of(first)[-1]  # what the product sums over, whichever factor holds the queries
+        return Attention((query, key, value), (before, softmax, result), features)  # type: ignore[arg-type]
 
     def _runs_over_columns(self, product: fx.Node, softmax: fx.Node) -> bool:
         """Whether a softmax normalises over the columns of a product, which belong to its second operand."""
@@ -166,6 +171,8 @@ class _Finder:
         for place, name in enumerate(OPERAND_PARTS):
             for use in makers[place]:
                 found.setdefault(use.node, Parts()).add(name)
+        for use in makers[0]:
+            found[use.node].head_width = attention.head_width
         for use in {each.node for each in makers[0] + makers[1] + makers[2]}:
             sharing = [place for place in range(3) if any(each.node is use for each in makers[place])]
             for place in sharing if len(sharing) > 1 else ():

@@ -204,8 +204,8 @@ class _Walk:
             if each in self.channels:
                 return self.channels[each]
             known = self.recording.value(each)
-            if known is not None:
-                return known
+            if known is not None:  # floats are no indices: numbers beside the channels, as an empty cache of keys
+                return torch.zeros_like(known, dtype=torch.long) if known.is_floating_point() else known
             shape = shape_of(each)
             return torch.full(shape, ABSENT) if shape else each.meta.get("val")
 

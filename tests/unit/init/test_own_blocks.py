@@ -1,0 +1,274 @@
+"""Laws of transformers on blocks that users bring: what every tensor gets, against the law written out by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from initsuite import initialize_
+from initsuite.data.torchvision_import import import_torchvision
+from initsuite.errors import ConfigError
+
+import_torchvision()  # before transformers, which imports it
+
+WIDTH, HEADS, DEPTH = 64, 4, 3
+NOISE = 0.04
+"""Relative error of the std of 4,096 entries: five standard errors of a normal law, 1 / sqrt(2 n) = 0.8 %."""
+ROUNDING = 1e-5
+TOKENS = torch.randint(0, 96, (2, 16), generator=torch.Generator().manual_seed(0))
+
+
+class Block(nn.Module):
+    """nanoGPT's block; without `norm` nothing stands in the place of its norms, and `alpha` scales its shortcuts."""
+
+    def __init__(self, norm: str, alpha: float) -> None:
+        super().__init__()
+        self.norm, self.alpha = norm, alpha
+        kind = nn.LayerNorm if norm != "none" else lambda width: nn.Identity()
+        self.ln_1, self.ln_2 = kind(WIDTH), kind(WIDTH)
+        self.c_attn, self.c_out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.c_fc, self.c_proj = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def attn(self, x: Tensor) -> Tensor:
+        q, k, v = self.c_attn(x).split(WIDTH, dim=2)
+        q, k, v = (each.view(*x.shape[:2], HEADS, -1).transpose(1, 2) for each in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.c_out(y.transpose(1, 2).reshape(x.shape))
+
+    def mlp(self, x: Tensor) -> Tensor:
+        return self.c_proj(F.gelu(self.c_fc(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.norm == "post":
+            x = self.ln_1(self.alpha * x + self.attn(x))
+            return self.ln_2(self.alpha * x + self.mlp(x))
+        x = self.alpha * x + self.attn(self.ln_1(x))
+        return self.alpha * x + self.mlp(self.ln_2(x))
+
+
+class Nano(nn.Module):
+    """nanoGPT's layout, with its assert."""
+
+    def __init__(self, norm: str = "pre", alpha: float = 1.0) -> None:
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(96, WIDTH), nn.Embedding(32, WIDTH)
+        self.h = nn.ModuleList(Block(norm, alpha) for _ in range(DEPTH))
+        self.ln_f = nn.LayerNorm(WIDTH) if norm == "pre" else nn.Identity()
+        self.lm_head = nn.Linear(WIDTH, 96, bias=False)
+
+    def forward(self, index: Tensor) -> Tensor:
+        assert index.shape[1] <= 32, "too long"
+        x = self.wte(index) + self.wpe(torch.arange(index.shape[1], device=index.device))
+        for block in self.h:
+            x = block(x)
+        return self.lm_head(self.ln_f(x))
+
+
+def gpt2(norm: str = "pre") -> nn.Module:
+    import transformers
+
+    sizes: dict[str, Any] = {"n_layer": DEPTH, "n_head": HEADS, "n_embd": WIDTH, "n_positions": 32, "vocab_size": 96}
+    ids: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None}
+    return without_norms(transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **ids)), norm)
+
+
+def encoder(norm: str = "pre") -> nn.Module:
+    layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, activation="gelu", batch_first=True)
+    return without_norms(nn.TransformerEncoder(layer, DEPTH), norm)
+
+
+def both(norm: str = "pre") -> nn.Module:
+    return without_norms(nn.Transformer(WIDTH, HEADS, DEPTH, 2, 4 * WIDTH, batch_first=True), norm)
+
+
+def without_norms(model: nn.Module, norm: str) -> nn.Module:
+    for module in list(model.modules()) if norm == "none" else ():
+        for name, child in module.named_children():
+            if isinstance(child, nn.LayerNorm):
+                setattr(module, name, nn.Identity())
+    return model
+
+
+MODELS: dict[str, Callable[[str], nn.Module]] = {"gpt2": gpt2, "nano": Nano, "encoder": encoder, "both": both}
+NAMES = {
+    "c_attn": "in", "in_proj": "in", "attn.c_proj": "out", "c_out": "out", "out_proj": "out",
+    "c_fc": "up", "linear1": "up", "c_proj": "down", "linear2": "down", "wte": "token", "wpe": "position",
+}  # fmt: skip
+"""What a matrix is, by a part of its name."""
+
+
+def matrices(model: nn.Module) -> dict[str, tuple[str, int, Tensor]]:
+    """Kind, number of the block and values [output, input] of every matrix of a branch, by name; embeddings, too."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        kind = next((kind for part, kind in NAMES.items() if part in name), None)
+        if kind and parameter.ndim > 1:
+            block = next((int(piece) for piece in name.split(".") if piece.isdigit()), 0)
+            is_transposed = type(model).__name__ == "GPT2LMHeadModel" and kind not in ("token", "position")
+            values = parameter.detach()
+            found[name] = (kind, block, values.T if is_transposed else values)
+    return found
+
+
+def stds_are(model: nn.Module, law: Callable[[str, int, Tensor], float]) -> None:
+    found = matrices(model)
+    assert len(found) >= 4 * DEPTH
+    for name, (kind, block, values) in found.items():
+        for part, rows in zip("qkv" if kind == "in" else " ", values.chunk(3 if kind == "in" else 1), strict=True):
+            expected = law(part if kind == "in" else kind, block, rows)
+            assert float(rows.std()) == pytest.approx(expected, rel=NOISE), (name, part)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "nano", "encoder"])
+def test_laws_of_language_models_draw_every_tensor_by_their_formula(name: str) -> None:
+    model = MODELS[name]("pre")
+    initialize_(model, "gpt2")
+    stds_are(model, lambda kind, block, w: 0.02 / math.sqrt(2 * DEPTH) if kind in ("out", "down") else 0.02)
+    initialize_(model, "lm_depth")
+    stds_are(model, lambda kind, block, w: 0.02 / math.sqrt(2 * (block + 1)) if kind in ("out", "down") else 0.02)
+    initialize_(model, "small_init")
+    wang, small = 2 / (DEPTH * math.sqrt(WIDTH)), math.sqrt(2 / (5 * WIDTH))
+    stds_are(model, lambda kind, block, w: wang if kind in ("out", "down") else small)
+
+
+def test_encoder_and_decoder_of_torch_have_depths_of_their_own() -> None:
+    model = both()
+    initialize_(model, "lm_depth")
+    for name, (kind, block, values) in matrices(model).items():
+        sums = 3 if name.startswith("decoder") else 2
+        std = 0.02 / math.sqrt(sums * (block + 1)) if kind in ("out", "down") else 0.02
+        assert float(values.std()) == pytest.approx(std, rel=NOISE), name
+
+
+@pytest.mark.parametrize("name", ["gpt2", "nano", "encoder"])
+def test_mimetic_makes_its_products_in_every_layer_and_head(name: str) -> None:
+    model = MODELS[name]("pre")
+    initialize_(model, "mimetic", query_key_noise=0.0, value_noise=0.0)
+    found = list(matrices(model).values())
+    packed = [values for kind, _, values in found if kind == "in"]
+    outs = [values for kind, _, values in found if kind == "out"]
+    assert len(packed) == len(outs) == DEPTH
+    for (query, key, value), out in zip((each.split(WIDTH) for each in packed), outs, strict=True):
+        torch.testing.assert_close(out @ value, -0.4 * torch.eye(WIDTH), atol=ROUNDING, rtol=0)
+        for rows in torch.arange(WIDTH).chunk(HEADS):
+            singular = torch.linalg.svdvals(query[rows].T @ key[rows])
+            torch.testing.assert_close(singular[: WIDTH // HEADS], torch.full((WIDTH // HEADS,), 0.7))
+            assert float(torch.trace(query[rows].T @ key[rows])) == pytest.approx(0.7 * WIDTH / HEADS, rel=ROUNDING)
+
+
+def test_mimetic_sees_the_heads_of_attention_that_does_not_say_them() -> None:
+    class Silent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v, self.o, self.head = (nn.Linear(WIDTH, WIDTH) for _ in range(5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (each(x).view(*x.shape[:2], HEADS, -1).transpose(1, 2) for each in (self.q, self.k, self.v))
+            y = (q @ k.transpose(2, 3) / 4).softmax(-1) @ v
+            return self.head(x + self.o(y.transpose(1, 2).reshape(x.shape)))
+
+    model = Silent()
+    initialize_(model, "mimetic", example=torch.randn(2, 5, WIDTH), query_key_noise=0.0)
+    for rows in torch.arange(WIDTH).chunk(HEADS):
+        product = model.q.weight[rows].T @ model.k.weight[rows]
+        assert float(product.detach().trace()) == pytest.approx(0.7 * WIDTH / HEADS, rel=ROUNDING)
+
+
+def xavier(w: Tensor) -> float:
+    return math.sqrt(2 / sum(w.shape))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "nano", "encoder"])
+def test_t_fixup_draws_blocks_without_norm(name: str) -> None:
+    model = MODELS[name]("none")
+    initialize_(model, "t_fixup")
+    plain = {"token": (9 * DEPTH) ** -0.25 / math.sqrt(WIDTH), "position": 1 / math.sqrt(WIDTH)}
+    factor = 0.67 * DEPTH**-0.25
+    if name == "gpt2":  # its table is its head as well
+        plain["token"] = math.sqrt(2 / (96 + WIDTH))
+    stds_are(model, lambda kind, block, w: plain.get(kind) or xavier(w) * (1 if kind in "qk" else factor))
+
+
+def test_t_fixup_draws_an_encoder_and_a_decoder_each_by_its_kind() -> None:
+    model = both("none")
+    initialize_(model, "t_fixup")
+    for name, (kind, _, values) in matrices(model).items():
+        factor = 18**-0.25 if name.startswith("decoder") else 0.67 * DEPTH**-0.25
+        parts = values.chunk(3) if kind == "in" else (values,)
+        for place, rows in enumerate(parts):
+            steers = kind == "in" and place < 2
+            assert float(rows.std()) == pytest.approx(xavier(rows) * (1 if steers else factor), rel=NOISE), name
+
+
+@pytest.mark.parametrize("name", ["gpt2", "nano", "encoder"])
+def test_fixup_draws_blocks_without_norm_and_says_what_they_lack(name: str) -> None:
+    model = MODELS[name]("none")
+    with pytest.warns(UserWarning, match=r"no scalar multiplier in the .*rule 3"):
+        initialize_(model, "fixup")
+    factor = (2 * DEPTH) ** -0.5  # L^(-1/(2m-2)) of branches of two layers
+    fans = {"q": WIDTH, "k": WIDTH, "v": WIDTH, "up": WIDTH}
+    for kind, _, values in matrices(model).values():
+        for rows in values.chunk(3) if kind == "in" else (values,):
+            if kind in ("out", "down"):
+                assert not rows.any()
+            elif kind not in ("token", "position"):
+                assert float(rows.std()) == pytest.approx(factor * math.sqrt(2 / fans.get(kind, WIDTH)), rel=NOISE)
+
+
+def test_deepnorm_draws_post_norm_blocks_with_their_factor() -> None:
+    model = Nano("post", (2 * DEPTH) ** 0.25)
+    initialize_(model, "deepnorm")
+    beta = (8 * DEPTH) ** -0.25
+    for kind, _, values in matrices(model).values():
+        for place, rows in enumerate(values.chunk(3) if kind == "in" else (values,)):
+            steers = kind == "in" and place < 2
+            expected = 1.0 if kind in ("token", "position") else xavier(rows) * (1 if steers else beta)
+            assert float(rows.std()) == pytest.approx(expected, rel=NOISE)
+
+
+@pytest.mark.parametrize(
+    ("law", "build", "message"),
+    [
+        ("t_fixup", gpt2, r"a norm layer \(`transformer.h.0.ln_1.weight`\).*model.norm=none.*nn.Identity"),
+        ("fixup", Nano, r"a norm layer \(`h.0.ln_1.weight`\).*model.norm=none.*nn.Identity"),
+        ("deepnorm", lambda: Nano("post"), r"factors \[1.0\].*alpha = \(2N\)\^\(1/4\) = 1.565.*model.deepnorm=true"),
+        ("deepnorm", lambda: Nano("pre", 6**0.25), r"a norm layer \(`h.0.ln_1.weight`\) inside a residual branch"),
+        ("deepnorm", gpt2, r"factors \[1.0\]"),
+    ],
+)
+def test_blocks_that_a_law_is_not_for_are_refused(law: str, build: Callable[[], nn.Module], message: str) -> None:
+    model = build()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ConfigError, match=message):
+        initialize_(model, law)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_norms_without_parameters_are_norms() -> None:
+    model = Nano("none")
+    model.ln_f = nn.LayerNorm(WIDTH, elementwise_affine=False)
+    with pytest.raises(ConfigError, match=r"a norm layer \(`ln_f`\)"):
+        initialize_(model, "t_fixup")
+
+
+def test_half_a_law_is_not_applied() -> None:
+    """A convolution inside of a branch is neither attention nor an MLP."""
+
+    class Convolved(Block):
+        def __init__(self) -> None:
+            super().__init__("none", 1.0)
+            self.mix = nn.Conv1d(WIDTH, WIDTH, 3, padding=1)
+
+        def mlp(self, x: Tensor) -> Tensor:
+            return self.c_proj(F.gelu(self.c_fc(self.mix(x.transpose(1, 2)).transpose(1, 2))))
+
+    model = Nano("none")
+    model.h = nn.ModuleList(Convolved() for _ in range(DEPTH))
+    with pytest.raises(ConfigError, match=r"neither of attention nor of an MLP: `h.0.c_fc.weight`.*Give inputs"):
+        initialize_(model, "t_fixup")

@@ -366,17 +366,22 @@ class TestDataDependent:
         params = drawn(DataDependent(), lambda: nn.Sequential(nn.Embedding(7, 6)), probe(tokens))
         assert list(params) == ["0.weight"]
 
-    def test_a_model_that_returns_more_than_a_tensor_is_refused(self) -> None:
+    def test_of_several_outputs_the_first_real_one_counts(self) -> None:
         class Two(nn.Module):
-            def __init__(self) -> None:
+            def __init__(self, hides: bool, number: int) -> None:
                 super().__init__()
-                self.layer = nn.Linear(64, 10)
+                self.layer, self.hides, self.number = nn.Linear(64, 10), hides, number
 
-            def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-                return self.layer(x), x
+            def forward(self, x: Tensor) -> object:
+                found = self.layer(x)
+                several = (found.argmax(1), found, x)[: self.number]
+                return several if self.hides else found
 
-        with pytest.raises(ConfigError, match=r"returns a tuple.*returns its logits alone"):
-            drawn(DataDependent(), Two, probe())
+        alone = drawn(DataDependent(), lambda: Two(False, 0), probe())
+        among = drawn(DataDependent(), lambda: Two(True, 3), probe())
+        assert all(torch.equal(among[name], alone[name]) for name in alone)
+        with pytest.raises(ConfigError, match=r"returns a tuple without a real tensor.*returns its logits"):
+            drawn(DataDependent(), lambda: Two(True, 1), probe())
 
     @pytest.mark.parametrize(
         ("options", "match"),

@@ -21,6 +21,7 @@ from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_valu
 from initsuite.init import as_initializer
 from initsuite.init.base.compose import ByLaws, draw, is_finite
 from initsuite.init.base.probing import on_cpu
+from initsuite.init.base.requirements import reads_nonlinearity, warn_of_order
 from initsuite.models.describe.describe import NOT_LEARNED, Description, examine
 from initsuite.models.describe.examples import Example
 from initsuite.models.describe.given import Given
@@ -105,6 +106,8 @@ def initialize_(
         frozen=frozen,
     )
     _check_some(description)
+    if reads_nonlinearity(chosen) and nonlinearity is None:
+        warn_of_order(type(chosen).__name__, description.specs, "what follows each layer")
     start = _start(chosen, network, description.specs, seed, probe, wanted)
     wanted |= {name for name, direction in description.lengths.items() if direction in wanted}
     write(network, {**start.params, **_lengths(network, description, start)}, wanted)

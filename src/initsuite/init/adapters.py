@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from initsuite.errors import check_number
 from initsuite.init.base.compose import ZERO, ByLaws, Laws
+from initsuite.init.base.layout import output_axis
 from initsuite.init.base.requirements import ELSEWHERE, refusal
 from initsuite.init.inside import INSIDE, check_inside
 from initsuite.init.torch_default import INVERSE_FAN_IN
@@ -95,8 +96,11 @@ class Pissa:
         bases = [_base_of(pair, specs) for pair in pairs]
         params: Params = dict(INSIDE[self.inside](model, specs, seed=seed).params)
         for pair, base in zip(pairs, bases, strict=True):
-            parts = principal_factors(params[base.name], pair.first.shape[0], self.scaling)
-            params[pair.first.name], params[pair.second.name], params[base.name] = parts
+            is_turned = output_axis(base) == 1
+            weight = params[base.name].T if is_turned else params[base.name]
+            first, second, rest = principal_factors(weight, pair.first.shape[0], self.scaling)
+            params |= {pair.first.name: first, pair.second.name: second}
+            params[base.name] = rest.T.contiguous() if is_turned else rest
         return Initialization(params)
 
 
@@ -149,7 +153,8 @@ def adapters(where: str, specs: Specs) -> list[Adapter]:
 def _base_of(pair: Adapter, specs: Specs) -> ParamSpec:
     """The weight that an adapter is added to."""
     shape = (pair.second.shape[0], pair.first.shape[1])
-    fitting = [spec for spec in specs if spec.role in WEIGHTS and spec not in pair and spec.shape == shape]
+    others = [spec for spec in specs if spec.role in WEIGHTS and spec not in pair and len(spec.shape) == 2]
+    fitting = [spec for spec in others if (spec.shape[::-1] if output_axis(spec) == 1 else spec.shape) == shape]
     if not fitting:
         lacks = f"no base of shape {shape} for `{pair.first.name}` that is drawn"
         fix = "Set requires_grad on the base, or use principal_factors on its values."

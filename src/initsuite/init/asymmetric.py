@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from initsuite.errors import check_number
 from initsuite.init.base.compose import ZERO, PerTensor, draw
-from initsuite.init.base.layout import matrix_shape, weight_name
+from initsuite.init.base.layout import assembled, each_block, matrix_shape, output_units, weight_name
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs
 
@@ -54,19 +54,38 @@ class Asymmetric:
 
     def _layer(self, weight: ParamSpec, bias: ParamSpec | None, seed: int) -> dict[str, Tensor]:
         """Weight and bias of one layer, from one matrix [unit of all blocks, input (and bias)]."""
+        if weight.layout:
+            return self._laid_out(weight, bias, seed)
         blocks = max(1, len(weight.blocks))
         block = replace(weight, shape=(weight.shape[0] // blocks, *weight.shape[1:]))
         units, inputs = matrix_shape("Asymmetric", block if weight.is_transposed else weight)
         units = units * blocks if weight.is_transposed else units
         bias = bias if bias is not None and bias.shape == (units,) else None
-        shape = (units, inputs + (bias is not None))
-        rows = draw(self._rows, replace(weight, shape=shape, blocks=()), seed)
+        rows = self._drawn(weight, units, inputs + (bias is not None), seed)
         matrix = rows[:, :inputs]
         if weight.is_transposed:  # [unit of all groups, input x tap] -> [input of all groups, unit, *tap]
             channels, outputs, *kernel = block.shape
             matrix = matrix.reshape(blocks, outputs, channels, *kernel).transpose(1, 2)
-        drawn = {weight.name: matrix.reshape(weight.shape).contiguous()}
+        drawn = {weight.name: (matrix.reshape(weight.shape).contiguous() - weight.offset) / weight.factor}
         return drawn if bias is None else drawn | {bias.name: rows[:, inputs].contiguous()}
+
+    def _laid_out(self, weight: ParamSpec, bias: ParamSpec | None, seed: int) -> dict[str, Tensor]:
+        """The same where the matrices lie in the tensor as its layout says."""
+        shapes = [(block.shape[0], math.prod(block.shape[1:])) for block in each_block(weight)]
+        places = output_units(weight)
+        is_joint = bias is not None and sum(len(each) for each in places) == math.prod(bias.shape)
+        matrices, biases = [], torch.zeros(bias.shape if bias is not None else ())
+        for number, (units, inputs) in enumerate(shapes):
+            rows = self._drawn(replace(weight, name=f"{weight.name}[{number}]"), units, inputs + is_joint, seed)
+            matrices.append(rows[:, :inputs])
+            if is_joint:
+                biases[places[number]] = rows[:, inputs]
+        drawn = {weight.name: assembled(weight, matrices)}
+        return drawn | {bias.name: biases} if is_joint and bias is not None else drawn
+
+    def _drawn(self, weight: ParamSpec, units: int, entries: int, seed: int) -> Tensor:
+        plain = replace(weight, shape=(units, entries), blocks=(), layout=(), factor=1.0, offset=0.0)
+        return draw(self._rows, plain, seed)
 
     def _rows(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         units, entries = spec.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -45,6 +46,8 @@ class Critical:
         Poole et al. 2016, Exponential expressivity in deep neural networks through transient chaos.
         Schoenholz et al. 2016, Deep Information Propagation.
     """
+
+    reads_nonlinearity: ClassVar[bool] = True
 
     q: float | None = 1.0
     sigma_b: float | None = None

@@ -18,6 +18,7 @@ from initsuite.init.base.moments import Correction, Moments, channel_axis
 from initsuite.init.base.normalizing import Normalization
 from initsuite.init.base.probing import Layer, ProbedModel, layers_of, needed
 from initsuite.init.variance_scaling import VarianceScaling
+from initsuite.models.describe.graph.recording import tensors_in
 from initsuite.spec import Initialization, Params, Probe, Specs
 
 MAX_TRIES = 10
@@ -55,7 +56,7 @@ class DataDependent:
         damping: power of r, above 0 and at most 1.
 
     Raises:
-        ConfigError: no probe, or a layer whose output no hook can see (packed attention, nn.LSTM).
+        ConfigError: no probe, or a layer whose output cannot be seen (nn.LSTM, a weight that is changed before use).
 
     References:
         Krahenbuhl, Doersch, Donahue & Darrell 2015, Data-dependent initializations of convolutional neural networks,
@@ -127,12 +128,16 @@ class DataDependent:
 
 
 def _one_tensor(outputs: object) -> Tensor:
-    if not isinstance(outputs, Tensor):
+    """The outputs of a model, or what a language model calls its logits, or else the first real tensor in them."""
+    named = getattr(outputs, "logits", None)
+    tensors = [named] if isinstance(named, Tensor) else list(tensors_in(outputs))
+    found = next((each for each in tensors if each.is_floating_point()), None)
+    if found is None:
         raise ConfigError(
-            f"DataDependent: the model returns a {type(outputs).__name__}. Expected one tensor, whose random "
-            "combinations are the loss that balances the layers. Wrap the model so that it returns its logits alone."
+            f"DataDependent: the model returns a {type(outputs).__name__} without a real tensor. Expected one, whose "
+            "random combinations are the loss that balances the layers. Wrap the model so that it returns its logits."
         )
-    return outputs
+    return found
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def _log_ratios(
     names = [layer.weight.name for layer in layers]
     with torch.enable_grad():
         leaves = {name: params[name].clone().requires_grad_() for name in names}
-        outputs = probed({**params, **leaves}, inputs)
+        outputs = _one_tensor(probed({**params, **leaves}, inputs))
         gradients = probed.gradients((outputs * eta).sum(), list(leaves.values()))
     squares = [
         gradient.double().square().mean() / params[name].double().square().mean()

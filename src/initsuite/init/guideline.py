@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import nn
 
@@ -39,6 +40,8 @@ class Guideline(ByLaws):
     References:
         The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025.
     """
+
+    reads_nonlinearity: ClassVar[bool] = True
 
     deep_from: int = DEEP_FROM
 

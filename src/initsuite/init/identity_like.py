@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from initsuite.errors import check_number
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor
 from initsuite.init.base.layout import channels, on_centre
+from initsuite.init.base.requirements import warn_of_order
 from initsuite.init.distributions import sample
 from initsuite.spec import ParamSpec, Specs
 
@@ -53,6 +54,7 @@ class ZeroHadamard(ByLaws):
     """
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
+        warn_of_order("ZeroHadamard", specs, "which layers are in residual branches")
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
@@ -99,6 +101,7 @@ class IdInit(ByLaws):
         check_number("IdInit", "looseness", self.looseness, minimum=0)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
+        warn_of_order("IdInit", specs, "which layers are in residual branches")
         return PerTensor(weight=self.weight).laws(model, specs)
 
     def weight(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -39,6 +40,8 @@ class Isometric(ByLaws):
     References:
         Pennington, Schoenholz & Ganguli 2017, Resurrecting the sigmoid in deep learning through dynamical isometry.
     """
+
+    reads_nonlinearity: ClassVar[bool] = True
 
     q: float | None = 1.0
     sigma_b: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +56,8 @@ class Kumar:
     References:
         Kumar 2017, On weight initialization in deep neural networks (arXiv 1704.08863), sections 3 and 4.
     """
+
+    reads_nonlinearity: ClassVar[bool] = True
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         return sample("normal", spec.shape, self.declared_std(spec), generator)

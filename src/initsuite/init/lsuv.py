@@ -41,7 +41,7 @@ class Lsuv:
         max_tries: divisions of one layer, from 1.
 
     Raises:
-        ConfigError: no probe, or a layer whose output no hook can see (packed attention, nn.LSTM).
+        ConfigError: no probe, or a layer whose output cannot be seen (nn.LSTM, a weight that is changed before use).
 
     References:
         Mishkin & Matas 2015, All you need is a good init, algorithm 1.

@@ -92,7 +92,7 @@ def _halves(noise: float, identity: float, size: int, generator: torch.Generator
 
 
 def _attentions(model: nn.Module, specs: Specs) -> list[Places]:
-    """The projections of every attention layer, which are those of one residual branch or module; all must be square."""
+    """The projections of every attention layer, which are those of one residual branch or module; all are square."""
     found: dict[object, Places] = {}
     for spec in specs:
         for number, block in enumerate(each_block(spec)):

@@ -9,6 +9,7 @@ from torch import nn
 
 from initsuite.errors import check_whole_number, unknown_choice
 from initsuite.init.base.compose import ZERO, ByLaws, Laws, weights_by_place
+from initsuite.init.base.layout import each_block
 from initsuite.init.theory.gains import check_gain
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.models.describe.layers import WEIGHTS
@@ -96,7 +97,7 @@ class Mup(ByLaws):
 def units_of(spec: ParamSpec) -> tuple[float, float]:
     """(inputs, outputs) of the layer of a tensor, the receptive field left out; a vector has one input."""
     if spec.role in WEIGHTS:
-        field = math.prod(spec.shape[2:])
+        field = math.prod(each_block(spec)[0].shape[2:])
         groups = max(1, len(spec.blocks)) if not spec.parts else 1  # fused matrices with parts are layers side by side
         return spec.fan_in / field, groups * spec.fan_out / field
     return 1, spec.fan_out if spec.role is Role.EMBEDDING else math.prod(spec.shape)

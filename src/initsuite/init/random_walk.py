@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ class RandomWalk:
     References:
         Sussillo & Abbott 2014, Random Walk Initialization for Training Very Deep Feedforward Networks, section 3.
     """
+
+    reads_nonlinearity: ClassVar[bool] = True
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
         return sample("normal", spec.shape, self.declared_std(spec), generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -36,6 +37,8 @@ class Siren(ByLaws):
         Sitzmann et al. 2020, Implicit Neural Representations with Periodic Activation Functions, section 3.2 and
         supplement 1.
     """
+
+    reads_nonlinearity: ClassVar[bool] = True
 
     omega: float | str = "auto"
 

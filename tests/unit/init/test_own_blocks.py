@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -272,3 +273,56 @@ def test_half_a_law_is_not_applied() -> None:
     model.h = nn.ModuleList(Convolved() for _ in range(DEPTH))
     with pytest.raises(ConfigError, match=r"neither of attention nor of an MLP: `h.0.c_fc.weight`.*Give inputs"):
         initialize_(model, "t_fixup")
+
+
+class Unrecorded(Nano):
+    """Its forward pass cannot be run on anything that is guessed."""
+
+    def forward(self, index: Tensor) -> Tensor:
+        raise RuntimeError("not here")
+
+
+@pytest.mark.parametrize("law", ["gpt2", "zero_hadamard", "idinit", "zero_gamma"])
+def test_without_a_recorded_pass_a_law_of_branches_says_so(law: str) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    model.forward = Unrecorded.forward.__get__(model)  # type: ignore[method-assign]
+    if law in ("gpt2", "zero_gamma"):
+        with pytest.raises(ConfigError, match=r"no forward pass of the model could be recorded.*example="):
+            initialize_(model, law)
+    else:
+        with pytest.warns(UserWarning, match=r"no forward pass of the model could be recorded.*residual branches"):
+            initialize_(model, law)
+
+
+@pytest.mark.parametrize(("options", "warns"), [({"gain": "auto"}, True), ({"gain": 1.0}, False)])
+def test_without_a_recorded_pass_a_law_of_nonlinearities_says_so(options: dict[str, Any], warns: bool) -> None:
+    model = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 4))
+    model.forward = Unrecorded.forward.__get__(model)  # type: ignore[method-assign]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        initialize_(model, "xavier", **options)
+    assert any("what follows each layer is taken from the types" in str(each.message) for each in caught) is warns
+
+
+@pytest.mark.parametrize("law", ["critical", "kumar", "isometric", "guideline", "random_walk"])
+def test_laws_that_read_the_nonlinearity_declare_it(law: str) -> None:
+    model = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 4))
+    model.forward = Unrecorded.forward.__get__(model)  # type: ignore[method-assign]
+    with pytest.warns(UserWarning, match="what follows each layer is taken from the types"):
+        initialize_(model, law)
+
+
+def test_asymmetric_draws_units_of_transposed_layers_with_their_biases() -> None:
+    """At std 0 each unit has one number that is not 0, from Beta(2, 1): mean 2/3, variance 1/18."""
+    model = gpt2()
+    initialize_(model, "asymmetric", std=0.0)
+    layer = model.get_submodule("transformer.h.1.attn.c_attn")
+    rows = torch.cat([layer.weight.T, layer.bias[:, None]], 1).detach()  # type: ignore[union-attr, operator, index]
+    assert torch.equal((rows != 0).sum(1), torch.ones(len(rows), dtype=torch.long))
+    assert float(rows.sum(1).mean()) == pytest.approx(2 / 3, abs=5 * math.sqrt(1 / 18 / len(rows)))
+
+
+def test_lr_factors_of_mup_follow_the_inputs_of_transposed_layers() -> None:
+    factors = initialize_(gpt2(), "mup", base_width=32).attrs["lr_factors"]
+    assert factors["transformer.h.0.mlp.c_proj.weight"] == 32 / (4 * WIDTH)
+    assert factors["transformer.h.0.mlp.c_fc.weight"] == 32 / WIDTH

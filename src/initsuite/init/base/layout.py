@@ -118,7 +118,7 @@ def assembled(spec: ParamSpec, drawn: Sequence[Tensor]) -> Tensor:
 
 
 def taken_apart(spec: ParamSpec, tensor: Tensor) -> list[Tensor]:
-    """The matrices in a tensor, in the order of `each_block`, as the model uses them: what `assembled` puts together."""
+    """The matrices in a tensor, in the order of `each_block`, as the model uses them: `assembled` reversed."""
     used = tensor if (spec.factor, spec.offset) == (1.0, 0.0) else spec.factor * tensor + spec.offset
     if not spec.layout:
         return list(used.split(spec.blocks)) if spec.blocks else [used]
@@ -127,9 +127,34 @@ def taken_apart(spec: ParamSpec, tensor: Tensor) -> list[Tensor]:
     return [matrix_in(used, block).reshape(shape) for block, shape in zip(spec.layout, shapes, strict=True)]
 
 
+def output_axis(spec: ParamSpec) -> int | None:
+    """The axis of a stored weight along which its output units lie, those of all matrices; None if it is not one."""
+    if not spec.layout:
+        return int(spec.is_transposed)
+    axes: set[int] = set()
+    for block in spec.layout:
+        axes |= {axis for axis, found in enumerate(_places(spec, block)) if len(found.unique()) > 1}
+    return axes.pop() if len(axes) == 1 else None
+
+
+def output_units(spec: ParamSpec) -> list[Tensor]:
+    """Which outputs the matrices of a layout make, each [unit], counted along the `output_axis`."""
+    axis = output_axis(spec)
+    return [] if axis is None else [_places(spec, block)[axis] for block in spec.layout]
+
+
+def _places(spec: ParamSpec, block: Block) -> tuple[Tensor, ...]:
+    """Where the first input of each output unit of a matrix lies: for each axis of the tensor, [unit]."""
+    units = torch.tensor([0])
+    for length, stride in block.outputs:
+        units = (units[:, None] + stride * torch.arange(length)).flatten()
+    return torch.unravel_index(units + block.offset, spec.shape)
+
+
 def as_one_matrix(spec: ParamSpec) -> ParamSpec:
     """A linear weight whose fused blocks count as one matrix, as libraries that draw the packed tensor see it."""
-    return replace(spec, blocks=(), parts=(), layout=(), nonlinearities=(), fan_out=spec.shape[0])
+    outputs = spec.shape[output_axis(spec) or 0]
+    return replace(spec, blocks=(), parts=(), layout=(), nonlinearities=(), fan_out=outputs)
 
 
 def last_hidden_nonlinearity(specs: Iterable[ParamSpec]) -> Activation | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from initsuite.errors import ConfigError
+from initsuite.init.base.layout import output_axis
 from initsuite.init.base.probing import Layer
 from initsuite.spec import Params
 
@@ -81,12 +82,15 @@ def per_channel(values: Tensor, layer: Layer) -> Tensor:
     """A value for each output channel, [channel], in a shape that multiplies the layer's weight.
 
     Raises:
-        ConfigError: the values differ, and the weight holds its channels in a layout of its own.
+        ConfigError: the values differ, and the weight does not hold its channels along one axis.
     """
     shape = layer.weight.shape
     if bool((values == values[0]).all()):
         return values[0]
     if layer.weight.layout:
+        axis = output_axis(layer.weight)
+        if axis is not None and shape[axis] == values.numel():
+            return values.view([-1 if each == axis else 1 for each in range(len(shape))])
         raise ConfigError(
             f"per_channel: no axis of output channels in `{layer.weight.name}` of shape {shape}. Expected a weight "
             "[output, input, ...], as linear layers have it. Use a law that scales a whole layer, such as init=lsuv."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from initsuite import rng
 from initsuite.errors import ConfigError
+from initsuite.models.describe.graph.contractions import LOOK_UPS, OPERANDS
 from initsuite.models.describe.layers import EMBEDDINGS, WEIGHTS
 from initsuite.models.describe.places import holders
 from initsuite.spec import Params, ParamSpec, Probe, Specs
@@ -87,6 +89,7 @@ class ProbedModel:
     def __init__(self, law: str, model: nn.Module) -> None:
         self.law = law
         self.model = model
+        self._inside: set[str] = set()
         kept = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self._kept = {name: _plain(value) for name, value in kept.items() if not value.is_meta}
 
@@ -135,22 +138,25 @@ class ProbedModel:
     def watched(self, params: Params, inputs: Tensor, layers: Sequence[Layer], watch: Watch) -> Tensor:
         """Run the model and show `watch` every output and input of these layers.
 
-        Raises:
-            ConfigError: a layer's module returns something other than a tensor.
+        They are those of the layer's module. Of a layer inside of a module that does more (packed attention), or that
+        is never called (`forward` takes its weight), as `calls` finds out, they are those of each product with the
+        weight, with the bias or before it.
         """
 
         def hook(layer: Layer, module: nn.Module, args: Any, keywords: Any, output: Any) -> Tensor | None:
-            if not isinstance(output, Tensor):
-                raise self._hidden(layer, f"its {type(module).__name__} returns a {type(output).__name__}")
             return watch(layer, output, next(iter((*args, *keywords.values())), output))
 
+        inside = {layer.weight.name: layer for layer in layers if layer.weight.name in self._inside}
         handles = [
             module.register_forward_hook(partial(hook, layer), with_kwargs=True)
             for layer in layers
+            if layer.weight.name not in inside
             for module in layer.modules.values()
         ]
+        products = _Products({_memory(params[name]): layer for name, layer in inside.items()}, watch)
         try:
-            return self(params, inputs)
+            with products if inside else nullcontext():
+                return self(params, inputs)
         finally:
             for handle in handles:
                 handle.remove()
@@ -159,21 +165,37 @@ class ProbedModel:
         """How often each layer is used, by the name of its weight, in the order of first use.
 
         Raises:
-            ConfigError: a layer is never called, so that it has no output to measure.
+            ConfigError: a layer has no output to measure: neither does its module return one tensor, nor is anything
+                multiplied by the weight as it is.
         """
         counts: Counter[str] = Counter()
-        self.watched(params, inputs, layers, lambda layer, *_: counts.update([layer.weight.name]))
+
+        def watch(layer: Layer, output: object, _: object) -> None:
+            if isinstance(output, Tensor):
+                counts.update([layer.weight.name])
+
+        held = Counter(id(module) for layer in layers for module in layer.modules.values())
+        self._inside = {
+            layer.weight.name
+            for layer in layers
+            if any(held[id(module)] > 1 or next(module.children(), None) for module in layer.modules.values())
+        }
+        self.watched(params, inputs, layers, watch)
+        self._inside |= {layer.weight.name for layer in layers} - counts.keys()
+        if not self._inside.issubset(counts):
+            counts.clear()
+            self.watched(params, inputs, layers, watch)
         for layer in layers:
             if layer.weight.name not in counts:
                 kind = type(next(iter(layer.modules.values()))).__name__
-                raise self._hidden(layer, f"its {kind} is not called as a module")
+                raise self._hidden(layer, f"its {kind} returns none, and nothing is multiplied by it as it is")
         return counts
 
     def _hidden(self, layer: Layer, reason: str) -> ConfigError:
         return ConfigError(
             f"{self.law}: no output of `{layer.weight.name}` to measure: {reason}. Expected a layer that forward calls "
-            "and that returns one tensor. Use an initializer without data for this model, or build it from linear "
-            "layers and convolutions."
+            "and that returns one tensor, or products with the weight as it is. Use an initializer without data for "
+            "this model, or build it from linear layers and convolutions."
         )
 
     def _bad_loss(self, got: str) -> ConfigError:
@@ -183,14 +205,42 @@ class ProbedModel:
         )
 
 
+class _Products(TorchDispatchMode):
+    """Shows `watch` every product with the weights of layers, which are known by their memory."""
+
+    def __init__(self, layers: Mapping[int, Layer], watch: Watch) -> None:
+        super().__init__()
+        self.layers, self.watch = layers, watch
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        name = func._schema.name.partition("::")[2]
+        for place in OPERANDS.get(name, ()) if name not in LOOK_UPS else ():
+            layer = self.layers.get(_memory(args[place]))
+            if layer is not None:
+                (other,) = (args[each] for each in OPERANDS[name] if each != place)
+                changed = self.watch(layer, output, other)
+                return output if changed is None else changed
+        return output
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
 @contextmanager
 def _probing_mode(model: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in model.modules()]
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer of torch's encoder
     try:
         for module, _ in flags:
             module.training = isinstance(module, _BatchNorm)
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
         for module, training in flags:
             module.training = training
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import fields, is_dataclass
+
 from torch import nn
 
-from initsuite.errors import ConfigError
+from initsuite.errors import ConfigError, callers_level
 from initsuite.init.base.blocks import ATTENTION, stacks
 from initsuite.models.describe.layers import NORM_PARAMETERS, NORMS, WEIGHTS
 from initsuite.spec import Role, Specs
@@ -12,6 +15,7 @@ from initsuite.wording import format_first
 
 PARTS = ATTENTION | {"mlp"}
 """What the weights of a transformer's residual branches are for."""
+UNRECORDED = "no forward pass of the model could be recorded"
 ELSEWHERE = "Use init=he, or another initializer that needs no special model."
 
 
@@ -29,12 +33,44 @@ def need_branches(where: str, specs: Specs, role: Role = Role.WEIGHT) -> None:
     """Refuse a model where no tensor of this role closes a residual branch."""
     closing = {spec.role for spec in specs if spec.closes_residual}
     if not closing:
-        expected = "a residual network, whose branches `describe` knows by their models.branch.Branch"
-        raise refusal(where, "no layer that closes a residual branch", expected, ELSEWHERE)
+        expected = "a residual network; in one that cannot be run, `describe` knows branches by models.branch.Branch"
+        raise refusal(where, "no layer that closes a residual branch", expected, _fix(specs, ELSEWHERE))
+    warn_of_order(where, specs, "which layers are in residual branches")
     if role not in closing:
         expected = "a network whose branches end in a norm layer"
         fix = "Use model.norm=batch, or init=he."
         raise refusal(where, f"no {role.value} that closes a residual branch", expected, fix)
+
+
+def reads_nonlinearity(law: object) -> bool:
+    """Whether what follows a layer counts in a law, or in one of those that it is made of.
+
+    It does where a `gain` goes by a name (auto, backward, torch), and where the class says `reads_nonlinearity`.
+    """
+    if getattr(law, "reads_nonlinearity", False):
+        return True
+    inner = [getattr(law, field.name) for field in fields(law)] if is_dataclass(law) else []
+    return isinstance(getattr(law, "gain", None), str) or any(reads_nonlinearity(each) for each in inner)
+
+
+def warn_of_order(where: str, specs: Specs, what: str) -> None:
+    """Say that a fact which a law goes by does not come from a recorded forward pass."""
+    if _are_by_order(specs):
+        warnings.warn(
+            f"{where}: {UNRECORDED}: {what} is taken from the types of the layers and their order, and may be wrong. "
+            "Give inputs that forward takes as example=...",
+            stacklevel=callers_level(),
+        )
+
+
+def _are_by_order(specs: Specs) -> bool:
+    return any(spec.described_by == "order" for spec in specs)
+
+
+def _fix(specs: Specs, otherwise: str) -> str:
+    if not _are_by_order(specs):
+        return otherwise
+    return f"If it has one: {UNRECORDED}, which would show it; give inputs as example=... {otherwise}"
 
 
 def need_role(where: str, specs: Specs, role: Role, option: str) -> None:
@@ -49,7 +85,9 @@ def need_attention(where: str, specs: Specs) -> int:
     layers = sum(spec.role is Role.WEIGHT and "attention_out" in spec.parts for spec in specs)
     if not layers:
         expected = "a transformer, whose attention `describe` recognises"
-        raise refusal(where, "no attention layer", expected, "Use model=vit or model=transformer, or init=xavier.")
+        fix = _fix(specs, "Use model=vit or model=transformer, or init=xavier.")
+        raise refusal(where, "no attention layer", expected, fix)
+    warn_of_order(where, specs, "what the layers of a transformer are for")
     return layers
 
 

@@ -9,10 +9,10 @@ from torch import nn
 from initsuite.errors import check_number, check_whole_number
 from initsuite.init.base.blocks import blocks_beside, closing
 from initsuite.init.base.compose import Laws, Scaled
-from initsuite.init.base.requirements import need_branches, refusal
+from initsuite.init.base.requirements import need_branches, refuse_closing_norm
 from initsuite.init.mup import Mup
 from initsuite.init.variance_scaling import VarianceScaling
-from initsuite.spec import Role, Specs
+from initsuite.spec import Specs
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,7 @@ class DepthMup(Mup):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("DepthMup", specs)
-        undoing = [spec.name for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
-        if undoing:
-            lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
-            raise refusal("DepthMup", lacks, "branches that end in a weight", "Use model.norm=none, or init=mup.")
+        refuse_closing_norm("DepthMup", specs)
         law, blocks = VarianceScaling(self.gain), blocks_beside(specs)
         factors = {spec.name: self._depth(blocks[spec.branch]) ** -self.depth_exponent for spec in closing(specs)}
         last = {spec.name: (Scaled(law, factors[spec.name]), spec) for spec in closing(specs)}

@@ -12,7 +12,7 @@ from torch import nn
 
 from initsuite.errors import callers_level, check_number, unknown_choice
 from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor, Scaled, weights_by_place
-from initsuite.init.base.requirements import need_branches, need_role, refusal, refuse_norm
+from initsuite.init.base.requirements import need_branches, need_role, refuse_closing_norm, refuse_norm
 from initsuite.init.constant import Constant
 from initsuite.init.torch_default import TorchDefault
 from initsuite.init.variance_scaling import VarianceScaling
@@ -157,8 +157,5 @@ class StableResnet(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("StableResnet", specs)
-        undoing = [spec.name for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
-        if undoing:
-            lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
-            raise refusal("StableResnet", lacks, "branches that end in a weight", "Use model.norm=none.")
+        refuse_closing_norm("StableResnet", specs)
         return weights_by_place(lambda spec: Scaled(HE, spec.branches**-0.5) if spec.closes_residual else HE, specs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -326,3 +327,54 @@ def test_lr_factors_of_mup_follow_the_inputs_of_transposed_layers() -> None:
     factors = initialize_(gpt2(), "mup", base_width=32).attrs["lr_factors"]
     assert factors["transformer.h.0.mlp.c_proj.weight"] == 32 / (4 * WIDTH)
     assert factors["transformer.h.0.mlp.c_fc.weight"] == 32 / WIDTH
+
+
+class Projected(nn.Module):
+    """A block of a ResNet whose shortcut has weights where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, norm: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(inputs, outputs, 3, 1, 1), nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.norm_1, self.norm_2 = (nn.BatchNorm2d(outputs) if norm else nn.Identity() for _ in range(2))
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm_2(self.last(F.relu(self.norm_1(self.first(x))))) + self.shortcut(x))
+
+
+def resnet(norm: bool) -> nn.Module:
+    widths = [32, 32, 32, 64, 64, 96, 96]
+    blocks = [Projected(*pair, norm) for pair in itertools.pairwise(widths)]
+    return nn.Sequential(nn.Conv2d(3, 32, 3, 1, 1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 10))
+
+
+def test_residual_laws_count_branches_beside_shortcuts_with_weights() -> None:
+    model = resnet(norm=False)
+    initialize_(model, "stable_resnet")
+    blocks = [module for module in model if isinstance(module, Projected)]  # type: ignore[attr-defined]
+    for block in blocks:
+        for layer, share in ((block.first, 1), (block.last, 1 / len(blocks))):
+            fan_in = 9 * layer.in_channels
+            assert float(layer.weight.detach().std()) == pytest.approx(math.sqrt(2 * share / fan_in), rel=NOISE)
+    for law in ("zero_hadamard", "zero_closing"):
+        initialize_(model, law)
+        assert not any(block.last.weight.any() for block in blocks)
+        assert all(block.first.weight.any() for block in blocks)
+    initialize_(model, "idinit")
+    assert all(float(block.last.weight.detach().abs().max()) < 2e-6 for block in blocks)
+    with pytest.warns(UserWarning, match="rule 3"):
+        initialize_(model, "fixup")
+    for block in blocks:
+        std = math.sqrt(2 / (9 * block.first.in_channels)) / math.sqrt(len(blocks))
+        assert float(block.first.weight.detach().std()) == pytest.approx(std, rel=NOISE)
+        assert not block.last.weight.any()
+
+
+def test_zero_gamma_zeroes_the_last_norm_beside_shortcuts_with_weights() -> None:
+    model = resnet(norm=True)
+    initialize_(model, "zero_gamma")
+    for block in (module for module in model if isinstance(module, Projected)):  # type: ignore[attr-defined]
+        assert not block.norm_2.weight.any()  # type: ignore[union-attr, operator]
+        assert (block.norm_1.weight == 1).all()  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match=r"`1.norm_2.weight`\) that ends a branch.*nn.Identity"):
+        initialize_(model, "stable_resnet")

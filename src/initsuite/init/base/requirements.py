@@ -16,6 +16,7 @@ from initsuite.wording import format_first
 PARTS = ATTENTION | {"mlp"}
 """What the weights of a transformer's residual branches are for."""
 UNRECORDED = "no forward pass of the model could be recorded"
+WITHOUT_NORM = "Use model.norm=none; in a model of your own, put nn.Identity() in the place of every norm layer."
 ELSEWHERE = "Use init=he, or another initializer that needs no special model."
 
 
@@ -116,5 +117,12 @@ def refuse_norm(where: str, model: nn.Module, specs: Specs) -> None:
     norms = [spec.name for spec in specs if spec.role in NORM_PARAMETERS]
     norms += [name for name, module in model.named_modules() if isinstance(module, NORMS)]  # perhaps without parameters
     if norms:
-        fix = "Use model.norm=none; in a model of your own, put nn.Identity() in the place of every norm layer."
-        raise refusal(where, f"a norm layer (`{norms[0]}`)", "a model without norm layers", fix)
+        raise refusal(where, f"a norm layer (`{norms[0]}`)", "a model without norm layers", WITHOUT_NORM)
+
+
+def refuse_closing_norm(where: str, specs: Specs) -> None:
+    """Refuse a model with a norm layer at the end of a residual branch, which would undo the factor of the law."""
+    undoing = [spec.name for spec in specs if spec.closes_residual and spec.role is Role.NORM_SCALE]
+    if undoing:
+        lacks = f"a norm layer (`{undoing[0]}`) that ends a branch and undoes its scaling"
+        raise refusal(where, lacks, "branches that end in a weight", WITHOUT_NORM)

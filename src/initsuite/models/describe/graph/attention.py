@@ -125,7 +125,7 @@ class _Finder:
         first, second = (before.args[place] for place in OPERANDS[operation(before)])
         query, key = (first, second) if self._runs_over_columns(before, softmax) else (second, first)
         result, value = after
-        features = shape_of(first)[-1]  # what the product sums over, whichever factor holds the queries
+        features = shape_of(first)[-1]  # type: ignore[arg-type]  # what the product sums over
         return Attention((query, key, value), (before, softmax, result), features)  # type: ignore[arg-type]
 
     def _runs_over_columns(self, product: fx.Node, softmax: fx.Node) -> bool:

@@ -218,7 +218,7 @@ def _by_laws(
 
 
 def _lengths(model: nn.Module, description: Description, start: Initialization) -> Params:
-    """The lengths of the rows of tensors of which the model uses the direction alone, so that it uses what was drawn."""
+    """The lengths of rows whose direction alone the model takes from a tensor, so that it uses what was drawn."""
     return {
         name: lengths_of(start.params[direction].float(), model.get_parameter(name).shape)
         for name, direction in description.lengths.items()

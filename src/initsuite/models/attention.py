@@ -31,8 +31,8 @@ class PartEmbedding(nn.Embedding):
         self.parts = (part,)
         self.gain = gain
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        found = super().forward(inputs)
+    def forward(self, input: Tensor) -> Tensor:  # the name that torch gives it
+        found = super().forward(input)
         return found if self.gain == 1 else self.gain * found
 
     def whole(self, like: Tensor) -> Tensor:

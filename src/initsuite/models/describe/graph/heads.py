@@ -25,7 +25,7 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
     flow = Flow(recording)
     # a weighted sum makes scores, as of attention over the neighbours in a graph, and no output
     by_node = {use.node: use for use in uses if not use.is_look_up and operation(use.node) != "sum"}
-    takers = flow.mask([*by_node, *(use.node for use in uses if use.is_look_up)] + flow.inner_products)
+    takers = flow.mask([*by_node, *(use.node for use in uses if use.is_look_up), *flow.inner_products])
     feeding = {
         name
         for use in by_node.values()

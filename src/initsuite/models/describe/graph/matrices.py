@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from initsuite.models.describe.graph.contractions import Contraction, operation, shape_of
 from initsuite.models.describe.graph.recording import Recording
@@ -16,7 +17,8 @@ from initsuite.spec import Axis, Block
 
 COPIES = (
     "clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias", "_unsafe_view", "reshape", "cat", "stack",
-    "copy", "flip", "roll", "index_select", "index", "repeat", "getitem", "constant_pad_nd", "repeat_interleave", "gather",
+    "copy", "flip", "roll", "index_select", "index", "repeat", "getitem", "constant_pad_nd", "gather",
+    "repeat_interleave",
 )  # fmt: skip
 """Operations that copy entries to other places and change none of them; views are known by their schema."""
 VALUE_KEEPING = ("clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias")
@@ -38,7 +40,7 @@ def moves(node: fx.Node) -> bool:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One matrix that a contraction multiplies by: numbers of the entries of the stored tensor, [output, input, tap...].
+    """One matrix that a contraction multiplies by, [output, input, tap...].
 
     Attributes:
         block: where it lies.
@@ -182,7 +184,7 @@ def evaluated(recording: Recording, end: fx.Node, values: Values) -> Tensor | No
             continue
         if node.op != "call_function" or any(each not in found for each in node.all_input_nodes):
             continue
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
+        args, kwargs = map_arg((node.args, node.kwargs), found.__getitem__)
         found[node] = run_move(node, args, kwargs) if moves(node) else node.target(*args, **kwargs)  # type: ignore[operator]
     return found.get(end)
 
@@ -207,7 +209,7 @@ def _moved(node: fx.Node, found: Mapping[fx.Node, Tensor]) -> Tensor:
         meta = each.meta.get("val")
         return torch.full(meta.shape, ABSENT) if isinstance(meta, Tensor) else meta
 
-    return run_move(node, fx.node.map_arg(node.args, value), fx.node.map_arg(node.kwargs, value))
+    return run_move(node, map_arg(node.args, value), map_arg(node.kwargs, value))
 
 
 def run_move(node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -266,7 +268,7 @@ def placed(matrix: Tensor) -> Block | None:
     generator = torch.Generator().manual_seed(0)
     sample = [torch.randint(length, (SAMPLES,), generator=generator) for length in matrix.shape]
     lines = [matrix[(0,) * axis + (slice(None),) + (0,) * (matrix.ndim - axis - 1)] for axis in range(matrix.ndim)]
-    expected = sum(line[each] - origin for line, each in zip(lines, sample, strict=True)) + origin
+    expected = torch.stack([line[each] - origin for line, each in zip(lines, sample, strict=True)]).sum(0) + origin
     return block if torch.equal(matrix[tuple(sample)], expected) and origin != ABSENT else None
 
 

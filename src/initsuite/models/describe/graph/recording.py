@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import random
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -20,6 +18,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from initsuite import rng
 from initsuite.errors import InitsuiteError
 from initsuite.models.describe.examples import Example
 from initsuite.models.describe.graph.replaying import Constants
@@ -34,7 +33,7 @@ class Recording:
     """What a forward pass computed.
 
     Attributes:
-        nodes: the operations in order, with placeholders for parameters, buffers and inputs; the last one is the output.
+        nodes: the operations in order, with placeholders for parameters, buffers and inputs; the output comes last.
         parameters: names of the parameters by their placeholders.
         constants: values of tensors that are neither parameters nor inputs: buffers and those that `forward` makes, by
             node; None where there is no value.
@@ -131,7 +130,7 @@ def record(
             failure = error
     if must_run:
         raise InitsuiteError(
-            f"describe: cannot record a forward pass of {type(model).__name__} on `example`={example.assumed or '...'}: "
+            f"describe: cannot record a forward pass of {type(model).__name__} on {example.assumed or '`example`'}: "
             f"{type(failure).__name__}: {failure}. Expected inputs that its forward takes."
         ) from failure
     return None
@@ -259,30 +258,25 @@ def _copy(model: nn.Module) -> nn.Module:
 def _quiet(model: nn.Module, is_training: bool) -> Iterator[None]:
     """Evaluation or training mode, torch's defaults, no warnings; everything as it was afterwards."""
     states = [(module, dict(vars(module))) for module in model.modules()]
-    before = random.getstate(), np.random.get_state()
-    fastpath, dtype = torch.backends.mha.get_fastpath_enabled(), torch.get_default_dtype()
+    fastpath = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(rng.isolated(0, "record"))
+        stack.enter_context(rng.float32_on_cpu())
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.device("cpu"))
         # fake tensors log what fails in them, before the next guess at inputs is tried
         stack.callback(logging.disable, logging.root.manager.disable)
         logging.disable(logging.CRITICAL)
         # recurrent kernels of mkldnn would hide the products inside
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
         torch.backends.mha.set_fastpath_enabled(False)
-        torch.set_default_dtype(torch.float32)
         try:
             for module, _ in states:
                 module.training = is_training
             yield
         finally:
-            torch.set_default_dtype(dtype)
             torch.backends.mha.set_fastpath_enabled(fastpath)
-            random.setstate(before[0])
-            np.random.set_state(before[1])
             for module, attributes in states:
                 vars(module).clear()
                 vars(module).update(attributes)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
 
 from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
 from initsuite.models.describe.graph.matrices import ABSENT, moves, run_move
 from initsuite.models.describe.graph.operations import is_norm
 from initsuite.models.describe.graph.roles import Roles
 
-SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind", "chunk",
-             "unsafe_chunk", "narrow", "glu", "index", "tensor_split")  # fmt: skip
+SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind",
+             "chunk", "unsafe_chunk", "narrow", "glu", "index", "tensor_split")  # fmt: skip
 """Operations that hand on a part of a tensor."""
 GATING = ("mul", "glu", "div")
 LINEAR = ("add", "sub", "neg", "mul", "div", "rsub")
@@ -210,7 +211,7 @@ class _Walk:
             return torch.full(shape, ABSENT) if shape else each.meta.get("val")
 
         try:
-            args, kwargs = fx.node.map_arg((node.args, node.kwargs), value)
+            args, kwargs = map_arg((node.args, node.kwargs), value)
             moved = run_move(node, args, kwargs)
             if isinstance(moved, Tensor) and moved.is_floating_point():
                 moved = moved.long()

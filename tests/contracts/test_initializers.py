@@ -85,7 +85,7 @@ SUPPORTED: dict[str, set[str]] = {
     "deepnorm": {"vit-deepnorm"},
     "depth_mup": RESIDUAL - {"resnet"},
     "ds_init": RESIDUAL,
-    "fixup": {"resnet-fixup"},
+    "fixup": {"resnet-fixup", "resnet-nonorm", "resnet-scaled", "vit-nonorm"},
     "gpt2": RESIDUAL,
     "icnr": {"shuffle"},
     "kan_power": set(),  # no model of ours has such layers, or adapters: see tests/theory

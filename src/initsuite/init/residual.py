@@ -19,6 +19,7 @@ from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, TensorInit
 
 HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
+SCALARS = (Role.MULTIPLIER, Role.BRANCH_SCALE)
 OPERANDS = {"query", "key", "value"}
 """Parts of attention that lie side by side."""
 INSIDE: dict[str, ByLaws] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
@@ -56,13 +57,13 @@ class Fixup(ByLaws):
 
     def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
         start = super().__call__(model, specs, seed=seed, probe=probe)
-        slow = [spec.name for spec in specs if spec.role in (Role.BIAS, Role.MULTIPLIER)]
+        slow = [spec.name for spec in specs if spec.role in (Role.BIAS, *SCALARS)]
         return Initialization(start.params, dict.fromkeys(slow, self.bias_lr_factor))
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("Fixup", specs)
         refuse_norm("Fixup", model, specs)
-        if not any(spec.role is Role.MULTIPLIER for spec in specs):
+        if not any(spec.role in SCALARS for spec in specs):
             warnings.warn(
                 f"Fixup: no scalar multiplier in the {type(model).__name__}: the paper's rule 3, one in each residual "
                 "branch and a scalar bias before each layer, is missing. Use model.fixup=true, or add them.",

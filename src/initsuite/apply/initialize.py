@@ -113,6 +113,7 @@ def initialize_(
     write(network, {**start.params, **_lengths(network, description, start)}, wanted)
     _warn_of_lost(network, wanted)
     table = account(network, description, chosen, wanted, prefix)
+    table.attrs["inputs"] = description.recording.example.assumed if description.recording else ""
     table.attrs["lr_factors"] = {prefix + name: factor for name, factor in start.lr_factors.items() if name in wanted}
     if any(factor != 1 for factor in start.lr_factors.values()):
         warnings.warn(

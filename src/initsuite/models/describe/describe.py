@@ -217,7 +217,7 @@ def _warn_of_doubts(model: nn.Module, standing: Standing, nonlinearity: Given | 
         named = format_first([f"`{name}` ({doubt})" for name, doubt in standing.doubts.items()], 4)
         warnings.warn(
             f"describe: what follows {plural(len(standing.doubts), 'layer')} is not known and counts as linear: "
-            f"{named}. Give it: nonlinearity={'name of the layer': 'relu'}.",
+            f"{named}. Give it: " + "nonlinearity={'name of the layer': 'relu'}.",
             stacklevel=callers_level(),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -201,7 +202,7 @@ class _Walk:
         return all(plain(each) for each in others)
 
     def _move(self, node: fx.Node) -> bool:
-        def value(each: fx.Node) -> object:
+        def value(each: fx.Node) -> Any:
             if each in self.channels:
                 return self.channels[each]
             known = self.recording.value(each)

@@ -1,0 +1,50 @@
+"""What each law draws for the suite's own models, in two numbers: `python -m support.starts` prints the table."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from initsuite.config.sweep import build_jobs, compose_sweep
+from initsuite.engine.stack import start_of
+
+MODELS = (
+    "model=mlp model.depth=3", "model=mlp model.depth=3 model.norm=batch", "model=cnn", "model=resnet",
+    "model=resnet model.norm=none", "model=rnn", "model=lstm", "model=gru", "model=vit", "model=vit model.norm=post",
+    "model=transformer dataset=text",
+)  # fmt: skip
+"""Overrides; the laws that need an option of the model get it from their `requires`."""
+LAWS = (
+    "zero", "constant", "normal", "uniform", "truncated_normal", "torch_default", "keras_default", "flax_default",
+    "xavier", "xavier_uniform", "he", "he_uniform", "he_fan_out", "lecun", "orthogonal", "identity", "sparse",
+    "critical", "asymmetric", "stable_resnet", "zero_gamma", "gpt2", "mimetic", "zero_hadamard", "idinit", "tanh_init",
+    "mup", "guideline", "fixup", "skipinit", "rezero", "deepnorm", "he_random_biases", "kumar",
+)  # fmt: skip
+ACTIVATIONS = ("relu", "tanh")
+
+
+def starts() -> Iterator[tuple[str, str, str, float, float]]:
+    """(model, activation, law, sum of |w|, sum of w weighted by its place) of seed 0; those that go together."""
+    for model, activation in itertools.product(MODELS, ACTIVATIONS):
+        settings = [*model.split(), f"activation={activation}", "protocol=smoke", "tracking=disabled"]
+        for law in LAWS:
+            found = _start([*settings, f"init={law}"])
+            if found is not None:
+                yield model, activation, law, *found
+
+
+def _start(overrides: Sequence[str]) -> tuple[float, float] | None:
+    try:
+        cell = build_jobs(compose_sweep(list(overrides))).jobs[0].cell
+        start, _ = start_of(cell.workload, cell.initializer, 0)
+    except Exception:  # a law that refuses this model
+        return None
+    flat = torch.cat([start.params[name].flatten().double() for name in sorted(start.params)])
+    return float(flat.abs().sum()), float((flat * torch.linspace(1, 2, len(flat), dtype=torch.float64)).sum())
+
+
+if __name__ == "__main__":
+    for model, activation, law, total, weighted in starts():
+        print(f"{model}\t{activation}\t{law}\t{total:.9g}\t{weighted:.9g}")

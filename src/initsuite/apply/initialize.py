@@ -79,8 +79,9 @@ def initialize_(
         `order`, the types of the layers in the order of registration; `factor`, what the model multiplies the tensor by
         before it uses it; `gain` and `expected_std`, as the law declares them for that product, NaN where it does not;
         `realised_mean` and `realised_std`, of the product as it is now; `how`: `drawn`, `kept` (the model's own value)
-        or `missing` (on the meta device); `why` it is not drawn. `attrs["lr_factors"]` is a dict of factors on the
-        learning rate by tensor, for initializers that need them.
+        or `missing` (on the meta device), or `derived` from a drawn one; `why` it is not drawn. `attrs["inputs"]` says
+        which inputs the forward pass was followed on, empty where that failed; `attrs["lr_factors"]` is a dict of
+        factors on the learning rate by tensor, for initializers that need them.
 
     Raises:
         ConfigError: an unknown name or option, a model that this initializer is not for, or parameters that cannot be

@@ -115,16 +115,15 @@ def examine(
         raise bad_value("describe", "frozen", frozen, f"one of: {', '.join(FROZEN)}")
     recording = recorded(model, example)
     reading = read(recording, model) if recording else None
-    kept = {name: COMPLEX for name, parameter in model.named_parameters() if parameter.is_complex()}
-    kept |= _not_learned(model, reading) if frozen == "keep" else {}
+    complex_ = {name: COMPLEX for name, parameter in model.named_parameters() if parameter.is_complex()}
+    expected = _not_learned(model, reading) if frozen == "keep" else {}
+    kept = expected | complex_
     if reading and frozen == "draw":  # its type still says what a tensor is for that the pass does not use
         reading.kept = {name: reason for name, reason in reading.kept.items() if reason != NOT_USED}
     places = find_places(model, reading, kept)
-    unknown = {name: reading.kept.get(name, UNKNOWN) if reading else UNKNOWN for name in places.unknown}
-    derived = reading.lengths if reading else {}
-    _report(
-        model, places, {name: unknown[name] for name in unknown if name not in kept and name not in derived}, strict
-    )
+    reasons = {**dict.fromkeys(places.unknown, UNKNOWN), **(reading.kept if reading else {}), **kept}
+    silent = (expected.keys() | (reading.lengths.keys() if reading else set())) - complex_.keys()
+    _report(model, places, {name: reasons[name] for name in places.unknown if name not in silent}, strict)
     standing = by_graph(model, places, reading) if reading else by_order(model, places)
     _warn_of_doubts(model, standing, nonlinearity)
     choose = chooser(nonlinearity, places)
@@ -135,10 +134,9 @@ def examine(
         specs.append(
             replace(spec, nonlinearity=chosen, nonlinearities=spec.nonlinearities if nonlinearity is None else ())
         )
-    reasons = {**unknown, **(reading.kept if reading else {}), **kept}
-    told = {name: reason for name, reason in reasons.items() if name not in places.found}
+    left_out = {name: reason for name, reason in reasons.items() if name not in places.found}
     lengths = {name: each for name, each in (reading.lengths if reading else {}).items() if each in places.found}
-    return Description(specs, told, recording, standing.doubts, lengths)
+    return Description(specs, left_out, recording, standing.doubts, lengths)
 
 
 UNKNOWN = "its role and fans are not known"

@@ -165,10 +165,20 @@ def test_optional_arguments_take_their_defaults() -> None:
 def test_weights_that_are_used_as_arguments_are_layers_too() -> None:
     class Functional(Net):
         def forward(self, x: Tensor) -> Tensor:
+            return self.head(functional.linear(x, self.hidden.weight, self.hidden.bias).relu())
+
+    assert after_hidden(Functional(torch.tanh)) == activation("relu")
+
+
+def test_a_weight_that_forward_changes_first_is_kept_with_the_reason() -> None:
+    class Centred(Net):
+        def forward(self, x: Tensor) -> Tensor:
             weight = self.hidden.weight - self.hidden.weight.mean()
             return self.head(functional.linear(x, weight, self.hidden.bias).relu())
 
-    assert after_hidden(Functional(torch.tanh)) == activation("relu")
+    with pytest.warns(UserWarning, match=r"`hidden.weight`.*`mean` changes it before it is used"):
+        names = [spec.name for spec in describe(Centred(torch.tanh))]
+    assert sorted(names) == ["head.bias", "head.weight", "hidden.bias"]
 
 
 @pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, nn.TransformerDecoderLayer])
@@ -207,8 +217,8 @@ class TwoHeads(nn.Module):
         return {"policy": self.policy(hidden).softmax(-1), "value": self.value(hidden)}
 
 
-def test_of_two_outputs_the_last_one_computed_is_the_head() -> None:
-    assert heads(TwoHeads()) == ["value.weight"]
+def test_every_output_has_its_head() -> None:
+    assert heads(TwoHeads()) == ["value.weight", "policy.weight"]
 
 
 def test_models_without_a_head() -> None:

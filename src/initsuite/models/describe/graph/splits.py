@@ -18,6 +18,8 @@ from initsuite.models.describe.graph.roles import Roles
 SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind",
              "chunk", "unsafe_chunk", "narrow", "glu", "index", "tensor_split")  # fmt: skip
 """Operations that hand on a part of a tensor."""
+BEHIND = (-1, 0, 0)
+"""Wherever channels arrive behind a nonlinearity, but for products with each other."""
 GATING = ("mul", "glu", "div")
 LINEAR = ("add", "sub", "neg", "mul", "div", "rsub")
 """Pointwise operations that are linear in the signal as long as the other operand is no signal."""
@@ -150,7 +152,9 @@ class _Walk:
             # each matrix of a batch of weights (experts) is a place of its own
             matrices = each if node in self.batched and operand is self.batched[node] else [each]
             for number, channels in enumerate(matrices):
-                place = (self.recording.index[node], node.all_input_nodes.index(operand), number)
+                place: tuple[int, ...] = (self.recording.index[node], node.all_input_nodes.index(operand), number)
+                if operand in self.bent and operation(node) not in GATING:
+                    place = BEHIND  # the features of one layer, handed out; not several projections in one
                 self.arrivals.setdefault(place, set()).update(channels.unique().tolist())
 
     def _passes(self, node: fx.Node, operands: Sequence[fx.Node]) -> bool:

@@ -22,12 +22,15 @@ from initsuite.config.sweep import compose_sweep
 from initsuite.errors import DataError
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import load_results
+from support.starts import start_in_two_numbers
 
 DATA = Path(__file__).parents[1] / "data"
 OLD_STORE = DATA / "store_caf4eea"
 OLD_COMMANDS = re.findall(r"^    python -m initsuite\.train -m (.+)$", (DATA / "README.md").read_text(), re.M)
 TARGETS = (DATA / "targets.txt").read_text().split()
 """Every import path that conf named at commit caf4eea: they are hashed into the ids of stored trials."""
+STARTS = (DATA / "starts.tsv").read_text().splitlines()
+"""model, activation, law, and two numbers: see support/starts.py."""
 IN_A_TRIAL = (
     "dataset",
     "model",
@@ -124,3 +127,15 @@ def test_more_seeds_of_an_old_store_train_only_the_difference(tmp_path: Path) ->
     new = load_results(tmp_path / "store").trials
     added = new[~new.trial_id.isin(load_results(OLD_STORE).trials.trial_id)]
     assert sorted(zip(added.init, added.seed, strict=True)) == [("he", 2), ("torch_default", 2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", sorted({line.split("\t")[0] for line in STARTS}))
+def test_the_starts_of_the_suites_models_stay(model: str) -> None:
+    """Drawn by the version before models were recorded; laws that were corrected since are not among them."""
+    rows = [line.split("\t") for line in STARTS if line.startswith(f"{model}\t")]
+    assert len(rows) > 15
+    for _, activation, law, total, weighted in rows:
+        found = start_in_two_numbers(model, activation, law)
+        assert found is not None, (activation, law)
+        assert found == pytest.approx((float(total), float(weighted)), rel=1e-6, abs=1e-6), (activation, law)

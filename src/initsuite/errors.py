@@ -138,7 +138,7 @@ def callers_level() -> int:
     package = f"{Path(__file__).parent}{os.sep}"
     level, frame = 1, inspect.currentframe()
     frame = frame and frame.f_back  # the caller
-    while frame and frame.f_code.co_filename.startswith(package):
+    while frame and frame.f_code.co_filename.startswith((package, contextlib.__file__)):
         level, frame = level + 1, frame.f_back
     return level
 

@@ -118,7 +118,8 @@ class ParamSpec:
             [output, input, ...] or as `is_transposed` says; empty otherwise. Laws see each as [output, input, ...].
         factor, offset: the model uses factor x tensor + offset, and laws speak of that: an equalised learning rate has
             a factor, a norm that multiplies by 1 + weight an offset of 1.
-        own: of scales and multipliers, the value that the model gives to all entries; None if the suite gives it 1.
+        own: the value that the model gives to all entries of a scale or multiplier, and to the second factor of a
+            low-rank adapter that starts at 0; None elsewhere, and for the scales of this suite, which are 1.
         nonlinearities: what follows each block, where they differ (gates); empty = `nonlinearity` for all.
         described_by: `graph` where the facts come from a recorded forward pass, `order` where they come from the type
             of the layer and the order of registration.

@@ -13,7 +13,7 @@ from torch import nn
 
 from initsuite import rng
 from initsuite.errors import ConfigError
-from initsuite.init.base.compose import ByLaws
+from initsuite.init.base.compose import OWN, ByLaws
 from initsuite.init.base.layout import each_block
 from initsuite.init.theory.gains import resolve_gain
 from initsuite.models.describe.describe import Description
@@ -39,7 +39,12 @@ def account(
         if name in wanted
     ]  # fmt: skip
     for row in rows:
-        row["how"] = DERIVED if row["tensor"].removeprefix(prefix) in description.lengths else row["how"]
+        name = row["tensor"].removeprefix(prefix)
+        if name in description.lengths:
+            row["how"] = DERIVED
+        elif name in drawn and drawn[name][0] == OWN and drawn[name][1].own is not None:
+            what = "scales the signal" if drawn[name][1].own else "starts at 0"
+            row |= {"how": KEPT, "why": f"it {what}, and the law is not about that"}
     return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
 
 

@@ -97,7 +97,7 @@ class PerTensor(ByLaws):
                 )
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
-        return {spec.name: (self.law(spec.role), spec) for spec in specs}
+        return {spec.name: (OWN if _stays(spec) else self.law(spec.role), spec) for spec in specs}
 
     def law(self, role: Role) -> TensorInit:
         """The law for the tensors of a role."""
@@ -109,7 +109,14 @@ class PerTensor(ByLaws):
 def weights_by_place(law: Callable[[ParamSpec], TensorInit], specs: Specs) -> Laws:
     """Weights by a law that depends on where they stand; the rest by the defaults of `PerTensor`."""
     others = PerTensor(weight=ZERO)
-    return {spec.name: (law(spec) if spec.role in WEIGHTS else others.law(spec.role), spec) for spec in specs}
+    laws = others.laws(nn.Module(), specs)
+    drawn = {spec.name: (law(spec), spec) for spec in specs if spec.role in WEIGHTS and not _stays(spec)}
+    return {**laws, **drawn}
+
+
+def _stays(spec: ParamSpec) -> bool:
+    """Whether a weight keeps the value that the model gives it, as a low-rank adapter that starts at 0."""
+    return spec.role in WEIGHTS and spec.own is not None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from initsuite.models.describe.examples import Example, given, guesses
 from initsuite.models.describe.given import Given, chooser
 from initsuite.models.describe.graph.reading import NOT_USED, Reading, read
 from initsuite.models.describe.graph.recording import Recording, record
-from initsuite.models.describe.layers import LAYERS, NORM_PARAMETERS, NORMS
+from initsuite.models.describe.layers import NORM_PARAMETERS
 from initsuite.models.describe.places import Place, Places, find_places
 from initsuite.models.describe.standing import Standing, by_graph, by_order
 from initsuite.spec import ParamSpec, Role
@@ -122,8 +122,13 @@ def examine(
         reading.kept = {name: reason for name, reason in reading.kept.items() if reason != NOT_USED}
     places = find_places(model, reading, kept)
     reasons = {**dict.fromkeys(places.unknown, UNKNOWN), **(reading.kept if reading else {}), **kept}
-    silent = (expected.keys() | (reading.lengths.keys() if reading else set())) - complex_.keys()
-    _report(model, places, {name: reasons[name] for name in places.unknown if name not in silent}, strict)
+    silent = (
+        {name for name, reason in expected.items() if reason == NOT_LEARNED}
+        | (reading.lengths.keys() if reading else set())
+    ) - complex_.keys()
+    _report(
+        model, places, {name: reasons[name] for name in places.unknown if name not in silent}, strict, bool(reading)
+    )
     standing = by_graph(model, places, reading) if reading else by_order(model, places)
     _warn_of_doubts(model, standing, nonlinearity)
     choose = chooser(nonlinearity, places)
@@ -181,10 +186,11 @@ def _spec(name: str, shape: tuple[int, ...], place: Place, places: Places, stand
     if not parts and member and member.is_mlp and place.is_own and facts.role is Role.WEIGHT:
         parts = ("mlp",)
     role = Role.BRANCH_SCALE if name in standing.scales and facts.own is not None else facts.role
+    own = 0.0 if name in standing.idle else facts.own
     return ParamSpec(
         name=name,
         shape=shape,
-        **{**vars(facts), "parts": parts, "role": role},
+        **{**vars(facts), "parts": parts, "role": role, "own": own},
         nonlinearity=standing.follows[place.site] if is_of_layer else None,
         nonlinearities=standing.nonlinearities.get(name, ()),
         layer=place.site,
@@ -220,7 +226,7 @@ def _warn_of_doubts(model: nn.Module, standing: Standing, nonlinearity: Given | 
         )
 
 
-def _report(model: nn.Module, places: Places, unknown: Mapping[str, str], strict: bool) -> None:
+def _report(model: nn.Module, places: Places, unknown: Mapping[str, str], strict: bool, is_recorded: bool) -> None:
     """Warn of parameters that cannot be placed, or refuse them."""
     if not unknown and places.sites:
         return
@@ -231,11 +237,11 @@ def _report(model: nn.Module, places: Places, unknown: Mapping[str, str], strict
         named.append(f"`{name}` {tuple(model.get_parameter(name).shape)} of a {type(owner).__name__}{why}")
     if not named and not strict:
         return
-    known = ", ".join(kind.__name__ for kind in LAYERS + NORMS)
-    parameters = f"{plural(len(named), 'parameter')} {', '.join(named)}"
-    reason = "role and fans are not known" if places.sites else "the model has no layer with weights"
-    text = f"describe: cannot place {parameters}: {reason}. Expected parameters of: {known}."
+    parameters = f"{plural(len(named), 'parameter')} {format_first(named, 8)}"
+    reason = "their role and fans are not known" if places.sites else "the model has no layer with weights"
+    text = f"describe: cannot place {parameters}: {reason}. Expected weights, biases, norms or embeddings."
+    fix = "" if is_recorded else " No forward pass could be recorded, which would say more: give inputs as example=..."
     if strict or not places.sites:
-        raise InitsuiteError(f"{text} Build the model from these layers.")
-    text += " The model keeps its own values there; strict=True makes this an error."
+        raise InitsuiteError(f"{text}{fix}")
+    text += f" The model keeps its own values there; strict=True makes this an error.{fix}"
     warnings.warn(text, stacklevel=callers_level())

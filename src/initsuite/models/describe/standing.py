@@ -44,6 +44,7 @@ class Standing:
         is_blind: nothing shows what follows any layer.
         head_width: how many features each head has that a weight makes queries for; 0 where that is not known.
         scales: names of the multipliers that scale what a residual branch adds.
+        idle: names of the second factors of low-rank adapters that start at 0.
     """
 
     follows: Sequence[Activation | None]
@@ -59,6 +60,7 @@ class Standing:
     doubts: Mapping[str, str] = field(default_factory=dict)
     is_blind: bool = False
     scales: Collection[str] = ()
+    idle: Collection[str] = ()
 
 
 def by_order(model: nn.Module, places: Places) -> Standing:
@@ -176,7 +178,7 @@ class _Graph:
         numbers = [each.branch for each in member_sites.values()]
         return Standing(
             follows, head_sites, member, closes, lambda each: numbers.count(each.branch), len(set(numbers)),
-            self._head_width, "graph", nonlinearities, self._parts(), doubts, scales=self._scales(),
+            self._head_width, "graph", nonlinearities, self._parts(), doubts, scales=self._scales(), idle=self._idle(),
         )  # fmt: skip
 
     def _value(self, name: str) -> Tensor | None:
@@ -246,3 +248,8 @@ class _Graph:
             if ancestors[branch.sum] >> index[node] & 1
             and any(ancestors[node] >> index[use.node] & 1 for use in branch.closing)
         }
+
+    def _idle(self) -> set[str]:
+        """The second factors of low-rank adapters that are 0, so that the adapter adds nothing at the start."""
+        second = [name for name, each in self._parts().items() if each == ("lora_b",)]
+        return {name for name in second if (value := self._value(name)) is not None and not bool(value.any())}

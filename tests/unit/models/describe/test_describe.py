@@ -168,7 +168,9 @@ def test_a_parameter_that_cannot_be_placed_is_left_out_and_named_once() -> None:
 
 
 def test_strictly_a_parameter_that_cannot_be_placed_is_an_error() -> None:
-    expected = r"cannot place parameter `factor` \(3,\) of a Scaled.*Expected parameters of: Linear, Conv1d"
+    expected = (
+        r"cannot place parameter `factor` \(3,\) of a Scaled: .* Expected weights, biases.* give inputs as example="
+    )
     with pytest.raises(InitsuiteError, match=expected):
         describe(Scaled(), strict=True)
 

@@ -233,8 +233,8 @@ class _Finder:
 def adapters(recording: Recording, uses: Sequence[Contraction]) -> list[tuple[Contraction, Contraction]]:
     """Low-rank adapters, W x + c B A x: the contractions A and B of each.
 
-    A and B follow each other without a nonlinearity, what comes out of A is narrower than what goes into A and what
-    comes out of B, and their result is added to that of a contraction with the same input.
+    A and B follow each other without a nonlinearity, what comes out of A is narrower than what goes into it, and their
+    result is added to that of a contraction with the same input.
     """
     by_node = {use.node: use for use in uses}
     found: list[tuple[Contraction, Contraction]] = []
@@ -242,7 +242,7 @@ def adapters(recording: Recording, uses: Sequence[Contraction]) -> list[tuple[Co
         ends = [_plainly_behind(recording, term.nodes[0], by_node) for term in each.terms if len(term.nodes) == 1]
         for second in (end for end in ends if end in by_node):
             first = _plainly_behind(recording, by_node[second].signal, by_node)
-            if first not in by_node or not _is_narrow(by_node[first], by_node[second]):
+            if first not in by_node or not _is_narrow(by_node[first]):
                 continue
             source = _plainly_behind(recording, by_node[first].signal, {})
             others = [by_node[end] for end in ends if end in by_node and end is not second]
@@ -261,10 +261,10 @@ def _plainly_behind(recording: Recording, node: fx.Node, ends: Mapping[fx.Node, 
     return node
 
 
-def _is_narrow(first: Contraction, second: Contraction) -> bool:
-    """Whether the rank of a product of two weights is below its input and output sizes."""
+def _is_narrow(first: Contraction) -> bool:
+    """Whether the rank of a product of two weights is below its input size."""
     inputs = shape_of(first.weight)[0] if first.is_look_up else _width(first, first.signal)
-    return _width(first, first.node) < min(inputs, _width(second, second.node))
+    return _width(first, first.node) < inputs
 
 
 def _width(use: Contraction, node: fx.Node) -> int:

@@ -131,6 +131,17 @@ class Expressions:
         operand = step.arguments[0] if step is not None and step.operation == "exp" else None
         return operand.place if isinstance(operand, Earlier) else None
 
+    def unscaled(self, expression: int) -> int:
+        """The function without a constant that multiplies or divides it last."""
+        step = self._steps[expression]
+        while step is not None and step.operation in ("mul", "div"):
+            parts = [each for each in step.arguments if isinstance(each, Earlier)]
+            if len(parts) != 1 or (step.operation == "div" and step.arguments[0] is not parts[0]):
+                break
+            expression = parts[0].place
+            step = self._steps[expression]
+        return expression
+
     def chain(self, expression: int) -> Chain:
         """The steps that lead to an expression."""
         needed: set[int] = set()

@@ -130,7 +130,9 @@ class Combiner:
         is_line = self.expressions.is_line(main.expression)
         if name in SUMS:
             if is_mixed:
-                return replace(main, expression=0) if is_line else replace(main, is_fixed=True)
+                # a constant factor of what is added, as of a residual branch, is the weight of that branch
+                bare = self.expressions.unscaled(main.expression)
+                return replace(main, expression=0) if is_line else replace(main, expression=bare, is_fixed=True)
             is_minus = (name == "sub" and arguments[1] == main) or (name == "rsub" and arguments[0] == main)
             return self._composed("neg", [main], {}) if is_minus else main
         if name in PRODUCTS and (name == "mul" or arguments[0] == main):
@@ -163,7 +165,10 @@ class Combiner:
         if not isinstance(number, int | float) or isinstance(last, State):
             return False
         is_switched_off = name == "mul" and number == 0 and getattr(last, "kind", "") == "parameter"
-        is_factor = name in PRODUCTS and (number == 1 or (self._zero_is_one and is_switched_off))
+        others = [each for each in arguments if each is not last]
+        # a learned scale behind a nonlinearity starts where the model says, and is no part of the function
+        is_learned = getattr(last, "kind", "") == "parameter" and not self.expressions.is_line(others[0].expression)
+        is_factor = name in PRODUCTS and (number == 1 or is_learned or (self._zero_is_one and is_switched_off))
         return is_factor or (name in ("add", "sub") and number == 0)
 
 

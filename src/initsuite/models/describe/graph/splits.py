@@ -19,7 +19,7 @@ SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "un
              "chunk", "unsafe_chunk", "narrow", "glu", "index", "tensor_split")  # fmt: skip
 """Operations that hand on a part of a tensor."""
 BEHIND = (-1, 0, 0)
-"""Wherever channels arrive behind a nonlinearity, but for products with each other."""
+"""Wherever channels arrive behind a nonlinearity, but for products with each other and experts of their own."""
 GATING = ("mul", "glu", "div")
 LINEAR = ("add", "sub", "neg", "mul", "div", "rsub")
 """Pointwise operations that are linear in the signal as long as the other operand is no signal."""
@@ -153,7 +153,7 @@ class _Walk:
             matrices = each if node in self.batched and operand is self.batched[node] else [each]
             for number, channels in enumerate(matrices):
                 place: tuple[int, ...] = (self.recording.index[node], node.all_input_nodes.index(operand), number)
-                if operand in self.bent and operation(node) not in GATING:
+                if operand in self.bent and operation(node) not in GATING and node not in self.batched:
                     place = BEHIND  # the features of one layer, handed out; not several projections in one
                 self.arrivals.setdefault(place, set()).update(channels.unique().tolist())
 

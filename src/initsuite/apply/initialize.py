@@ -111,7 +111,10 @@ def initialize_(
         warn_of_order(type(chosen).__name__, description.specs, "what follows each layer")
     start = _start(chosen, network, description.specs, seed, probe, wanted)
     wanted |= {name for name, direction in description.lengths.items() if direction in wanted}
-    write(network, {**start.params, **_lengths(network, description, start)}, wanted)
+    params = {**start.params, **_lengths(network, description, start)}
+    start = Initialization({}, start.lr_factors)  # `write` lets go of what it has written
+    write(network, params, wanted)
+    del params
     _warn_of_lost(network, wanted)
     table = account(network, description, chosen, wanted, prefix)
     table.attrs["inputs"] = description.recording.example.assumed if description.recording else ""

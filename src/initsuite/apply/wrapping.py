@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from initsuite import rng
 from initsuite.errors import bad_value
 from initsuite.models.describe.given import Given
 
@@ -45,6 +46,8 @@ def _only_child(module: nn.Module) -> str:
 
 
 def _passes_on(module: nn.Module, name: str) -> bool:
+    if type(module).__module__.startswith("initsuite."):
+        return False
     if getattr(module.forward, "__name__", "") == "_forward_unimplemented":  # torch's own, which takes any inputs
         return False
     parameters = list(inspect.signature(module.forward).parameters.values())
@@ -61,9 +64,12 @@ def _is_call(module: nn.Module, name: str, inputs: tuple[object, ...]) -> bool:
     """Whether `forward` calls the child with these inputs, once, and returns what that returns."""
     child = _Recorder()
     shell = copy.copy(module)
+    held = (dict, list, set)
+    vars(shell).update({key: copy.copy(value) for key, value in vars(module).items() if isinstance(value, held)})
     vars(shell)["_modules"] = {**module._modules, name: child}
     try:
-        output = shell.forward(*inputs)
+        with rng.isolated(0, "unwrapped"):
+            output = shell.forward(*inputs)
     except Exception:  # a model's own code may raise anything
         return False
     return output is child.output and child.calls == [(inputs, {})]

@@ -63,7 +63,8 @@ class Mimetic:
             query = places["query"][0]
             around = heads_around(model, query.name)
             # a module around several attention layers cannot name the stream of each
-            is_own = around and sum("query" in spec.parts and spec.name.startswith(around[0]) for spec in specs) == 1
+            inside = f"{around[0]}." if around else ""
+            is_own = sum("query" in spec.parts and spec.name.startswith(inside) for spec in specs) == 1
             name = around[0] if around and is_own else query.name
             self._fill(params, places, rng.generator(seed, "init", name))
         return Initialization(params)

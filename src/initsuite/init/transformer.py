@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from initsuite.errors import check_number, unknown_choice
-from initsuite.init.base.blocks import closing, stacks
+from initsuite.init.base.blocks import branches_so_far, closing, stacks
 from initsuite.init.base.compose import ByLaws, Laws, PerTensor, Scaled, weights_by_place
 from initsuite.init.base.requirements import (
     need_attention,
@@ -64,11 +64,13 @@ class Gpt2(ByLaws):
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_branches("Gpt2", specs)
-        law = Normal(0.0, self.std)
+        law, so_far = Normal(0.0, self.std), branches_so_far(specs)
+        total = sum(max(so_far[branch] for block in stack for branch in block) for stack in stacks(specs))
         laws = PerTensor(weight=law, embedding=law).laws(model, specs)
         for spec in specs:
             if spec.closes_residual and spec.role in WEIGHTS:
-                laws[spec.name] = (Normal(0.0, self.std / math.sqrt(spec.branches)), spec)
+                # attention and an MLP that are added to each other first are one branch that counts as two
+                laws[spec.name] = (Normal(0.0, self.std / math.sqrt(max(spec.branches, total))), spec)
         return laws
 
 

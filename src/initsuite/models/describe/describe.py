@@ -18,7 +18,7 @@ from initsuite.models.describe.layers import NORM_PARAMETERS
 from initsuite.models.describe.places import Place, Places, find_places
 from initsuite.models.describe.standing import Standing, by_graph, by_order
 from initsuite.spec import ParamSpec, Role
-from initsuite.wording import format_first, plural
+from initsuite.wording import format_count, format_first, plural
 
 FROZEN = ("keep", "draw")
 """What happens to tensors that are not learned, or that the recorded pass does not use."""
@@ -114,7 +114,7 @@ def examine(
     if frozen not in FROZEN:
         raise bad_value("describe", "frozen", frozen, f"one of: {', '.join(FROZEN)}")
     recording = recorded(model, example)
-    reading = read(recording, model) if recording else None
+    reading = _read(recording, model)
     complex_ = {name: COMPLEX for name, parameter in model.named_parameters() if parameter.is_complex()}
     expected = _not_learned(model, reading) if frozen == "keep" else {}
     kept = expected | complex_
@@ -171,6 +171,21 @@ def recorded(model: nn.Module, example: object = None, *, is_training: bool = Fa
     return next(filter(None, made), None)
 
 
+def _read(recording: Recording | None, model: nn.Module) -> Reading | None:
+    """What the recorded pass shows; None, with a warning, where it holds what nobody thought of."""
+    if recording is None:
+        return None
+    try:
+        return read(recording, model)
+    except Exception as error:  # the graph is that of any code
+        warnings.warn(
+            f"describe: cannot read the recorded pass of {type(model).__name__}: {type(error).__name__}: {error}. The "
+            "types of its layers and their order count instead. Please report this with the model.",
+            stacklevel=callers_level(),
+        )
+        return None
+
+
 def _not_learned(model: nn.Module, reading: Reading | None) -> dict[str, str]:
     frozen = {name: NOT_LEARNED for name, parameter in model.named_parameters() if not parameter.requires_grad}
     unused = {name: reason for name, reason in (reading.kept if reading else {}).items() if reason == NOT_USED}
@@ -220,7 +235,7 @@ def _warn_of_doubts(model: nn.Module, standing: Standing, nonlinearity: Given | 
     elif standing.doubts:
         named = format_first([f"`{name}` ({doubt})" for name, doubt in standing.doubts.items()], 4)
         warnings.warn(
-            f"describe: what follows {plural(len(standing.doubts), 'layer')} is not known and counts as linear: "
+            f"describe: what follows {format_count(len(standing.doubts), 'layer')} is not known and counts as linear: "
             f"{named}. Give it: " + "nonlinearity={'name of the layer': 'relu'}.",
             stacklevel=callers_level(),
         )

@@ -119,7 +119,10 @@ def _seen(
         own = {local: names[id(each)] for local, each in module.named_parameters(recurse=False, remove_duplicate=False)}
         for site in by_owner.get(owner, ()):
             layer = site.layer if isinstance(module, COMPOSITE) else _corrected(site.layer, own, reading, multiplied)
-            sites += [Site(owner, layer)] if layer.tensors else []
+            has_weight = any(facts.role in (*WEIGHTS, Role.EMBEDDING) for facts in layer.tensors.values())
+            # a bias may stand beside a weight that another module holds, as the one that weight_norm computes
+            others = [reading.weight_of.get(own[local]) for local in layer.tensors if local in own]
+            sites += [Site(owner, layer)] if has_weight or not all(each in reading.facts for each in others) else []
         inside = {local for site in by_owner.get(owner, ()) for local in site.layer.tensors}
         for local, name in own.items():
             facts = reading.facts.get(name)

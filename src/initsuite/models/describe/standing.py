@@ -228,8 +228,10 @@ class _Graph:
         known = self.parts_of_node.get(piece.use.node)
         if known is None:
             return ""
+        if len(known.names) == 1:
+            return known.names[0]
         if alone or piece.start is piece.use.node:
-            return known.names[0] if len(known.names) == 1 else ""
+            return ""
         bit = self.recording.index[piece.start]
         through = [name for name, node in known.pieces.items() if self.recording.ancestors[node] >> bit & 1]
         return through[0] if len(through) == 1 else ""

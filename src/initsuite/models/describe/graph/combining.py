@@ -164,11 +164,13 @@ class Combiner:
         number = last.number if isinstance(last, Other) else last
         if not isinstance(number, int | float) or isinstance(last, State):
             return False
-        is_switched_off = name == "mul" and number == 0 and getattr(last, "kind", "") == "parameter"
+        kind = getattr(last, "kind", "")
+        # a state that starts at 0 says nothing about the later ones; a parameter at 0 may be meant
+        is_off = name == "mul" and number == 0 and (kind == "constant" or (self._zero_is_one and kind == "parameter"))
         others = [each for each in arguments if each is not last]
         # a learned scale behind a nonlinearity starts where the model says, and is no part of the function
-        is_learned = getattr(last, "kind", "") == "parameter" and not self.expressions.is_line(others[0].expression)
-        is_factor = name in PRODUCTS and (number == 1 or is_learned or (self._zero_is_one and is_switched_off))
+        is_learned = kind == "parameter" and not self.expressions.is_line(others[0].expression)
+        is_factor = name in PRODUCTS and (number == 1 or is_learned or is_off)
         return is_factor or (name in ("add", "sub") and number == 0)
 
 

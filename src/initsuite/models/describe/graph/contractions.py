@@ -87,7 +87,8 @@ def contractions(recording: Recording) -> list[Contraction]:
 def _weighted_sum(node: fx.Node, recording: Recording) -> Contraction | None:
     """A product with a weight that is summed over axes along which the weight varies: a contraction in two steps."""
     product = node.args[0] if node.args else None
-    if not isinstance(product, fx.Node) or operation(product) != "mul" or len(product.args) != 2 or len(node.args) < 2:
+    axes_given = node.args[1] if len(node.args) > 1 else None
+    if not isinstance(product, fx.Node) or operation(product) != "mul" or len(product.args) != 2 or not axes_given:
         return None
     for weight, signal in (product.args, product.args[::-1]):
         if not isinstance(weight, fx.Node) or not isinstance(signal, fx.Node):
@@ -95,7 +96,7 @@ def _weighted_sum(node: fx.Node, recording: Recording) -> Contraction | None:
         if signal in recording.signals and recording.sources.get(weight):
             shape, ndim = shape_of(weight), len(shape_of(product))
             shape = (1,) * (ndim - len(shape)) + shape
-            axes = [axis % ndim for axis in node.args[1]]  # type: ignore[union-attr, operator]
+            axes = [axis % ndim for axis in axes_given]  # type: ignore[union-attr, operator]
             if any(shape[axis] > 1 for axis in axes):
                 return Contraction(node, weight, signal, recording.sources[weight])
     return None

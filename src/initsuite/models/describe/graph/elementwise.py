@@ -47,8 +47,9 @@ class Follower:
       here, and that layer's product is the one that follows.
     - The other factor of a product, and the divisor of a quotient, counts as an independent signal of mean square 1:
       the gate of a gated linear unit is followed by its nonlinearity, the value by nothing.
-    - Parameters as addends count as 0. As factors, parameters and constants count with their value if all entries have
-      the same one, otherwise as 1.
+    - Parameters as addends count as 0. As factors, constants count with their value if all entries have the same one,
+      otherwise as 1, and so do parameters before a nonlinearity. Behind one a parameter counts as 1, and so does a
+      constant that weighs what is added to another signal, as a residual branch.
 
     Args:
         recording: the forward pass.

@@ -23,9 +23,9 @@ def heads(recording: Recording, uses: Sequence[Contraction], inside: Collection[
         inside: those in residual branches and their shortcuts, which are no heads.
     """
     flow = Flow(recording)
-    # a weighted sum makes scores, as of attention over the neighbours in a graph, and no output
-    by_node = {use.node: use for use in uses if not use.is_look_up and operation(use.node) != "sum"}
-    takers = flow.mask([*by_node, *(use.node for use in uses if use.is_look_up), *flow.inner_products])
+    by_node = {use.node: use for use in uses if not use.is_look_up}
+    # a weighted sum may make scores, as of attention over the neighbours in a graph, and takes no layer's output then
+    takers = flow.mask([*(use.node for use in uses if operation(use.node) != "sum"), *flow.inner_products])
     feeding = {
         name
         for use in by_node.values()

@@ -22,7 +22,6 @@ COPIES = (
 )  # fmt: skip
 """Operations that copy entries to other places and change none of them; views are known by their schema."""
 VALUE_KEEPING = ("clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias")
-MATRIX_PRODUCTS = ("mm", "addmm", "matmul", "linear", "mv", "addmv", "dot", "vdot")
 SAMPLES = 64
 """Entries of a matrix at which its place in the tensor is checked."""
 Values = Mapping[fx.Node, Tensor]

@@ -258,6 +258,7 @@ def _copy(model: nn.Module) -> nn.Module:
 def _quiet(model: nn.Module, is_training: bool) -> Iterator[None]:
     """Evaluation or training mode, torch's defaults, no warnings; everything as it was afterwards."""
     states = [(module, dict(vars(module))) for module in model.modules()]
+    held = [(each, copy.copy(each)) for _, kept in states for each in kept.values() if type(each) in (dict, list, set)]
     fastpath = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
@@ -280,3 +281,6 @@ def _quiet(model: nn.Module, is_training: bool) -> Iterator[None]:
             for module, attributes in states:
                 vars(module).clear()
                 vars(module).update(attributes)
+            for each, before in held:  # of a model that could not be copied
+                each.clear()
+                each.extend(before) if isinstance(each, list) else each.update(before)

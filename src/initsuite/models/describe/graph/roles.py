@@ -102,9 +102,16 @@ class Roles:
             for user in node.users:
                 if user in self.recording.signals or user.op == "output" or operation(user) in LOOK_UPS:
                     yield user, node
-                elif user not in seen:
+                elif user not in seen and not self._is_of_zeros(user):
                     seen.add(user)
                     queue.append(user)
+
+    def _is_of_zeros(self, node: fx.Node) -> bool:
+        """Whether an operation is a product with zeros: the first step of a recurrence, which says nothing."""
+        places = OPERANDS.get(operation(node))
+        operand = node.args[places[0]] if places else None
+        value = self.recording.value(operand) if isinstance(operand, fx.Node) else None
+        return value is not None and not bool(value.any())
 
     def _consumed(self, node: fx.Node, operand: fx.Node) -> Consumption | None:
         name = operation(node)

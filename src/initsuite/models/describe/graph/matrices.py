@@ -12,29 +12,16 @@ from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from initsuite.models.describe.graph.contractions import Contraction, operation, shape_of
+from initsuite.models.describe.graph.operations import VALUE_KEEPING, copies
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.spec import Axis, Block
 
-COPIES = (
-    "clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias", "_unsafe_view", "reshape", "cat", "stack",
-    "copy", "flip", "roll", "index_select", "index", "repeat", "getitem", "constant_pad_nd", "gather",
-    "repeat_interleave",
-)  # fmt: skip
-"""Operations that copy entries to other places and change none of them; views are known by their schema."""
-VALUE_KEEPING = ("clone", "_to_copy", "contiguous", "detach", "lift_fresh", "alias")
 SAMPLES = 64
 """Entries of a matrix at which its place in the tensor is checked."""
 Values = Mapping[fx.Node, Tensor]
 """Values of parameters by their placeholders."""
 ABSENT = -1
 """The number of an entry that belongs to another tensor."""
-
-
-def moves(node: fx.Node) -> bool:
-    """Whether an operation only moves entries (a view, a copy, a concatenation)."""
-    if operation(node) in COPIES:
-        return True
-    return isinstance(node.target, torch._ops.OpOverload) and node.target.is_view
 
 
 @dataclass(frozen=True)
@@ -114,7 +101,7 @@ def entries(recording: Recording, name: str, end: fx.Node, values: Values) -> En
         factors[node] = factors[sources[0]] * (factor or 1.0)
         if factor is not None or _adds_nothing(recording, node, sources, values):
             found[node] = found[sources[0]]
-        elif moves(node):
+        elif copies(node):
             found[node] = _moved(node, found)
         else:
             directed = None if lengths else _given_length(recording, start, end)
@@ -184,7 +171,7 @@ def evaluated(recording: Recording, end: fx.Node, values: Values) -> Tensor | No
         if node.op != "call_function" or any(each not in found for each in node.all_input_nodes):
             continue
         args, kwargs = map_arg((node.args, node.kwargs), found.__getitem__)
-        found[node] = run_move(node, args, kwargs) if moves(node) else node.target(*args, **kwargs)  # type: ignore[operator]
+        found[node] = run_move(node, args, kwargs) if copies(node) else node.target(*args, **kwargs)  # type: ignore[operator]
     return found.get(end)
 
 

@@ -18,7 +18,8 @@ from initsuite.models.describe.graph.contractions import (
     operation,
     shape_of,
 )
-from initsuite.models.describe.graph.matrices import evaluated, moves
+from initsuite.models.describe.graph.matrices import evaluated
+from initsuite.models.describe.graph.operations import copies, is_norm
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.spec import Role
 
@@ -120,7 +121,7 @@ class Roles:
         if name in ADDED and len(node.args) > ADDED[name] and node.args[ADDED[name]] is operand:
             use = self._by_node.get(node)
             return Consumption(Role.BIAS, node, operand, use) if use else None
-        if "norm" in name:
+        if is_norm(node):
             role = AFFINE.get(_argument(node, operand))
             return Consumption(role, node, operand) if role else None
         if name in ("add", "sub", "rsub"):
@@ -154,7 +155,7 @@ class Roles:
 
     def _unscaled(self, node: fx.Node) -> fx.Node:
         """The signal before a parameter multiplied it."""
-        while operation(node) == "mul" or moves(node):
+        while operation(node) == "mul" or copies(node):
             signals = [each for each in node.all_input_nodes if each in self.recording.signals]
             if len(signals) != 1:
                 break
@@ -163,12 +164,12 @@ class Roles:
 
     def _is_normalised(self, node: fx.Node) -> bool:
         """Whether a signal has just been divided by a statistic of itself, by an operation or by hand."""
-        while moves(node) or operation(node) == "getitem":
+        while copies(node) or operation(node) == "getitem":
             signals = [each for each in node.all_input_nodes if each in self.recording.signals]
             if not signals:
                 return False
             node = signals[0]
-        if "norm" in operation(node) and operation(node) not in REDUCTIONS:
+        if is_norm(node):
             return True
         if operation(node) not in ("mul", "div") or len(node.all_input_nodes) != 2:
             return False
@@ -183,7 +184,7 @@ class Roles:
         found, queue = {node}, [node]
         while queue:
             each = queue.pop()
-            if operation(each) in OPERANDS or ("norm" in operation(each) and operation(each) not in REDUCTIONS):
+            if operation(each) in OPERANDS or is_norm(each):
                 continue
             for source in each.all_input_nodes:
                 if source in self.recording.signals and source not in found:
@@ -203,7 +204,7 @@ class Roles:
             if operation(node) in ("bmm", "mm", "matmul", "baddbmm"):
                 return True
             signals = [each for each in node.all_input_nodes if each in self.recording.signals]
-            if len(signals) != 1 or not (moves(node) or operation(node) in ("mul", "div", "add")):
+            if len(signals) != 1 or not (copies(node) or operation(node) in ("mul", "div", "add")):
                 return False
             (node,) = signals
         return False

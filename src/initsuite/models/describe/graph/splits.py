@@ -11,8 +11,8 @@ from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
-from initsuite.models.describe.graph.matrices import ABSENT, moves, run_move
-from initsuite.models.describe.graph.operations import is_norm
+from initsuite.models.describe.graph.matrices import ABSENT, run_move
+from initsuite.models.describe.graph.operations import copies, is_norm
 from initsuite.models.describe.graph.roles import Roles
 
 SPLITTING = ("slice", "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind",
@@ -95,7 +95,7 @@ def _may_split(start: fx.Node, users: Mapping[fx.Node, Sequence[fx.Node]], roles
         for user in users[node]:
             if operation(user) in SPLITTING or user in roles.batched:
                 return True
-            if user not in seen and (moves(user) or _is_pointwise(user) or is_norm(user)):
+            if user not in seen and (copies(user) or _is_pointwise(user) or is_norm(user)):
                 seen.add(user)
                 queue.append(user)
     return False
@@ -168,7 +168,7 @@ class _Walk:
         others = [each for each in node.all_input_nodes if each not in self.channels and each in self.recording.signals]
         if node in self.sums:
             return False
-        if moves(node):
+        if copies(node):
             return not others and self._move(node)
         if is_norm(node):  # of each channel, or of all alike
             held = self.channels[operands[0]]
@@ -187,7 +187,7 @@ class _Walk:
         return self._act(node, operands)
 
     def _bends(self, node: fx.Node) -> bool:
-        return _is_pointwise(node) and not moves(node) and operation(node) not in LINEAR
+        return _is_pointwise(node) and not copies(node) and operation(node) not in LINEAR
 
     def _is_one(self, operands: Sequence[fx.Node]) -> bool:
         sets = [frozenset(self.channels[each].unique().tolist()) for each in operands]  # type: ignore[union-attr]
@@ -201,7 +201,7 @@ class _Walk:
                 return True
             is_sum = operation(node) == "add"
             signals = [each for each in node.all_input_nodes if each in self.recording.signals]
-            return (moves(node) or is_sum) and bool(signals) and all(plain(each) for each in signals)
+            return (copies(node) or is_sum) and bool(signals) and all(plain(each) for each in signals)
 
         return all(plain(each) for each in others)
 

@@ -272,7 +272,7 @@ def test_half_a_law_is_not_applied() -> None:
 
     model = Nano("none")
     model.h = nn.ModuleList(Convolved() for _ in range(DEPTH))
-    with pytest.raises(ConfigError, match=r"neither of attention nor of an MLP: `h.0.c_fc.weight`.*Give inputs"):
+    with pytest.raises(ConfigError, match=r"neither of attention nor of an MLP: `h.0.c_fc.weight`.*init=xavier"):
         initialize_(model, "t_fixup")
 
 

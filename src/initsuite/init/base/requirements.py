@@ -101,8 +101,8 @@ def need_parts(where: str, specs: Specs) -> None:
     unknown = [f"`{spec.name}`" for spec in inside if not spec.parts or not PARTS.issuperset(spec.parts)]
     if unknown:
         lacks = f"weights in residual branches that are neither of attention nor of an MLP: {format_first(unknown, 4)}"
-        fix = "Give inputs as example=... where no forward pass was recorded, or use init=xavier."
-        raise refusal(where, lacks, f"branches of {', '.join(sorted(PARTS))} alone", fix)
+        expected = f"branches of {', '.join(sorted(PARTS))} alone"
+        raise refusal(where, lacks, expected, _fix(specs, "Use init=xavier."))
 
 
 def refuse_pair(where: str, specs: Specs) -> None:

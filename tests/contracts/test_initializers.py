@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pickle
 from collections.abc import Callable
@@ -146,9 +147,15 @@ def probe_for(model: nn.Module) -> Probe:
     return Probe(inputs, torch.randint(0, 10, (64,), generator=generator), cross_entropy)
 
 
+@functools.cache
+def described(build: Callable[[], nn.Module]) -> tuple[ParamSpec, ...]:
+    """The facts about a model, once for all laws: they depend on nothing else."""
+    return tuple(describe(skeleton(build)))
+
+
 def start(initializer: Initializer, build: Callable[[], nn.Module], seed: int = 0) -> Params:
     model = skeleton(build)
-    return initializer(model, describe(model), seed=seed, probe=probe_for(model)).params
+    return initializer(model, described(build), seed=seed, probe=probe_for(model)).params
 
 
 def same(first: Params, second: Params) -> bool:
@@ -228,7 +235,7 @@ def test_tensors_of_one_model_are_drawn_apart(path: Path, initializer: Initializ
 @EVERY_CASE
 def test_other_tensors_and_their_order_move_no_draw(initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     model = skeleton(build)
-    specs = describe(model)
+    specs = described(build)
     probe = probe_for(model)
     params = initializer(model, specs, seed=0, probe=probe).params
     turned = initializer(model, specs[::-1], seed=0, probe=probe).params
@@ -250,7 +257,7 @@ def test_an_added_layer_moves_no_draw_of_the_others(path: Path, initializer: Ini
 def test_the_model_is_not_touched(initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     model = skeleton(build)
     buffers = {name: value.clone() for name, value in model.named_buffers()}
-    initializer(model, describe(model), seed=0, probe=probe_for(model))
+    initializer(model, described(build), seed=0, probe=probe_for(model))
     assert all(parameter.is_meta for parameter in model.parameters())
     assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
 
@@ -259,7 +266,7 @@ def test_the_model_is_not_touched(initializer: Initializer, build: Callable[[], 
 def test_the_variance_is_the_declared_one(path: Path, initializer: Initializer, build: Callable[[], nn.Module]) -> None:
     """Over 10,000 entries and more of all tensors, each divided by its declared std; what declares 0 is constant."""
     model = skeleton(build)
-    specs = describe(model)
+    specs = described(build)
     laws = initializer.laws(model, specs) if isinstance(initializer, ByLaws) else {}
     stds = {spec.name: declared_std(*laws.get(spec.name, (initializer, spec))) for spec in specs}
     declared = {name: std for name, std in stds.items() if math.isfinite(std)}
@@ -279,7 +286,7 @@ def test_the_variance_is_the_declared_one(path: Path, initializer: Initializer, 
 
 @EVERY_CASE
 def test_biases_and_norms_are_as_declared(path: Path, initializer: Initializer, build: Callable[[], nn.Module]) -> None:
-    params, specs = start(initializer, build), describe(skeleton(build))
+    params, specs = start(initializer, build), described(build)
     nonlinearities = {spec.nonlinearity.name for spec in specs if spec.nonlinearity}
     set_biases = SET_BIASES.get(path.stem)
     are_drawn = path.stem in DRAWN_BIASES or DRAWN_BIASES_BEFORE.get(path.stem) in nonlinearities

@@ -17,6 +17,7 @@ from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.workload import Workload
 from initsuite.errors import bad_value
 from initsuite.models.describe.describe import describe
+from initsuite.models.describe.examples import Example
 from initsuite.models.skeleton import built, emptied, own_values
 from initsuite.spec import ParamSpec, Role, short_hash
 
@@ -68,7 +69,9 @@ def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) 
     build = functools.partial(instantiate, "model", frame["model"], **shape)
     model = built(build)
     _check_batch_and_dropout(frame, dataset, model)
-    specs = tuple(spec for spec in describe(model) if _is_ours(model) or model.get_parameter(spec.name).requires_grad)
+    inputs = Example((dataset.train.inputs[:2],), {}, f"two examples of dataset={frame['dataset']['name']}")
+    found = describe(model, example=inputs)
+    specs = tuple(spec for spec in found if _is_ours(model) or model.get_parameter(spec.name).requires_grad)
     _check_tokens(frame, dataset, model, specs)
     kept = {name for name, _ in model.named_parameters()} - {spec.name for spec in specs}
     own = functools.partial(own_values, build, sorted(kept)) if kept and not _is_ours(model) else None

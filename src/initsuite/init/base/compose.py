@@ -76,7 +76,7 @@ class PerTensor(ByLaws):
         weight, bias, embedding, norm_scale, norm_shift: the law for the tensors of each role. By default biases are 0,
             embeddings N(0, 1), norm scales 1 and norm shifts 0, the last three as in torch.
         recurrent: the law for hidden-to-hidden weights; None = that of `weight`.
-        branch_scale, multiplier: the law for the scales of each role; by default the model's own value.
+        branch_scale, multiplier: the law for the scales of each role; by default 1, or a foreign model's own value.
     """
 
     weight: TensorInit
@@ -85,8 +85,8 @@ class PerTensor(ByLaws):
     embedding: TensorInit = UNIT_NORMAL
     norm_scale: TensorInit = ONE
     norm_shift: TensorInit = ZERO
-    branch_scale: TensorInit = OWN
-    multiplier: TensorInit = OWN
+    branch_scale: TensorInit = ONE
+    multiplier: TensorInit = ONE
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -97,7 +97,11 @@ class PerTensor(ByLaws):
                 )
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
-        return {spec.name: (OWN if _stays(spec) else self.law(spec.role), spec) for spec in specs}
+        return {spec.name: (OWN if self._stays(spec) else self.law(spec.role), spec) for spec in specs}
+
+    def _stays(self, spec: ParamSpec) -> bool:
+        """Whether a tensor keeps the model's own value: a scale that no law is given for, an idle adapter."""
+        return spec.own is not None and (spec.role in WEIGHTS or self.law(spec.role) == ONE)
 
     def law(self, role: Role) -> TensorInit:
         """The law for the tensors of a role."""
@@ -110,13 +114,8 @@ def weights_by_place(law: Callable[[ParamSpec], TensorInit], specs: Specs) -> La
     """Weights by a law that depends on where they stand; the rest by the defaults of `PerTensor`."""
     others = PerTensor(weight=ZERO)
     laws = others.laws(nn.Module(), specs)
-    drawn = {spec.name: (law(spec), spec) for spec in specs if spec.role in WEIGHTS and not _stays(spec)}
+    drawn = {spec.name: (law(spec), spec) for spec in specs if spec.role in WEIGHTS and spec.own is None}
     return {**laws, **drawn}
-
-
-def _stays(spec: ParamSpec) -> bool:
-    """Whether a weight keeps the value that the model gives it, as a low-rank adapter that starts at 0."""
-    return spec.role in WEIGHTS and spec.own is not None
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,13 @@ class Mimetic:
         need_attention("Mimetic", specs)
         normal = Normal(0.0, self.std)
         params = PerTensor(weight=normal, embedding=normal)(model, specs, seed=seed).params
+        queries = [spec for spec in specs if spec.role is Role.WEIGHT and "query" in spec.parts]
         for places in _attentions(model, specs):
             query = places["query"][0]
             around = heads_around(model, query.name)
             # a module around several attention layers cannot name the stream of each
             inside = f"{around[0]}." if around else ""
-            is_own = sum("query" in spec.parts and spec.name.startswith(inside) for spec in specs) == 1
+            is_own = [spec.name for spec in queries if spec.name.startswith(inside)] == [query.name]
             name = around[0] if around and is_own else query.name
             self._fill(params, places, rng.generator(seed, "init", name))
         return Initialization(params)

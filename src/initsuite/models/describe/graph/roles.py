@@ -71,7 +71,15 @@ class Roles:
     def batched(self) -> Mapping[fx.Node, fx.Node]:
         """The signals of contractions with several matrices at once, by the operation."""
         products = [use for use in self.uses if operation(use.node) in ("bmm", "baddbmm")]
-        return {use.node: use.signal for use in products if use.weight.meta["val"].stride(0)}  # 0: one for all
+        own = [use for use in products if use.weight.meta["val"].stride(0)]  # 0: one for all
+        return {use.node: use.signal for use in own if not self._is_computed(use.weight)}
+
+    def _is_computed(self, weight: fx.Node) -> bool:
+        """Whether an operand is itself a product, as what a weight makes of a table of positions."""
+        behind = self.recording.ancestors[weight]
+        return any(
+            behind >> self.recording.index[use] & 1 for use in self.recording.nodes if operation(use) in OPERANDS
+        )
 
     @cached_property
     def residual_sums(self) -> frozenset[fx.Node]:

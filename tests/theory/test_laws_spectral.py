@@ -150,7 +150,7 @@ def test_one_step_moves_the_outputs_by_the_same_at_every_depth(optimizer: str, l
                 [*plain_blocks(1), spec_of("norm", (4,), Role.NORM_SCALE, closes_residual=True)],
                 seed=0,
             ),
-            r"a norm layer \(`norm`\) that ends a branch.*Use model.norm=none, or init=mup",
+            r"a norm layer \(`norm`\) that ends a branch.*Use model.norm=none; in a model of your own",
         ),
     ],
 )

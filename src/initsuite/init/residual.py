@@ -14,7 +14,7 @@ from initsuite.errors import callers_level, check_number, unknown_choice
 from initsuite.init.base.compose import ZERO, ByLaws, Laws, PerTensor, Scaled, weights_by_place
 from initsuite.init.base.requirements import need_branches, need_role, refuse_closing_norm, refuse_norm
 from initsuite.init.constant import Constant
-from initsuite.init.torch_default import TorchDefault
+from initsuite.init.inside import INSIDE
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.spec import Initialization, ParamSpec, Probe, Role, Specs, TensorInit
 
@@ -22,7 +22,7 @@ HE = VarianceScaling(gain=math.sqrt(2), fan="fan_in")
 SCALARS = (Role.MULTIPLIER, Role.BRANCH_SCALE)
 OPERANDS = {"query", "key", "value"}
 """Parts of attention that lie side by side."""
-INSIDE: dict[str, ByLaws] = {"he": PerTensor(weight=HE), "torch_default": TorchDefault()}
+CHOICES = {name: INSIDE[name] for name in ("he", "torch_default")}
 """Laws for everything except the branch scales, by name."""
 
 
@@ -108,14 +108,14 @@ class BranchScale(ByLaws):
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.inside not in INSIDE:
-            raise unknown_choice("BranchScale", "inside", self.inside, INSIDE)
+        if self.inside not in CHOICES:
+            raise unknown_choice("BranchScale", "inside", self.inside, CHOICES)
         check_number("BranchScale", "value", self.value, minimum=0)
 
     def laws(self, model: nn.Module, specs: Specs) -> Laws:
         need_role("BranchScale", specs, Role.BRANCH_SCALE, "model.branch_scale=true")
         scales = {spec.name: (Constant(self.value), spec) for spec in specs if spec.role is Role.BRANCH_SCALE}
-        return INSIDE[self.inside].laws(model, specs) | scales
+        return CHOICES[self.inside].laws(model, specs) | scales
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,14 @@ from torch import Tensor, fx, nn
 from initsuite.init.theory.signal import UNIT, Signal, mixture, product
 from initsuite.init.theory.waves import Wave, chosen, joint
 from initsuite.models.describe.graph.contractions import OPERANDS, contractions, operation, shape_of
-from initsuite.models.describe.graph.kinds import CHOICES, PARTS, is_attention, is_norm, is_pointwise
+from initsuite.models.describe.graph.kinds import (
+    CHOICES,
+    OPTIONS_ON_TENSORS,
+    PARTS,
+    is_attention,
+    is_norm,
+    is_pointwise,
+)
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Role, Specs
@@ -47,7 +54,6 @@ SAME_FUNCTION: Mapping[str, Callable[..., Any]] = {
 CONVOLUTIONS = ("convolution", "_convolution")
 PLAIN = ("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "matmul", "linear", *CONVOLUTIONS)
 """Products whose first factor is summed over its last axis, and convolutions."""
-OPTIONS_ON_TENSORS = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
 
 
 def seen_by_layers(model: nn.Module, recording: Recording, specs: Specs, inputs: Signal) -> dict[str, Signal]:

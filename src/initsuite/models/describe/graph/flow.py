@@ -116,24 +116,10 @@ class Flow:
         others = [each for each in node.args if each is not signal]
         if operation(node) not in ("mul", "div") or len(others) != 1:
             return None
-        number = self._number(others[0])
+        number = self.recording.number(others[0])
         if number is None or operation(node) == "mul":
             return number
         return 1 / number if number and node.args[0] is signal else None
-
-    def _number(self, value: object) -> float | None:
-        while isinstance(value, fx.Node) and operation(value) in (
-            "lift_fresh_copy",
-            "detach",
-            "_to_copy",
-            "clone",
-            "alias",
-        ):
-            value = value.args[0]
-        if isinstance(value, fx.Node):
-            known = self.recording.constants.get(value)
-            return float(known) if known is not None and known.numel() == 1 and not known.is_meta else None
-        return float(value) if type(value) in (int, float) else None  # type: ignore[arg-type]
 
 
 def is_product(node: fx.Node, signals: frozenset[fx.Node]) -> bool:

@@ -38,6 +38,8 @@ ATTENTION_WORDS = ("scaled_dot_product", "flash_attention", "efficient_attention
 """Products of two signals that are one operation."""
 UNTAGGED = ("rsub", "hardswish")
 """Pointwise operations that torch does not mark as such."""
+OPTIONS_ON_TENSORS = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "out")
+"""Keywords that say what kind of tensor an operation makes, not what is in it."""
 
 
 def is_move(node: fx.Node, name: str) -> bool:

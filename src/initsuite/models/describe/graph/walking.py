@@ -16,6 +16,7 @@ from initsuite.models.describe.graph.combining import Combiner, Other, State, st
 from initsuite.models.describe.graph.contractions import LOOK_UPS, OPERANDS, operation, shape_of
 from initsuite.models.describe.graph.kinds import (
     ENDS,
+    OPTIONS_ON_TENSORS,
     PARTS,
     SCATTERING,
     is_attention,
@@ -29,7 +30,6 @@ from initsuite.models.describe.graph.replaying import SHAPE_ALONE, Constants
 
 DEFAULT_SLOPE = 0.25
 """Where torch.nn.PReLU starts."""
-OPTIONS_ON_TENSORS = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "out")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_checkpoints_of_stored_stacks_are_removed_by_the_next_launch(sweep) -> N
     jobs = sweep("protocol=smoke")
     launch(jobs)
     settings = jobs[0][1]
-    stacks, _ = Plans(settings.results_dir).read()
+    stacks = Plans(settings.results_dir).read()
     settings.checkpoints.mkdir(exist_ok=True)
     left = [settings.checkpoints / f"{stack.stack_id}.pt" for stack in stacks]
     of_others = settings.checkpoints / "ffffffffffffffff.pt"

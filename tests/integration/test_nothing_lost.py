@@ -183,7 +183,7 @@ def test_a_full_disk_ends_with_one_line_and_an_intact_store(tmp_path) -> None:
 def test_workers_end_with_their_parent_and_a_rerun_gives_the_same_bits(tmp_path) -> None:
     pinned = [*(override for override in SWEEP if not override.startswith("workers=")), "workers=2"]
     whole = start(tmp_path / "whole", overrides=pinned)
-    assert "2 processes of 1 thread" in finish(whole)
+    assert "2 stacks at a time, each in a process of its own" in finish(whole)
     folder = tmp_path / "results"
     shutil.copytree(tmp_path / "whole" / "plans", folder / "plans")
     process = start(folder, overrides=pinned)

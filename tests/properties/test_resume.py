@@ -9,7 +9,7 @@ import torch
 
 from initsuite.config.build import Job
 from initsuite.engine.checkpoint import Checkpoint
-from initsuite.engine.loop import rehearse, train_stack
+from initsuite.engine.loop import pace, rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.spec import Evaluation, Stage, TrialResult
 
@@ -102,7 +102,8 @@ def test_a_rehearsal_takes_steps_and_changes_nothing(make_job) -> None:
     job = make_job("model.norm=batch", "max_steps=6", "eval_every=6")
     members = stack(job)
     before = numbers(train_stack(members))
-    assert rehearse([members[0]] * 3, num_steps=3) > 0
+    rehearse([members[0]] * 3)
+    assert min(pace([members[0]] * 3)) > 0
     for one, other in zip(numbers(train_stack(members)), before, strict=True):
         np.testing.assert_array_equal(one, other)
 

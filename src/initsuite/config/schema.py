@@ -35,6 +35,7 @@ class Schema:
     checkpoint_every_s: float = MISSING
     on_error: str = MISSING
     dry_run: bool = MISSING
+    replan: bool = MISSING
     experiment_name: str | None = None
 
 

@@ -21,11 +21,12 @@ class Settings:
 
     Attributes:
         device: cpu, cuda or cuda:N, checked to exist.
-        max_stack: most trials per stack; None = measured.
-        workers: processes that train stacks; None = measured.
+        max_stack: trials per stack; None = by the shapes of the workload.
+        workers: processes that train stacks side by side; None = threads or processes, one on each core or GPU.
         checkpoint_every_s: least seconds between two checkpoints of a stack; infinity writes none.
         max_failures: failed trials after which the launch stops; None = it goes on.
         dry_run: show the plan and train nothing.
+        replan: measure again how fast this machine trains, in place of what it remembers.
         experiment: a tag for the store and for W&B.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     checkpoint_every_s: float = 60.0
     max_failures: int | None = None
     dry_run: bool = False
+    replan: bool = False
     experiment: str = ""
 
     @property
@@ -59,7 +61,7 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
         device=_device(tree["device"]),
         tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
         max_failures=_max_failures(tree["on_error"]),
-        **{name: tree[name] for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run")},
+        **{name: tree[name] for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run", "replan")},
         experiment=tree["experiment_name"] or "",
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -19,11 +21,14 @@ from initsuite.engine.monitor import Monitor
 from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member, stack_state, to_device
 from initsuite.engine.step import make_step
+from initsuite.engine.workload import Workload
 from initsuite.optim.schedules import Scheduled
 from initsuite.spec import Evaluation, Stage, Status, TrialResult
 
-REHEARSED_EXAMPLES = 32
-"""Validation examples that a rehearsal evaluates."""
+REHEARSED_STEPS, REHEARSED_EXAMPLES = 2, 32
+"""Steps that a rehearsal takes, and validation examples that it evaluates."""
+SAMPLES, SAMPLING_S = (3, 25), 0.2
+"""The fewest and the most samples of a timing, and the seconds after which no more than the fewest are taken."""
 
 
 @for_training()
@@ -67,38 +72,56 @@ def train_stack(
 
 
 @for_training()
-def rehearse(
-    members: Sequence[Member],
-    *,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    num_steps: int = 2,
-) -> float:
-    """Take a few training steps and evaluate a few examples, to find what is broken and how long a step takes.
+def rehearse(members: Sequence[Member], *, device: torch.device | str = "cpu") -> None:
+    """Take two training steps and evaluate a few examples, to find what is broken; nothing of it is kept.
 
     Args:
-        members: as for `train_stack`; copies of one member are enough.
-        device, dtype: as for `train_stack`.
-        num_steps: from 2; the first warms up and is not counted.
-
-    Returns:
-        Median seconds per training step; nothing else of the rehearsal is kept.
+        members: as for `train_stack`.
+        device: as for `train_stack`.
 
     Raises:
         Exception: whatever the model, the loss or the optimizer raises.
     """
-    training = Training(members, torch.device(device), dtype, num_steps)
+    training = Training(members, torch.device(device), torch.float32, REHEARSED_STEPS)
     validation = training.data.validation
-    seconds = []
-    for _ in range(num_steps):
-        begin = time.perf_counter()
+    for _ in range(REHEARSED_STEPS):
         training.take_step()
-        training.wait()
-        seconds.append(time.perf_counter() - begin)
     few = Split(validation.inputs[:REHEARSED_EXAMPLES], validation.targets[:REHEARSED_EXAMPLES])
     training.evaluate(training.state.params, training.state.buffers, few)
     training.wait()
-    return median(seconds[1:])
+
+
+@for_training()
+def pace(members: Sequence[Member], *, device: torch.device | str = "cpu") -> tuple[float, float]:
+    """How fast a stack trains here: medians of several short samples, so that no hiccup of the machine decides.
+
+    Args:
+        members: as for `train_stack`; copies of one member are enough.
+        device: as for `train_stack`.
+
+    Returns:
+        Seconds of a training step, and of an evaluation on the validation split.
+
+    Raises:
+        Exception: as `rehearse` does.
+    """
+    training = Training(members, torch.device(device), torch.float32, SAMPLES[1] + 1)
+
+    def evaluate() -> None:
+        training.evaluate(training.state.params, training.state.buffers, training.data.validation)
+
+    training.take_step()  # warms up
+    return _median_s(training.take_step, training.wait), _median_s(evaluate, training.wait)
+
+
+def _median_s(what: Callable[[], None], wait: Callable[[], None]) -> float:
+    seconds: list[float] = []
+    while len(seconds) < SAMPLES[0] or (len(seconds) < SAMPLES[1] and sum(seconds) < SAMPLING_S):
+        begin = time.perf_counter()
+        what()
+        wait()
+        seconds.append(time.perf_counter() - begin)
+    return median(seconds)
 
 
 class Training:
@@ -113,7 +136,7 @@ class Training:
         self, members: Sequence[Member], device: torch.device, dtype: torch.dtype, num_steps: int | None = None
     ) -> None:
         self.members, self.device = members, device
-        self.workload = members[0].cell.workload
+        self.workload = _own(members[0].cell.workload)
         self.data = to_device(self.workload.dataset, device, dtype)
         self.state = stack_state(members, device, dtype)
         self.layout = self.state.layout()
@@ -174,6 +197,11 @@ class Training:
         """Wait until the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _own(workload: Workload) -> Workload:
+    """The workload with a copy of its model: `functional_call` swaps the parameters of the module that it is given."""
+    return replace(workload, model=copy.deepcopy(workload.model))
 
 
 def _orders(members: Sequence[Member], num_steps: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from initsuite.optim.base import Elementwise
 from initsuite.spec import Optimizer, Params
 
 BLOCK = 1 << 16
-"""Elements that one thread moves at once: parameter, gradient and two moments (1 MiB) stay in its cache between the
+"""Elements that are moved at once: parameter, gradient and two moments (1 MiB) stay in the cache between the
 operations of an update, so that each is read from memory only once."""
 
 Update = Callable[[Params], None]
@@ -120,7 +120,7 @@ def _like(tensor: Tensor, param: Tensor) -> Tensor:
 def _shape_of_parts(tensor: Tensor) -> tuple[int, int]:
     """Trials and elements of a part: many whole trials, or the elements of one trial cut evenly."""
     size = tensor[0].numel()
-    block = BLOCK * torch.get_num_threads() if tensor.device.type == "cpu" else tensor.numel()
+    block = BLOCK if tensor.device.type == "cpu" else tensor.numel()
     return max(1, block // size), -(-size // -(-size // block))
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from initsuite.engine.checkpoint import Checkpoint
-from initsuite.engine.loop import rehearse, train_stack
+from initsuite.engine.loop import pace, rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
 from initsuite.provenance import code_state
-from initsuite.spec import PROTOCOL_VERSION, Abandoned, Evaluated, Initialization, Stage, TrialResult
+from initsuite.spec import PROTOCOL_VERSION, Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
 from initsuite.train.events import Emit, Finished, Note, Started
+from initsuite.train.gate import Gate
 from initsuite.train.task import Stack, Task, checkpoint_path, failure
 
 
@@ -31,6 +32,7 @@ class Executor:
         checkpoints: the folder for them; None writes none.
         checkpoint_every_s: least seconds between two checkpoints of a stack.
         narrowed: by workload, the width that fitted into memory after a wider one did not.
+        gate: keeps those apart who train and those who draw parameters.
     """
 
     cells: Mapping[str, Cell]
@@ -38,10 +40,14 @@ class Executor:
     checkpoints: Path | None
     checkpoint_every_s: float
     narrowed: dict[str, int] = field(default_factory=dict)
+    gate: Gate = field(default_factory=Gate)
 
     def run(self, task: Task, emit: Emit) -> None:
-        """Train a task, which may be emitted in parts. Only interrupts and what `emit` raises get out."""
-        torch.set_num_threads(task.stack.threads)
+        """Train a task, which may be emitted in parts. Only interrupts and what `emit` raises get out.
+
+        Several Python threads may call it at the same time.
+        """
+        torch.set_num_threads(1)  # of this Python thread
         members, broken = self._initialise(task)
         if broken:
             part = task.part([result.trial for result in broken])
@@ -61,10 +67,15 @@ class Executor:
         trial = cell.trial(min(cell.lr_grid), 0, Stage.TUNE)
         return Member(cell, trial, *start_of(cell.workload, cell.initializer, trial.seed))
 
-    def step_s(self, member: Member, width: int, num_steps: int, threads: int) -> float:
-        """Seconds per step of a stack of copies of one trial. Raises whatever a user's model or loss raises."""
-        torch.set_num_threads(threads)
-        return rehearse([member] * width, device=self.device, num_steps=num_steps)
+    def rehearse(self, member: Member) -> None:
+        """Take two steps of one trial. Raises whatever a user's model or loss raises."""
+        torch.set_num_threads(1)
+        rehearse([member], device=self.device)
+
+    def pace(self, member: Member, width: int) -> tuple[float, float]:
+        """Seconds of a step and of an evaluation of a stack of copies of one trial. Raises as `rehearse` does."""
+        torch.set_num_threads(1)
+        return pace([member] * width, device=self.device)
 
     def _initialise(self, task: Task) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
@@ -74,7 +85,8 @@ class Executor:
             cell, key = self.cells[trial.cell_id], (trial.cell_id, trial.seed)
             if key not in drawn:
                 try:
-                    drawn[key] = start_of(cell.workload, cell.initializer, trial.seed)
+                    with self.gate.alone():
+                        drawn[key] = start_of(cell.workload, cell.initializer, trial.seed)
                 except Exception:  # a user's initializer may raise anything
                     drawn[key] = traceback.format_exc()
             start = drawn[key]
@@ -89,13 +101,15 @@ class Executor:
         part = task.part([member.trial for member in members])
         stack_id = part.stack.stack_id
         emit(Started(stack_id, part.trials))
+
+        def on_evaluation(evaluation: Evaluation) -> None:
+            emit(Evaluated(stack_id, evaluation))
+            self.gate.let_pass()
+
         try:
-            results = train_stack(
-                members,
-                device=self.device,
-                on_evaluation=lambda evaluation: emit(Evaluated(stack_id, evaluation)),
-                checkpoint=self._checkpoint(part.stack),
-            )
+            with self.gate.among_others():
+                checkpoint = self._checkpoint(part.stack)
+                results = train_stack(members, device=self.device, on_evaluation=on_evaluation, checkpoint=checkpoint)
         except Exception as error:  # a user's model or loss may raise anything
             if len(members) > 1:
                 emit(Abandoned(stack_id))

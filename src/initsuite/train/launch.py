@@ -125,7 +125,7 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
         leases = closing.enter_context(Leases(settings.results_dir))
         pools = closing.enter_context(_pools(jobs, settings, progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
-        recorder.drop_leftovers(plans.read()[0])
+        recorder.drop_leftovers(plans.read())
         progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in jobs))
         yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
     progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")

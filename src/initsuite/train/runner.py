@@ -10,13 +10,13 @@ from initsuite.engine.workload import Cell
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import short_hash
-from initsuite.train.events import Finished, Started
+from initsuite.train.events import Event, Finished, Started
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.planner import Planner
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
-from initsuite.train.workers import Pools
+from initsuite.train.workers import Pools, Threads, Workers
 from initsuite.wording import format_count
 
 POLL_S = 1.0
@@ -66,19 +66,18 @@ class Runner:
             for draft in drafts
             for stack in draft.stacks
         ]
-        self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()})
+        if tasks:
+            place = self.planner.place(drafts)
+            self.progress.say(f"Training {place.line()}.")
+            self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()}, self.pools.get(place))
 
-    def _train_all(self, tasks: list[Task], cells: dict[str, Cell]) -> None:
+    def _train_all(self, tasks: list[Task], cells: dict[str, Cell], pool: Threads | Workers) -> None:
         """Train what no other launch has a lease on, and wait for what another launch is training."""
         is_told = False
         while tasks:
             elsewhere: list[Task] = []
-            for num_workers in sorted({task.stack.workers for task in tasks}):
-                alike = [task for task in tasks if task.stack.workers == num_workers]
-                leased = self._leased(alike, elsewhere, cells)
-                self.pools.get(num_workers).run(
-                    leased, self.recorder.take, lambda task: self.leases.release(task.lease)
-                )
+            leased = self._leased(tasks, elsewhere, cells)
+            pool.run(leased, self._take, lambda task: self.leases.release(task.lease))
             tasks = elsewhere
             if tasks:
                 if not is_told:
@@ -87,6 +86,11 @@ class Runner:
                     self.progress.say(f"Waiting for {count} that another launch is training ({who}).")
                     is_told = True
                 time.sleep(POLL_S)
+
+    def _take(self, event: Event) -> None:
+        self.recorder.take(event)
+        if isinstance(event, Finished):
+            self.planner.check(event)
 
     def _leased(self, tasks: Iterable[Task], elsewhere: list[Task], cells: dict[str, Cell]) -> Iterator[Task]:
         """The tasks, each under a lease taken when it is needed; what others hold a lease on goes into `elsewhere`."""

@@ -21,19 +21,16 @@ class Stack:
 
     Attributes:
         trial_ids: in the order of the stack.
-        threads: those of the process that trains it. Rounding depends on them, the composition and the width alone.
-        workers: how many processes train stacks of this kind at the same time.
         device: cpu or cuda.
     """
 
     trial_ids: tuple[str, ...]
-    threads: int
-    workers: int
     device: str
 
     @property
     def stack_id(self) -> str:
-        return short_hash([self.trial_ids, self.threads, self.device, PROTOCOL_VERSION])
+        """What the bits of its results depend on, on one kind of machine; every stack has one thread."""
+        return short_hash([self.trial_ids, self.device, PROTOCOL_VERSION])
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""Where tasks are trained: in this process, or in worker processes that step at the same time.
+"""Where tasks are trained: here, in Python threads of this process, or in worker processes.
 
-A worker is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets an executor
-once, by value, and then tasks; it sends back the events of `train/events.py`, and says when it is idle. It ends with
-its parent, however that ends.
+Each stack has one thread, wherever it is trained, so that the place changes no number. Torch releases Python's
+interpreter lock in its operations; the rest of a step is Python, for which threads of one process wait in turn.
+
+A worker process is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets an
+executor once, by value, and then tasks; it sends back the events of `train/events.py`, and says when it is idle. It
+ends with its parent, however that ends.
 """
 
 from __future__ import annotations
@@ -14,29 +17,21 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
+from queue import Queue
 from typing import Any
 
 import torch
 
-from initsuite.engine.workload import Cell
 from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
 from initsuite.train.executor import Executor
+from initsuite.train.plan.placement import Place
 from initsuite.train.task import Task, failure
-from initsuite.wording import last_line
+from initsuite.wording import format_count, last_line
 
 Done = Callable[[Task], None]
-
-
-@dataclass(frozen=True)
-class _Timing:
-    """Asks a worker for `Executor.step_s`; everything else that it is sent is a `Task`."""
-
-    cell_id: str
-    width: int
-    num_steps: int
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -44,12 +39,12 @@ class _Idle:
     """A worker has loaded its executor, or trained its task."""
 
 
-_Answer = Event | _Idle | float | ChildProcessError
-"""A float is the seconds of a step, an error says why a worker cannot load its executor or be timed."""
+_Answer = Event | _Idle | ChildProcessError
+"""An error says why a worker cannot load its executor."""
 
 
 class Pools:
-    """The places where a launch trains, created when first needed.
+    """The places where a launch trains, created when first needed. Use it as a context manager.
 
     Args:
         executor: the one of this process.
@@ -57,16 +52,18 @@ class Pools:
         say: shows the user a line.
 
     Attributes:
-        threads: those of this process when the launch began, to be split between workers.
+        threads: those that torch had in this process before; it has one until the end.
     """
 
     def __init__(self, executor: Executor, devices: Sequence[str], say: Callable[[str], None]) -> None:
-        self.here = ThisProcess(executor)
+        self.here = Threads(executor, 1)
         self.devices, self.say = devices, say
         self.threads = torch.get_num_threads()
-        self._pools: dict[int, ThisProcess | Workers] = {1: self.here}
+        self._pools: dict[Place, Threads | Workers] = {Place(): self.here}
+        self._is_told = False
 
     def __enter__(self) -> Pools:
+        torch.set_num_threads(1)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -74,31 +71,105 @@ class Pools:
             pool.end()
         torch.set_num_threads(self.threads)
 
-    def get(self, num_workers: int) -> ThisProcess | Workers:
-        """A place with this many processes; this process where the cells cannot be sent to others."""
-        if num_workers not in self._pools:
-            devices = self.devices if len(self.devices) > 1 else [self.devices[0]] * num_workers
-            try:
-                self._pools[num_workers] = Workers(self.here.executor, devices[:num_workers])
-            except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
-                self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
-                self._pools[num_workers] = self.here
-        return self._pools[num_workers]
+    def cores_for(self, asked: int | None) -> int:
+        """How many cores a launch may use: those that torch would use, or all of this process if more are asked for."""
+        if asked is None or asked <= self.threads:
+            return self.threads
+        cores = max(self.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        if asked > cores and self.devices[0] == "cpu" and not self._is_told:
+            self._is_told = True
+            self.say(
+                f"workers={asked} is more than the {format_count(cores, 'core')} of this process: {cores} are used."
+            )
+        return cores
+
+    def get(self, place: Place) -> Threads | Workers:
+        """The pool of a place; threads of this process where the cells cannot be sent to others."""
+        if place not in self._pools:
+            self._pools[place] = self._made(place)
+        return self._pools[place]
+
+    def _made(self, place: Place) -> Threads | Workers:
+        if not place.are_processes:
+            return Threads(self.here.executor, place.workers)
+        devices = self.devices if len(self.devices) > 1 else [self.devices[0]] * place.workers
+        try:
+            return Workers(self.here.executor, devices[: place.workers])
+        except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
+            self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
+            on_one = self.devices[0] != "cpu"
+            return self.here if on_one else self.get(Place(place.workers))
 
 
-@dataclass
-class ThisProcess:
-    """Trains tasks here, one after another."""
+class Threads:
+    """Python threads that train tasks; `emit` and `done` are called in the thread that calls `run`.
 
-    executor: Executor
+    Args:
+        executor: shared by all of them.
+        count: how many.
+    """
+
+    def __init__(self, executor: Executor, count: int) -> None:
+        self.executor, self.count = executor, count
 
     def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
-        for task in tasks:
-            self.executor.run(task, emit)
-            done(task)
+        """Train tasks until there are no more. What `emit` raises, and Ctrl-C, stop all of them."""
+        if self.count == 1:
+            for task in tasks:
+                self.executor.run(task, emit)
+                done(task)
+            return
+        messages: Queue[Event | _Ended] = Queue()
+        is_over = threading.Event()
+        with ThreadPoolExecutor(self.count, thread_name_prefix="initsuite") as pool:
+            try:
+                num_running = 0
+                while True:
+                    while num_running < self.count and (task := next(tasks, None)):
+                        pool.submit(self._train, task, messages, is_over)
+                        num_running += 1
+                    if not num_running:
+                        return
+                    message = messages.get()
+                    if not isinstance(message, _Ended):
+                        emit(message)
+                        continue
+                    num_running -= 1
+                    if message.error:
+                        raise message.error
+                    done(message.task)
+            finally:
+                is_over.set()
 
     def end(self) -> None:
         """Nothing to end."""
+
+    def _train(self, task: Task, messages: Queue[Event | _Ended], is_over: threading.Event) -> None:
+        def emit(event: Event) -> None:
+            if is_over.is_set():
+                raise _Over
+            messages.put(event)
+
+        try:
+            self.executor.run(task, emit)
+        except _Over:
+            pass
+        except BaseException as error:  # whatever it is, it ends the launch, not only a thread
+            messages.put(_Ended(task, error))
+        else:
+            messages.put(_Ended(task))
+
+
+class _Over(BaseException):
+    """Nobody listens to a thread any more. No code of users that handles errors may catch it."""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A thread has trained its task, or has failed in a way that no trial accounts for."""
+
+    task: Task
+    error: BaseException | None = None
 
 
 class Workers:
@@ -129,23 +200,6 @@ class Workers:
         for worker in self.workers:
             worker.end()
 
-    def step_s(self, cell: Cell, width: int, num_steps: int, threads: int) -> float:
-        """Mean seconds of a step of a stack, all workers stepping at the same time.
-
-        Raises:
-            ChildProcessError: a worker could not, for lack of memory for example.
-        """
-        for worker in list(self.workers):
-            self._send(worker, _Timing(cell.cell_id, width, num_steps, threads))
-        answers = [worker.receive() for worker in self.workers]
-        for worker, answer in zip(list(self.workers), answers, strict=True):
-            if answer is None:
-                self._replace(worker)
-        seconds = [answer for answer in answers if isinstance(answer, float)]
-        if len(seconds) < len(self.workers):
-            raise ChildProcessError(f"pool: {len(self.workers) - len(seconds)} workers broke while being timed")
-        return sum(seconds) / len(seconds)
-
     def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
         """Train tasks until there are no more; `emit` and `done` are called in this process."""
         idle, again = list(self.workers), list[Task]()
@@ -171,7 +225,7 @@ class Workers:
                     done(assignment.task)
                 idle.append(assignment.worker if is_alive else self._replace(assignment.worker))
 
-    def _send(self, worker: _Worker, message: Task | _Timing) -> _Worker:
+    def _send(self, worker: _Worker, message: Task) -> _Worker:
         """Send to a worker, or to its successor if it has ended. Returns the one that got the message."""
         try:
             worker.connection.send(message)
@@ -282,17 +336,9 @@ def _serve(connection: Connection, device: str) -> None:
     executor.device = device
     connection.send(_Idle())
     while True:
-        request: Task | _Timing = connection.recv()
-        match request:
-            case Task():
-                executor.run(request, connection.send)
-                connection.send(_Idle())
-            case _Timing(cell_id, width, num_steps, threads):
-                try:
-                    member = executor.member(executor.cells[cell_id])
-                    connection.send(executor.step_s(member, width, num_steps, threads))
-                except Exception as error:  # too wide for the memory of several processes
-                    connection.send(ChildProcessError(repr(error)))
+        task: Task = connection.recv()
+        executor.run(task, connection.send)
+        connection.send(_Idle())
 
 
 def _end_with_parent() -> None:

@@ -25,7 +25,7 @@ def executor(cell):
 
 def task_of(cell, seeds) -> Task:
     trials = tuple(cell.trial(0.1, seed, Stage.SCORE) for seed in seeds)
-    return Task(Stack(tuple(trial.trial_id for trial in trials), 1, 1, "cpu"), trials)
+    return Task(Stack(tuple(trial.trial_id for trial in trials), "cpu"), trials)
 
 
 def run(executor: Executor, task: Task) -> list[Event]:

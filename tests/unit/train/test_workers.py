@@ -1,9 +1,10 @@
-"""Worker processes: the same numbers as here, and what happens when one of them ends."""
+"""Threads and worker processes: the same numbers as here, and what happens when one of them ends."""
 
 import math
 import os
 import signal
 import sys
+import threading
 import types
 from dataclasses import replace
 
@@ -13,10 +14,12 @@ import torch
 from initsuite.spec import Stage, Status
 from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
 from initsuite.train.executor import Executor
+from initsuite.train.plan.placement import Place
 from initsuite.train.task import Stack, Task
-from initsuite.train.workers import Pools, ThisProcess, Workers
+from initsuite.train.workers import Pools, Threads, Workers
 
 pytestmark = pytest.mark.slow
+PROCESSES = Place(2, are_processes=True)
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def tasks_of(cell, *groups) -> list[Task]:
     made = []
     for seeds in groups:
         trials = tuple(cell.trial(0.05, seed, Stage.SCORE) for seed in seeds)
-        made.append(Task(Stack(tuple(trial.trial_id for trial in trials), 1, 2, "cpu"), trials))
+        made.append(Task(Stack(tuple(trial.trial_id for trial in trials), "cpu"), trials))
     return made
 
 
@@ -62,7 +65,52 @@ def test_workers_give_the_numbers_of_this_process(cell, workers) -> None:
         assert (result.curve.val_loss == here.results[seed].curve.val_loss).all()
         assert result.test_score == here.results[seed].test_score
     assert set(there.done) == set(tasks)
-    assert workers.step_s(cell, 2, 3, 1) > 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model.norm=batch"],
+        ["model=cnn"],
+        ["model=rnn"],
+        ["init=lsuv"],  # runs the model to draw
+        ["init=autoinit"],  # records it
+        ["optimizer=adam"],
+    ],
+)
+def test_threads_give_the_numbers_of_one_after_another(make_job, words) -> None:
+    cell = make_job("init=he", "max_steps=30", "eval_every=3", *words).cell
+    tasks, together, alone = tasks_of(cell, [0, 1], [2], [3, 4, 5], [6]), Listener(), Listener()
+    executor = Executor({cell.cell_id: cell}, "cpu", None, math.inf)
+    with Pools(executor, ["cpu"], print) as pools:
+        pools.get(Place(3)).run(iter(tasks), together.emit, together.done.append)
+        pools.here.run(iter(tasks), alone.emit, alone.done.append)
+    assert sorted(together.results) == sorted(alone.results) == list(range(7))
+    for seed, result in together.results.items():
+        assert (result.curve.val_loss == alone.results[seed].curve.val_loss).all()
+        assert result.test_score == alone.results[seed].test_score
+        assert result.status == Status.DONE
+    assert set(together.done) == set(tasks)
+
+
+def test_an_error_of_the_listener_ends_all_threads(cell) -> None:
+    """As Ctrl-C does, or a full disk."""
+
+    def full(event) -> None:
+        if isinstance(event, Evaluated):
+            raise OSError("no space left")
+
+    with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print) as pools:
+        with pytest.raises(OSError, match="no space left"):
+            pools.get(Place(2)).run(iter(tasks_of(cell, [0], [1], [2])), full, lambda task: None)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("initsuite")]
+
+
+def test_an_interrupt_inside_a_thread_reaches_the_launch(cell, monkeypatch) -> None:
+    executor = Executor({cell.cell_id: cell}, "cpu", None, math.inf)
+    monkeypatch.setattr(executor, "run", lambda task, emit: (_ for _ in ()).throw(KeyboardInterrupt))
+    with Pools(executor, ["cpu"], print) as pools, pytest.raises(KeyboardInterrupt):
+        pools.get(Place(2)).run(iter(tasks_of(cell, [0], [1])), lambda event: None, lambda task: None)
 
 
 def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, workers) -> None:
@@ -97,11 +145,7 @@ def test_one_trial_whose_worker_is_killed_has_failed(cell, workers) -> None:
     assert "the system may have been out of memory" in listener.results[7].error
 
 
-def test_a_worker_that_ends_while_it_is_timed_is_replaced(cell, workers, monkeypatch) -> None:
-    dead = workers.workers[0]
-    dead.process.kill()
-    dead.process.join()
-    assert workers.step_s(cell, 2, 3, 1) > 0, "its successor was timed"
+def test_a_worker_that_has_ended_is_replaced_by_the_next_task(cell, workers) -> None:
     workers.workers[1].process.kill()
     workers.workers[1].process.join()
     listener = Listener()
@@ -117,7 +161,7 @@ def test_cells_that_a_worker_cannot_load_are_trained_here(cell, tmp_path, monkey
     local = replace(cell, initializer=module.Law())
     said = []
     with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
-        assert isinstance(pools.get(2), ThisProcess)
+        assert isinstance(pools.get(PROCESSES), Threads)
     assert "only_here" in said[0]
 
 
@@ -125,13 +169,12 @@ def test_cells_that_cannot_be_sent_are_trained_here(cell) -> None:
     local = replace(cell, workload=replace(cell.workload, loss=lambda outputs, targets: outputs.sum(-1)))
     said = []
     with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
-        assert isinstance(pools.get(2), ThisProcess)
-        assert pools.get(2) is pools.get(1)
+        assert pools.get(PROCESSES) is pools.get(Place(2))
     assert "Training in one process" in said[0]
 
 
 def test_the_threads_of_this_process_are_given_back(cell) -> None:
     before = torch.get_num_threads()
     with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print):
-        torch.set_num_threads(1)
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before

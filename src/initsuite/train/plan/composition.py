@@ -1,23 +1,30 @@
-"""Composition: which trials share a stack, and how wide it may be. `placement` says where stacks are trained."""
+"""Composition: which trials share a stack, by the trials alone. `placement` says where stacks are trained."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, groupby, pairwise
+from typing import Any
 
 import psutil
 import torch
 from torch import nn
 
 from initsuite.engine.workload import Cell, Workload
+from initsuite.spec import Trial
 from initsuite.train.task import Pair
 
 COPIES = 5
 """Copies of the parameters: themselves, gradients, at most two optimizer moments, the steps of Adam."""
 ACTIVATION_COPIES = 3
 """Copies of each layer's output: itself, its gradient, and what the backward pass keeps."""
+
+WIDEST = {"cpu": 64, "cuda": 512}
+"""Wider stacks gain nothing and store their results later."""
+STACK_BYTES = {"cpu": 256 << 20, "cuda": 8 << 30}
+"""What a stack may take, by the estimate of `bytes_a_trial`: measured, larger networks gain nothing from more."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,13 @@ class Group:
     def cells(self) -> list[Cell]:
         return list({cell.cell_id: cell for cell, _ in self.pairs}.values())
 
-    @property
-    def num_steps(self) -> int:
-        return self.cell.workload.max_steps
+    @functools.cached_property
+    def trials(self) -> list[Trial]:
+        return [trial for _, trial in self.pairs]
 
     @functools.cached_property
     def trial_ids(self) -> list[str]:
-        return [trial.trial_id for _, trial in self.pairs]
+        return [trial.trial_id for trial in self.trials]
 
     @property
     def label(self) -> str:
@@ -55,29 +62,58 @@ class Group:
 
 
 def groups_of(pairs: Iterable[Pair]) -> list[Group]:
-    """Sort trials into groups, each trial once; those of one seed, which see the same batches, stay together."""
+    """Sort trials into groups, each trial once: by seed, cell and learning rate, whatever order they come in."""
     groups: dict[tuple[str, str], dict[str, Pair]] = {}
     for cell, trial in pairs:
         key = cell.workload.workload_id, cell.optimizer.kind
         groups.setdefault(key, {})[trial.trial_id] = cell, trial
-    return [Group(tuple(sorted(group.values(), key=lambda pair: pair[1].seed))) for group in groups.values()]
+    return [Group(tuple(sorted(group.values(), key=_place))) for group in groups.values()]
 
 
-def compose(trial_ids: Sequence[str], width: int, multiple: int = 1) -> list[tuple[str, ...]]:
-    """Cut trials evenly into stacks, in their order: the same trials and arguments give the same stacks.
+def _place(pair: Pair) -> tuple[int, str, float, str]:
+    trial = pair[1]
+    return trial.seed, trial.cell_id, trial.lr, str(trial.stage)
+
+
+def compose(trials: Sequence[Trial], width: int) -> list[tuple[str, ...]]:
+    """Cut trials into stacks: the same trials and width give the same stacks, on every machine.
+
+    Trials of one seed see the same batches, which a stack reads once. So a stack holds whole seeds, or trials of one
+    seed where one has more trials than a stack.
 
     Args:
+        trials: sorted by seed.
         width: that of the widest stack, from 1.
-        multiple: the number of stacks is a multiple of it, if there are enough trials.
+
+    Returns:
+        The ids of the trials of each stack, in their order.
+    """
+    seeds = [[trial.trial_id for trial in those] for _, those in groupby(trials, key=lambda trial: trial.seed)]
+    most = max(map(len, seeds), default=1)
+    if most > width:
+        return [tuple(part) for seed in seeds for part in _evenly(seed, width)]
+    return [tuple(chain.from_iterable(part)) for part in _evenly(seeds, width // most)]
+
+
+def _evenly(items: Sequence[Any], most: int) -> list[Sequence[Any]]:
+    """As few parts as hold at most so many items each, of even length.
 
     Example:
-        >>> compose("abcde", width=2)
-        [('a',), ('b', 'c'), ('d', 'e')]
+        >>> _evenly("abcde", 2)
+        ['a', 'bc', 'de']
     """
-    count = -(-len(trial_ids) // width)
-    count = min(len(trial_ids), multiple * -(-count // multiple))
-    bounds = [len(trial_ids) * i // count for i in range(count + 1)]
-    return [tuple(trial_ids[low:high]) for low, high in pairwise(bounds)]
+    count = -(-len(items) // most)
+    bounds = [len(items) * i // count for i in range(count + 1)] if count else []
+    return [items[low:high] for low, high in pairwise(bounds)]
+
+
+def width_for(workload: Workload, device: str) -> int:
+    """The width of the stacks of a workload, from its shapes alone: where it is measured does not matter.
+
+    Args:
+        device: cpu or cuda.
+    """
+    return max(1, min(WIDEST[device], STACK_BYTES[device] // bytes_a_trial(workload)))
 
 
 def widest(device: str, bytes_each: int) -> int:

@@ -1,4 +1,4 @@
-"""From missing trials to a plan: rehearse each workload, recall or measure its speed, and pack its trials."""
+"""From missing trials to a plan: rehearse each workload, pack its trials, and say how long they take and where."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import torch
 
 from initsuite.config.settings import Settings
-from initsuite.engine.workload import Cell
-from initsuite.train.plan.composition import Group, bytes_a_trial, widest
-from initsuite.train.plan.placement import Draft, Limits, choose, expected_s
-from initsuite.train.plan.speeds import Speeds, machine
+from initsuite.engine.workload import Cell, Workload
+from initsuite.train.events import Finished
+from initsuite.train.plan.composition import Group, bytes_a_trial, compose, memory_limit, widest, width_for
+from initsuite.train.plan.placement import Place, Room, place_for
+from initsuite.train.plan.speeds import TOO_SLOW, Speed, Speeds, machine
 from initsuite.train.plan.stored import Plans, still_valid
 from initsuite.train.task import Stack
 from initsuite.train.workers import Pools
+from initsuite.wording import format_bytes, format_count
 
 
 @dataclass(frozen=True)
@@ -26,48 +28,92 @@ class Rehearsal:
 
     Attributes:
         cell: the one that took them; None if no initializer works, so that each trial fails alone.
-        error: the traceback of a workload that cannot take two steps.
+        error: why the workload cannot be trained: the traceback of its two steps, or the memory that it lacks.
     """
 
     cell: Cell | None = None
     error: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
+class Draft:
+    """How missing trials of a group are to be trained.
+
+    Attributes:
+        new: stacks that are planned now.
+        kept: stacks as an earlier launch planned them.
+        speed: of a stack of the width of the widest; None where it was not measured.
+        stack_s: seconds that a stack takes at this speed; NaN if it is not known.
+        note: a clause about memory, where stacks are narrower than the workload asks for.
+        label: the label of the group.
+        bytes_each: memory that a trial of a stack takes.
+        error: why the workload cannot be trained; it has no stacks.
+    """
+
+    new: tuple[Stack, ...] = ()
+    kept: tuple[Stack, ...] = ()
+    speed: Speed | None = None
+    stack_s: float = math.nan
+    note: str = ""
+    label: str = ""
+    bytes_each: int = 0
+    error: str | None = None
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        return (*self.kept, *self.new)
+
+    @property
+    def width(self) -> int:
+        return max((len(stack.trial_ids) for stack in self.stacks), default=0)
+
+    @property
+    def seconds(self) -> float:
+        """What the stacks take together on one core; NaN if that is not known."""
+        return self.stack_s * len(self.stacks) if self.stacks else 0.0
+
+    def lines(self) -> list[str]:
+        """What was chosen and why, in a line or two."""
+        lines = [f"{format_count(len(self.kept), 'stack')} as an earlier launch planned"] if self.kept else []
+        if self.new:
+            width = max(len(stack.trial_ids) for stack in self.new)
+            alone = f"{format_count(len(self.new), 'trial')} one at a time"
+            stacks = alone if width == 1 else f"{format_count(len(self.new), 'stack')} of up to {width} trials"
+            lines.append(f"{stacks}{self.note}")
+        if lines and self.speed:
+            lines[-1] += f" ({self.speed.line(self.width)})"
+        return lines
+
+
 class Planner:
     """Plans the trials of one launch.
 
-    Attributes:
-        pools: where they will be trained; this process rehearses and measures.
-        rehearsals: those that have been made, by group.
+    Args:
+        plans: those of the results folder.
+        pools: where the trials will be trained; this process rehearses and measures.
     """
 
-    settings: Settings
-    plans: Plans
-    pools: Pools
-    rehearsals: dict[str, Rehearsal] = field(default_factory=dict)
+    def __init__(self, settings: Settings, plans: Plans, pools: Pools) -> None:
+        self.settings, self.plans, self.pools = settings, plans, pools
+        self.speeds = Speeds(machine(settings.device), is_forgetful=settings.replan)
+        self._rehearsals: dict[str, Rehearsal] = {}
+        self._promised: dict[str, _Promise] = {}
 
     @property
     def kind(self) -> str:
         return torch.device(self.settings.device).type
 
-    @property
-    def workers(self) -> int | None:
-        """How many processes to use: as the user asked, or one for each of several GPUs; None = to be measured."""
-        num_devices = len(self.pools.devices)
-        return self.settings.workers or (num_devices if num_devices > 1 else None)
-
     def rehearse(self, group: Group) -> Rehearsal:
-        """Take two steps of a workload, once."""
-        if group.key not in self.rehearsals:
-            self.rehearsals[group.key] = self._rehearse(group)
-        return self.rehearsals[group.key]
+        """Take two steps of a workload, once; none of one that memory cannot hold."""
+        if group.key not in self._rehearsals:
+            self._rehearsals[group.key] = self._rehearse(group)
+        return self._rehearsals[group.key]
 
     def plan(self, groups: Sequence[Group], *, timing_s: float = math.inf, is_stored: bool = True) -> list[Draft]:
-        """Pack trials as an earlier launch did, where all of a stack is missing, and the rest by measured speed.
+        """Pack trials as an earlier launch did, where all of a stack is missing, and the rest by their shapes.
 
         Args:
-            timing_s: after this time, workloads of unknown speed are planned without measuring it.
+            timing_s: after this time, workloads of unknown speed are not timed.
             is_stored: keep the plan, because it will be carried out.
 
         Returns:
@@ -76,50 +122,100 @@ class Planner:
         Raises:
             StoreError: the plan cannot be stored.
         """
-        stored, planned = self.plans.read()
-        pins = f"max_stack={self.settings.max_stack}/workers={self.workers}"
-        speeds = Speeds(self.pools, f"{machine(self.settings.device, self.pools.threads)}/{pins}", planned)
-        begin = time.monotonic()
-        drafts = [self._draft(group, stored, speeds, time.monotonic() - begin < timing_s) for group in groups]
+        stored, begin = self.plans.read(), time.monotonic()
+        drafts = [self._draft(group, stored, is_timed=time.monotonic() - begin < timing_s) for group in groups]
         new = [stack for draft in drafts for stack in draft.new]
         if new and is_stored:
-            self.plans.save(new, speeds.planned)
+            self.plans.save(new, [f"{draft.label}: {draft.note}" for draft in drafts if draft.note])
         return drafts
 
-    def _draft(self, group: Group, stored: Sequence[Stack], speeds: Speeds, is_timed: bool) -> Draft:
-        """Plan a group; `stored` are stacks of earlier plans, and `is_timed` allows measuring what is not known."""
+    def place(self, drafts: Sequence[Draft]) -> Place:
+        """Where the stacks of these drafts are trained."""
+        is_gpu = self.kind == "cuda"
+        room = Room(
+            self.pools.cores_for(self.settings.workers),
+            num_gpus=len(self.pools.devices) if is_gpu else 0,
+            asked=self.settings.workers,
+            memory=math.inf if is_gpu else memory_limit(torch.device("cpu")),
+        )
+        seconds = sum(draft.seconds for draft in drafts)
+        largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
+        return place_for(room, sum(len(draft.stacks) for draft in drafts), seconds, largest)
+
+    def check(self, event: Finished) -> None:
+        """Forget the speed of a stack that took much longer than it promised."""
+        promise = self._promised.get(event.stack_id)
+        took_s = sum(result.wall_s for result in event.results)
+        if promise and took_s > TOO_SLOW * promise.seconds:
+            self.speeds.forget(promise.group_key, promise.width)
+
+    def _draft(self, group: Group, stored: Sequence[Stack], *, is_timed: bool) -> Draft:
         if not group.pairs:
             return Draft()
         rehearsal = self.rehearse(group)
         if rehearsal.error:
             return Draft(label=group.label, error=rehearsal.error)
-        kept = still_valid(stored, group.trial_ids, self.kind, self.settings.max_stack, self.workers)
+        workload, max_stack = group.cell.workload, self.settings.max_stack
+        kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
-        bytes_each, max_stack = bytes_a_trial(group.cell.workload), self.settings.max_stack
-        limits = Limits(
-            self.kind,
-            self.pools.threads,
-            max_width=max_stack or widest(self.settings.device, bytes_each),
-            is_shared=max_stack is None and len(self.pools.devices) == 1,
-            workers=self.workers,
-        )
-        known = speeds.recall(group, len(left.pairs) if is_timed else 0)
-        if known is None and is_timed and left.pairs and rehearsal.cell:
-            known = speeds.measure(left, rehearsal.cell, limits)
-        draft = choose(known or (), left, limits) if left.pairs else Draft()
-        seconds = expected_s(kept, known or (), group.num_steps) + draft.seconds
-        return replace(draft, kept=tuple(kept), seconds=seconds, label=group.label, bytes_each=bytes_each)
+        bytes_each = bytes_a_trial(workload)
+        asked, fitting = max_stack or width_for(workload, self.kind), widest(self.settings.device, bytes_each)
+        is_split = fitting < min(asked, len(left.pairs))
+        note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
+        new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]
+        width = max(len(stack.trial_ids) for stack in (*kept, *new))
+        speed = self._speed(group, rehearsal.cell, width, is_timed=is_timed)
+        stack_s = speed.stack_s(workload) if speed else math.nan
+        if speed:
+            promises = {stack.stack_id: _Promise(group.key, width, stack_s) for stack in (*kept, *new)}
+            self._promised |= promises
+        return Draft(tuple(new), tuple(kept), speed, stack_s, note, group.label, bytes_each)
+
+    def _speed(self, group: Group, cell: Cell | None, width: int, *, is_timed: bool) -> Speed | None:
+        """The speed of a stack of copies of one trial; None where it is not known and cannot be measured."""
+        known = self.speeds.recall(group.key, width)
+        if known or cell is None or not is_timed:
+            return known
+        executor = self.pools.here.executor
+        try:
+            return self.speeds.remember(group.key, width, *executor.pace(executor.member(cell), width))
+        except Exception:  # too wide for the memory; the executor will find a narrower width
+            return None
 
     def _rehearse(self, group: Group) -> Rehearsal:
         executor = self.pools.here.executor
+        if error := _lacking(group.cell.workload, self.settings.device):
+            return Rehearsal(group.cell, error)
         for cell in group.cells:
             try:
                 member = executor.member(cell)
             except Exception:  # the trials of this initializer fail alone
                 continue
             try:
-                executor.step_s(member, 1, 2, self.pools.threads)
+                executor.rehearse(member)
             except Exception:  # a user's model or loss may raise anything
                 return Rehearsal(cell, traceback.format_exc())
             return Rehearsal(cell)
         return Rehearsal()
+
+
+@dataclass(frozen=True)
+class _Promise:
+    """That a stack of this width takes so many seconds."""
+
+    group_key: str
+    width: int
+    seconds: float
+
+
+def _lacking(workload: Workload, device: str) -> str:
+    """What to say of a model that is too large for the memory; empty if it is not."""
+    needed, free = bytes_a_trial(workload), 2 * memory_limit(torch.device(device))
+    if needed <= free:
+        return ""
+    count = sum(parameter.numel() for parameter in workload.model.parameters())
+    return (
+        f"plan: a trial of this model ({count:,} parameters, batch {workload.batch_size}) needs about "
+        f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free on {device}. Use a narrower model, or a "
+        "smaller batch_size."
+    )

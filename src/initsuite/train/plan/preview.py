@@ -17,16 +17,16 @@ from initsuite.results.columns import TRIALS
 from initsuite.results.store import load_results
 from initsuite.spec import Stage, Status
 from initsuite.train.plan.composition import Group, groups_of
-from initsuite.train.plan.placement import Draft
-from initsuite.train.plan.planner import Planner
+from initsuite.train.plan.placement import Place
+from initsuite.train.plan.planner import Draft, Planner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.wording import format_duration, format_first, last_line, plural
 
 COLUMNS = [
     "dataset", "model", "activation", "optimizer", "stage", "cells", "trials", "done",
-    "stacks", "width", "workers", "threads", "expected_s", "memory_mb", "why", "kept", "illegal",
+    "stacks", "width", "workers", "expected_s", "memory_mb", "why", "kept", "illegal",
 ]  # fmt: skip
-HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "processes", "time", "memory"]
+HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "at a time", "time", "memory"]
 MEASURING_S = 5.0
 """How long a dry run may time workloads; the others are estimated from those that were timed."""
 MAX_ROWS = 40
@@ -42,7 +42,7 @@ def plan_table(
 
     Returns:
         The columns of `COLUMNS`: labels of the workload; the stage; how many cells and trials it has, and how many of
-        these are done; the stacks of the others, and the width, processes and threads they are trained with; seconds
+        these are done; the stacks of the others, their width, and how many are trained at the same time; seconds
         expected for them, and memory for their stacks, in 10^6 bytes; why; the tensors of the model that no initializer
         draws; and why a combination is illegal.
         Learning rates that an extension of the grid may add are not included.
@@ -58,7 +58,8 @@ def plan_table(
     groups = [(stage, group) for stage, pairs in stages.items() for group in groups_of(pairs)]
     missing = [group.without(done) for _, group in groups]
     drafts = planner.plan(missing, timing_s=MEASURING_S, is_stored=False)
-    rows = [_row(*group, left, draft) for group, left, draft in zip(groups, missing, drafts, strict=True)]
+    place = planner.place(drafts)
+    rows = [_row(*group, left, draft, place) for group, left, draft in zip(groups, missing, drafts, strict=True)]
     _estimate(rows)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
     return pd.DataFrame(rows, columns=[*COLUMNS, "work"]).drop(columns="work")
@@ -95,9 +96,8 @@ def kept_lines(models: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     )
 
 
-def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, Any]:
-    sizes = [(len(stack.trial_ids), stack.workers, stack.threads) for stack in draft.stacks] or [(0, 0, 0)]
-    width, workers, threads = (max(values) for values in zip(*sizes, strict=True))
+def _row(stage: Stage, group: Group, missing: Group, draft: Draft, place: Place) -> dict[str, Any]:
+    workers = min(place.workers, len(draft.stacks))
     return {
         "stage": str(stage),
         **{axis: group.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer")},
@@ -105,15 +105,14 @@ def _row(stage: Stage, group: Group, missing: Group, draft: Draft) -> dict[str, 
         "trials": len(group.pairs),
         "done": len(group.pairs) - len(missing.pairs),
         "stacks": len(draft.stacks),
-        "width": width,
+        "width": draft.width,
         "workers": workers,
-        "threads": threads,
-        "expected_s": draft.seconds,
-        "memory_mb": draft.bytes_each * width * min(workers, len(draft.stacks)) / 1e6,
+        "expected_s": draft.seconds / max(1, workers),
+        "memory_mb": draft.bytes_each * draft.width * workers / 1e6,
         "why": "; ".join(draft.lines()) or "all of it is stored",
         "kept": ", ".join(group.cell.workload.kept),
         "illegal": last_line(draft.error) or math.nan,
-        "work": draft.bytes_each * len(missing.pairs) * group.num_steps,
+        "work": draft.bytes_each * len(missing.pairs) * group.cell.workload.max_steps,
     }
 
 
@@ -133,8 +132,8 @@ def _cells_of(row: Mapping[Any, Any]) -> list[str]:
     workload = "/".join(row[axis] for axis in ("dataset", "model", "activation", "optimizer"))
     counts = [f"{int(row[name]):,}" for name in ("cells", "trials", "done")]
     stacks = f"{int(row['stacks'])} of {int(row['width'])}"
-    processes = f"{int(row['workers'])} of {int(row['threads'])}"
-    return [workload, row["stage"], *counts, stacks, processes, _time(row["expected_s"]), f"{row['memory_mb']:,.0f} MB"]
+    size = f"{row['memory_mb']:,.0f} MB"
+    return [workload, row["stage"], *counts, stacks, f"{int(row['workers'])}", _time(row["expected_s"]), size]
 
 
 def _summary(legal: pd.DataFrame, settings: Settings) -> str:

@@ -1,17 +1,16 @@
 """Stored plans: how trials were packed, so that a rerun packs them the same way and gets the same bits.
 
-<dir>/plans/*.json    what one launch decided before it trained: stacks, and the speeds behind them
+<dir>/plans/*.json    what one launch decided before it trained: its stacks, and what it said about them
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from initsuite.files import write_whole
 from initsuite.spec import PROTOCOL_VERSION
@@ -24,20 +23,23 @@ class Plans:
     def __init__(self, results_dir: Path) -> None:
         self.directory = results_dir / "plans"
 
-    def save(self, stacks: Sequence[Stack], speeds: Mapping[str, Any]) -> None:
-        """Store a plan before it is carried out; `speeds` are those of `Speeds.planned`.
+    def save(self, stacks: Sequence[Stack], notes: Sequence[str] = ()) -> None:
+        """Store a plan before it is carried out.
+
+        Args:
+            notes: why stacks are narrower than their workload asks for.
 
         Raises:
             StoreError: it cannot be written.
         """
-        plan = {"protocol_version": PROTOCOL_VERSION, "stacks": [asdict(stack) for stack in stacks], "speeds": speeds}
+        content = [asdict(stack) for stack in stacks]
+        plan = {"protocol_version": PROTOCOL_VERSION, "stacks": content, "notes": list(notes)}
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"
         write_whole(self.directory / name, lambda path: path.write_text(json.dumps(plan)))
 
-    def read(self) -> tuple[list[Stack], dict[str, Any]]:
-        """All stacks, those of the newest plan first, and the newest speeds. A damaged plan is skipped."""
+    def read(self) -> list[Stack]:
+        """All stacks, those of the newest plan first. A plan that is damaged, or of another version, is skipped."""
         stacks: dict[Stack, None] = {}
-        speeds: dict[str, Any] = {}
         for path in sorted(self.directory.glob("*.json"), reverse=True):
             try:
                 plan = json.loads(path.read_text())
@@ -46,22 +48,18 @@ class Plans:
                 continue
             if plan.get("protocol_version") == PROTOCOL_VERSION:
                 stacks |= dict.fromkeys(found)
-                speeds = {**plan["speeds"], **speeds}
-        return list(stacks), speeds
+        return list(stacks)
 
 
-def still_valid(
-    stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None, workers: int | None = None
-) -> list[Stack]:
+def still_valid(stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None) -> list[Stack]:
     """Stored stacks that can be trained as they were planned.
 
-    All of their trials are missing, each in one stack only, and what the user pins (`max_stack`, `workers`) holds.
+    All of their trials are missing, each in one stack only, and what the user pins (`max_stack`) holds.
     """
     left, valid = set(missing), []
     for stack in stacks:
         is_narrow = max_stack is None or len(stack.trial_ids) <= max_stack
-        is_here = stack.device == device and workers in (None, stack.workers)
-        if is_narrow and is_here and left.issuperset(stack.trial_ids):
+        if is_narrow and stack.device == device and left.issuperset(stack.trial_ids):
             left -= set(stack.trial_ids)
             valid.append(stack)
     return valid

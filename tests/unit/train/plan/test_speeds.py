@@ -1,22 +1,14 @@
-"""What is measured on a machine, and what is remembered."""
+"""What is remembered of a machine, and for how long."""
 
 import json
-from itertools import product
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from initsuite.train.plan import speeds as module
-from initsuite.train.plan.placement import Limits, Speed, choose
-from initsuite.train.plan.speeds import MEASURING_SHARE, Speeds, measure, widths_for
-
-WIDTHS = (1, 4, 16, 32, 64, 128)
-GROUP = SimpleNamespace(key="workload-sgd", pairs=[None] * 7)
-KNOWN = (Speed(1, 1, 2, 0.5), Speed(4, 1, 2, 0.75))
-
-
-def speeds_of_a_launch(planned=None) -> Speeds:
-    return Speeds(None, "machine/max_stack=None/workers=None", planned or {})  # type: ignore[arg-type]
+from initsuite.train.plan.speeds import Speed, Speeds, machine
 
 
 @pytest.fixture
@@ -25,84 +17,55 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "initsuite" / "speeds.json"
 
 
-def test_speeds_are_remembered_for_the_next_plan_and_for_later_launches(cache) -> None:
-    first = speeds_of_a_launch()
-    assert first.recall(GROUP) is None
-    first.remember(GROUP, KNOWN)
-    assert list(first.planned) == ["workload-sgd/machine/max_stack=None/workers=None"]
-    assert speeds_of_a_launch(first.planned).recall(GROUP) == KNOWN
-    later = speeds_of_a_launch()
-    assert later.recall(GROUP) == KNOWN
-    assert later.planned == first.planned, "what a plan rests on is stored with it"
-    assert later.recall(GROUP, 14) == KNOWN
-    assert later.recall(GROUP, 15) is None, "many more trials are worth the timing of wider stacks"
+def test_a_later_launch_remembers_and_says_since_when(cache) -> None:
+    measured = Speeds("here").remember("workload-sgd", 8, step_s=0.016, evaluation_s=0.1)
+    assert measured.line(8) == "2 ms per step and trial, measured"
+    recalled = Speeds("here").recall("workload-sgd", 8)
+    assert recalled == replace(measured, is_remembered=True)
+    today = datetime.fromtimestamp(measured.measured_at, UTC).date()
+    assert recalled.line(8) == f"2 ms per step and trial, remembered from {today}: replan=true measures again"
+    for other in (Speeds("elsewhere"), Speeds("here", is_forgetful=True)):
+        assert other.recall("workload-sgd", 8) is None
+    assert Speeds("here").recall("workload-sgd", 4) is None
+    assert Speeds("here").recall("workload-adam", 8) is None
 
 
-def test_a_plan_remembers_that_there_was_too_little_work_and_the_machine_does_not(cache) -> None:
-    first = speeds_of_a_launch()
-    first.remember(GROUP, ())
-    assert first.recall(GROUP) == ()
-    assert speeds_of_a_launch().recall(GROUP) is None
+def test_replan_measures_once_and_later_launches_remember_the_new_timing(cache) -> None:
+    Speeds("here").remember("a", 1, 1.0, 1.0)
+    again = Speeds("here", is_forgetful=True)
+    again.remember("a", 1, 2.0, 2.0)
+    assert again.recall("a", 1).step_s == Speeds("here").recall("a", 1).step_s == 2.0
 
 
-def test_what_a_former_version_wrote_is_understood(cache) -> None:
-    key = "workload-sgd/machine/max_stack=None/workers=None"
-    plain = {"num_trials": 7, "speeds": [{"width": 1, "workers": 1, "threads": 2, "step_s": 0.5}]}
-    assert speeds_of_a_launch({key: plain}).recall(GROUP) == KNOWN[:1]
-    first = speeds_of_a_launch()
-    first.remember(GROUP, KNOWN[:1])
-    assert first.planned == {key: plain}
+def test_what_is_forgotten_is_measured_again(cache) -> None:
+    speeds = Speeds("here")
+    speeds.remember("a", 1, 1.0, 1.0)
+    speeds.remember("b", 1, 1.0, 1.0)
+    speeds.forget("a", 1)
+    assert speeds.recall("a", 1) is None
+    assert Speeds("here").recall("a", 1) is None
+    assert Speeds("here").recall("b", 1) is not None
 
 
-def test_entries_of_another_shape_are_ignored(cache, monkeypatch) -> None:
-    key = "workload-sgd/machine/max_stack=None/workers=None"
-    for plain in (None, [], {}, {"num_trials": 1, "speeds": [{"w": 1}]}):
-        assert speeds_of_a_launch({key: plain}).recall(GROUP) is None
-    speeds_of_a_launch().remember(GROUP, KNOWN)
-    assert speeds_of_a_launch().recall(GROUP) == KNOWN
+def test_old_timings_and_those_of_former_versions_are_not_used(cache, monkeypatch) -> None:
+    Speeds("here").remember("a", 1, 1.0, 1.0)
     with monkeypatch.context() as patch:
         patch.setattr(module, "KEPT_S", 0)
-        assert speeds_of_a_launch().recall(GROUP) is None
-    for text in (json.dumps({key: [1, 2]}), "no json"):
-        cache.write_text(text)
-        assert speeds_of_a_launch().recall(GROUP) is None
+        assert Speeds("here").recall("a", 1) is None
+    former = {"num_trials": 7, "measured_at": 1e12, "speeds": [{"width": 1, "workers": 1, "threads": 2, "step_s": 0.5}]}
+    for entry in (former, [1, 2], None, {"step_s": "x", "evaluation_s": 1.0, "measured_at": 0}):
+        cache.write_text(json.dumps({"a/1/here": entry}))
+        assert Speeds("here").recall("a", 1) is None
+    cache.write_text("no json")
+    assert Speeds("here").recall("a", 1) is None
 
 
-def test_no_width_is_timed_twice() -> None:
-    assert widths_for("cpu", 1000, 1000) == list(WIDTHS)
-    assert widths_for("cpu", 20, 1000) == [1, 4, 16, 20]
-    assert widths_for("cpu", 1000, 16) == [1, 4, 16]
-    assert widths_for("cuda", 1, 1000) == [1]
+def test_the_time_of_a_stack_counts_its_evaluations() -> None:
+    workload = SimpleNamespace(max_steps=10, eval_every=4)
+    assert Speed(1.0, 0.5, 0.0).stack_s(workload) == 10 * 1.0 + 3 * 0.5  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("overhead", "each"), list(product((0.0, 1e-3, 1e-2), (1e-5, 1e-3, 1e-1))))
-def test_measuring_included_it_is_never_much_slower_than_one_at_a_time(overhead, each) -> None:
-    """From 200 steps on, whatever a step costs: the promise is 5 %."""
-    spent = 0.0
-
-    def step_s(width: int, steps: int) -> float:
-        nonlocal spent
-        spent += steps * (overhead + each * width)
-        return overhead + each * width
-
-    for num_trials in (2, 5, 30, 200):
-        spent = 0.0
-        seconds = measure(step_s, widths_for("cpu", num_trials, 1000), num_trials * 200)
-        speeds = [Speed(width, 1, 2, each_s) for width, each_s in seconds.items()]
-        group = SimpleNamespace(trial_ids=[str(index) for index in range(num_trials)], num_steps=200)
-        chosen = choose(speeds, group, Limits("cpu", 2, 1000))  # type: ignore[arg-type]
-        one_by_one = 200 * num_trials * (overhead + each)
-        assert spent <= (MEASURING_SHARE + 3 / 200 / num_trials) * one_by_one
-        width = max(len(stack.trial_ids) for stack in chosen.new)
-        assert spent + len(chosen.new) * 200 * (overhead + each * width) <= 1.05 * one_by_one
-
-
-def test_a_width_that_gets_worse_ends_the_search() -> None:
-    seen = []
-
-    def step_s(width: int, steps: int) -> float:
-        seen.append(width)
-        return width * (1.0 if width < 16 else 1.5)
-
-    measure(step_s, WIDTHS, 10_000 * 1000)
-    assert seen == [1, 4, 16]
+def test_a_machine_is_not_another(monkeypatch) -> None:
+    here = machine("cpu")
+    monkeypatch.setattr(module.platform, "node", lambda: "another")
+    assert machine("cpu") != here

@@ -11,7 +11,9 @@ from torch.nn.init import _calculate_fan_in_and_fan_out  # type: ignore[attr-def
 
 from initsuite.activations import activation
 from initsuite.models.attention import PartEmbedding
-from initsuite.models.describe.describe import describe, unplaced
+from initsuite.models.describe.describe import describe, examine, unplaced
+from initsuite.models.describe.graph import reading
+from initsuite.models.describe.graph.matrices import placed
 from initsuite.models.recurrent import GatedLinear
 from initsuite.spec import ParamSpec, Role
 
@@ -153,6 +155,22 @@ def test_packed_attention_is_three_matrices() -> None:
     assert weight.parts == bias.parts == ("query", "key", "value")
     out = specs["out_proj.weight"]
     assert (fans(out), out.parts, out.blocks, out.layer, out.num_layers) == ((8, 8), ("attention_out",), (), 1, 2)
+
+
+def test_a_weight_that_a_batch_repeats_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Repeated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.w = nn.Linear(6, 8), nn.Parameter(torch.zeros(8, 24))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.bmm(self.first(x), self.w.expand(len(x), 8, 24))
+
+    looked_at: list[torch.Size] = []
+    monkeypatch.setattr(reading, "placed", lambda matrix: looked_at.append(matrix.shape) or placed(matrix))
+    description = examine(Repeated(), example=torch.zeros(50, 3, 6))
+    (weight,) = (spec for spec in description.specs if spec.name == "w")
+    assert (weight.described_by, fans(weight), looked_at) == ("graph", (8, 24), [(24, 8)])
 
 
 def test_separate_attention_inputs_have_their_own_fans() -> None:

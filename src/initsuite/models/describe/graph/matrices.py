@@ -223,6 +223,8 @@ def matrices(use: Contraction, places: Tensor) -> list[Tensor]:
     if name == "sum":
         return _of_weighted_sum(use, places)
     if name in ("bmm", "baddbmm", "addbmm", "_grouped_mm"):
+        if places.stride(0) == 0:  # one matrix, repeated for each member of the batch
+            places = places[:1]
         return list(places.transpose(1, 2) if use.is_second else places)
     if places.ndim == 1:
         return [places[None]]

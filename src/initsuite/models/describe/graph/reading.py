@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from initsuite import rng
 from initsuite.models.describe.graph.contractions import Contraction, operation, shape_of
-from initsuite.models.describe.graph.matrices import Matrix, NotMoved, entries, matrices, placed, size, steps
+from initsuite.models.describe.graph.matrices import ABSENT, Matrix, NotMoved, entries, matrices, placed, size, steps
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.models.describe.graph.roles import Consumption, Roles
 from initsuite.models.describe.graph.splits import Part, parts
@@ -188,6 +188,8 @@ def _traced(reading: Reading, name: str, use: Contraction) -> tuple[list[Matrix]
 
 def _present(matrix: Tensor) -> Tensor:
     """The rows and columns of a matrix of entry numbers that belong to this tensor, where it is one of several."""
+    if matrix.numel() and int(matrix.min()) > ABSENT:
+        return matrix
     for axis in range(matrix.ndim):
         others = [each for each in range(matrix.ndim) if each != axis]
         matrix = matrix.index_select(axis, (matrix >= 0).any(dim=others).nonzero().flatten()) if others else matrix

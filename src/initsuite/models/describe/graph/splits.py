@@ -105,6 +105,12 @@ def _is_pointwise(node: fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
 
 
+def _distinct(channels: Tensor) -> frozenset[int]:
+    """The channels in a tensor; along an axis that repeats them without a copy, one place shows all."""
+    once = tuple(slice(1) if stride == 0 else slice(None) for stride in channels.stride())
+    return frozenset(channels[once].unique().tolist())
+
+
 class _Walk:
     """Follows the channels of one output; `arrivals` are the channels at each place where a way ends."""
 
@@ -121,6 +127,7 @@ class _Walk:
             use.node: torch.arange(shape[axis]).view(view).expand(shape)
         }
         self.arrivals: dict[tuple[int, ...], set[int]] = {}
+        self.known: dict[fx.Node, frozenset[int]] = {}
 
     def run(self) -> None:
         first = self.recording.index[self.use.node] + 1
@@ -138,13 +145,15 @@ class _Walk:
     def first(self, group: frozenset[int]) -> fx.Node:
         """The first node that holds channels of this group alone, and all of them."""
         for node, held in self.channels.items():
-            if (
-                isinstance(held, Tensor)
-                and node not in (self.use.node, *self.bent)
-                and frozenset(held.unique().tolist()) == group
-            ):
+            if isinstance(held, Tensor) and node not in (self.use.node, *self.bent) and self._held(node) == group:
                 return node
         return self.use.node
+
+    def _held(self, node: fx.Node) -> frozenset[int]:
+        """The channels that a node holds, if it is one tensor."""
+        if node not in self.known:
+            self.known[node] = _distinct(self.channels[node])  # type: ignore[arg-type]
+        return self.known[node]
 
     def _arrive(self, node: fx.Node, operand: fx.Node) -> None:
         held = self.channels[operand]
@@ -155,7 +164,7 @@ class _Walk:
                 place: tuple[int, ...] = (self.recording.index[node], node.all_input_nodes.index(operand), number)
                 if operand in self.bent and operation(node) not in GATING and node not in self.batched:
                     place = BEHIND  # the features of one layer, handed out; not several projections in one
-                self.arrivals.setdefault(place, set()).update(channels.unique().tolist())
+                self.arrivals.setdefault(place, set()).update(_distinct(channels))
 
     def _passes(self, node: fx.Node, operands: Sequence[fx.Node]) -> bool:
         """Whether the channels go on behind this operation, and which."""
@@ -163,7 +172,7 @@ class _Walk:
         if name == "glu":
             half = self.channels[operands[0]].chunk(2, node.args[1] if len(node.args) > 1 else -1)  # type: ignore[union-attr, arg-type]
             for number, part in enumerate(half):
-                self.arrivals.setdefault((self.recording.index[node], number, 0), set()).update(part.unique().tolist())
+                self.arrivals.setdefault((self.recording.index[node], number, 0), set()).update(_distinct(part))
             return True
         others = [each for each in node.all_input_nodes if each not in self.channels and each in self.recording.signals]
         if node in self.sums:
@@ -190,8 +199,7 @@ class _Walk:
         return _is_pointwise(node) and not copies(node) and operation(node) not in LINEAR
 
     def _is_one(self, operands: Sequence[fx.Node]) -> bool:
-        sets = [frozenset(self.channels[each].unique().tolist()) for each in operands]  # type: ignore[union-attr]
-        return all(each == sets[0] for each in sets)
+        return len({self._held(each) for each in operands}) == 1
 
     def _is_contraction(self, others: Sequence[fx.Node]) -> bool:
         """Whether these are outputs of contractions, moved and shifted at most, as in a gate of two layers."""

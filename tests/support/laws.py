@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from scipy import stats
 from torch import Tensor, nn
@@ -18,8 +18,14 @@ FALSE_ALARM = 1e-4
 
 
 def draw(law: object, build: Callable[[], nn.Module], seed: int = 0) -> Params:
-    model = skeleton(build)
-    return as_initializer(law)(model, describe(model), seed=seed).params
+    return draws(law, build, [seed])[0]
+
+
+def draws(law: object, build: Callable[[], nn.Module], seeds: Iterable[int]) -> list[Params]:
+    """What a law draws for each seed; the model, which is the same for all, is described once."""
+    model, initializer = skeleton(build), as_initializer(law)
+    specs = describe(model)
+    return [initializer(model, specs, seed=seed).params for seed in seeds]
 
 
 def chi_square_p(values: Tensor, variance: float) -> float:

@@ -26,8 +26,7 @@ from initsuite.init import (
 from initsuite.models import Lstm, Rnn, TorchvisionModel, Transformer
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Params
-from support.laws import FALSE_ALARM, chi_square_p, draw, same_law
+from support.laws import FALSE_ALARM, chi_square_p, draw, draws, same_law
 
 ROUNDING = 1e-5
 """Of an orthogonal matrix in float32."""
@@ -69,10 +68,8 @@ def test_torch_default_is_what_torch_draws(build: Callable[[], nn.Module]) -> No
         torch.manual_seed(0)
         theirs = [dict(build().named_parameters()) for _ in range(400)]
     some = {name: math.ceil(10_000 / value.numel()) for name, value in theirs[0].items()}
-    ours: list[Params] = []
+    ours = draws(TorchDefault(), build, range(min(400, max(some.values()))))
     for name, count in some.items():
-        count = min(count, 400)
-        ours += [draw(TorchDefault(), build, seed) for seed in range(len(ours), count)]
         first, second = (torch.stack([params[name].detach() for params in side[:count]]) for side in (ours, theirs))
         if (second == second.flatten()[0]).all():
             assert torch.equal(first, second), name
@@ -116,7 +113,7 @@ def test_packed_attention_has_half_the_variance_in_torch() -> None:
 
 def test_torch_default_treats_our_recurrent_models_as_torchs() -> None:
     for build, gates in ((lambda: Rnn((5, 4), 3, TANH, width=100), 1), (lambda: Lstm((5, 4), 3, TANH, width=100), 4)):
-        params = [draw(TorchDefault(), build, seed) for seed in range(30)]
+        params = draws(TorchDefault(), build, range(30))
         for name in ("input1.weight", "input1.bias", "recurrent1.weight"):
             values = torch.stack([start[f"layers.{name}"] for start in params])
             assert values.shape[1] == 100 * gates
@@ -168,7 +165,7 @@ def test_keras_default() -> None:
 def test_keras_default_draws_the_gates_as_one_matrix(module: Any) -> None:
     params = draw(KerasDefault(), lambda: module(100, 50))
     gates = params["weight_hh_l0"].shape[0] // 50
-    inputs = torch.cat([draw(KerasDefault(), lambda: module(100, 50), seed)["weight_ih_l0"] for seed in range(3)])
+    inputs = torch.cat([each["weight_ih_l0"] for each in draws(KerasDefault(), lambda: module(100, 50), range(3))])
     assert chi_square_p(inputs, 2 / (100 + gates * 50)) > FALSE_ALARM
     recurrent = params["weight_hh_l0"].double()
     torch.testing.assert_close(recurrent.T @ recurrent, torch.eye(50, dtype=torch.float64), atol=ROUNDING, rtol=0)

@@ -27,7 +27,7 @@ from initsuite.init import (
     as_initializer,
 )
 from initsuite.spec import ParamSpec, Role
-from support.laws import FALSE_ALARM, chi_square_p, draw, same_law
+from support.laws import FALSE_ALARM, chi_square_p, draw, draws, same_law
 
 ROUNDING = 1e-5
 """Of an orthogonal matrix in float32."""
@@ -168,7 +168,7 @@ def test_fan_in_of_a_transposed_convolution_is_torchs_fan_out() -> None:
     theirs = nn.init.kaiming_normal_(torch.empty(32, 64, 3, 3), generator=rng.generator(0, "test"))
     assert chi_square_p(theirs, 2 / (64 * 9)) > FALSE_ALARM
     # the signal: an output of the interior sums over all 9 taps of 32 inputs
-    kernels = torch.stack([draw(VarianceScaling(), build, seed)["weight"] for seed in range(50)])
+    kernels = torch.stack([each["weight"] for each in draws(VarianceScaling(), build, range(50))])
     images = torch.randn(50, 1, 32, 12, 12, generator=rng.generator(0, "test"))
     outputs = torch.stack([nn.functional.conv_transpose2d(x, k) for x, k in zip(images, kernels, strict=True)])
     assert float(outputs[..., 2:-2, 2:-2].square().mean()) == pytest.approx(1, abs=0.05)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 
 import torch
 
+from initsuite.config.build import Builder
+from initsuite.config.compose.resolve import Composed
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.engine.stack import start_of
 from initsuite.errors import InitsuiteError
@@ -38,14 +41,21 @@ def starts() -> Iterator[tuple[str, str, str, float, float]]:
 
 def start_in_two_numbers(model: str, activation: str, law: str) -> tuple[float, float] | None:
     """The sum of all |w| of a start, and the sum of all w weighted by their places; None where it is refused."""
-    overrides = [*model.split(), f"activation={activation}", f"init={law}", "protocol=smoke", "tracking=disabled"]
+    builder, composed = _composed(model, activation)
     try:
-        cell = build_jobs(compose_sweep(overrides)).jobs[0].cell
+        cell = build_jobs([composed[law]], builder).jobs[0].cell
         start, _ = start_of(cell.workload, cell.initializer, 0)
     except InitsuiteError:
         return None
     flat = torch.cat([start.params[name].flatten().double() for name in sorted(start.params)])
     return float(flat.abs().sum()), float((flat * torch.linspace(1, 2, len(flat), dtype=torch.float64)).sum())
+
+
+@functools.lru_cache(maxsize=2)
+def _composed(model: str, activation: str) -> tuple[Builder, dict[str, Composed]]:
+    """The jobs of all laws for a model, and what builds them, which records a model once for all laws."""
+    overrides = [*model.split(), f"activation={activation}", f"init={','.join(LAWS)}", "protocol=smoke"]
+    return Builder(), dict(zip(LAWS, compose_sweep([*overrides, "tracking=disabled"]), strict=True))
 
 
 if __name__ == "__main__":

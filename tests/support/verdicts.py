@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -14,7 +16,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 from initsuite import initialize_
+from initsuite.apply import initialize
 from initsuite.errors import InitsuiteError
+from initsuite.models.describe.describe import Description, examine
 from support.following import Follower
 from support.truth import Architecture, Matrix, built, matrices_of
 from support.watching import Watch, watch
@@ -74,13 +78,37 @@ def drawn(architecture: Architecture, law: str, options: Mapping[str, object], *
     return Drawn(model, before, table, [str(each.message) for each in told], seen)
 
 
+@contextmanager
+def described_once() -> Iterator[None]:
+    """Have `initialize_` describe one model for all laws, each of which would record the same pass again.
+
+    What is said of the model meanwhile is said to each of them.
+    """
+    found: list[Description] = []
+    told: list[warnings.WarningMessage] = []
+
+    def shared(*args: Any, **kwargs: Any) -> Description:
+        if not found:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                found.append(examine(*args, **kwargs))
+            told.extend(caught)
+        for each in told:
+            warnings.warn(each.message, each.category, stacklevel=2)
+        return found[0]
+
+    with patch.object(initialize, "examine", shared):
+        yield
+
+
 def judge(architecture: Architecture) -> Verdict:
     """Draw the model by each law, and compare."""
     matrices = matrices_of(architecture)
     is_watched = any(each.entries is None for each in matrices)
     verdict = Verdict()
     try:
-        draws = {law: drawn(architecture, law, options, is_watched=is_watched) for law, options in LAWS.items()}
+        with described_once():
+            draws = {law: drawn(architecture, law, options, is_watched=is_watched) for law, options in LAWS.items()}
     except Exception as error:  # anything else than a refusal is a fault, and the other models are to be judged, too
         found = REFUSED if isinstance(error, InitsuiteError) else WRONG
         sizes = {name: each.numel() for name, each in built(architecture).named_parameters()}

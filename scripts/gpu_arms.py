@@ -260,7 +260,8 @@ def measure_cell(connection: Connection, request: Request) -> None:
         case, losses_of = Case(request), dict[str, Tensor]()
         for arm in request.arms:
             connection.send(("begins", arm, None))
-            *takes[arm], detail = _prepared(case, arm, request.sizes, losses_of)
+            take, steps, detail = _prepared(case, arm, request.sizes, losses_of)
+            takes[arm] = take, steps
             connection.send(("prepared", arm, detail))
         for number in range(request.sizes.rounds):
             first = number % len(request.arms)  # who comes first changes from round to round

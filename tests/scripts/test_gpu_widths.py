@@ -113,6 +113,7 @@ def test_what_is_captured_works_in_place(case: Case, monkeypatch: pytest.MonkeyP
 def test_the_engine_alone_does_not_work_in_place(case: Case) -> None:
     """Why the graph copies the statistics of BatchNorm back; the copies can go when this fails."""
     take, state = eager(case, QUICK)
+    assert state is not None
     take(0)
     parameters, buffers = ([value.data_ptr() for value in part.values()] for part in (state.params, state.buffers))
     kept = dict(state.buffers)  # whose memory must not be used again
@@ -145,12 +146,12 @@ def test_losses_tell_whether_parameters_move(work: str) -> None:
 def test_ratios_are_per_trial_and_in_pairs() -> None:
     """Six models in 2 ms, where one takes 1 ms: three times as fast."""
     samples = {"eager": [2.0, 4.0, 3.0] * 2, "plain": [1.0, 2.0, 1.5] * 2, "graph": [1.0, 1.0, 1.5] * 2}
-    found = {row[2]: row for row in rows(cell(**samples))}
+    found = {row[2]: row for row in rows(cell("graph", **samples))}
     assert found["eager"][1:7] == ("6", "eager", "3", "500", "3x (3x to 3x)", "-")
     assert found["plain"][1:7] == ("1", "plain", "1.5", "1.5e+03", "-", "0.333x (0.333x to 0.333x)")
     assert found["graph"][5:9] == ("6x (6x to 12x)", "2x (2x to 4x)", "3 MiB", "-")
     few = {name: values[:3] for name, values in samples.items()}
-    assert [row[6] for row in rows(cell(**few)) if row[2] == "graph"] == ["2x"]  # too few for an interval
+    assert [row[6] for row in rows(cell("graph", **few)) if row[2] == "graph"] == ["2x"]  # too few for an interval
 
 
 def test_the_second_pass_shows_the_compiler_only() -> None:

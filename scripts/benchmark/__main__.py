@@ -13,11 +13,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of this package: it is not installed
 
-from benchmark.rows import FULL, QUICK, ROWS, Row, Sizes
+from benchmark.rows import FULL, LIMIT, QUICK, ROWS, Row, Sizes
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 
 _DESCRIPTION = """\
-How many trials per second the suite trains, against stacks of one, stock Hydra
+How many trials per second the suite trains, against trials in turn, stock Hydra
 launchers over a plain PyTorch loop, and this machine's matrix multiplication.
 
 Both sides of a row are run in turn, several times; the table gives the ratios
@@ -115,7 +115,7 @@ def _measure(block: str, rows: Sequence[Row], sizes: Sizes, place: Any) -> list[
     from benchmark.results import ratio_in_words, record
     from benchmark.timing import interleave
 
-    wanted = {name for row in rows for name in (row.suite, row.other)}
+    wanted = {name for row in rows for name in (row.suite, row.other, LIMIT)}
     arms = {name: build() for name, build in BLOCKS[block](sizes, place).items() if name in wanted}
     for name, arm in arms.items():
         _say(f"{block}, {name}: {arm.label}")

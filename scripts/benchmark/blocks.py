@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmark.launches import Place, one_trial_per_job_arm, suite_arm, training_arm
 from benchmark.machine import SGEMM_SIZE, num_cores, sgemm
 from benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
-from benchmark.rows import GPU_WIDTHS, Sizes
+from benchmark.rows import GPU_WIDTHS, LIMIT, Sizes
 from benchmark.timing import Arm
-from benchmark.training import INITIALIZERS, Work, rate_arm, steps_arm, whole_arm
+from benchmark.training import INITIALIZERS, Way, Work, in_gflop, side_by_side, steps_arm, whole_arm
 
 Arms = Mapping[str, Callable[[], Arm]]
 
@@ -19,47 +19,62 @@ WIDE = ("dataset=fashion_mnist", "model.widths=[512,512,512]", "batch_size=128",
 SWEPT = f"init={','.join(INITIALIZERS)}"
 EVAL_EVERY, EPOCH = 43, 430
 """Steps between evaluations of Fashion-MNIST: the data set's own, and about an epoch."""
+DIGITS_EVAL_EVERY = 20
 DIGITS_BUDGET, FASHION_BUDGET = 600, 1290
 """Steps of a trial in the configurations of the data sets: rates are in trials of so many."""
 
 
 def digits_stack(sizes: Sizes, place: Place) -> Arms:
+    every, width = Work(DIGITS, 60 * num_cores(), 0.1), 60
     return {
-        "suite": lambda: steps_arm(Work(DIGITS, 60, 0.1), 60, sizes.stack_steps, DIGITS_BUDGET),
+        "suite": lambda: steps_arm(every, width, sizes.stack_steps, DIGITS_BUDGET, side_by_side()),
         "one": lambda: steps_arm(Work(DIGITS, sizes.ones, 0.1), 1, sizes.stack_steps, DIGITS_BUDGET),
+        LIMIT: sgemm_arm,
     }
 
 
 def fashion_stack(sizes: Sizes, place: Place) -> Arms:
+    def arm(num_trials: int, width: int, way: Way | None) -> Arm:
+        work = Work(FASHION, num_trials, 0.003)
+        return whole_arm(work, width, sizes.fashion_steps, EVAL_EVERY, FASHION_BUDGET, way)
+
     return {
-        "suite": lambda: whole_arm(Work(FASHION, 30, 0.003), 30, sizes.fashion_steps, EVAL_EVERY, FASHION_BUDGET),
-        "one": lambda: whole_arm(Work(FASHION, sizes.ones, 0.003), 1, sizes.fashion_steps, EVAL_EVERY, FASHION_BUDGET),
+        "suite": lambda: arm(30 * num_cores(), 30, side_by_side()),
+        "one": lambda: arm(sizes.ones, 1, None),
+        LIMIT: sgemm_arm,
     }
 
 
 def fashion_rate(sizes: Sizes, place: Place) -> Arms:
-    work = Work(WIDE, sizes.rate_trials, 0.05)
+    work, width = Work(WIDE, sizes.rate_trials * num_cores(), 0.05), sizes.rate_trials
     return {
-        "suite": lambda: rate_arm(work, work.num_trials, sizes.rate_steps),
-        "sgemm": lambda: Arm(f"{SGEMM_SIZE} x {SGEMM_SIZE} float32, {num_cores()} threads", sgemm),
+        "suite": lambda: in_gflop(steps_arm(work, width, sizes.rate_steps, FASHION_BUDGET, side_by_side())),
+        LIMIT: sgemm_arm,
     }
+
+
+def sgemm_arm() -> Arm:
+    return Arm(f"{SGEMM_SIZE} x {SGEMM_SIZE} float32, one product on each of {num_cores()} cores", sgemm)
+
+
+def fashion_command(place: Place, budget: int, eval_every: int) -> list[str]:
+    """Overrides of 30 scoring trials of Fashion-MNIST."""
+    steps = [f"max_steps={budget}", f"eval_every={eval_every}"]
+    fixed = [SWEPT, "protocol=fixed", "optimizer.lr=0.003", "seeds=6"]
+    return [*fixed, *steps, *FASHION, f"data_dir={place.fashion_mnist()}"]
+
+
+def digits_command(sizes: Sizes) -> list[str]:
+    """Overrides of scoring trials of the default model."""
+    fixed = [SWEPT, "protocol=fixed", "optimizer.lr=0.1", f"seeds={sizes.digits_trials // len(INITIALIZERS)}"]
+    return [*fixed, f"max_steps={sizes.digits_steps}"]
 
 
 def fashion_process(sizes: Sizes, place: Place, eval_every: int = EVAL_EVERY) -> Arms:
     budget = sizes.fashion_budget
 
     def suite(mode: str) -> Arm:
-        overrides = [
-            SWEPT,
-            "protocol=fixed",
-            "optimizer.lr=0.003",
-            "seeds=6",
-            f"max_steps={budget}",
-            f"eval_every={eval_every}",
-            *FASHION,
-            f"data_dir={place.fashion_mnist()}",
-            f"tracking={mode}",
-        ]
+        overrides = [*fashion_command(place, budget, eval_every), f"tracking={mode}"]
         return suite_arm(place, f"30 trials of {budget} steps, W&B {mode}", overrides, 30)
 
     def plain(num_processes: int, options: Sequence[Loading] = LOADING[:1]) -> Arm:
@@ -75,27 +90,17 @@ def fashion_process(sizes: Sizes, place: Place, eval_every: int = EVAL_EVERY) ->
 
 
 def kind(model: tuple[str, ...]) -> Callable[[Sizes, Place], Arms]:
-    """Blocks that compare launches of one kind of model, planning and worker processes included.
-
-    The suite has so many trials that its planner tries worker processes; one at a time, the time is in proportion.
-    """
+    """Blocks that compare a launch of one kind of model, planning and worker processes included, with its trials
+    trained in turn in this process. The suite has so many trials that worker processes may pay."""
 
     def block(sizes: Sizes, place: Place) -> Arms:
-        frame = [SWEPT, "protocol=fixed", "optimizer.lr=0.02", f"max_steps={sizes.kind_steps}", "tracking=disabled"]
-
-        def command(num_trials: int, *pinned: str) -> list[str]:
-            return [*frame, *model, f"seeds={num_trials // len(INITIALIZERS)}", *pinned]
-
-        label = f"{sizes.kind_trials} trials of {sizes.kind_steps} steps"
-        ones = (len(INITIALIZERS), sizes.kind_ones, sizes.kind_trials)
-        measured = f"measured: {ones[0]} and {ones[1]}, the others extrapolated"
-
-        def one_at_a_time(num_trials: int) -> list[str]:
-            return command(num_trials, "max_stack=1", "workers=1")
-
+        trials, steps = sizes.kind_trials, sizes.kind_steps
+        fixed = [SWEPT, "protocol=fixed", "optimizer.lr=0.02", f"seeds={trials // len(INITIALIZERS)}"]
+        overrides = [*fixed, f"max_steps={steps}", f"eval_every={DIGITS_EVAL_EVERY}", "tracking=disabled", *model]
+        few = Work(model, sizes.ones, 0.02)
         return {
-            "suite": lambda: training_arm(place, f"{label}, as planned", command, [sizes.kind_trials]),
-            "one": lambda: training_arm(place, f"{label} one at a time, all threads; {measured}", one_at_a_time, ones),
+            "suite": lambda: training_arm(place, f"{trials} trials of {steps} steps, as planned", overrides, trials),
+            "one": lambda: whole_arm(few, 1, steps, DIGITS_EVAL_EVERY, steps),
         }
 
     return block
@@ -103,17 +108,16 @@ def kind(model: tuple[str, ...]) -> Callable[[Sizes, Place], Arms]:
 
 def digits_process(sizes: Sizes, place: Place) -> Arms:
     trials, steps = sizes.digits_trials, sizes.digits_steps
-    shared = [SWEPT, "protocol=fixed", f"max_steps={steps}"]
 
     def suite(mode: str) -> Arm:
-        overrides = [*shared, "optimizer.lr=0.1", f"seeds={trials // 5}", f"tracking={mode}"]
-        return suite_arm(place, f"{trials:,} trials of {steps} steps, W&B {mode}", overrides, trials)
+        label = f"{trials:,} trials of {steps} steps, W&B {mode}"
+        return suite_arm(place, label, [*digits_command(sizes), f"tracking={mode}"], trials)
 
-    alone = [*shared, "optimizer.lr=0.05,0.1", "seeds=1", "tracking=offline"]
+    few = [SWEPT, "protocol=fixed", "optimizer.lr=0.05,0.1", "seeds=1", f"max_steps={steps}", "tracking=offline"]
     return {
         "offline": lambda: suite("offline"),
         "disabled": lambda: suite("disabled"),
-        "one-per-job": lambda: one_trial_per_job_arm(place, alone, 10, trials),
+        "one-per-job": lambda: one_trial_per_job_arm(place, few, 10, trials),
     }
 
 

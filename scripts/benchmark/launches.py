@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,40 +69,28 @@ def run_program(module: str, arguments: Sequence[str], folder: Path, environment
     return seconds
 
 
-def suite_arm(place: Place, label: str, overrides: Sequence[str], num_trials: int) -> Arm:
+def suite_arm(place: Place, label: str, overrides: Sequence[str], num_trials: float) -> Arm:
     """`python -m initsuite.train -m ...` from start to exit, into an empty results folder."""
 
     def run() -> Timing:
-        return Timing(_train_seconds(place, place.folder(), overrides), num_trials)
+        return Timing(_train_seconds(place.folder(), overrides, place.environment()), num_trials)
 
     return Arm(label, run)
 
 
-def training_arm(place: Place, label: str, command: Callable[[int], list[str]], trials: Sequence[int]) -> Arm:
-    """As `suite_arm`, minus the time of the same command once everything is stored: the start and end of the program.
-
-    Args:
-        command: number of trials -> overrides.
-        trials: how many to time; or a few, more, and how many to extrapolate to from the two.
-    """
+def training_arm(place: Place, label: str, overrides: Sequence[str], num_trials: int) -> Arm:
+    """As `suite_arm`, minus the time of the same command once all is stored: the start and end of the program."""
 
     def run() -> Timing:
-        *few, most = trials if len(trials) == 1 else trials[:-1]
-        folder = place.folder()
-        whole_s, rerun_s = (_train_seconds(place, folder, command(most)) for _ in range(2))
-        seconds = positive_difference(whole_s, rerun_s)
-        if few:
-            each_s = positive_difference(whole_s, _train_seconds(place, place.folder(), command(few[0]))) / (
-                most - few[0]
-            )
-            seconds += (trials[-1] - most) * each_s
-        return Timing(seconds, trials[-1], f"{rerun_s:.1f} s taken off")
+        folder, environment = place.folder(), place.environment()
+        whole_s, rerun_s = (_train_seconds(folder, overrides, environment) for _ in range(2))
+        return Timing(positive_difference(whole_s, rerun_s), num_trials, f"{rerun_s:.1f} s taken off")
 
     return Arm(label, run)
 
 
-def _train_seconds(place: Place, folder: Path, overrides: Sequence[str]) -> float:
-    return run_program("initsuite.train", ["-m", *overrides], folder, place.environment())
+def _train_seconds(folder: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> float:
+    return run_program("initsuite.train", ["-m", *overrides], folder, environment)
 
 
 def positive_difference(longer_s: float, shorter_s: float) -> float:

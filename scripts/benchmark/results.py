@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.rows import AT_MOST, Row
+from benchmark.rows import AT_MOST, LIMIT, Row
 from benchmark.timing import Timing, rate_ratios, spread
 
 Record = dict[str, Any]
-HEAD = ("row", "work", "against", "suite", "other", "ratio: median (range of n)", "to reach", "reached")
+HEAD = (
+    "row",
+    "work",
+    "against",
+    "suite",
+    "other",
+    "ratio: median (range of n)",
+    "to reach",
+    "reached",
+    "share of sgemm: median (range)",
+)
 
 
 def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[Timing]]) -> Record:
@@ -21,7 +31,8 @@ def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[T
 
     Returns:
         Plain values. `ratios` are rates of the suite over the other arm, pair by pair; for an upper bound its times
-        over the other's. `reached` is null if there is no limit.
+        over the other's. `reached` is null if there is no limit. `shares`: the suite's matrix products over this
+        machine's, in GFLOP/s, pair by pair; empty if they were not counted.
     """
     suite, other = timings[row.suite], timings[row.other]
     ratios = rate_ratios(other, suite) if row.bound == AT_MOST else rate_ratios(suite, other)
@@ -34,6 +45,7 @@ def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[T
         "suite": _arm(labels[row.suite], suite),
         "other": _arm(labels[row.other], other),
         "ratios": ratios,
+        "shares": [one.gflop_rate / most.gflop_rate for one, most in zip(suite, timings.get(LIMIT, ()), strict=False)],
         "median": found.median,
         "low": found.low,
         "high": found.high,
@@ -71,13 +83,24 @@ def cells(record: Record) -> tuple[str, ...]:
         ratio_in_words(record),
         "-" if limit is None else f"{record['bound']} {_times(limit)}",
         {None: "-", True: "yes", False: "NO"}[reached],
+        _share_in_words(record["shares"]),
     )
 
 
 def ratio_in_words(record: Record) -> str:
     """Median, range and number of the ratios: `8.1x (7.7x to 8.4x, n = 5)`."""
-    low, high = _times(record["low"]), _times(record["high"])
-    return f"{_times(record['median'])} ({low} to {high}, n = {len(record['ratios'])})"
+    return f"{_spread_in_words(record)[:-1]}, n = {len(record['ratios'])})"
+
+
+def _spread_in_words(found: Record) -> str:
+    return f"{_times(found['median'])} ({_times(found['low'])} to {_times(found['high'])})"
+
+
+def _share_in_words(shares: Sequence[float]) -> str:
+    if not shares:
+        return "-"
+    found = spread(shares)
+    return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def _rate(arm: Record, unit: str) -> str:
@@ -98,7 +121,8 @@ def markdown(result: Record) -> str:
         "",
         f"Measured in one run of {result['total_s'] / 60:.1f} minutes{' (--quick: small budgets)' * result['quick']}; "
         "both sides of a row were run in turn. A ratio is the suite's rate over the other's; where it is to be at most "
-        "something, the suite's time over the other's.",
+        "something, the suite's time over the other's. The share of sgemm is what the suite's matrix products reach of "
+        "this machine's rate, all cores together, which was measured in turn with them.",
         "",
         _line(HEAD),
         _line(["---"] * len(HEAD)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from initsuite.errors import bad_value
 class Timing:
     """One measurement: an amount of work (trials, or GFLOP), the seconds it took, and a note on where they went.
 
+    `gflop`: the work in matrix products, if it was counted.
+
     Example:
         >>> Timing(seconds=4.0, amount=30.0).rate
         7.5
@@ -21,11 +24,17 @@ class Timing:
     seconds: float
     amount: float
     note: str = ""
+    gflop: float = math.nan
 
     @property
     def rate(self) -> float:
         """Amount per second."""
         return self.amount / self.seconds
+
+    @property
+    def gflop_rate(self) -> float:
+        """Matrix products, GFLOP per second."""
+        return self.gflop / self.seconds
 
 
 @dataclass(frozen=True)

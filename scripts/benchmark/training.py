@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import hydra
 import torch
@@ -38,11 +41,11 @@ class Work:
     device: str = "cpu"
     initializers: tuple[str, ...] = INITIALIZERS
 
-    def members(self, max_steps: int, eval_every: int) -> list[Member]:
+    def members(self) -> list[Member]:
         """The trials, those of one seed beside each other, as the suite packs them."""
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-            budget = [f"max_steps={max_steps}", f"eval_every={eval_every}", "tracking=disabled", *self.overrides]
-            configs = [hydra.compose("config", overrides=[f"init={name}", *budget]) for name in self.initializers]
+            shared = ["tracking=disabled", *self.overrides]
+            configs = [hydra.compose("config", overrides=[f"init={name}", *shared]) for name in self.initializers]
         jobs = [build(config)[0] for config in configs]
         # tuning trials, because no test score is computed for them
         return [
@@ -56,70 +59,124 @@ class Work:
         ][: self.num_trials]
 
 
-def train_seconds(members: Sequence[Member], width: int, threads: int, device: str) -> float:
-    """Train the members in stacks of `width`, one after another; wall-clock seconds."""
-    torch.set_num_threads(threads)
-    begin = time.perf_counter()
+def stacks_of(members: Sequence[Member], width: int, max_steps: int, eval_every: int) -> list[list[Member]]:
+    """The members in stacks of `width`, with a budget. Each stack has a model of its own, because a step swaps the
+    parameters of the module that it calls, and stacks may be trained side by side."""
+    stacks = []
     for first in range(0, len(members), width):
-        train_stack(members[first : first + width], device=device)
-    return time.perf_counter() - begin
+        workload = members[first].cell.workload
+        own = replace(workload, model=copy.deepcopy(workload.model), max_steps=max_steps, eval_every=eval_every)
+        stacks.append([replace(one, cell=replace(one.cell, workload=own)) for one in members[first : first + width]])
+    return stacks
 
 
-def whole_arm(work: Work, width: int, num_steps: int, eval_every: int, budget: int) -> Arm:
-    """Steps and evaluations, in the proportion of the whole; the amount is in trials of `budget` steps."""
-    members, few = work.members(num_steps, eval_every), work.members(eval_every, eval_every)
-    threads = fastest_threads(lambda threads: train_seconds(few[:width], width, threads, work.device))
+@dataclass(frozen=True)
+class Way:
+    """How stacks take the cores: `lanes` of them side by side, in Python threads with `threads` of torch each."""
+
+    lanes: int
+    threads: int
+
+    def in_words(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return threads if self.lanes == 1 else f"{self.lanes} side by side, {threads} each"
+
+
+def side_by_side() -> Way:
+    """The suite's way: a stack per core, and one thread for each."""
+    return Way(num_cores(), 1)
+
+
+def train_seconds(stacks: Iterable[Sequence[Member]], way: Way, device: str) -> float:
+    """Train stacks; wall-clock seconds."""
+
+    def train(stack: Sequence[Member]) -> None:
+        torch.set_num_threads(way.threads)  # of this Python thread
+        train_stack(stack, device=device)
+
+    with ThreadPoolExecutor(way.lanes) as pool:
+        begin = time.perf_counter()
+        for _ in pool.map(train, stacks):
+            pass
+        return time.perf_counter() - begin
+
+
+def whole_arm(work: Work, width: int, num_steps: int, eval_every: int, budget: int, way: Way | None = None) -> Arm:
+    """Steps and evaluations, in the proportion of the whole; the amount is in trials of `budget` steps.
+
+    Args:
+        way: None = in turn, with one thread or one per core, whichever is faster; as in `steps_arm`.
+    """
+    members, num_evaluations = work.members(), num_steps // eval_every
+    stacks, few = (stacks_of(members, width, steps, eval_every) for steps in (num_steps, eval_every))
+    way = way or fastest_in_turn(lambda way: train_seconds(few[:1], way, work.device))
+    workload = members[0].cell.workload
+    gflop = num_steps * gflop_per_step(workload) + num_evaluations * gflop_per_evaluation(workload)
 
     def run() -> Timing:
-        return Timing(train_seconds(members, width, threads, work.device), len(members) * num_steps / budget)
+        seconds = train_seconds(stacks, way, work.device)
+        return Timing(seconds, len(members) * num_steps / budget, gflop=len(members) * gflop)
 
-    return Arm(f"{_in_words(work, width, threads)}, {num_steps} steps with {num_steps // eval_every} evaluations", run)
-
-
-def steps_arm(work: Work, width: int, num_steps: int, budget: int) -> Arm:
-    """Steps alone; the amount is in trials of `budget` steps."""
-    return _steps_alone(work, width, num_steps, lambda workload: 1 / budget)
+    return Arm(f"{_in_words(work, width, way)}, {num_steps} steps with {num_evaluations} evaluations", run)
 
 
-def rate_arm(work: Work, width: int, num_steps: int) -> Arm:
-    """Steps alone; the amount is in GFLOP of matrix products."""
-    return _steps_alone(work, width, num_steps, gflop_per_step)
-
-
-def _steps_alone(work: Work, width: int, num_steps: int, amount_of: Callable[[Workload], float]) -> Arm:
-    """`num_steps` + 1 steps with one evaluation at their end, minus the shortest time of one step with its evaluation.
+def steps_arm(work: Work, width: int, num_steps: int, budget: int, way: Way | None = None) -> Arm:
+    """Steps alone: `num_steps` + 1 with one evaluation at their end, minus the shortest time of one step with its
+    evaluation. The amount is in trials of `budget` steps.
 
     This removes setting up, the first step and the evaluation, and leaves a single time that noise can affect.
     """
-    once, few, members = (work.members(steps, steps) for steps in (1, 1 + num_steps // 5, 1 + num_steps))
-    threads = fastest_threads(lambda threads: train_seconds(few[:width], width, threads, work.device))
-    once_s = min(train_seconds(once, width, threads, work.device) for _ in range(3))
-    amount = len(members) * num_steps * amount_of(members[0].cell.workload)
+    members = work.members()
+    once, few, stacks = (stacks_of(members, width, steps, steps) for steps in (1, 1 + num_steps // 5, 1 + num_steps))
+    way = way or fastest_in_turn(lambda way: train_seconds(few[:1], way, work.device))
+    once_s = min(train_seconds(once, way, work.device) for _ in range(3))
+    num_all = len(members) * num_steps
+    gflop = num_all * gflop_per_step(members[0].cell.workload)
 
     def run() -> Timing:
-        return Timing(train_seconds(members, width, threads, work.device) - once_s, amount)
+        return Timing(train_seconds(stacks, way, work.device) - once_s, num_all / budget, gflop=gflop)
 
-    label = f"{_in_words(work, width, threads)}, {num_steps} steps; {once_s:.2f} s of set-up and evaluation taken off"
+    label = f"{_in_words(work, width, way)}, {num_steps} steps; {once_s:.2f} s of set-up and evaluation taken off"
     return Arm(label, run)
+
+
+def in_gflop(arm: Arm) -> Arm:
+    """An arm whose amount is in GFLOP of matrix products."""
+
+    def run() -> Timing:
+        timing = arm.run()
+        return replace(timing, amount=timing.gflop)
+
+    return Arm(arm.label, run)
 
 
 def gflop_per_step(workload: Workload) -> float:
     """GFLOP of the matrix products in one step of one trial of an MLP: three for each layer, each 2 x batch x weights;
     the first layer has only two, because no gradient of the inputs is needed."""
-    weights = [spec for spec in workload.specs if spec.role is Role.WEIGHT]
-    products = 3 * sum(spec.shape[0] * spec.shape[1] for spec in weights) - weights[0].shape[0] * weights[0].shape[1]
-    return 2 * workload.batch_size * products / 1e9
+    sizes = _weights(workload)
+    return 2 * workload.batch_size * (3 * sum(sizes) - sizes[0]) / 1e9
 
 
-def fastest_threads(seconds: Callable[[int], float]) -> int:
-    """One thread or one per core, whichever trains faster; each is tried twice, because the first call is slow."""
-    options = sorted({1, num_cores()})
-    return min(options, key=lambda threads: min(seconds(threads) for _ in range(2)))
+def gflop_per_evaluation(workload: Workload) -> float:
+    """GFLOP of the matrix products in one evaluation of one trial of an MLP on the validation split."""
+    return 2 * len(workload.dataset.validation) * sum(_weights(workload)) / 1e9
 
 
-def _in_words(work: Work, width: int, threads: int) -> str:
+def _weights(workload: Workload) -> list[int]:
+    """How many weights each layer has."""
+    return [math.prod(spec.shape) for spec in workload.specs if spec.role is Role.WEIGHT]
+
+
+def fastest_in_turn(seconds: Callable[[Way], float]) -> Way:
+    """One stack after another with one thread or one per core, whichever trains faster; each is tried twice, because
+    the first call is slow."""
+    options = [Way(1, threads) for threads in sorted({1, num_cores()})]
+    return min(options, key=lambda way: min(seconds(way) for _ in range(2)))
+
+
+def _in_words(work: Work, width: int, way: Way) -> str:
     stacks = (
         "one at a time" if width == 1 else f"in {'one stack' if width >= work.num_trials else f'stacks of {width}'}"
     )
-    where = f"{threads} thread{'s' * (threads > 1)}" if work.device == "cpu" else work.device
+    where = way.in_words() if work.device == "cpu" else work.device
     return f"{work.num_trials} trial{'s' * (work.num_trials > 1)} {stacks}, {where}"

@@ -18,7 +18,8 @@ from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 
 _DESCRIPTION = """\
 How many trials per second the suite trains, against trials in turn, stock Hydra
-launchers over a plain PyTorch loop, and this machine's matrix multiplication.
+launchers over a plain PyTorch loop, this machine's matrix multiplication, a
+former version, and itself beside busy neighbours.
 
 Both sides of a row are run in turn, several times; the table gives the ratios
 with their range, and benchmark.json everything that was measured.
@@ -27,7 +28,7 @@ _EPILOG = """\
 examples:
   python scripts/benchmark --quick           small budgets, a few minutes
   python scripts/benchmark --only cnn        one row
-  python scripts/benchmark --output bench    about twenty minutes
+  python scripts/benchmark --output bench    all rows, about an hour
 
 Let the machine do nothing else in the meantime.
 """

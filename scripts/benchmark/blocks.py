@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from benchmark.launches import Place, one_trial_per_job_arm, suite_arm, training_arm
+from benchmark.former import FORMER, unpacked
+from benchmark.launches import Place, first_launch_arm, one_trial_per_job_arm, suite_arm, training_arm
 from benchmark.machine import SGEMM_SIZE, num_cores, sgemm
+from benchmark.neighbours import beside_neighbours
 from benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
 from benchmark.rows import GPU_WIDTHS, LIMIT, Sizes
 from benchmark.timing import Arm
@@ -121,6 +124,34 @@ def digits_process(sizes: Sizes, place: Place) -> Arms:
     }
 
 
+def main_job(sizes: Sizes, place: Place) -> Arms:
+    """The command of the README; whole launches, so the unit is one of them."""
+    overrides = [SWEPT, f"max_steps={sizes.main_steps}", "tracking=offline"]
+
+    def idle() -> Arm:
+        return first_launch_arm(place, "the whole launch, tuning included, W&B offline", overrides, 1)
+
+    return {"busy": lambda: beside_neighbours(idle(), place), "idle": idle}
+
+
+def digits_former(sizes: Sizes, place: Place) -> Arms:
+    return versions(place, lambda: digits_command(sizes), sizes.digits_trials)
+
+
+def fashion_former(sizes: Sizes, place: Place) -> Arms:
+    return versions(place, lambda: fashion_command(place, sizes.fashion_budget, EVAL_EVERY), 30)
+
+
+def versions(place: Place, command: Callable[[], list[str]], num_trials: int) -> Arms:
+    """The same launch by this version and by a former one."""
+
+    def arm(version: str, tree: Path | None) -> Arm:
+        overrides = [*command(), "tracking=disabled"]
+        return first_launch_arm(place, f"{num_trials:,} trials, W&B disabled, {version}", overrides, num_trials, tree)
+
+    return {"now": lambda: arm("this version", None), "former": lambda: arm(FORMER, unpacked(place))}
+
+
 def gpu(overrides: tuple[str, ...], lr: float, budget: int) -> Callable[[Sizes, Place], Arms]:
     """Blocks that compare widths on a GPU."""
 
@@ -144,6 +175,9 @@ BLOCKS: dict[str, Callable[[Sizes, Place], Arms]] = {
     "fashion-process": fashion_process,
     "fashion-epoch": lambda sizes, place: fashion_process(sizes, place, min(EPOCH, sizes.fashion_budget // 2)),
     "digits-process": digits_process,
+    "main-busy": main_job,
+    "digits-former": digits_former,
+    "fashion-former": fashion_former,
     "gpu-digits": gpu(DIGITS, 0.1, DIGITS_BUDGET),
     "gpu-fashion": gpu(FASHION, 0.003, FASHION_BUDGET),
 }
@@ -153,6 +187,6 @@ IN_PROCESS = ("digits-stack", "fashion-stack", "fashion-rate", "gpu-digits", "gp
 
 def num_repeats(block: str, sizes: Sizes) -> int:
     """How often the arms of a block are run."""
-    if block in IN_PROCESS:
+    if block in (*IN_PROCESS, "fashion-former"):
         return sizes.repeats
-    return sizes.process_repeats if block == "fashion-process" else sizes.long_repeats
+    return sizes.process_repeats if block in ("fashion-process", "main-busy", "digits-former") else sizes.long_repeats

@@ -33,10 +33,18 @@ class Place:
         """A new, empty folder."""
         return Path(tempfile.mkdtemp(dir=self.root))
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, tree: Path | None = None, cache: Path | None = None) -> dict[str, str]:
+        """Variables for a program.
+
+        Args:
+            tree: a checkout whose src/ is imported from; None = what is imported here.
+            cache: a folder for what programs remember; None = one that all programs share.
+        """
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        path = os.pathsep.join([str(SCRIPTS), *filter(None, [kept.get("PYTHONPATH")])])
-        return {**kept, "PYTHONPATH": path, "XDG_CACHE_HOME": str(self.root / "cache"), "WANDB_SILENT": "true"}
+        first = [str(tree / "src")] if tree else []
+        path = os.pathsep.join([*first, str(SCRIPTS), *filter(None, [kept.get("PYTHONPATH")])])
+        cache = cache or self.root / "cache"
+        return {**kept, "PYTHONPATH": path, "XDG_CACHE_HOME": str(cache), "WANDB_SILENT": "true"}
 
     def fashion_mnist(self) -> Path:
         """A folder with FashionMNIST/raw as torchvision keeps it, unpacked."""
@@ -74,6 +82,22 @@ def suite_arm(place: Place, label: str, overrides: Sequence[str], num_trials: fl
 
     def run() -> Timing:
         return Timing(_train_seconds(place.folder(), overrides, place.environment()), num_trials)
+
+    return Arm(label, run)
+
+
+def first_launch_arm(
+    place: Place, label: str, overrides: Sequence[str], num_trials: float, tree: Path | None = None
+) -> Arm:
+    """As `suite_arm`, but nothing is remembered from an earlier launch, whose machine may have been less busy.
+
+    Args:
+        tree: the checkout whose code is run; None = this one.
+    """
+
+    def run() -> Timing:
+        folder = place.folder()
+        return Timing(_train_seconds(folder, overrides, place.environment(tree, folder / "cache")), num_trials)
 
     return Arm(label, run)
 

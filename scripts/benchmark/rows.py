@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AT_LEAST, AT_MOST = "at least", "at most"
+FORMER = "caf4eea"
+"""The commit that rows are compared with. Its training runs beside the libraries of this version: great-tables, which
+it lists and this version does not, is imported by its report alone."""
 DIGITS = "digits, MLP 64-128-128-10, batch 64, sgd"
 FASHION = "Fashion-MNIST, MLP 784-64-128-64-10 with BatchNorm, Adam, batch 128, 30 trials"
 GPU_WIDTHS = (64, 512)
@@ -126,6 +129,37 @@ ROWS = (
         bound=AT_MOST,
         limit=1.6,
     ),
+    Row(
+        "main-busy",
+        "main-busy",
+        "digits, five initializers at the defaults, whole process, beside one busy process per core",
+        "the same on an idle machine",
+        "busy",
+        "idle",
+        unit="launches/s",
+        bound=AT_MOST,
+        limit=2.5,
+    ),
+    Row(
+        "digits-former",
+        "digits-former",
+        "digits, default model, 1,000 scoring trials of 1,000 steps, whole process",
+        f"commit {FORMER}",
+        "now",
+        "former",
+        bound=AT_MOST,
+        limit=1.05,
+    ),
+    Row(
+        "fashion-former",
+        "fashion-former",
+        f"{FASHION}, whole process",
+        f"commit {FORMER}",
+        "now",
+        "former",
+        bound=AT_MOST,
+        limit=1.05,
+    ),
     *(
         Row(
             f"gpu-{data}-{width}",
@@ -160,6 +194,7 @@ class Sizes:
     kind_steps: int = 600
     digits_trials: int = 1000
     digits_steps: int = 1000
+    main_steps: int = 600
     gpu_steps: int = 200
 
 
@@ -179,5 +214,6 @@ QUICK = Sizes(
     kind_steps=200,
     digits_trials=100,
     digits_steps=200,
+    main_steps=200,
     gpu_steps=50,
 )

@@ -1,26 +1,33 @@
 """The arithmetic of the benchmark: rates, ratios, what is extrapolated, and the table."""
 
+import contextlib
 import heapq
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from benchmark import __main__ as door
 from benchmark.blocks import BLOCKS, IN_PROCESS, num_repeats
+from benchmark.former import unpacked
 from benchmark.launches import (
     Place,
+    first_launch_arm,
     mean_gap,
     positive_difference,
     run_program,
+    suite_arm,
     training_arm,
 )
 from benchmark.machine import machine, num_cores, sgemm
+from benchmark.neighbours import beside_neighbours, neighbours
 from benchmark.plain import Loading, PlainLoop, where_time_goes
 from benchmark.results import cells, markdown, record
 from benchmark.rows import AT_MOST, FULL, LIMIT, QUICK, ROWS, Row
@@ -197,6 +204,136 @@ def test_training_is_what_a_rerun_does_not_take(tmp_path: Path, monkeypatch: pyt
     assert timing.note == "7.0 s taken off"
 
 
+def test_a_first_launch_remembers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a cache of its own, and the tree that it is given comes first on the path; other launches share one."""
+    caches, paths = list[str](), list[str]()
+
+    def fake(module: str, arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> float:
+        caches.append(environment["XDG_CACHE_HOME"])
+        paths.append(environment["PYTHONPATH"].partition(":")[0])
+        return 1.0
+
+    monkeypatch.setattr("benchmark.launches.run_program", fake)
+    place = Place(tmp_path)
+    first = first_launch_arm(place, "label", [], 1, tmp_path / "tree")
+    later = suite_arm(place, "label", [], 1)
+    for arm in (first, first, later, later):
+        arm.run()
+    assert len(set(caches[:2])) == 2
+    assert caches[2] == caches[3] not in caches[:2]
+    assert paths == [str(tmp_path / "tree" / "src")] * 2 + [str(SCRIPTS)] * 2
+
+
+def processes_of(module: str) -> list[int]:
+    """Children of this process that run a module."""
+    return [child.pid for child in psutil.Process().children() if module in child.cmdline()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt], ids=["done", "interrupted"])
+def test_neighbours_compute_and_end(error: type[BaseException] | None, tmp_path: Path) -> None:
+    """Two of them take processor time while the block runs, and none is left behind, however it ends."""
+    with contextlib.ExitStack() as stack:
+        if error:
+            stack.enter_context(pytest.raises(error))
+        with neighbours(2, Place(tmp_path).environment()) as processor_s:
+            assert len(processes_of("benchmark.neighbours")) == 2
+            before_s, deadline = processor_s(), time.monotonic() + 60
+            while processor_s() < before_s + 0.5:
+                assert time.monotonic() < deadline, "they do not compute"
+                time.sleep(0.05)
+            if error:
+                raise error
+    assert processes_of("benchmark.neighbours") == []
+
+
+@pytest.mark.slow
+def test_a_neighbour_that_has_ended_is_no_neighbour(tmp_path: Path) -> None:
+    def killed(processor_s: Callable[[], float]) -> None:
+        psutil.Process(processes_of("benchmark.neighbours")[0]).kill()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            processor_s()  # raises as soon as the last thread of the process has ended
+
+    refused = pytest.raises(InitsuiteError, match=r"`code`=-9. Expected one process per core")
+    with refused, neighbours(2, Place(tmp_path).environment()) as processor_s:
+        killed(processor_s)
+    assert processes_of("benchmark.neighbours") == []
+    broken = {**Place(tmp_path).environment(), "PYTHONPATH": str(tmp_path)}  # does not find the module
+    with pytest.raises(InitsuiteError, match=r"`code`=1"), neighbours(1, broken):
+        pass
+
+
+@pytest.mark.slow
+def test_neighbours_end_with_a_program_that_is_killed(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+import psutil
+from benchmark.launches import Place
+from benchmark.neighbours import neighbours
+with neighbours(2, Place(Path(sys.argv[1])).environment()):
+    print(*[child.pid for child in psutil.Process().children()], flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    environment = Place(tmp_path).environment()
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, capture_output=True)
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 30
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        assert time.monotonic() < deadline, "a neighbour outlives its program"
+        time.sleep(0.05)
+
+
+def test_the_share_of_the_neighbours_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They had 3 s of processor time while 2 s passed: 3 of 2 s per core."""
+    spent = iter([10.0, 10.0 + 2.0 * num_cores() * 0.75])
+
+    @contextlib.contextmanager
+    def fake(count: int, environment: Any):
+        assert count == num_cores()
+        yield lambda: next(spent)
+
+    monkeypatch.setattr("benchmark.neighbours.neighbours", fake)
+    timing = beside_neighbours(Arm("planted", lambda: Timing(2.0, 1.0)), Place(tmp_path)).run()
+    assert timing.note == "the neighbours had 75% of the cores"
+
+
+@pytest.fixture
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one commit, whose package says where it is."""
+    root = tmp_path / "repository"
+    for name in ("src/initsuite/__init__.py", "src/hydra_plugins/initsuite_launcher/__init__.py", "conf/config.yaml"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("")
+    (root / "scripts").mkdir()
+    author = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for command in (["init"], ["add", "."], [*author, "commit", "-m", "one"], ["tag", "one"]):
+        subprocess.run(["git", "-C", str(root), *command], check=True, capture_output=True)
+    (root / "src" / "initsuite" / "__init__.py").write_text("later")
+    monkeypatch.setattr("benchmark.former.SCRIPTS", root / "scripts")
+    return root
+
+
+def test_a_former_version_is_unpacked_and_imported(history: Path, tmp_path: Path) -> None:
+    """As it was at the commit, and in place of the code of today."""
+    folder = unpacked(Place(tmp_path), "one")
+    assert (folder / "src" / "initsuite" / "__init__.py").read_text() == ""
+    assert (folder / "conf" / "config.yaml").is_file()
+    assert unpacked(Place(tmp_path), "one") == folder
+
+
+def test_a_former_version_that_cannot_run_is_refused(history: Path, tmp_path: Path) -> None:
+    with pytest.raises(InitsuiteError, match=r"`commit`='none' \((.|\n)*\). Expected a checkout with its history"):
+        unpacked(Place(tmp_path), "none")
+    (history / "src" / "initsuite" / "__init__.py").write_text("__file__ = '/elsewhere'")
+    author = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    subprocess.run(["git", "-C", str(history), *author, "commit", "-am", "two"], check=True, capture_output=True)
+    with pytest.raises(InitsuiteError, match=r"other code is imported `path`=/elsewhere "):
+        unpacked(Place(tmp_path), "HEAD")
+
+
 def test_programs_run_without_the_settings_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_MODE", "OMP_NUM_THREADS", "HYDRA_FULL_ERROR"):
         monkeypatch.setenv(name, "1")
@@ -321,6 +458,9 @@ def test_every_row_of_the_issue_is_there() -> None:
         "digits-process": ("at least", 10),
         "fashion-wandb": ("at most", 1.1),
         "digits-wandb": ("at most", 1.6),
+        "main-busy": ("at most", 2.5),
+        "digits-former": ("at most", 1.05),
+        "fashion-former": ("at most", 1.05),
     }
     assert len({row.name for row in ROWS}) == len(ROWS)
 

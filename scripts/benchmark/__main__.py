@@ -14,6 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of this package: it is not installed
 
 from benchmark.rows import FULL, LIMIT, QUICK, ROWS, Row, Sizes
+from benchmark.stated import judged, stated
 from initsuite.errors import InitsuiteError, bad_value, unknown_choice
 
 _DESCRIPTION = """\
@@ -28,6 +29,7 @@ _EPILOG = """\
 examples:
   python scripts/benchmark --quick           small budgets, a few minutes
   python scripts/benchmark --only cnn        one row
+  python scripts/benchmark --stated          what docs/benchmarks.md says, again
   python scripts/benchmark --output bench    all rows, about an hour
 
 Let the machine do nothing else in the meantime.
@@ -46,10 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        rows = _chosen(options.only or [])
+        said = stated() if options.stated else {}
+        rows = _chosen([*(options.only or []), *said])
         output = Path(options.output)
         output.mkdir(parents=True, exist_ok=True)
         result = run_rows(rows, QUICK if options.quick else FULL, is_quick=options.quick)
+        result["stated"] = judged(result["rows"], said)
         from benchmark.results import markdown
 
         (output / "benchmark.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -84,7 +88,7 @@ def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> di
 
     Returns:
         Plain values: machine; rows, as `results.record` makes them; skipped and failed, each a name and a reason;
-        total_s; quick.
+        stated, which is empty; total_s; quick.
     """
     from benchmark.launches import Place  # torch and hydra: seconds that --help does not need
     from benchmark.machine import machine
@@ -106,7 +110,7 @@ def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> di
                 failed += [{"name": row.name, "reason": str(error)} for row in inside]
                 _say(f"{block}: failed. {error}")
     total_s = time.perf_counter() - begin
-    outcome = {"rows": records, "skipped": skipped, "failed": failed}
+    outcome = {"rows": records, "skipped": skipped, "failed": failed, "stated": []}
     return {"machine": about, **outcome, "total_s": total_s, "quick": is_quick}
 
 
@@ -143,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="small budgets: ratios are lower and less sure")
+    stated_help = "the rows whose ratios docs/benchmarks.md states, and how they compare with what it states"
+    parser.add_argument("--stated", action="store_true", help=stated_help)
     names = ", ".join(row.name for row in ROWS)
     parser.add_argument("--only", metavar="NAME", action="append", help=f"this row; may be repeated: {names}")
     parser.add_argument("--output", metavar="DIR", default="results/benchmark", help="folder for JSON and Markdown")

@@ -137,6 +137,9 @@ def markdown(result: Record) -> str:
             lines.append(f"- {record['name']}, {side}: {record[side]['label']}{note}")
     for how in ("skipped", "failed"):
         lines += [f"- {one['name']}: {how}, {one['reason']}" for one in result[how]]
+    if result["stated"]:
+        lines += ["", "Beside the ranges that docs/benchmarks.md states:", ""]
+        lines += [f"- {one['name']}: {one['verdict']}, {_spread_in_words(one)}" for one in result["stated"]]
     return "\n".join(lines) + "\n"
 
 

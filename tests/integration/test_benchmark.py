@@ -25,7 +25,7 @@ def test_a_quick_row(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "benchmark.json").read_text())
-    assert result.keys() == {"machine", "rows", "skipped", "failed", "total_s", "quick"}
+    assert result.keys() == {"machine", "rows", "skipped", "failed", "stated", "total_s", "quick"}
     assert result["quick"] is True
     assert {"cpu", "cores", "gpu", "torch_version", "commit", "python"} <= result["machine"].keys()
     (row,) = result["rows"]

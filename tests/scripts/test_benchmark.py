@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import re
 import subprocess
 import sys
 import threading
@@ -31,7 +32,8 @@ from benchmark.neighbours import beside_neighbours, neighbours
 from benchmark.plain import Loading, PlainLoop, where_time_goes
 from benchmark.results import cells, markdown, record
 from benchmark.rows import AT_MOST, FULL, LIMIT, QUICK, ROWS, Row
-from benchmark.timing import Arm, JobTimes, Timing, interleave, job_rest_s, rate_ratios, spread, sweep_seconds
+from benchmark.stated import judged, stated
+from benchmark.timing import Arm, JobTimes, Spread, Timing, interleave, job_rest_s, rate_ratios, spread, sweep_seconds
 from benchmark.training import (
     INITIALIZERS,
     Way,
@@ -476,7 +478,7 @@ def test_every_row_finds_its_arms(sizes, tmp_path: Path) -> None:
 
 def result(**changes: Any) -> dict[str, Any]:
     rows = [record(ROW, LABELS, PLANTED)]
-    left_out: dict[str, Any] = {"skipped": [], "failed": []}
+    left_out: dict[str, Any] = {"skipped": [], "failed": [], "stated": []}
     return {"machine": machine(), "rows": rows, **left_out, "total_s": 90.0, "quick": True, **changes}
 
 
@@ -499,6 +501,55 @@ def test_the_share_of_the_matrix_products_is_taken_in_turn() -> None:
     assert made["shares"] == pytest.approx([0.5, 0.4, 0.3])
     assert cells(made)[-1] == "0.40 (0.30 to 0.50)"
     assert record(ROW, LABELS, PLANTED)["shares"] == []
+
+
+PAGE = """
+| row | work | ratio |
+|---|---|---|
+| `planted` | work, 60 trials | 9x (8x to 10.5x) |
+| `other` | work | 0.64 (0.29 to 0.75) |
+"""
+
+
+@pytest.mark.parametrize(
+    ("median", "bound", "verdict"),
+    [
+        (7.9, "at least", "worse"),
+        (8.0, "at least", "as stated"),
+        (10.6, "at least", "better"),
+        (7.9, AT_MOST, "better"),
+        (10.6, AT_MOST, "worse"),
+    ],
+)
+def test_what_is_stated_is_judged(median: float, bound: str, verdict: str, tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(PAGE)
+    said = stated(tmp_path / "page.md")
+    assert said == {"planted": Spread(9.0, 8.0, 10.5), "other": Spread(0.64, 0.29, 0.75)}
+    measured = {"name": "planted", "median": median, "bound": bound}
+    judgement = {"name": "planted", "median": 9.0, "low": 8.0, "high": 10.5, "verdict": verdict}
+    assert judged([measured, {**measured, "name": "unstated"}], said) == [judgement]
+    assert f"- planted: {verdict}, 9x (8x to 10.5x)" in markdown(result(stated=[judgement]))
+
+
+def test_a_page_that_states_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("| `planted` | work | nine times |\n")
+    with pytest.raises(ConfigError, match=r"page.md.*`planted`='nine times'. Expected MEDIANx \(LOWx to HIGHx\)"):
+        stated(tmp_path / "page.md")
+    (tmp_path / "page.md").write_text("Nothing.\n")
+    with pytest.raises(ConfigError, match=r"`rows`=0. Expected a table whose first column"):
+        stated(tmp_path / "page.md")
+
+
+def test_every_ratio_of_the_documentation_can_be_measured_again() -> None:
+    """Each line of the table names a row, and neither page states a ratio outside it."""
+    page = (SCRIPTS.parent / "docs" / "benchmarks.md").read_text()
+    said = stated()
+    assert said.keys() <= {row.name for row in ROWS}
+    lines = [line for line in page.splitlines() if line.startswith("|")][2:]
+    assert len(lines) == len(said)
+    ratio = re.compile(r"\d(\.\d+)?x\b")
+    for text in (page, (SCRIPTS.parent / "README.md").read_text()):
+        assert not [line for line in text.splitlines() if ratio.search(line) and line not in lines]
 
 
 def test_a_block_that_fails_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,7 @@ def run_rows(rows: Sequence[Row], sizes: Sizes, *, is_quick: bool = False) -> di
 def _measure(block: str, rows: Sequence[Row], sizes: Sizes, place: Any) -> list[dict[str, Any]]:
     """The records of the rows of one block."""
     from benchmark.blocks import BLOCKS, num_repeats
+    from benchmark.machine import Others
     from benchmark.results import ratio_in_words, record
     from benchmark.timing import interleave
 
@@ -124,14 +125,15 @@ def _measure(block: str, rows: Sequence[Row], sizes: Sizes, place: Any) -> list[
     arms = {name: build() for name, build in BLOCKS[block](sizes, place).items() if name in wanted}
     for name, arm in arms.items():
         _say(f"{block}, {name}: {arm.label}")
-    repeats = num_repeats(block, sizes)
+    repeats, others = num_repeats(block, sizes), Others()
     timings = interleave(
         arms, repeats, lambda name, repeat, timing: _say(f"  {repeat}/{repeats} {name}: {timing.seconds:.2f} s")
     )
     labels = {name: arm.label for name, arm in arms.items()}
-    records = [record(row, labels, timings) for row in rows]
+    share = others.share()
+    records = [record(row, labels, timings, share) for row in rows]
     for one in records:
-        _say(f"  {one['name']}: {ratio_in_words(one)} against {one['against']}")
+        _say(f"  {one['name']}: {ratio_in_words(one)} against {one['against']}; others had {share:.0%} of the cores")
     return records
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -34,6 +35,28 @@ def machine() -> dict[str, Any]:
 def num_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Others:
+    """What other processes take of the cores, from now on: a ratio that was measured beside them is not to be trusted.
+
+    Programs that this process has started count as others until they have ended.
+    """
+
+    def __init__(self) -> None:
+        self._begin = self._times()
+
+    def share(self) -> float:
+        """Processor time of all processes but this one and its ended children, over that of all cores, 0 to 1."""
+        busy_s, own_s, cores_s = (now - then for now, then in zip(self._times(), self._begin, strict=True))
+        return min(1.0, max(0.0, busy_s - own_s) / max(cores_s, 0.01))
+
+    @staticmethod
+    def _times() -> tuple[float, float, float]:
+        """Busy seconds of all cores, those of this process and its children, and all seconds of all cores."""
+        cores = psutil.cpu_times()
+        whole_s = sum(cores) - getattr(cores, "guest", 0.0) - getattr(cores, "guest_nice", 0.0)  # counted in user, too
+        return whole_s - cores.idle - getattr(cores, "iowait", 0.0), sum(os.times()[:4]), whole_s
 
 
 def _cpu_model() -> str:

@@ -22,12 +22,13 @@ HEAD = (
 )
 
 
-def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[Timing]]) -> Record:
+def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[Timing]], others: float = 0.0) -> Record:
     """A row with everything that was measured.
 
     Args:
         labels: what each arm did, by its name.
         timings: timings of each arm, in the order in which they were taken.
+        others: share of the cores that other processes took meanwhile, 0 to 1.
 
     Returns:
         Plain values. `ratios` are rates of the suite over the other arm, pair by pair; for an upper bound its times
@@ -52,6 +53,7 @@ def record(row: Row, labels: Mapping[str, str], timings: Mapping[str, Sequence[T
         "bound": row.bound,
         "limit": row.limit,
         "reached": _reached(found.median, row),
+        "others": others,
     }
 
 
@@ -135,6 +137,7 @@ def markdown(result: Record) -> str:
         for side in ("suite", "other"):
             note = f" ({record[side]['note']})" if record[side]["note"] else ""
             lines.append(f"- {record['name']}, {side}: {record[side]['label']}{note}")
+        lines.append(f"- {record['name']}: other processes took {record['others']:.0%} of the cores meanwhile")
     for how in ("skipped", "failed"):
         lines += [f"- {one['name']}: {how}, {one['reason']}" for one in result[how]]
     if result["stated"]:

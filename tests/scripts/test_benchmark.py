@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from benchmark.launches import (
     suite_arm,
     training_arm,
 )
-from benchmark.machine import machine, num_cores, sgemm
+from benchmark.machine import Others, machine, num_cores, sgemm
 from benchmark.neighbours import beside_neighbours, neighbours
 from benchmark.plain import Loading, PlainLoop, where_time_goes
 from benchmark.results import cells, markdown, record
@@ -429,7 +430,8 @@ def test_stacks_train_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     train_seconds([[], [], [], []], way, "cpu")
     assert (threads, most) == ([1] * 4, [2] * 4)
     way = Way(1, 2)
-    threads.clear(), most.clear()
+    threads.clear()
+    most.clear()
     train_seconds([[], []], way, "cpu")
     assert (threads, most) == ([2] * 2, [1] * 2)
 
@@ -445,6 +447,17 @@ def test_the_matrix_products_of_all_cores_are_counted() -> None:
     timing = sgemm(num_products=1)
     assert timing.amount == timing.gflop == pytest.approx(num_cores() * 2 * 2048**3 / 1e9)
     assert timing.seconds > 0
+
+
+def test_what_others_take_is_the_rest_of_what_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 s of all cores 8 are idle, 5 this process's and 2 its children's: 5 are others'. A guest's time is counted
+    in the user's."""
+    cores = namedtuple("cores", ("user", "system", "idle", "iowait", "guest"))
+    times = iter([cores(10.0, 10.0, 10.0, 1.0, 4.0), cores(19.0, 13.0, 17.0, 2.0, 7.0)])
+    own = iter([(1.0, 1.0, 1.0, 1.0, 50.0), (5.0, 2.0, 2.5, 1.5, 60.0)])
+    monkeypatch.setattr("benchmark.machine.psutil.cpu_times", lambda: next(times))
+    monkeypatch.setattr("benchmark.machine.os.times", lambda: next(own))
+    assert Others().share() == pytest.approx(5 / 20)
 
 
 def test_every_row_of_the_issue_is_there() -> None:
@@ -477,7 +490,7 @@ def test_every_row_finds_its_arms(sizes, tmp_path: Path) -> None:
 
 
 def result(**changes: Any) -> dict[str, Any]:
-    rows = [record(ROW, LABELS, PLANTED)]
+    rows = [record(ROW, LABELS, PLANTED, others=0.25)]
     left_out: dict[str, Any] = {"skipped": [], "failed": [], "stated": []}
     return {"machine": machine(), "rows": rows, **left_out, "total_s": 90.0, "quick": True, **changes}
 
@@ -488,6 +501,7 @@ def test_the_table_names_machine_units_and_what_was_left_out() -> None:
     assert f"torch {torch.__version__}" in text
     assert "| 9 trials/s | 1 trials/s | 9x (4x to 10x, n = 3) | at least 8x | yes |" in text
     assert "- planted, suite: 60 trials" in text
+    assert "- planted: other processes took 25% of the cores meanwhile" in text
     assert "gpu-digits-64: skipped, there is no GPU" in text
     assert "1.5 minutes (--quick" in text
     assert cells(record(replace(ROW, limit=100), LABELS, PLANTED))[-2:] == ("NO", "-")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from initsuite.errors import check_number, unknown_choice
@@ -93,7 +93,7 @@ class Uniform:
 @cache
 def _truncated_std(cut: float) -> float:
     """Std of N(0, 1) cut at +-cut."""
-    return float(stats.truncnorm.std(-cut, cut))
+    return float(scipy.stats.truncnorm.std(-cut, cut))
 
 
 CONVENTIONS = ("final", "keras", "torch")

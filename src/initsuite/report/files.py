@@ -6,20 +6,20 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.backends.backend_pdf import PdfPages
 
 from initsuite.errors import StoreError
-from initsuite.report.figures import FIGURES, drawings
-from initsuite.report.figures.style import STYLE, Drawing
 from initsuite.report.page.html import html_page
 from initsuite.report.pair.display import markdown_of_pair
 from initsuite.report.pair.side_by_side import SideBySide
 from initsuite.report.text.documents import markdown, report_json, report_parts, scorecard_parts
 from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
 from initsuite.report.verdicts.views import Views
+
+if TYPE_CHECKING:
+    from initsuite.report.figures.style import Drawing
 
 RESOLUTION = 200
 """Dots per inch of the PNG figures."""
@@ -114,6 +114,12 @@ def _write(contents: Mapping[str, Content], directory: Path) -> list[Path]:
 
 
 def _write_figures(views: Views, folder: Path) -> list[Path]:
+    # imported late, as below: drawing takes half a second of imports, which no help page needs
+    import matplotlib as mpl
+
+    from initsuite.report.figures import FIGURES, drawings
+    from initsuite.report.figures.style import STYLE
+
     folder.mkdir(exist_ok=True)
     earlier = re.compile(rf"({'|'.join(FIGURES)})(\.pdf|\.csv|(-\d+)?\.png)")
     for path in folder.iterdir():
@@ -124,6 +130,8 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
 
 
 def _write_figure(drawing: Drawing, folder: Path) -> list[Path]:
+    from matplotlib.backends.backend_pdf import PdfPages
+
     document, data = folder / f"{drawing.name}.pdf", folder / f"{drawing.name}.csv"
     with PdfPages(document, metadata={"CreationDate": None}) as pages:
         for page in drawing.pages:

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 CONFIDENCE = 0.95
 COVERAGE_SLACK = 0.02
@@ -78,7 +78,7 @@ def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interv
 def _order_statistic(n: int, confidence: float) -> tuple[int, float]:
     """The largest k for which x_(k) and x_(n+1-k) reach the confidence, else 1, and their coverage."""
     ranks = np.arange(1, (n + 1) // 2 + 1)
-    coverages = 1 - 2 * stats.binom.cdf(ranks - 1, n, 0.5)
+    coverages = 1 - 2 * scipy.stats.binom.cdf(ranks - 1, n, 0.5)
     # 1e-12: a coverage that equals the confidence on paper, as 0.9375 does, must not fail by a rounding.
     good = ranks[coverages >= confidence - 1e-12]
     k = int(good[-1]) if len(good) else 1
@@ -120,7 +120,7 @@ def mean_interval(
     if np.ptp(sample) == 0:  # a mean of equal values may differ from them by a rounding
         return Interval(float(sample[0]), float(sample[0]), float(sample[0]), confidence, n)
     mean = float(sample.mean())
-    half_width = float(stats.t.ppf((1 + confidence) / 2, n - 1) * sample.std(ddof=1) / math.sqrt(n))
+    half_width = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * sample.std(ddof=1) / math.sqrt(n))
     low, high = mean - half_width, mean + half_width
     if clip is not None:
         low, high = (min(max(bound, clip[0]), clip[1]) for bound in (low, high))
@@ -147,8 +147,8 @@ def success_rate(reached: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0.0, 0)
     hits, tail = int(sample.sum()), (1 - confidence) / 2
-    low = float(special.betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
-    high = float(special.betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    low = float(scipy.special.betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(scipy.special.betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     return Interval(hits / n, low, high, confidence, n)
 
 

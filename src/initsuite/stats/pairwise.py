@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from initsuite.stats.intervals import CONFIDENCE, Interval
 
@@ -64,7 +64,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, confidence: float = C
 
 
 def _newcombe(estimate: float, m: int, n: int, confidence: float) -> tuple[float, float]:
-    z_squared = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
+    z_squared = float(scipy.stats.norm.ppf((1 + confidence) / 2)) ** 2
     extra = (m + n) / 2 - 1
 
     def excess(t: float) -> float:
@@ -78,7 +78,7 @@ def _newcombe(estimate: float, m: int, n: int, confidence: float) -> tuple[float
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    root = optimize.brentq(function, low, high)
+    root = scipy.optimize.brentq(function, low, high)
     return float(root)  # pyright: ignore[reportArgumentType]: with full_output it is a pair
 
 

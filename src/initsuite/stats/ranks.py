@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from initsuite.stats.intervals import CONFIDENCE
 
@@ -68,7 +68,7 @@ def friedman_test(scores: ArrayLike) -> FriedmanResult:
             "[workload, arm] without NaN, at least two of each. Leave out workloads that lack an arm."
         )
     n, k = table.shape
-    ranks = stats.rankdata(-table, axis=1)
+    ranks = scipy.stats.rankdata(-table, axis=1)
     mean_ranks = ranks.mean(axis=0)
     spread = float(((ranks - (k + 1) / 2) ** 2).sum())
     if spread == 0:
@@ -79,9 +79,9 @@ def friedman_test(scores: ArrayLike) -> FriedmanResult:
     f = math.inf if is_full_agreement else (n - 1) * chi_squared / (largest - chi_squared)
     return FriedmanResult(
         chi_squared,
-        float(stats.chi2.sf(chi_squared, k - 1)),
+        float(scipy.stats.chi2.sf(chi_squared, k - 1)),
         f,
-        max(float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))), _smallest_p(ranks)),
+        max(float(scipy.stats.f.sf(f, k - 1, (k - 1) * (n - 1))), _smallest_p(ranks)),
         mean_ranks,
     )
 
@@ -127,7 +127,7 @@ def critical_difference(num_arms: int, num_workloads: int, confidence: float = C
         raise ValueError(
             f"critical_difference: bad `confidence`={confidence!r}. Expected a number between 0 and 1, such as 0.95."
         )
-    q = float(stats.studentized_range.ppf(confidence, num_arms, math.inf)) / math.sqrt(2)
+    q = float(scipy.stats.studentized_range.ppf(confidence, num_arms, math.inf)) / math.sqrt(2)
     return q * math.sqrt(num_arms * (num_arms + 1) / (6 * num_workloads))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+import scipy
 
 from initsuite.report.evidence.context import Arm, Context, counted_scores
 from initsuite.report.verdicts.comparison import Comparison, Standing, rank_key
@@ -140,7 +140,7 @@ def aggregates(block: Block) -> pd.DataFrame:
 def rank_places(block: Block) -> np.ndarray:
     """Place of each arm in each context by the rule of the recommendations, [context, arm]; 1 is best, ties share."""
     keys = [[rank_key(standing) for standing in block.standings(comparison)] for comparison in block.comparisons]
-    rows = [rankdata([sorted(row).index(key) for key in row]) for row in keys]
+    rows = [scipy.stats.rankdata([sorted(row).index(key) for key in row]) for row in keys]
     return np.array(rows).reshape(len(block.comparisons), len(block.names))
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+import scipy
 
 from initsuite.protocol.tuning import trains
 from initsuite.report.evidence.context import Arm, Context, counted_scores
@@ -204,7 +204,7 @@ def _paired_differences(leader: Arm, other: Arm, level: str | None) -> np.ndarra
     ours, theirs = (arm.trials.loc[seeds] for arm in (leader, other))
     if level is None:
         return (theirs.loss_auc - ours.loss_auc).dropna().to_numpy(dtype=float)
-    places = rankdata(places_of(pd.concat([ours, theirs]), level))
+    places = scipy.stats.rankdata(places_of(pd.concat([ours, theirs]), level))
     return places[len(seeds) :] - places[: len(seeds)]
 
 

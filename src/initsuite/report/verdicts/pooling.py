@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+import scipy
 
 from initsuite.report.verdicts.comparison import ALPHA, Standing, places_of
 from initsuite.stats.intervals import Interval
@@ -76,7 +76,7 @@ def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> D
         return None
     seeds = ours.arm.trials.index.intersection(theirs.arm.trials.index)
     trials = pd.concat([ours.arm.trials.loc[seeds], theirs.arm.trials.loc[seeds]])
-    ranks = -rankdata(places_of(trials, level))
+    ranks = -scipy.stats.rankdata(places_of(trials, level))
     places = pd.DataFrame({"ours": ranks[: len(seeds)], "theirs": ranks[len(seeds) :]}, index=seeds)
     # Flips are drawn from the same seed, here and below: a table does not change when it is made again.
     p_value = sign_flip_test(places.ours - places.theirs, rng=np.random.default_rng(0))

@@ -35,6 +35,10 @@ class StoreError(InitsuiteError):
     """A results store that cannot be read or written."""
 
 
+class TrialsFailed(InitsuiteError):
+    """Some trials raised. Everything else is stored, and so are their tracebacks."""
+
+
 def bad_value(where: str, name: str, got: object, expected: str, fix: str = "") -> ConfigError:
     """The error for a value outside its range.
 

@@ -18,6 +18,8 @@ from support.typed import typed
 
 MAX_START_S = 0.3
 """Processor time of a Python process that shows the page; without torch it takes about 0.1 s."""
+MAX_HELP_S = 1.0
+"""Processor time of a Python process that shows the help of a command, the least of three; it takes 0.4 to 0.7 s."""
 QUICK = ["max_steps=40", "eval_every=20", "protocol=smoke", "optimizer.lr_grid=[0.03,0.1]", "tracking=disabled"]
 
 
@@ -76,6 +78,60 @@ def test_it_starts_fast(argument: str) -> None:
     *_, heavy, seconds = done.stdout.splitlines()
     assert heavy == "[]"
     assert float(seconds) < MAX_START_S
+
+
+def process(code: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A Python process whose command line is `initsuite ARGUMENTS` for `code`."""
+    lines = f"import sys\nsys.argv = {['initsuite', *arguments]!r}\n{code}"
+    return subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, cwd=folder)
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_help_imports_nothing_that_works(name: str) -> None:
+    """Half a second and more each: what trains, tests, draws or speaks to W&B is not there when a page is shown."""
+    code = (
+        "import time\nfrom initsuite.__main__ import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "print(*sys.modules); print(time.process_time())"
+    )
+    heavy = {"torch", "sklearn", "wandb", "scipy.stats", "scipy.optimize", "matplotlib", "plotly.graph_objects"}
+    seconds = MAX_HELP_S
+    for _ in range(3):  # beside other work a process takes more of the processor, too
+        if seconds >= MAX_HELP_S:
+            done = process(code, name, "--help")
+            assert done.returncode == 0, done.stderr
+            *_, modules, last = done.stdout.splitlines()
+            assert heavy.isdisjoint(modules.split())
+            seconds = float(last)
+    assert seconds < MAX_HELP_S
+
+
+def test_the_package_alone_imports_nothing_large() -> None:
+    code = "import time, initsuite\nprint(*sys.modules); print(time.process_time())"
+    modules, seconds = process(code).stdout.splitlines()
+    assert {"torch", "numpy", "scipy", "pandas", "hydra", "omegaconf", "rich", "wandb"}.isdisjoint(modules.split())
+    assert float(seconds) < MAX_START_S
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "Checking digits/mlp/relu/sgd/he before the first step.\n"),
+        (["init=zero", "activation=tanh"], "Checking digits/mlp/tanh/sgd/zero before the first step.\n"),
+        (["-m", "init=he,zero", "seeds=1"], "Checking 2 combinations before the first step.\n"),
+        (["-m", "seeds=1"], "Checking 1 combination before the first step.\n"),
+        (["--cfg", "job", "--package", "schedule"], "# @package schedule\nname: constant\n"),
+    ],
+    ids=str,
+)
+def test_a_launch_speaks_before_it_imports_torch(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    """In a process that cannot import torch, which takes seconds: what the terminal has is said without it."""
+    code = "sys.modules['torch'] = None\nfrom initsuite.__main__ import main\nmain()"
+    done = process(code, "train", *arguments, folder=tmp_path)
+    assert done.stdout.startswith(expected), done.stderr
+    is_launch = "--cfg" not in arguments
+    assert (done.returncode != 0) is is_launch
+    assert ("No module named 'torch" in done.stderr or "import of torch" in done.stderr) is is_launch
 
 
 @pytest.mark.parametrize("name", [name for name in command.COMMANDS if name != "train"])

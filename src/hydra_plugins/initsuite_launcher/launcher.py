@@ -1,6 +1,7 @@
 """A launcher that takes all jobs of a multirun at once, so that their trials can be trained in stacks."""
 
 # No `from __future__ import annotations`: Hydra executes this file before it is in sys.modules, where dataclass looks.
+import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,10 @@ class InitsuiteLauncher(Launcher):
         self._builder: Any = None
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        # imported late: Hydra imports every plugin at every start
+        # imported late: Hydra imports every plugin at every start, and torch comes with the first line said
+        from initsuite.wording import format_count
+
+        print(f"Checking {format_count(len(job_overrides), 'combination')} before the first step.", flush=True)
         from initsuite.config.build import Builder
         from initsuite.config.compose.hydra_files import Composer
         from initsuite.config.compose.resolve import compose_jobs
@@ -53,6 +57,8 @@ class InitsuiteLauncher(Launcher):
         from initsuite.train.launch import plan_cells, run_cells
         from initsuite.train.plan.preview import print_plan
 
+        if self._builder is None:
+            gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
         setup_globals()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
         composer = Composer(self.hydra_context.config_loader, self.config)
@@ -76,7 +82,8 @@ class InitsuiteLauncher(Launcher):
 
     def _returns(self, job_overrides: Sequence[Sequence[str]], built: Any, outcome: Any) -> list[JobReturn]:
         """Scores, or the error for a job whose trials failed; a launch that was stopped raises at once."""
-        from initsuite.train.launch import TrialsFailed, raise_if_failed
+        from initsuite.errors import TrialsFailed
+        from initsuite.train.launch import raise_if_failed
 
         failed: dict[str, Exception] = {}
         try:

@@ -47,3 +47,7 @@ ConfigStore.instance().store(name="schema", node=Schema)
 if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper"):
     Plugins.instance()  # stores the plugin's own defaults; later they would replace ours
     ConfigStore.instance().repo["hydra"]["sweeper"]["optuna.yaml"].node.direction = "maximize"
+
+# Hydra copies its sources, and with them this store, for each group that it lists: most of the time of a help page.
+# Nobody changes the copy, and `ConfigStore.load` copies what it hands out.
+ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]

@@ -18,11 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from initsuite.config.build import build
+import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.config.groups import conf_dir, shipped_file
-from initsuite.errors import InitsuiteError, as_typed, bad_value, say_interrupted, unknown_choice
-from initsuite.train.launch import TrialsFailed, plan_cells, raise_if_failed, run_cells
-from initsuite.train.plan.preview import print_plan
+from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
 
 COMMAND = "python -m initsuite.train"
 HELP_WIDTH = 120
@@ -36,6 +34,15 @@ class Refused(BaseException):
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def train(cfg: DictConfig) -> float:
     """Train one cell; returns its score, so that a sweeper can optimise it."""
+    choices = HydraConfig.get().runtime.choices
+    cell = "/".join(str(choices.get(group)) for group in ("dataset", "model", "activation", "optimizer", "init"))
+    print(f"Checking {cell} before the first step.", flush=True)
+    # imported late, with torch: seconds that help and the first line do not need
+    from initsuite.config.build import build
+    from initsuite.train.launch import plan_cells, raise_if_failed, run_cells
+    from initsuite.train.plan.preview import print_plan
+
+    gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
     try:
         job, settings = build(cfg)
         if settings.dry_run:
@@ -52,7 +59,6 @@ def train(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Run, and exit with 0 after success, 1 if some trials failed, 2 after bad input, 130 if interrupted."""
-    gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors must reach us instead of Hydra's printer

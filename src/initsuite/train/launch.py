@@ -13,7 +13,7 @@ import torch
 from initsuite.config.build import Job
 from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
-from initsuite.errors import InitsuiteError
+from initsuite.errors import TrialsFailed
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
@@ -28,10 +28,6 @@ from initsuite.train.runner import Runner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.train.workers import Pools
 from initsuite.wording import format_count
-
-
-class TrialsFailed(InitsuiteError):
-    """Some trials raised. Everything else is stored, and so are their tracebacks."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
 from initsuite.files import write_whole
-from initsuite.results.columns import CURVES, FORMER_NAMES, KINDS
+from initsuite.results.columns import CURVES, FORMER_NAMES, KINDS, TRIALS
 from initsuite.spec import Curve, Status, short_hash
 
 _MEASURED = (
@@ -34,6 +34,8 @@ _MEASURED = (
     "final_val_score", "best_val_score", "test_score", "diverged_at",
 )  # fmt: skip
 """Columns of `TRIALS` that two stores of the same trials agree on, besides the status."""
+
+_IDS = pa.schema({"trial_id": pa.string()})
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Store:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._parts: dict[Path, pa.Table] = {}  # read before; a part never changes
+        self._parts: dict[Path, pa.Table] = {}  # read before, of curves each trial once; a part never changes
+        self._table: tuple[list[Path], pd.DataFrame] | None = None  # what `trials` has put together, and out of what
         self._seen: set[str] = set()
         self._stored: set[str] = set()
         try:
@@ -102,9 +105,15 @@ class Store:
 
     def trials(self) -> pd.DataFrame:
         """The trials alone, as `read` gives them. Cheap to call again: only parts that are new are read."""
-        trials = _read_parts(self.directory / "trials", [], self._parts)
-        curves = _read_parts(self.directory / "curves", [], self._parts, keep=["trial_id"])
-        return _drop_lost(_drop_repeats(trials), curves)
+        parts = [part for kind in ("trials", "curves") for part in sorted((self.directory / kind).glob("*.parquet"))]
+        good = [part for part in parts if self._part(part) is not None]
+        if self._table is None or self._table[0] != good:
+            trials, curves = (
+                _together([self._parts[part] for part in good if part.parent.name == kind], columns)
+                for kind, columns in (("trials", TRIALS), ("curves", _IDS))
+            )
+            self._table = good, _drop_lost(_drop_repeats(trials), curves.trial_id)
+        return self._table[1].copy(deep=False)
 
     def stored(self) -> set[str]:
         """Ids of the trials that are stored and did not fail. Called before every stack, it looks at new parts only."""
@@ -120,12 +129,21 @@ class Store:
 
     def _good_ids(self, name: str) -> set[str]:
         """The same from one pair of parts, which is read and checked whole."""
-        trials, curves = (_read_part(self.directory / kind / name, []) for kind in ("trials", "curves"))
+        trials, curves = (self._part(self.directory / kind / name) for kind in ("trials", "curves"))
         if trials is None or curves is None:
             return set()
-        known = set(curves["trial_id"].unique().to_pylist())
+        known = set(curves["trial_id"].to_pylist())
         pairs = zip(trials["trial_id"].to_pylist(), trials["status"].to_pylist(), strict=True)
         return {trial_id for trial_id, status in pairs if status != Status.FAILED and trial_id in known}
+
+    def _part(self, part: Path) -> pa.Table | None:
+        """A part, read and checked whole; None if it is damaged."""
+        if part not in self._parts:
+            table = _read_part(part, [])
+            if table is None:
+                return None
+            self._parts[part] = pa.table([table["trial_id"].unique()], _IDS) if part.parent.name == "curves" else table
+        return self._parts[part]
 
 
 def load_results(directory: str | Path = "results") -> Results:
@@ -136,9 +154,9 @@ def load_results(directory: str | Path = "results") -> Results:
     """
     directory, damaged = Path(directory), list[Path]()
     check_store("load_results", directory, "directory")
-    trials = _drop_repeats(_read_parts(directory / "trials", damaged, {}))
-    curves = _read_parts(directory / "curves", damaged, {}).drop_duplicates(["trial_id", "step"])
-    trials = _drop_lost(trials, curves)
+    trials = _drop_repeats(_read_parts(directory / "trials", damaged))
+    curves = _read_parts(directory / "curves", damaged).drop_duplicates(["trial_id", "step"])
+    trials = _drop_lost(trials, curves.trial_id)
     curves = curves[curves.trial_id.isin(trials.trial_id)].sort_values(["trial_id", "step"], ignore_index=True)
     return Results(trials, curves, damaged, _links(directory, set(trials.trial_id)))
 
@@ -199,33 +217,27 @@ def _links(directory: Path, trial_ids: set[str]) -> dict[str, str]:
     return {trial_id: url for trial_id, url in links.items() if url and trial_id in trial_ids}
 
 
-def _drop_lost(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+def _drop_lost(trials: pd.DataFrame, with_curve: pd.Series) -> pd.DataFrame:
     """Without the trials whose curve was in a damaged part."""
-    lost = (trials.status != Status.FAILED) & ~trials.trial_id.isin(curves.trial_id)
+    lost = (trials.status != Status.FAILED) & ~trials.trial_id.isin(with_curve.unique())
     return trials[~lost].reset_index(drop=True)
 
 
-def _read_parts(
-    folder: Path, damaged: list[Path], known: dict[Path, pa.Table], keep: list[str] | None = None
-) -> pd.DataFrame:
-    """All parts in the folder of a kind; one that is not `known` is read and checked whole, whatever is kept of it."""
-    schema = KINDS[folder.name]
-    keep = keep or schema.names
-    tables = []
-    for part in sorted(folder.glob("*.parquet")):
-        if part not in known:
-            table = _read_part(part, damaged)
-            if table is None:
-                continue
-            known[part] = table.select(keep)
-        tables.append(known[part])
-    return pa.concat_tables(tables or [schema.empty_table().select(keep)]).to_pandas()
+def _read_parts(folder: Path, damaged: list[Path]) -> pd.DataFrame:
+    """All good parts in the folder of a kind."""
+    tables = [_read_part(part, damaged) for part in sorted(folder.glob("*.parquet"))]
+    return _together([table for table in tables if table is not None], KINDS[folder.name])
+
+
+def _together(tables: Sequence[pa.Table], schema: pa.Schema) -> pd.DataFrame:
+    return pa.concat_tables(tables or [schema.empty_table()]).to_pandas()
 
 
 def _read_part(part: Path, damaged: list[Path]) -> pa.Table | None:
     """A part, checked; None if it is damaged, which is then noted."""
     try:
-        return _as(KINDS[part.parent.name], pq.read_table(part, page_checksum_verification=True))
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:  # `read_table` makes a data set of it
+            return _as(KINDS[part.parent.name], file.read())
     except FileNotFoundError:  # another reader has moved it
         damaged.append(part)
     except (pa.ArrowException, OSError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from statistics import fmean
 
 import pandas as pd
 import torch
@@ -146,10 +148,12 @@ def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
 def _outcome(trials: pd.DataFrame, jobs: Sequence[Job], attempted: set[str], is_complete: bool) -> Outcome:
     failed = trials[trials.trial_id.isin(attempted) & (trials.status == Status.FAILED)]
     tuned = Tuned(trials)
-    best = trials[trials.status != Status.FAILED].set_index("trial_id").best_val_score
+    done = trials[trials.status != Status.FAILED]
+    best = dict(zip(done.trial_id, done.best_val_score, strict=True))
     scores = []
     for job in jobs:
-        stored = best[best.index.intersection([trial.trial_id for _, trial in scoring_pairs(job, tuned)])]
         yardstick = job.cell.yardstick
-        scores.append(yardstick.oriented(float(stored.fillna(yardstick.chance).mean())))
+        stored = [best[trial.trial_id] for _, trial in scoring_pairs(job, tuned) if trial.trial_id in best]
+        counted = [yardstick.chance if math.isnan(score) else score for score in stored]
+        scores.append(yardstick.oriented(fmean(counted) if counted else math.nan))
     return Outcome(scores, failed, is_complete)

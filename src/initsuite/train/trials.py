@@ -13,6 +13,7 @@ from initsuite.config.build import Job
 from initsuite.engine.workload import Cell
 from initsuite.protocol import tuning
 from initsuite.protocol.tuning import FIRST_TUNING_SEED
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Stage
 from initsuite.train.task import Pair
 
@@ -21,24 +22,35 @@ Grids = Mapping[str, list[float]]
 
 
 class Tuned:
-    """The stored tuning trials, by context and by cell: looked up once for each of thousands of jobs.
+    """What the stored tuning trials say: read once for each of thousands of jobs.
 
     Args:
         trials: a table with the columns of the store.
     """
 
     def __init__(self, trials: pd.DataFrame) -> None:
-        tune = trials[trials.stage == Stage.TUNE]
-        self._none = tune.iloc[:0]
-        self._cells = dict(iter(tune.groupby("cell_id")))
-        self._contexts = tune.groupby("context_id").cell_id.unique()
+        self._tune = trials[trials.stage == Stage.TUNE]
+        self._cells: dict[str, list[str]] = {}
+        seen = self._tune[["context_id", "cell_id"]].drop_duplicates()
+        for context_id, cell_id in seen.itertuples(index=False):
+            self._cells.setdefault(context_id, []).append(cell_id)
+        self._scores: dict[tuple[str, float], dict[str, dict[float, float]]] = {}
 
-    def of_cell(self, cell_id: str) -> pd.DataFrame:
-        return self._cells.get(cell_id, self._none)
+    def scores(self, cell: Cell) -> Mapping[float, float]:
+        """The score of each learning rate that a cell was tuned at."""
+        return self._on(cell.yardstick).get(cell.cell_id, {})
 
-    def of_context(self, context_id: str) -> list[pd.DataFrame]:
-        """One table for each cell of the context that has tuning trials."""
-        return [self._cells[cell_id] for cell_id in self._contexts.get(context_id, ())]
+    def scores_of_context(self, cell: Cell) -> list[Mapping[float, float]]:
+        """The same for every cell of its context that has tuning trials."""
+        known = self._on(cell.yardstick)
+        return [known.get(cell_id, {}) for cell_id in self._cells.get(cell.context_id, ())]
+
+    def _on(self, yardstick: Yardstick) -> Mapping[str, Mapping[float, float]]:
+        """The scores of all cells, as if all had this yardstick."""
+        key = yardstick.metric, yardstick.chance
+        if key not in self._scores:
+            self._scores[key] = tuning.lr_scores_by_cell(self._tune, yardstick)
+        return self._scores[key]
 
 
 def grids_of(jobs: Sequence[Job], tuned: Tuned | None = None) -> Grids:
@@ -62,11 +74,9 @@ def scoring_pairs(job: Job, tuned: Tuned) -> list[Pair]:
     """The scoring trials of a job, at the best lr by its stored tuning trials."""
     cell, lr = job.cell, job.protocol.lr
     if lr is None:
-        scores = tuning.lr_scores(tuned.of_cell(cell.cell_id), cell.yardstick)
-        lr = tuning.best_lr(scores, cell.lr_grid, cell.yardstick)
+        lr = tuning.best_lr(tuned.scores(cell), cell.lr_grid, cell.yardstick)
     return [(cell, cell.trial(lr, seed, Stage.SCORE)) for seed in range(job.protocol.scoring_seeds)]
 
 
 def _extended(cell: Cell, tuned: Tuned) -> list[float]:
-    scores = [tuning.lr_scores(arm, cell.yardstick) for arm in tuned.of_context(cell.context_id)]
-    return tuning.extended_grid(cell.lr_grid, scores, cell.yardstick)
+    return tuning.extended_grid(cell.lr_grid, tuned.scores_of_context(cell), cell.yardstick)

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from initsuite.errors import ConfigError
-from initsuite.protocol.tuning import Protocol, best_lr, centre, extended_grid, lr_scores
+from initsuite.protocol.tuning import Protocol, best_lr, centre, extended_grid, lr_scores, lr_scores_by_cell
 from initsuite.protocol.yardstick import Yardstick
 
 ACCURACY = Yardstick("accuracy", 0.1)
@@ -24,6 +25,24 @@ def test_scores_count_divergence_as_chance_and_leave_failures_out() -> None:
         }
     )
     assert lr_scores(tune, ACCURACY) == {0.1: pytest.approx(0.5), 0.2: 0.8}
+
+
+@pytest.mark.parametrize("yardstick", [ACCURACY, Yardstick("mse", 1.0)], ids=lambda found: found.metric)
+def test_scores_of_all_cells_are_those_of_each_alone(yardstick: Yardstick) -> None:
+    """Bit for bit: a rounding would decide between two learning rates that tie."""
+    draw = np.random.default_rng(0)
+    size = 2000
+    tune = pd.DataFrame(
+        {
+            "cell_id": draw.choice([f"c{number}" for number in range(40)], size),
+            "lr": draw.choice(GRID, size),
+            "status": draw.choice(["done", "done", "done", "diverged", "failed"], size),
+            "final_val_score": draw.uniform(0, 2, size),
+        }
+    )
+    alone = {cell_id: lr_scores(trials, yardstick) for cell_id, trials in tune.groupby("cell_id")}
+    assert lr_scores_by_cell(tune, yardstick) == alone
+    assert lr_scores_by_cell(tune[:0], yardstick) == {}
 
 
 def test_one_wild_score_counts_as_chance_where_the_scale_has_no_end() -> None:

@@ -116,7 +116,7 @@ def test_a_disk_that_cannot_be_read_is_no_damage(tmp_path, monkeypatch) -> None:
     def stale(*arguments, **options):
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr("pyarrow.parquet.read_table", stale)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", stale)
     with pytest.raises(StoreError, match="Fix the disk and try again"):
         store.read()
     monkeypatch.undo()
@@ -184,3 +184,17 @@ def test_new_parts_of_other_writers_are_seen_and_lost_curves_are_missed(tmp_path
     (new,) = set((tmp_path / "curves").iterdir()) - before
     new.unlink()
     assert store.stored() == {"a", "c"}
+
+
+def test_a_launch_reads_each_part_once(tmp_path, monkeypatch) -> None:
+    """Thousands of trials lie in hundreds of parts, and a launch asks for them at every stage."""
+    for name in "abc":
+        Store(tmp_path).append([row(name)], {name: curve()})
+    store, opened = Store(tmp_path), list[str]()
+    file = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda part, **options: opened.append(str(part)) or file(part, **options))
+    for _ in range(3):
+        assert store.stored() == set(store.trials().trial_id) == {"a", "b", "c"}
+    assert len(opened) == len(set(opened)) == 6
+    store.trials().drop(columns="trial_id", inplace=True)
+    assert "trial_id" in store.trials()  # what is kept is not the caller's

@@ -196,5 +196,5 @@ def test_a_launch_reads_each_part_once(tmp_path, monkeypatch) -> None:
     for _ in range(3):
         assert store.stored() == set(store.trials().trial_id) == {"a", "b", "c"}
     assert len(opened) == len(set(opened)) == 6
-    store.trials().drop(columns="trial_id", inplace=True)
+    del store.trials()["trial_id"]
     assert "trial_id" in store.trials()  # what is kept is not the caller's

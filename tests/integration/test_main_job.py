@@ -158,7 +158,7 @@ def test_a_model_that_raises_becomes_rows_and_the_rest_goes_on(sweep, build_job)
 
 def test_hidden_units_of_zero_stay_identical(make_job) -> None:
     """The article's symmetry: with every weight and bias 0, ten steps change the head's bias and nothing else."""
-    from initsuite.data.order import batch_indices
+    from initsuite.data.order import BatchOrder
     from initsuite.engine.stack import Member, stack_state, start_of
     from initsuite.engine.step import make_step
     from initsuite.spec import Stage
@@ -168,8 +168,9 @@ def test_hidden_units_of_zero_stay_identical(make_job) -> None:
     member = Member(cell, cell.trial(0.1, 0, Stage.SCORE), *start_of(cell.workload, cell.initializer, 0))
     state = stack_state([member], torch.device("cpu"), torch.float32)
     step = make_step(cell.workload, cell.optimizer, state)
-    for batch in batch_indices(len(train), 64, 10, seed=0):
-        step(train.inputs[batch][None], train.targets[batch][None])
+    order = BatchOrder(len(train), 64, seeds=[0])
+    for number in range(10):
+        step(train.inputs[order[number]], train.targets[order[number]])
     hidden = state.params[names[0]][0]
     assert (hidden == hidden[0]).all()
     changed = [name for name in names if state.params[name].any()]

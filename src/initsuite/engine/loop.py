@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from initsuite.data.base import Split
-from initsuite.data.order import batch_indices
+from initsuite.data.order import BatchOrder
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.evaluate import make_evaluate
 from initsuite.engine.monitor import Monitor
@@ -82,7 +81,7 @@ def rehearse(members: Sequence[Member], *, device: torch.device | str = "cpu") -
     Raises:
         Exception: whatever the model, the loss or the optimizer raises.
     """
-    training = Training(members, torch.device(device), torch.float32, REHEARSED_STEPS)
+    training = Training(members, torch.device(device), torch.float32)
     validation = training.data.validation
     for _ in range(REHEARSED_STEPS):
         training.take_step()
@@ -105,7 +104,7 @@ def pace(members: Sequence[Member], *, device: torch.device | str = "cpu") -> tu
     Raises:
         Exception: as `rehearse` does.
     """
-    training = Training(members, torch.device(device), torch.float32, SAMPLES[1] + 1)
+    training = Training(members, torch.device(device), torch.float32)
 
     def evaluate() -> None:
         training.evaluate(training.state.params, training.state.buffers, training.data.validation)
@@ -132,9 +131,7 @@ class Training:
         layout: the tensors that a checkpoint must hold to fit.
     """
 
-    def __init__(
-        self, members: Sequence[Member], device: torch.device, dtype: torch.dtype, num_steps: int | None = None
-    ) -> None:
+    def __init__(self, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> None:
         self.members, self.device = members, device
         self.workload = _own(members[0].cell.workload)
         self.data = to_device(self.workload.dataset, device, dtype)
@@ -147,14 +144,14 @@ class Training:
         self.largest_lr = self.state.scalars["lr"].clone()
         self.update = make_step(self.workload, optimizer, self.state)
         self.evaluate = make_evaluate(self.workload)
-        self.order, self.seed_of = (
-            index.to(device) for index in _orders(members, self.workload.max_steps if num_steps is None else num_steps)
-        )
+        seeds = sorted({member.trial.seed for member in members})
+        self.order = BatchOrder(len(self.data.train), self.workload.batch_size, seeds, device)
+        self.seed_of = torch.tensor([seeds.index(member.trial.seed) for member in members], device=device)
         self.step = 0
 
     def take_step(self) -> None:
         """One optimizer update, without waiting for the device."""
-        train, batch = self.data.train, self.order[self.seed_of, self.step]
+        train, batch = self.data.train, self.order[self.step][self.seed_of]
         # index_select copies whole examples; indexing copies number by number
         inputs = train.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
         if self.schedule:
@@ -202,14 +199,6 @@ class Training:
 def _own(workload: Workload) -> Workload:
     """The workload with a copy of its model: `functional_call` swaps the parameters of the module that it is given."""
     return replace(workload, model=copy.deepcopy(workload.model))
-
-
-def _orders(members: Sequence[Member], num_steps: int) -> tuple[Tensor, Tensor]:
-    """Batch indices [seed, step, example], and which of them each trial follows, [trial]."""
-    workload = members[0].cell.workload
-    seeds = sorted({member.trial.seed for member in members})
-    orders = [batch_indices(len(workload.dataset.train), workload.batch_size, num_steps, seed) for seed in seeds]
-    return torch.stack(orders), torch.tensor([seeds.index(member.trial.seed) for member in members])
 
 
 def _result(training: Training, index: int, test_score: float, diverged_at: int, wall_s: float) -> TrialResult:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.data.digits import digits
-from initsuite.data.order import batch_indices
 from initsuite.data.splits import assemble, standardise, stratified_order, stratified_split, take_subset
 from initsuite.errors import ConfigError
 
@@ -83,58 +82,6 @@ def test_a_subset_that_cannot_be_is_refused(subset) -> None:
     message = f"a: bad value `subset`={subset!r}. Expected null, or 1 to the 800 training examples"
     with pytest.raises(ConfigError, match=re.escape(message)):
         take_subset(torch.arange(800), subset, "a")
-
-
-# ---- batch order
-
-
-def test_every_example_is_seen_equally_often() -> None:
-    indices = batch_indices(num_examples=30, batch_size=7, num_steps=30, seed=0)  # 7 epochs
-    assert indices.shape == (30, 7)
-    assert indices.dtype == torch.int64
-    assert (indices.flatten().bincount() == 7).all()
-
-
-def test_each_epoch_is_a_fresh_permutation_and_batches_span_epochs() -> None:
-    stream = batch_indices(num_examples=30, batch_size=7, num_steps=13, seed=0).flatten()
-    first, second = stream[:30], stream[30:60]
-    assert torch.equal(first.sort().values, torch.arange(30))
-    assert torch.equal(second.sort().values, torch.arange(30))
-    assert not torch.equal(first, second)
-
-
-def test_a_larger_budget_appends_and_another_batch_size_cuts_the_same_stream() -> None:
-    short, long = (batch_indices(30, 7, num_steps, seed=4) for num_steps in (5, 50))
-    assert torch.equal(short, long[:5])
-    assert torch.equal(batch_indices(30, 5, 7, seed=4).flatten(), short.flatten())
-
-
-def test_the_order_depends_on_the_seed_only() -> None:
-    torch.manual_seed(1)
-    one = batch_indices(100, 10, 10, seed=0)
-    torch.manual_seed(2)
-    assert torch.equal(one, batch_indices(100, 10, 10, seed=0))
-    assert not torch.equal(one, batch_indices(100, 10, 10, seed=1))
-
-
-def test_a_batch_may_be_the_whole_training_split() -> None:
-    indices = batch_indices(num_examples=5, batch_size=5, num_steps=2, seed=0)
-    assert torch.equal(indices.sort(1).values, torch.arange(5).expand(2, 5))
-    assert batch_indices(num_examples=5, batch_size=5, num_steps=0, seed=0).shape == (0, 5)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((10, 11, 1), "`batch_size`=11. Expected 1 to the 10 training examples. Set batch_size=10 or less"),
-        ((10, 0, 1), "`batch_size`=0. Expected 1 to the 10 training examples"),
-        ((0, 1, 1), "`num_examples`=0. Expected a whole number from 1"),
-        ((10, 1, -1), "`num_steps`=-1. Expected a whole number from 0"),
-    ],
-)
-def test_batches_that_cannot_be_are_refused(arguments, message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        batch_indices(*arguments, seed=0)
 
 
 # ---- standardisation

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from initsuite.data.base import Split
 from initsuite.data.order import BatchOrder
@@ -198,7 +199,17 @@ class Training:
 
 def _own(workload: Workload) -> Workload:
     """The workload with a copy of its model: `functional_call` swaps the parameters of the module that it is given."""
-    return replace(workload, model=copy.deepcopy(workload.model))
+    model, memo = workload.model, {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:  # the weight that torch.nn.utils.weight_norm computes
+                memo[id(value)] = value.detach()
+    copied = copy.deepcopy(model, memo)
+    for original, module in zip(model.modules(), copied.modules(), strict=True):
+        # a copy of torch's decoder layer gets a relu that hides its activation, if that is a module (torch 2.13)
+        for name in vars(module).keys() - vars(original).keys():
+            del vars(module)[name]
+    return replace(workload, model=copied)
 
 
 def _result(training: Training, index: int, test_score: float, diverged_at: int, wall_s: float) -> TrialResult:

@@ -82,18 +82,20 @@ def one_by_one(stack: Sequence[Member], **options: Any) -> list[TrialResult]:
     return [train_stack([member], **options)[0] for member in stack]
 
 
+@pytest.mark.parametrize("seeds", [(0, 1, 1), (2, 2, 2)], ids=["seeds", "one_seed"])
 @pytest.mark.parametrize(
     "setup",
     [pytest.param(setup, marks=[] if setup in FAST else [pytest.mark.slow]) for setup in SETUPS],
     ids=lambda setup: "-".join(part for part in setup if "path" not in part),
 )
-def test_a_stack_equals_its_trials_one_by_one(make_job, setup) -> None:
+def test_a_stack_equals_its_trials_one_by_one(make_job, setup, seeds) -> None:
+    """Also where all trials share one seed, and with it the batch."""
     short = (*setup, "max_steps=20", "eval_every=5")
     jobs = [make_job(f"init={init}", *short) for init in ("he", "orthogonal", "torch_default")]
     # A bias before a batch norm has no gradient but rounding, which Adam turns into steps of the size of lr: with 3e-3
     # the validation loss differs by 4e-4 on some processors.
     lrs = [0.05, 0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 3e-4, 1e-4]
-    stack = members(jobs, lrs, seeds=[0, 1, 1])
+    stack = members(jobs, lrs, seeds)
     together, alone = curves(train_stack(stack)), curves(one_by_one(stack))
     assert together[:, :2] == pytest.approx(alone[:, :2], abs=FLOAT32_20_STEPS)
     # the digits have 300 validation examples: one may change sides at the decision boundary
@@ -101,11 +103,12 @@ def test_a_stack_equals_its_trials_one_by_one(make_job, setup) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seeds", [(0, 3), (0, 0)], ids=["seeds", "one_seed"])
 @pytest.mark.parametrize("setup", SETUPS[:4], ids="-".join)
-def test_a_whole_run_in_float64_is_equal(make_job, setup) -> None:
+def test_a_whole_run_in_float64_is_equal(make_job, setup, seeds) -> None:
     whole = (*setup, "max_steps=120", "eval_every=40")
     jobs = [make_job(f"init={init}", *whole) for init in ("he", "xavier")]
-    stack = members(jobs, [0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 1e-4], seeds=[0, 3])
+    stack = members(jobs, [0.02, 0.01] if "optimizer=sgd" in setup else [1e-3, 1e-4], seeds)
     together = train_stack(stack, dtype=torch.float64)
     alone = one_by_one(stack, dtype=torch.float64)
     assert curves(together) == pytest.approx(curves(alone), abs=FLOAT64_WHOLE_RUN)

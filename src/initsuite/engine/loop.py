@@ -42,8 +42,9 @@ def train_stack(
 ) -> list[TrialResult]:
     """Train the trials of one workload and one optimizer kind together.
 
-    Rounding differs with the number of members; nothing else in a result depends on what else is in the stack. On the
-    CPU a stack that continues from a checkpoint ends with the same bits as one that was never interrupted.
+    Rounding differs with the number of members, and where all of them have one seed and share its batches; nothing
+    else in a result depends on what else is in the stack. On the CPU a stack that continues from a checkpoint ends
+    with the same bits as one that was never interrupted.
 
     Args:
         members: trials of one workload and one optimizer kind.
@@ -143,16 +144,18 @@ class Training:
         if isinstance(optimizer, Scheduled):
             optimizer, self.schedule = optimizer.optimizer, optimizer.schedule
         self.largest_lr = self.state.scalars["lr"].clone()
-        self.update = make_step(self.workload, optimizer, self.state)
         self.evaluate = make_evaluate(self.workload)
         seeds = sorted({member.trial.seed for member in members})
         self.order = BatchOrder(len(self.data.train), self.workload.batch_size, seeds, device)
         self.seed_of = torch.tensor([seeds.index(member.trial.seed) for member in members], device=device)
+        self.is_shared = len(seeds) == 1
+        self.update = make_step(self.workload, optimizer, self.state, is_shared=self.is_shared)
         self.step = 0
 
     def take_step(self) -> None:
         """One optimizer update, without waiting for the device."""
-        train, batch = self.data.train, self.order[self.step][self.seed_of]
+        train, batches = self.data.train, self.order[self.step]
+        batch = batches[0] if self.is_shared else batches[self.seed_of]
         # index_select copies whole examples; indexing copies number by number
         inputs = train.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
         if self.schedule:

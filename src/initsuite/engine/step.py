@@ -72,14 +72,23 @@ class StackState:
         self.has_order = True
 
 
-def make_step(workload: Workload, optimizer: Optimizer, stack: StackState) -> Callable[[Tensor, Tensor], Tensor]:
+def make_step(
+    workload: Workload, optimizer: Optimizer, stack: StackState, *, is_shared: bool = False
+) -> Callable[[Tensor, Tensor], Tensor]:
     """A function that advances a stack in place by one optimizer update.
 
     The forward pass is mapped over the trials and differentiated as a whole: the gradient of the sum of all losses
     is that of each trial's loss. Nothing here waits for the device.
 
+    Args:
+        workload: what is trained.
+        optimizer: without its schedule.
+        stack: advanced in place.
+        is_shared: whether all trials see the same batch. Then the first layer is one product for all of them.
+
     Returns:
-        (inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial].
+        (inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial]; with a
+        shared batch inputs and targets have no [trial] axis.
     """
     trained = [name for name, parameter in workload.model.named_parameters() if parameter.requires_grad]
     update = None
@@ -90,7 +99,8 @@ def make_step(workload: Workload, optimizer: Optimizer, stack: StackState) -> Ca
         outputs = functional_call(workload.model, (params, buffers), (inputs,))
         return workload.loss(outputs, targets).mean(), buffers
 
-    mapped = vmap(mean_loss)
+    batch_axis = None if is_shared else 0
+    mapped = vmap(mean_loss, in_dims=(0, 0, batch_axis, batch_axis))
 
     def gradients(inputs: Tensor, targets: Tensor) -> tuple[Params, Tensor, Params]:
         leaves = {name: stack.params[name].detach().requires_grad_() for name in trained}

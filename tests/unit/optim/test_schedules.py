@@ -183,7 +183,8 @@ def torch_losses(job: Job, member: Member, factors: Sequence[float]) -> list[flo
     else:
         optimizer = torch.optim.SGD(params.values(), momentum=0.9)
     losses = []
-    for batch, factor in zip(training.order[0], factors, strict=True):
+    for step, factor in enumerate(factors):
+        batch = training.order[step][0]
         optimizer.param_groups[0]["lr"] = member.trial.lr * factor
         optimizer.zero_grad()
         outputs = torch.func.functional_call(model, params, (data.train.inputs[batch],))

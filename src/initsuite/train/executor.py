@@ -47,7 +47,7 @@ class Executor:
 
         Several Python threads may call it at the same time.
         """
-        torch.set_num_threads(1)  # of this Python thread
+        torch.set_num_threads(1)  # of this Python thread, for the drawing
         members, broken = self._initialise(task)
         if broken:
             part = task.part([result.trial for result in broken])
@@ -69,12 +69,10 @@ class Executor:
 
     def rehearse(self, member: Member) -> None:
         """Take two steps of one trial. Raises whatever a user's model or loss raises."""
-        torch.set_num_threads(1)
         rehearse([member], device=self.device)
 
     def pace(self, member: Member, width: int) -> tuple[float, float]:
         """Seconds of a step and of an evaluation of a stack of copies of one trial. Raises as `rehearse` does."""
-        torch.set_num_threads(1)
         return pace([member] * width, device=self.device)
 
     def _initialise(self, task: Task) -> tuple[list[Member], list[TrialResult]]:

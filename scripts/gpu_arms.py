@@ -26,7 +26,7 @@ from initsuite.models.describe.examples import Example
 from initsuite.models.skeleton import emptied
 from initsuite.optim import Adam, Sgd
 from initsuite.protocol.yardstick import Yardstick
-from initsuite.spec import Optimizer, Stage
+from initsuite.spec import Stage
 
 NUM_EXAMPLES, NUM_CLASSES, NUM_STARTS = 4096, 10, 8
 WARM_UP, CHECKED = 3, 12
@@ -63,7 +63,7 @@ class Work:
     image: tuple[int, int, int]
     build: Callable[[], nn.Module]
     batch_size: int
-    optimizer: Optimizer
+    optimizer: Any  # an Optimizer; pyright cannot match the kind of Adam with it
     lr: float
     widths: tuple[int, ...] = (1, 64, 512)
 

@@ -175,12 +175,12 @@ class DeepNorm(ByLaws):
         alpha, found = (2 * blocks) ** 0.25, sorted({spec.shortcut for spec in closing(specs)})
         expected = f"LayerNorm(alpha x + branch(x)) with alpha = (2N)^(1/4) = {alpha:.4g} everywhere"
         fix = "Use model.norm=post model.deepnorm=true, write your model so, or use init=xavier."
-        if not found or not all(math.isclose(value, alpha, rel_tol=ROUNDING) for value in found):
-            lacks = f"shortcuts with factors {found}" if found else "no layer that closes a residual branch"
-            raise refusal("DeepNorm", lacks, expected, fix)
         inside = [spec.name for spec in specs if spec.role in NORM_PARAMETERS and spec.branch_layers]
         if inside:
             raise refusal("DeepNorm", f"a norm layer (`{inside[0]}`) inside a residual branch", expected, fix)
+        if not found or not all(math.isclose(value, alpha, rel_tol=ROUNDING) for value in found):
+            lacks = f"shortcuts with factors {found}" if found else "no layer that closes a residual branch"
+            raise refusal("DeepNorm", lacks, expected, fix)
         refuse_pair("DeepNorm", specs)
         need_parts("DeepNorm", specs)
         xavier = VarianceScaling(gain=1.0, fan="fan_avg", distribution="normal")

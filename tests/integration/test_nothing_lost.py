@@ -32,10 +32,10 @@ SWEEP = [
 ]
 
 
-def start(folder: Path, *more: str, overrides: Sequence[str] = tuple(SWEEP)) -> subprocess.Popen:
+def start(folder: Path, *more: str, overrides: Sequence[str] = tuple(SWEEP), threads: int = 1) -> subprocess.Popen:
     """The training command in a process of its own, as a user starts it, with the results in `folder`."""
     command = [sys.executable, "-m", "initsuite.train", *overrides, f"results_dir={folder}", *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "XDG_CACHE_HOME": str(folder.parent / "cache")}
     return subprocess.Popen(
         command, cwd=folder.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -78,7 +78,7 @@ def whole(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def uninterrupted(whole, tmp_path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Its numbers; a launch into tmp_path / "results" finds its plans, for a width that is measured may differ."""
+    """Its numbers; a launch into tmp_path / "results" finds its plans."""
     shutil.copytree(whole / "plans", tmp_path / "results" / "plans")
     return numbers(whole)
 
@@ -209,6 +209,33 @@ def _is_running(pid: int) -> bool:
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_neither_cores_nor_workers_change_a_bit(tmp_path, whole) -> None:
+    """As one after another: in two threads, in two processes, and with more workers than there are cores."""
+    core, cores = min(os.sched_getaffinity(0)), os.sched_getaffinity(0)
+    free = [override for override in SWEEP if not override.startswith("workers=")]
+    ways = {
+        "threads": ([], cores, "at a time, each on one thread of this process"),
+        "processes": (["workers=2"], cores, "2 stacks at a time, each in a process of its own"),
+        "too many": (["workers=4000"], cores, "workers=4000 is more than the"),
+        "all on one": (["workers=4"], {core}, "workers=4 is more than the 1 core"),
+    }
+    expected = numbers(whole)
+    for name, (more, allowed, said) in ways.items():
+        os.sched_setaffinity(0, allowed)  # a child has what its parent has
+        (tmp_path / name).mkdir()
+        try:
+            process = start(tmp_path / name / "results", *more, overrides=free, threads=len(allowed))
+        finally:
+            os.sched_setaffinity(0, cores)
+        output = finish(process)
+        assert said in output
+        assert process.returncode == 0, output
+        for got, wanted in zip(numbers(tmp_path / name / "results"), expected, strict=True):
+            pd.testing.assert_frame_equal(got, wanted, check_exact=True)
 
 
 @pytest.mark.slow

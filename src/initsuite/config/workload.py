@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from initsuite import rng
 from initsuite.activations import activation
 from initsuite.config.groups import identity, instantiate
 from initsuite.data import losses
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.engine.workload import Workload
-from initsuite.errors import bad_value
+from initsuite.errors import ConfigError, bad_value
 from initsuite.models.describe.describe import describe
 from initsuite.models.describe.examples import Example
 from initsuite.models.skeleton import built, emptied, own_values
 from initsuite.spec import ParamSpec, Role, short_hash
+from initsuite.wording import format_bytes
 
 DEFAULT_METRIC = "accuracy"
 """Not part of ids, so that those of trials from before there were other metrics stay as they are."""
@@ -67,6 +71,7 @@ def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) 
     phi = activation(frame["activation"]["name"], **options)
     shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
     build = functools.partial(instantiate, "model", frame["model"], **shape)
+    _check_memory(frame, build)
     model = built(build)
     _check_batch_and_dropout(frame, dataset, model)
     inputs = Example((dataset.train.inputs[:2],), {}, f"two examples of dataset={frame['dataset']['name']}")
@@ -81,6 +86,27 @@ def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) 
     by_seed = short_hash([workload_id, "own values by seed"]) if own else workload_id
     emptied(model, kept)
     return Workload(by_seed, dataset, model, specs, loss, score, chance_loss, **budget, own_values=own), chance
+
+
+def _check_memory(frame: Mapping[str, Any], build: Callable[[], nn.Module]) -> None:
+    """Refuse a model whose values do not fit into memory, before they are asked for: the system would end the process.
+
+    This is the least that any launch needs; what training takes on its device is for the planner.
+    """
+    try:
+        with torch.device("meta"), rng.isolated(0, "size"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shell = build()
+        count = sum(parameter.numel() for parameter in shell.parameters())
+    except Exception:  # a user's model that cannot be made without values
+        return
+    needed, free = 2 * 4 * count, psutil.virtual_memory().available
+    if needed > free:
+        name = frame["model"]["name"]
+        raise ConfigError(
+            f"model={name}: its {count:,} parameters do not fit into memory. Got {format_bytes(needed)} as they are "
+            f"made and drawn. Expected at most the {format_bytes(free)} that are free. Use a narrower model."
+        )
 
 
 def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> None:

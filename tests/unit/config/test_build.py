@@ -397,3 +397,11 @@ def test_only_models_with_values_of_their_own_have_another_id(make_job, user_mod
 def test_bad_values_are_refused(make_job, overrides, message) -> None:
     with pytest.raises(ConfigError, match=message):
         make_job(*overrides)
+
+
+def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_is_made(make_job) -> None:
+    """2 x 64: 10^7 wide is 100 million million weights."""
+    with pytest.raises(
+        ConfigError, match=r"model=mlp: its 100,\d{3},\d{3},\d{3},\d{3} parameters do not fit into memory"
+    ):
+        make_job("model.width=10000000")

@@ -13,7 +13,15 @@ import torch
 from initsuite.config.settings import Settings
 from initsuite.engine.workload import Cell, Workload
 from initsuite.train.events import Finished
-from initsuite.train.plan.composition import Group, bytes_a_trial, compose, memory_limit, widest, width_for
+from initsuite.train.plan.composition import (
+    SET_UP_COPIES,
+    Group,
+    bytes_a_trial,
+    compose,
+    memory_limit,
+    widest,
+    width_for,
+)
 from initsuite.train.plan.placement import Place, Room, place_for
 from initsuite.train.plan.speeds import TOO_SLOW, Speed, Speeds, machine
 from initsuite.train.plan.stored import Plans, still_valid
@@ -210,10 +218,10 @@ class _Promise:
 
 def _lacking(workload: Workload, device: str) -> str:
     """What to say of a model that is too large for the memory; empty if it is not."""
-    needed, free = bytes_a_trial(workload), 2 * memory_limit(torch.device(device))
+    count = sum(parameter.numel() for parameter in workload.model.parameters())
+    needed, free = bytes_a_trial(workload) + 4 * SET_UP_COPIES * count, 2 * memory_limit(torch.device(device))
     if needed <= free:
         return ""
-    count = sum(parameter.numel() for parameter in workload.model.parameters())
     return (
         f"plan: a trial of this model ({count:,} parameters, batch {workload.batch_size}) needs about "
         f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free on {device}. Use a narrower model, or a "

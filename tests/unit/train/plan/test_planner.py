@@ -160,7 +160,8 @@ def test_a_model_that_memory_cannot_hold_is_refused_before_its_first_step(planne
     (draft,) = made.plan([group_of(made, 3)])
     assert timed == []
     assert draft.stacks == ()
-    needed = format_bytes(bytes_a_trial(group_of(made, 1).cell.workload))
+    workload = group_of(made, 1).cell.workload
+    needed = format_bytes(bytes_a_trial(workload) + 16 * sum(each.numel() for each in workload.model.parameters()))
     assert f"needs about {needed} of memory, and 2 kB are free on cpu" in draft.error
     assert "Use a narrower model" in draft.error
 

@@ -185,7 +185,7 @@ def test_from_an_empty_folder_to_an_answer(tmp_path: Path) -> None:
     for arguments, expected in [
         (["train", "--help"], "python -m initsuite train -m init="),
         (["train", *QUICK], "3 trials"),
-        (["train", "-m", "init=he,zero", "workers=2", *QUICK], "2 processes"),
+        (["train", "-m", "init=he,zero", "workers=2", "max_stack=1", *QUICK], "each in a process of its own"),
         (["results", "show"], "he, zero"),
         (["recommend", "--results", "results"], "Use he. Over 1 context it has the best mean rank."),
     ]:

@@ -140,25 +140,21 @@ ROWS = (
         bound=AT_MOST,
         limit=2.5,
     ),
-    Row(
-        "digits-former",
-        "digits-former",
-        "digits, default model, 1,000 scoring trials of 1,000 steps, whole process",
-        f"commit {FORMER}",
-        "now",
-        "former",
-        bound=AT_MOST,
-        limit=1.05,
-    ),
-    Row(
-        "fashion-former",
-        "fashion-former",
-        f"{FASHION}, whole process",
-        f"commit {FORMER}",
-        "now",
-        "former",
-        bound=AT_MOST,
-        limit=1.05,
+    *(
+        Row(
+            f"{data}-former",
+            f"{data}-former",
+            f"{words}, whole process",
+            f"commit {FORMER}",
+            "now",
+            "former",
+            bound=AT_MOST,
+            limit=1.05,
+        )
+        for data, words in (
+            ("digits", "digits, default model, 1,000 scoring trials of 1,000 steps"),
+            ("fashion", FASHION),
+        )
     ),
     *(
         Row(

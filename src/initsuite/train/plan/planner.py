@@ -175,8 +175,8 @@ class Planner:
         speed = self._speed(group, rehearsal.cell, width, is_timed=is_timed)
         stack_s = speed.stack_s(workload) if speed else math.nan
         if speed:
-            promises = {stack.stack_id: _Promise(group.key, width, stack_s) for stack in (*kept, *new)}
-            self._promised |= promises
+            promise = _Promise(group.key, width, stack_s)
+            self._promised |= dict.fromkeys((stack.stack_id for stack in (*kept, *new)), promise)
         return Draft(tuple(new), tuple(kept), speed, stack_s, note, group.label, bytes_each)
 
     def _speed(self, group: Group, cell: Cell | None, width: int, *, is_timed: bool) -> Speed | None:

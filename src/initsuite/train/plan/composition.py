@@ -109,13 +109,14 @@ def _evenly(items: Sequence[Any], most: int) -> list[Sequence[Any]]:
     return [items[low:high] for low, high in pairwise(bounds)]
 
 
-def width_for(workload: Workload, device: str) -> int:
-    """The width of the stacks of a workload, from its shapes alone: where it is measured does not matter.
+def width_for(bytes_each: int, device: str) -> int:
+    """The width of the stacks of a workload, from its shapes alone.
 
     Args:
+        bytes_each: by `bytes_a_trial`.
         device: cpu or cuda.
     """
-    return max(1, min(WIDEST[device], STACK_BYTES[device] // bytes_a_trial(workload)))
+    return max(1, min(WIDEST[device], STACK_BYTES[device] // bytes_each))
 
 
 def widest(device: str, bytes_each: int) -> int:

@@ -167,7 +167,7 @@ class Planner:
         kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
         bytes_each = bytes_a_trial(workload)
-        asked, fitting = max_stack or width_for(workload, self.kind), widest(self.settings.device, bytes_each)
+        asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.settings.device, bytes_each)
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]

@@ -65,12 +65,12 @@ def test_the_order_of_a_command_changes_no_stack(make_job) -> None:
 
 def test_larger_networks_have_narrower_stacks(make_job) -> None:
     small, deep, wide = (
-        width_for(make_job("model=mlp", *words).cell.workload, "cpu")
+        width_for(bytes_a_trial(make_job("model=mlp", *words).cell.workload), "cpu")
         for words in (["model.width=8"], ["model.depth=30"], ["model.width=4096"])
     )
     assert small == WIDEST["cpu"]
     assert small > deep > wide == 1
-    assert width_for(make_job("model=mlp", "model.depth=30").cell.workload, "cuda") > deep
+    assert width_for(bytes_a_trial(make_job("model=mlp", "model.depth=30").cell.workload), "cuda") > deep
 
 
 def test_memory_counts_state_and_activations(make_job) -> None:

@@ -241,7 +241,7 @@ def test_deepnorm_draws_post_norm_blocks_with_their_factor() -> None:
         ("fixup", Nano, r"a norm layer \(`h.0.ln_1.weight`\).*model.norm=none.*nn.Identity"),
         ("deepnorm", lambda: Nano("post"), r"factors \[1.0\].*alpha = \(2N\)\^\(1/4\) = 1.565.*model.deepnorm=true"),
         ("deepnorm", lambda: Nano("pre", 6**0.25), r"a norm layer \(`h.0.ln_1.weight`\) inside a residual branch"),
-        ("deepnorm", gpt2, r"factors \[1.0\]"),
+        ("deepnorm", gpt2, r"a norm layer \(`transformer.h.0.ln_1.weight`\) inside a residual branch"),
     ],
 )
 def test_blocks_that_a_law_is_not_for_are_refused(law: str, build: Callable[[], nn.Module], message: str) -> None:

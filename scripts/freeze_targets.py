@@ -3,11 +3,15 @@
 
     python scripts/freeze_targets.py digits
     python scripts/freeze_targets.py adding model=rnn activation=tanh
+    python scripts/freeze_targets.py adding --check
 
 It trains {he, xavier, torch_default} on the default model, or on that of the overrides, each at its own learning
 rate, takes the best arm by its median best validation score, and writes easy, primary and hard = 80, 95, 100 % of the
 way from chance to it into conf/dataset/<name>.yaml, with a record of the evidence beside the data code. Test data is
 not read.
+
+Levels stay what they are when the numbers of trials change. `--check` trains the same arms by the present protocol
+version, compares, adds what it found to the record, and ends with 1 if a frozen level no longer lies where it should.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from initsuite.protocol.yardstick import Yardstick
 from initsuite.provenance import provenance
 from initsuite.results.store import load_results
 from initsuite.spec import PROTOCOL_VERSION, Stage
+from initsuite.stats.intervals import median_interval
 from initsuite.train.launch import raise_if_failed, run_cells
 
 ARMS = ("he", "xavier", "torch_default")
@@ -42,11 +47,20 @@ def main() -> None:
     parser.add_argument("dataset", help="a name of conf/dataset")
     parser.add_argument("overrides", nargs="*", help="what differs from the defaults: model=rnn activation=tanh")
     parser.add_argument("--results-dir", help="store of the deriving trials (default: results/targets-DATASET)")
+    parser.add_argument("--check", action="store_true", help="compare the frozen levels with those of today's trials")
     arguments = parser.parse_args()
     results_dir = arguments.results_dir or f"results/targets-{arguments.dataset}"
-    record = derive(arguments.dataset, results_dir, arguments.overrides)
-    write(arguments.dataset, record)
-    print(json.dumps(record, indent=2))
+    if not arguments.check:
+        record = derive(arguments.dataset, results_dir, arguments.overrides)
+        write(arguments.dataset, record)
+        print(json.dumps(record, indent=2))
+        return
+    path = RECORDS / f"{arguments.dataset}.json"
+    frozen = json.loads(path.read_text())
+    found = checked(frozen, derive(arguments.dataset, results_dir, arguments.overrides or frozen.get("overrides", ())))
+    path.write_text(json.dumps({**frozen, "checked": found}, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+    raise SystemExit(0 if found["holds"] else 1)
 
 
 def derive(dataset: str, results_dir: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -106,6 +120,26 @@ def levels_from(arms: dict[str, pd.DataFrame], yardstick: Yardstick) -> dict[str
         "median_best_val_score": medians,
         "lr": {name: sorted(set(arm.lr)) for name, arm in arms.items()},
         "best_val_score": {name: arm.sort_values("seed").best_val_score.tolist() for name, arm in arms.items()},
+    }
+
+
+def checked(frozen: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Whether the frozen hard level, from which the others follow, still is the median of the arm it was taken from.
+
+    Args:
+        frozen: a record of `derive`.
+        now: another one, by the present protocol version.
+
+    Returns:
+        The levels that today's trials would give, the 95 % interval of today's median of the frozen best arm, whether
+        the frozen level lies in it (`holds`), and the code that made the trials.
+    """
+    arm = frozen["best_arm"]
+    interval = median_interval(now["best_val_score"][arm])
+    return {
+        "holds": interval.low <= frozen["median_best_val_score"][arm] <= interval.high,
+        "median": [interval.low, interval.estimate, interval.high],
+        **{key: now[key] for key in ("levels", "best_arm", "protocol_version", "commit", "dirty", "torch_version")},
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from freeze_targets import levels_from
+from freeze_targets import checked, levels_from
 
 from initsuite.errors import ConfigError
 from initsuite.protocol.yardstick import Yardstick
@@ -35,3 +35,15 @@ def test_where_lower_is_better_the_lowest_median_wins_and_rounding_goes_up() -> 
 def test_no_target_is_frozen_where_nothing_learns() -> None:
     with pytest.raises(ConfigError, match=r"targets: no arm is better than chance \(0\.3\)"):
         levels_from({"he": arm(0.31), "xavier": arm(0.3)}, Yardstick("mse", 0.3))
+
+
+@pytest.mark.parametrize(("shift", "holds"), [(0.0, True), (0.004, True), (0.03, False), (-0.03, False)])
+def test_a_frozen_level_holds_where_todays_median_may_be_the_same(shift: float, holds: bool) -> None:
+    scores = [0.90 + 0.002 * seed for seed in range(10)]
+    scale, origin = Yardstick("accuracy", 0.1), dict.fromkeys(("protocol_version", "commit", "dirty", "torch_version"))
+    now = {**levels_from({"he": arm(*scores), "xavier": arm(*[0.95] * 10)}, scale), **origin}
+    frozen = levels_from({"he": arm(*(score + shift for score in scores)), "xavier": arm(*[0.5] * 10)}, scale)
+    found = checked(frozen, now)
+    assert found["holds"] is holds  # of the arm that the level came from, whichever is best today
+    assert found["median"] == pytest.approx([0.902, 0.909, 0.916])
+    assert (found["best_arm"], found["levels"]["hard"]) == ("xavier", 0.95)

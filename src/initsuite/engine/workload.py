@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from initsuite.data.base import Dataset
+from initsuite.models.copying import copied
 from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Initializer, Optimizer, Params, ParamSpec, Trial
 
@@ -47,6 +49,15 @@ class Workload:
         """The parameters that no initializer draws: the model gives them their values."""
         described = {spec.name for spec in self.specs}
         return [name for name, _ in self.model.named_parameters() if name not in described]
+
+    @functools.cached_property
+    def can_be_shared(self) -> bool:
+        """Whether several threads may train it at the same time, each on a copy of the model."""
+        return copied(self.model) is not self.model
+
+    def copied(self) -> Workload:
+        """With a copy of the model, if it can be copied: `functional_call` swaps the parameters of what it is given."""
+        return replace(self, model=copied(self.model))
 
     @property
     def steps_per_epoch(self) -> float:

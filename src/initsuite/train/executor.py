@@ -100,12 +100,15 @@ class Executor:
         stack_id = part.stack.stack_id
         emit(Started(stack_id, part.trials))
 
+        can_be_shared = members[0].cell.workload.can_be_shared
+
         def on_evaluation(evaluation: Evaluation) -> None:
             emit(Evaluated(stack_id, evaluation))
-            self.gate.let_pass()
+            if can_be_shared:
+                self.gate.let_pass()
 
         try:
-            with self.gate.among_others():
+            with self.gate.among_others() if can_be_shared else self.gate.alone():
                 checkpoint = self._checkpoint(part.stack)
                 results = train_stack(members, device=self.device, on_evaluation=on_evaluation, checkpoint=checkpoint)
         except Exception as error:  # a user's model or loss may raise anything

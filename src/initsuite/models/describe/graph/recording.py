@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from initsuite import rng
 from initsuite.errors import InitsuiteError
+from initsuite.models.copying import copied
 from initsuite.models.describe.examples import Example
 from initsuite.models.describe.graph.replaying import Constants
 from initsuite.models.describe.graph.tokens import is_view, learned_tokens, reached
@@ -234,24 +235,13 @@ def _copy(model: nn.Module) -> nn.Module:
     Hooks of torch itself are kept (weight_norm computes the weight in one). A model that cannot be copied is used as
     it is; `_quiet` puts its attributes back.
     """
-    memo: dict[int, object] = {id(each): each for each in (*model.parameters(), *model.buffers())}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach()
-    try:
-        copied = copy.deepcopy(model, memo)
-    except Exception:  # copying runs the user's code, which may raise anything
-        return model
-    for original, module in zip(model.modules(), copied.modules(), strict=False):
-        # a copy of torch's decoder layer gets a relu that hides its activation, if that is a module (torch 2.13)
-        for name in vars(module).keys() - vars(original).keys():
-            del vars(module)[name]
+    plain = copied(model, {each: each for each in (*model.parameters(), *model.buffers())})
+    for module in plain.modules() if plain is not model else ():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key, hook in list(hooks.items()):
                 if not str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils"):
                     del hooks[key]
-    return copied
+    return plain
 
 
 @contextmanager

@@ -130,9 +130,9 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
 
 
 def _pools(jobs: Sequence[Job], settings: Settings, say: Callable[[str], None]) -> Pools:
-    """Where a launch trains: on all GPUs where the user names none of them."""
+    """Where a launch trains: on all GPUs where the user names none of them, or as many as workers are asked for."""
     gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if settings.device == "cuda" else []
-    devices = gpus or [settings.device]
+    devices = gpus[: settings.workers] or [settings.device]
     cells = {job.cell.cell_id: job.cell for job in jobs}
     return Pools(Executor(cells, devices[0], settings.checkpoints, settings.checkpoint_every_s), devices, say)
 

@@ -11,6 +11,7 @@ ends with its parent, however that ends.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import pickle
@@ -27,7 +28,8 @@ import torch
 
 from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
 from initsuite.train.executor import Executor
-from initsuite.train.plan.placement import Place
+from initsuite.train.plan.composition import memory_limit
+from initsuite.train.plan.placement import Place, Room
 from initsuite.train.task import Task, failure
 from initsuite.wording import format_count, last_line
 
@@ -48,7 +50,7 @@ class Pools:
 
     Args:
         executor: the one of this process.
-        devices: one for each worker of a launch on several GPUs; one device otherwise.
+        devices: the GPUs that the launch trains on, or the CPU alone.
         say: shows the user a line.
 
     Attributes:
@@ -58,6 +60,7 @@ class Pools:
     def __init__(self, executor: Executor, devices: Sequence[str], say: Callable[[str], None]) -> None:
         self.here = Threads(executor, 1)
         self.devices, self.say = devices, say
+        self.are_gpus = torch.device(devices[0]).type == "cuda"
         self.threads = torch.get_num_threads()
         self._pools: dict[Place, Threads | Workers] = {Place(): self.here}
         self._is_told = False
@@ -71,17 +74,21 @@ class Pools:
             pool.end()
         torch.set_num_threads(self.threads)
 
-    def cores_for(self, asked: int | None) -> int:
-        """How many cores a launch may use: those that torch would use, or all of this process if more are asked for."""
+    def room(self, asked: int | None) -> Room:
+        """What there is to train on, with a line for a user who asked for more workers than that."""
+        count = len(self.devices) if self.are_gpus else self._cores_for(asked)
+        if asked and asked > count and not self._is_told:
+            self._is_told = True
+            there = format_count(count, "GPU" if self.are_gpus else "core")
+            used = f"{count} {'is' if count == 1 else 'are'} used"
+            self.say(f"workers={asked} is more than the {there} of this launch, which have one worker each: {used}.")
+        return Room(count, self.are_gpus, asked, math.inf if self.are_gpus else memory_limit(self.devices))
+
+    def _cores_for(self, asked: int | None) -> int:
+        """The cores that torch would use, or all of this process if more are asked for."""
         if asked is None or asked <= self.threads:
             return self.threads
-        cores = max(self.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-        if asked > cores and self.devices[0] == "cpu" and not self._is_told:
-            self._is_told = True
-            self.say(
-                f"workers={asked} is more than the {format_count(cores, 'core')} of this process: {cores} are used."
-            )
-        return cores
+        return max(self.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
     def get(self, place: Place) -> Threads | Workers:
         """The pool of a place; threads of this process where the cells cannot be sent to others."""
@@ -92,13 +99,12 @@ class Pools:
     def _made(self, place: Place) -> Threads | Workers:
         if not place.are_processes:
             return Threads(self.here.executor, place.workers)
-        devices = self.devices if len(self.devices) > 1 else [self.devices[0]] * place.workers
+        devices = self.devices[: place.workers] if self.are_gpus else [*self.devices] * place.workers
         try:
-            return Workers(self.here.executor, devices[: place.workers])
+            return Workers(self.here.executor, devices)
         except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
             self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
-            on_one = self.devices[0] != "cpu"
-            return self.here if on_one else self.get(Place(place.workers))
+            return self.here if self.are_gpus else self.get(Place(place.workers))
 
 
 class Threads:
@@ -329,6 +335,8 @@ def _serve(connection: Connection, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if torch.device(device).type == "cuda":
+            torch.cuda.set_device(device)  # else what names no device would open the first GPU in every worker
         executor: Executor = pickle.loads(connection.recv_bytes())
     except Exception as error:  # a user's class that only the parent can import, for example
         connection.send(ChildProcessError(repr(error)))

@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
 from initsuite.train.task import Stack, Task
-from initsuite.train.workers import Pools, Threads, Workers
+from initsuite.train.workers import Pools, Threads, Workers, _serve
 
 pytestmark = pytest.mark.slow
 PROCESSES = Place(2, are_processes=True)
@@ -171,6 +172,19 @@ def test_cells_that_cannot_be_sent_are_trained_here(cell) -> None:
     with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
         assert pools.get(PROCESSES) is pools.get(Place(2))
     assert "Training in one process" in said[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_a_worker_makes_its_gpu_the_current_one_before_it_loads_anything(monkeypatch, device) -> None:
+    """Else it would open the first GPU too, which takes memory there, where something names no device."""
+    order: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: order.append(device))
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    sent: list[object] = []
+    nothing = SimpleNamespace(recv_bytes=lambda: order.append("load") or b"damaged", send=sent.append)
+    _serve(nothing, device)  # type: ignore[arg-type]
+    assert order == [*([device] if device != "cpu" else []), "load"]
+    assert isinstance(sent[0], ChildProcessError)
 
 
 def test_the_threads_of_this_process_are_given_back(cell) -> None:

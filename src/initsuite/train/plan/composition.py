@@ -119,9 +119,9 @@ def width_for(bytes_each: int, device: str) -> int:
     return max(1, min(WIDEST[device], STACK_BYTES[device] // bytes_each))
 
 
-def widest(device: str, bytes_each: int) -> int:
-    """The width that memory allows: a power of two, so that a rerun finds the same one."""
-    return 1 << max(1, memory_limit(torch.device(device)) // bytes_each).bit_length() - 1
+def widest(devices: Sequence[str], bytes_each: int) -> int:
+    """The width that memory allows on any of these: a power of two, so that a rerun finds the same one."""
+    return 1 << max(1, memory_limit(devices) // bytes_each).bit_length() - 1
 
 
 def bytes_a_trial(workload: Workload) -> int:
@@ -155,8 +155,15 @@ def _outputs_of_one_example(workload: Workload) -> list[int]:
     return sizes
 
 
-def memory_limit(device: torch.device) -> int:
-    """Memory that all stacks together may take, in bytes: half of what is free now."""
+def memory_limit(devices: Iterable[str]) -> int:
+    """Memory that stacks may take on any of these, in bytes: half of what is free now where the least is.
+
+    A stack may be given to any GPU. All stacks on the CPU share its memory.
+    """
+    return min(_free(torch.device(device)) for device in devices) // 2
+
+
+def _free(device: torch.device) -> int:
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    return psutil.virtual_memory().available // 2
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available

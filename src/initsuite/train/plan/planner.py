@@ -22,7 +22,7 @@ from initsuite.train.plan.composition import (
     widest,
     width_for,
 )
-from initsuite.train.plan.placement import Place, Room, place_for
+from initsuite.train.plan.placement import Place, place_for
 from initsuite.train.plan.speeds import TOO_SLOW, Speed, Speeds, machine
 from initsuite.train.plan.stored import Plans, still_valid
 from initsuite.train.task import Stack
@@ -139,16 +139,10 @@ class Planner:
 
     def place(self, drafts: Sequence[Draft]) -> Place:
         """Where the stacks of these drafts are trained."""
-        is_gpu = self.kind == "cuda"
-        room = Room(
-            self.pools.cores_for(self.settings.workers),
-            num_gpus=len(self.pools.devices) if is_gpu else 0,
-            asked=self.settings.workers,
-            memory=math.inf if is_gpu else memory_limit(torch.device("cpu")),
-        )
         seconds = sum(draft.seconds for draft in drafts)
         largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
-        return place_for(room, sum(len(draft.stacks) for draft in drafts), seconds, largest)
+        num_stacks = sum(len(draft.stacks) for draft in drafts)
+        return place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
 
     def check(self, event: Finished) -> None:
         """Forget the speed of a stack that took much longer than it promised."""
@@ -167,7 +161,7 @@ class Planner:
         kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
         bytes_each = bytes_a_trial(workload)
-        asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.settings.device, bytes_each)
+        asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.pools.devices, bytes_each)
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]
@@ -192,7 +186,7 @@ class Planner:
 
     def _rehearse(self, group: Group) -> Rehearsal:
         executor = self.pools.here.executor
-        if error := _lacking(group.cell.workload, self.settings.device):
+        if error := _lacking(group.cell.workload, self.pools.devices):
             return Rehearsal(group.cell, error)
         for cell in group.cells:
             try:
@@ -216,14 +210,14 @@ class _Promise:
     seconds: float
 
 
-def _lacking(workload: Workload, device: str) -> str:
+def _lacking(workload: Workload, devices: Sequence[str]) -> str:
     """What to say of a model that is too large for the memory; empty if it is not."""
     count = sum(parameter.numel() for parameter in workload.model.parameters())
-    needed, free = bytes_a_trial(workload) + 4 * SET_UP_COPIES * count, 2 * memory_limit(torch.device(device))
+    needed, free = bytes_a_trial(workload) + 4 * SET_UP_COPIES * count, 2 * memory_limit(devices)
     if needed <= free:
         return ""
     return (
         f"plan: a trial of this model ({count:,} parameters, batch {workload.batch_size}) needs about "
-        f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free on {device}. Use a narrower model, or a "
-        "smaller batch_size."
+        f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free on {' or '.join(devices)}. Use a "
+        "narrower model, or a smaller batch_size."
     )

@@ -1,7 +1,6 @@
 """Which trials share a stack, and how wide memory lets it be."""
 
 import pytest
-import torch
 
 from initsuite.spec import Stage, Trial
 from initsuite.train.plan import composition
@@ -80,10 +79,10 @@ def test_memory_counts_state_and_activations(make_job) -> None:
     norm = make_job("model=mlp", "model.norm=batch").cell.workload
     assert norm.model.training == make_job("model=mlp", "model.norm=batch").cell.workload.model.training
     assert bytes_a_trial(norm) > bytes_a_trial(make_job("model=mlp").cell.workload)
-    assert memory_limit(torch.device("cpu")) > 1 << 20
+    assert memory_limit(["cpu"]) > 1 << 20
 
 
 def test_the_widest_stack_is_a_power_of_two_however_memory_varies(monkeypatch) -> None:
     for free, width in ((1000, 8), (800, 8), (1600, 16), (10, 1)):
-        monkeypatch.setattr(composition, "memory_limit", lambda device, free=free: free)
-        assert widest("cpu", 100) == width
+        monkeypatch.setattr(composition, "memory_limit", lambda devices, free=free: free)
+        assert widest(["cpu"], 100) == width

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -17,13 +16,13 @@ from initsuite.activations import activation
 from initsuite.config.groups import identity, instantiate
 from initsuite.data import losses
 from initsuite.data.base import Dataset, check_dataset
+from initsuite.engine.memory import lacking, set_up_bytes
 from initsuite.engine.workload import Workload
 from initsuite.errors import ConfigError, bad_value
 from initsuite.models.describe.describe import describe
 from initsuite.models.describe.examples import Example
 from initsuite.models.skeleton import built, emptied, own_values
 from initsuite.spec import ParamSpec, Role, short_hash
-from initsuite.wording import format_bytes
 
 DEFAULT_METRIC = "accuracy"
 """Not part of ids, so that those of trials from before there were other metrics stay as they are."""
@@ -97,16 +96,11 @@ def _check_memory(frame: Mapping[str, Any], build: Callable[[], nn.Module]) -> N
         with torch.device("meta"), rng.isolated(0, "size"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shell = build()
-        count = sum(parameter.numel() for parameter in shell.parameters())
+        needed = set_up_bytes(shell)
     except Exception:  # a user's model that cannot be made without values
         return
-    needed, free = 2 * 4 * count, psutil.virtual_memory().available
-    if needed > free:
-        name = frame["model"]["name"]
-        raise ConfigError(
-            f"model={name}: its {count:,} parameters do not fit into memory. Got {format_bytes(needed)} as they are "
-            f"made and drawn. Expected at most the {format_bytes(free)} that are free. Use a narrower model."
-        )
+    if error := lacking(frame["model"]["name"], shell, needed, "make and draw them"):
+        raise ConfigError(error)
 
 
 def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> None:

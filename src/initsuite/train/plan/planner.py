@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from initsuite.config.settings import Settings
-from initsuite.engine.workload import Cell, Workload
+from initsuite.engine.memory import bytes_a_trial, lacking, set_up_bytes
+from initsuite.engine.workload import Cell
 from initsuite.train.events import Finished
 from initsuite.train.plan.composition import (
-    SET_UP_COPIES,
     Group,
-    bytes_a_trial,
     compose,
-    memory_limit,
     widest,
     width_for,
 )
@@ -27,7 +25,7 @@ from initsuite.train.plan.speeds import TOO_SLOW, Speed, Speeds, machine
 from initsuite.train.plan.stored import Plans, still_valid
 from initsuite.train.task import Stack
 from initsuite.train.workers import Pools
-from initsuite.wording import format_bytes, format_count
+from initsuite.wording import format_count
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,12 @@ class Rehearsal:
     Attributes:
         cell: the one that took them; None if no initializer works, so that each trial fails alone.
         error: why the workload cannot be trained: the traceback of its two steps, or the memory that it lacks.
+        bytes_each: memory that a trial of a stack takes.
     """
 
-    cell: Cell | None = None
-    error: str | None = None
+    cell: Cell | None
+    error: str | None
+    bytes_each: int
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Planner:
         workload, max_stack = group.cell.workload, self.settings.max_stack
         kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
-        bytes_each = bytes_a_trial(workload)
+        bytes_each = rehearsal.bytes_each
         asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.pools.devices, bytes_each)
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
@@ -185,9 +185,12 @@ class Planner:
             return None
 
     def _rehearse(self, group: Group) -> Rehearsal:
-        executor = self.pools.here.executor
-        if error := _lacking(group.cell.workload, self.pools.devices):
-            return Rehearsal(group.cell, error)
+        executor, workload = self.pools.here.executor, group.cell.workload
+        bytes_each, name = bytes_a_trial(workload), group.cell.config["model"]["name"]
+        why = f"train a trial at batch_size={workload.batch_size}"
+        needed = bytes_each + set_up_bytes(workload.model)
+        if error := lacking(name, workload.model, needed, why, self.pools.devices):
+            return Rehearsal(group.cell, error, bytes_each)
         for cell in group.cells:
             try:
                 member = executor.member(cell)
@@ -196,9 +199,9 @@ class Planner:
             try:
                 executor.rehearse(member)
             except Exception:  # a user's model or loss may raise anything
-                return Rehearsal(cell, traceback.format_exc())
-            return Rehearsal(cell)
-        return Rehearsal()
+                return Rehearsal(cell, traceback.format_exc(), bytes_each)
+            return Rehearsal(cell, None, bytes_each)
+        return Rehearsal(None, None, bytes_each)
 
 
 @dataclass(frozen=True)
@@ -208,16 +211,3 @@ class _Promise:
     group_key: str
     width: int
     seconds: float
-
-
-def _lacking(workload: Workload, devices: Sequence[str]) -> str:
-    """What to say of a model that is too large for the memory; empty if it is not."""
-    count = sum(parameter.numel() for parameter in workload.model.parameters())
-    needed, free = bytes_a_trial(workload) + 4 * SET_UP_COPIES * count, 2 * memory_limit(devices)
-    if needed <= free:
-        return ""
-    return (
-        f"plan: a trial of this model ({count:,} parameters, batch {workload.batch_size}) needs about "
-        f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free on {' or '.join(devices)}. Use a "
-        "narrower model, or a smaller batch_size."
-    )

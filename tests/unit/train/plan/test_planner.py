@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from initsuite.engine import memory
+from initsuite.engine.memory import bytes_a_trial
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Stage
@@ -17,7 +19,7 @@ from initsuite.train.events import Finished
 from initsuite.train.executor import Executor
 from initsuite.train.launch import _pools
 from initsuite.train.plan import planner as planner_module
-from initsuite.train.plan.composition import bytes_a_trial, groups_of
+from initsuite.train.plan.composition import groups_of
 from initsuite.train.plan.placement import Place
 from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.stored import Plans
@@ -158,14 +160,14 @@ def test_a_workload_that_breaks_has_an_error_and_no_stacks(planner, monkeypatch)
 
 def test_a_model_that_memory_cannot_hold_is_refused_before_its_first_step(planner, monkeypatch) -> None:
     made, timed = planner(overhead)
-    monkeypatch.setattr(planner_module, "memory_limit", lambda devices: 1000)
+    monkeypatch.setattr(memory, "least_free", lambda devices: (2000, "cpu"))
     monkeypatch.setattr(made.pools.here.executor, "rehearse", lambda member: pytest.fail("a step"))
     (draft,) = made.plan([group_of(made, 3)])
     assert timed == []
     assert draft.stacks == ()
     workload = group_of(made, 1).cell.workload
     needed = format_bytes(bytes_a_trial(workload) + 16 * sum(each.numel() for each in workload.model.parameters()))
-    assert f"needs about {needed} of memory, and 2 kB are free on cpu" in draft.error
+    assert f"Got about {needed} to train a trial at batch_size=64. Expected at most the 2 kB that are" in draft.error
     assert "Use a narrower model" in draft.error
 
 

@@ -15,11 +15,10 @@ from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.loop import pace, rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
-from initsuite.provenance import code_state
-from initsuite.spec import PROTOCOL_VERSION, Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
+from initsuite.spec import Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
 from initsuite.train.events import Emit, Finished, Note, Started
 from initsuite.train.gate import Gate
-from initsuite.train.task import Stack, Task, checkpoint_path, failure
+from initsuite.train.task import Stack, Task, checkpoint_path, failure, identity_of
 
 
 @dataclass
@@ -136,13 +135,9 @@ class Executor:
     def _checkpoint(self, stack: Stack) -> Checkpoint | None:
         if self.checkpoints is None or self.checkpoint_every_s == math.inf:
             return None
-        identity = {
-            "stack_id": stack.stack_id,
-            "protocol_version": str(PROTOCOL_VERSION),
-            "torch_version": str(torch.__version__),
-            "code": code_state(),
-        }
-        return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.checkpoint_every_s, identity)
+        return Checkpoint(
+            checkpoint_path(self.checkpoints, stack.stack_id), self.checkpoint_every_s, identity_of(stack)
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

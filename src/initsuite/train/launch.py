@@ -63,6 +63,7 @@ def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
             _tune(runner, jobs)
             tuned = Tuned(store.trials())
             runner.train(pair for job in jobs for pair in scoring_pairs(job, tuned))
+            runner.recorder.drop_leftovers()
         except StopLaunch:
             is_complete = False
     return _outcome(store.trials(), jobs, runner.attempted, is_complete)
@@ -123,7 +124,6 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
         leases = closing.enter_context(Leases(settings.results_dir))
         pools = closing.enter_context(_pools(jobs, settings, progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
-        recorder.drop_leftovers(plans.read())
         progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in jobs))
         yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
     progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")

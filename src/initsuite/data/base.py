@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from initsuite.errors import bad_value
+
+Tree = Any
+"""A tensor [example, ...], or a tuple, list or dictionary of trees."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Examples in memory.
 
+    Those of a data set of the suite are two tensors. A person's own may be trees of tensors, each with the examples
+    first; their values are not checked here.
+
     Attributes:
         inputs: [example, ...], float32, standardised by the training split unless the data set says otherwise; or
-            [example, time], int64 token indices.
+            [example, time], int64 token indices. A tuple or list holds the arguments of the model in their order, a
+            dictionary by their names.
         targets: [example], int64 class indices; [example, time], int64, one for each time; or [example, output],
-            float32 values.
+            float32 values. None where a loss of one's own finds what it needs in the inputs.
     """
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: Tree
+    targets: Tree
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(tree_leaves((self.targets, self.inputs))[0])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Split:
+        """The split with each of its tensors replaced."""
+        return Split(tree_map(function, self.inputs), tree_map(function, self.targets))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from initsuite.engine.loop import pace, rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
 from initsuite.spec import Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
-from initsuite.train.events import Emit, Finished, Note, Started
+from initsuite.train.events import Emit, Finished, Note, Started, tell_at_once
 from initsuite.train.gate import Gate
 from initsuite.train.task import Stack, Task, checkpoint_path, failure, identity_of
 
@@ -50,8 +50,7 @@ class Executor:
         members, broken = self._initialise(task)
         if broken:
             part = task.part([result.trial for result in broken])
-            emit(Started(part.stack.stack_id, part.trials))
-            emit(Finished(part.stack.stack_id, broken))
+            tell_at_once(emit, part.stack.stack_id, broken)
         waiting = [members] if members else []
         while waiting:
             part = waiting.pop(0)

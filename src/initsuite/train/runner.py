@@ -10,7 +10,7 @@ from initsuite.engine.workload import Cell
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import short_hash
-from initsuite.train.events import Event, Finished, Started
+from initsuite.train.events import Event, Finished, tell_at_once
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.planner import Planner
 from initsuite.train.progress import Progress
@@ -57,7 +57,7 @@ class Runner:
                 self._fail(group, error)
         with self.leases.hold("planning"):
             drafts = self.planner.plan(groups)
-        lines = [f"{draft.label}: {line}" for draft in drafts for line in draft.lines()]
+        lines = [f"{draft.group.label}: {line}" for draft in drafts for line in draft.lines()]
         more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []
         self.progress.say(*lines[:MAX_LINES], *more)
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
@@ -110,11 +110,8 @@ class Runner:
 
     def _fail(self, group: Group, error: str) -> None:
         """Store the trials of a workload that cannot take a step."""
-        trials = [trial for _, trial in group.pairs]
-        stack_id = short_hash([trial.trial_id for trial in trials])
-        self.recorder.take(Started(stack_id, trials))
-        results = [failure(trial, error, 1, self.planner.kind) for trial in trials]
-        self.recorder.take(Finished(stack_id, results))
+        results = [failure(trial, error, 1, self.planner.kind) for trial in group.trials]
+        tell_at_once(self.recorder.take, short_hash(group.trial_ids), results)
 
 
 def _amount(pairs: Iterable[Pair]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,9 @@ class Task:
     def part(self, trials: Sequence[Trial]) -> Task:
         ids = tuple(trial.trial_id for trial in trials)
         return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.lease)
+
+
+Done = Callable[[Task], None]
 
 
 def checkpoint_path(directory: Path, stack_id: str) -> Path:

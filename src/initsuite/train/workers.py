@@ -1,7 +1,6 @@
 """Where tasks are trained: here, in Python threads of this process, or in worker processes.
 
-Each stack has one thread, wherever it is trained, so that the place changes no number. Torch releases Python's
-interpreter lock in its operations; the rest of a step is Python, for which threads of one process wait in turn.
+Each stack has one thread, wherever it is trained, so that the place changes no number.
 
 A worker process is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets an
 executor once, by value, and then tasks; it sends back the events of `train/events.py`, and says when it is idle. It
@@ -18,22 +17,19 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from queue import Queue
 from typing import Any
 
 import torch
 
-from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
+from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started, tell_at_once
 from initsuite.train.executor import Executor
 from initsuite.train.plan.composition import memory_limit
 from initsuite.train.plan.placement import Place, Room
-from initsuite.train.task import Task, failure
+from initsuite.train.task import Done, Task, failure
+from initsuite.train.threads import Threads
 from initsuite.wording import format_count, last_line
-
-Done = Callable[[Task], None]
 
 
 @dataclass(frozen=True)
@@ -105,77 +101,6 @@ class Pools:
         except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
             self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
             return self.here if self.are_gpus else self.get(Place(place.workers))
-
-
-class Threads:
-    """Python threads that train tasks; `emit` and `done` are called in the thread that calls `run`.
-
-    Args:
-        executor: shared by all of them.
-        count: how many.
-    """
-
-    def __init__(self, executor: Executor, count: int) -> None:
-        self.executor, self.count = executor, count
-
-    def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
-        """Train tasks until there are no more. What `emit` raises, and Ctrl-C, stop all of them."""
-        if self.count == 1:
-            for task in tasks:
-                self.executor.run(task, emit)
-                done(task)
-            return
-        messages: Queue[Event | _Ended] = Queue()
-        is_over = threading.Event()
-        with ThreadPoolExecutor(self.count, thread_name_prefix="initsuite") as pool:
-            try:
-                num_running = 0
-                while True:
-                    while num_running < self.count and (task := next(tasks, None)):
-                        pool.submit(self._train, task, messages, is_over)
-                        num_running += 1
-                    if not num_running:
-                        return
-                    message = messages.get()
-                    if not isinstance(message, _Ended):
-                        emit(message)
-                        continue
-                    num_running -= 1
-                    if message.error:
-                        raise message.error
-                    done(message.task)
-            finally:
-                is_over.set()
-
-    def end(self) -> None:
-        """Nothing to end."""
-
-    def _train(self, task: Task, messages: Queue[Event | _Ended], is_over: threading.Event) -> None:
-        def emit(event: Event) -> None:
-            if is_over.is_set():
-                raise _Over
-            messages.put(event)
-
-        try:
-            self.executor.run(task, emit)
-        except _Over:
-            pass
-        except BaseException as error:  # whatever it is, it ends the launch, not only a thread
-            messages.put(_Ended(task, error))
-        else:
-            messages.put(_Ended(task))
-
-
-class _Over(BaseException):
-    """Nobody listens to a thread any more. No code of users that handles errors may catch it."""
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """A thread has trained its task, or has failed in a way that no trial accounts for."""
-
-    task: Task
-    error: BaseException | None = None
 
 
 class Workers:
@@ -283,8 +208,7 @@ def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
         return [task.part(left[:half]), task.part(left[half:])]
     for trial in left:
         part = task.part([trial])
-        emit(Started(part.stack.stack_id, part.trials))
-        emit(Finished(part.stack.stack_id, [failure(trial, how, 1, worker.device)]))
+        tell_at_once(emit, part.stack.stack_id, [failure(trial, how, 1, worker.device)])
     return []
 
 

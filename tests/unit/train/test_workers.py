@@ -17,7 +17,8 @@ from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
 from initsuite.train.task import Stack, Task
-from initsuite.train.workers import Pools, Threads, Workers, _serve
+from initsuite.train.threads import Threads
+from initsuite.train.workers import Pools, Workers, _serve
 
 pytestmark = pytest.mark.slow
 PROCESSES = Place(2, are_processes=True)

@@ -6,7 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -48,22 +48,20 @@ class Draft:
     """How missing trials of a group are to be trained.
 
     Attributes:
+        group: the trials.
         new: stacks that are planned now.
         kept: stacks as an earlier launch planned them.
         speed: of a stack of the width of the widest; None where it was not measured.
-        stack_s: seconds that a stack takes at this speed; NaN if it is not known.
         note: a clause about memory, where stacks are narrower than the workload asks for.
-        label: the label of the group.
         bytes_each: memory that a trial of a stack takes.
         error: why the workload cannot be trained; it has no stacks.
     """
 
+    group: Group
     new: tuple[Stack, ...] = ()
     kept: tuple[Stack, ...] = ()
     speed: Speed | None = None
-    stack_s: float = math.nan
     note: str = ""
-    label: str = ""
     bytes_each: int = 0
     error: str | None = None
 
@@ -74,6 +72,11 @@ class Draft:
     @property
     def width(self) -> int:
         return max((len(stack.trial_ids) for stack in self.stacks), default=0)
+
+    @property
+    def stack_s(self) -> float:
+        """Seconds that a stack takes at this speed; NaN if it is not known."""
+        return self.speed.stack_s(self.group.cell.workload) if self.speed else math.nan
 
     @property
     def seconds(self) -> float:
@@ -105,7 +108,7 @@ class Planner:
         self.settings, self.plans, self.pools = settings, plans, pools
         self.speeds = Speeds(machine(settings.device), is_forgetful=settings.replan)
         self._rehearsals: dict[str, Rehearsal] = {}
-        self._promised: dict[str, _Promise] = {}
+        self._promised: dict[str, Draft] = {}
 
     @property
     def kind(self) -> str:
@@ -134,7 +137,7 @@ class Planner:
         drafts = [self._draft(group, stored, is_timed=time.monotonic() - begin < timing_s) for group in groups]
         new = [stack for draft in drafts for stack in draft.new]
         if new and is_stored:
-            self.plans.save(new, [f"{draft.label}: {draft.note}" for draft in drafts if draft.note])
+            self.plans.save(new, [f"{draft.group.label}: {draft.note}" for draft in drafts if draft.note])
         return drafts
 
     def place(self, drafts: Sequence[Draft]) -> Place:
@@ -148,16 +151,16 @@ class Planner:
         """Forget the speed of a stack that took much longer than it promised."""
         promise = self._promised.get(event.stack_id)
         took_s = sum(result.wall_s for result in event.results)
-        if promise and took_s > TOO_SLOW * promise.seconds:
-            self.speeds.forget(promise.group_key, promise.width)
+        if promise and took_s > TOO_SLOW * promise.stack_s:
+            self.speeds.forget(promise.group.key, promise.width)
 
     def _draft(self, group: Group, stored: Sequence[Stack], *, is_timed: bool) -> Draft:
         if not group.pairs:
-            return Draft()
+            return Draft(group)
         rehearsal = self.rehearse(group)
         if rehearsal.error:
-            return Draft(label=group.label, error=rehearsal.error)
-        workload, max_stack = group.cell.workload, self.settings.max_stack
+            return Draft(group, error=rehearsal.error)
+        max_stack = self.settings.max_stack
         kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
         bytes_each = rehearsal.bytes_each
@@ -165,13 +168,10 @@ class Planner:
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]
-        width = max(len(stack.trial_ids) for stack in (*kept, *new))
-        speed = self._speed(group, rehearsal.cell, width, is_timed=is_timed)
-        stack_s = speed.stack_s(workload) if speed else math.nan
-        if speed:
-            promise = _Promise(group.key, width, stack_s)
-            self._promised |= dict.fromkeys((stack.stack_id for stack in (*kept, *new)), promise)
-        return Draft(tuple(new), tuple(kept), speed, stack_s, note, group.label, bytes_each)
+        draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each)
+        draft = replace(draft, speed=self._speed(group, rehearsal.cell, draft.width, is_timed=is_timed))
+        self._promised |= {stack.stack_id: draft for stack in draft.stacks}
+        return draft
 
     def _speed(self, group: Group, cell: Cell | None, width: int, *, is_timed: bool) -> Speed | None:
         """The speed of a stack of copies of one trial; None where it is not known and cannot be measured."""
@@ -202,12 +202,3 @@ class Planner:
                 return Rehearsal(cell, traceback.format_exc(), bytes_each)
             return Rehearsal(cell, None, bytes_each)
         return Rehearsal(None, None, bytes_each)
-
-
-@dataclass(frozen=True)
-class _Promise:
-    """That a stack of this width takes so many seconds."""
-
-    group_key: str
-    width: int
-    seconds: float

@@ -6,8 +6,8 @@ import copy
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -137,18 +137,40 @@ def record(
     return None
 
 
+def takes(model: nn.Module, example: Example, *, is_training: bool = False) -> bool:
+    """Whether the forward pass runs on example inputs; a wrong guess is noticed sooner so than by recording it."""
+    plain = _copy(model)
+    for is_fake in (True, False):
+        try:
+            with _quiet(plain, is_training):
+                run, tensors, mode = _prepared(plain, example, is_fake=is_fake)
+                with mode or nullcontext():
+                    run(*tensors)
+                return True
+        except Exception:  # a model's own code may raise anything
+            continue
+    return False
+
+
 def _as_written(model: nn.Module, example: Example) -> Recording:
     return _recorded(model, example, is_fake=True)
 
 
 def _with_values(model: nn.Module, example: Example) -> Recording:
-    if sum(parameter.numel() for parameter in model.parameters()) > MOST_ENTRIES:
-        raise MemoryError
     return _recorded(model, example, is_fake=False)
 
 
-def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording:
+def _prepared(
+    model: nn.Module, example: Example, *, is_fake: bool
+) -> tuple[Callable[..., list[Tensor]], list[Tensor], FakeTensorMode | None]:
+    """The forward pass as a function of parameters, buffers and the tensors of the example; those; and their mode.
+
+    Raises:
+        MemoryError: real values of too large a model.
+    """
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    if not is_fake and sum(parameter.numel() for parameter in parameters.values()) > MOST_ENTRIES:
+        raise MemoryError
     arguments, structure = tree_flatten((example.args, dict(example.kwargs)))
     given = [each for each in arguments if isinstance(each, Tensor)]
 
@@ -160,7 +182,11 @@ def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording
         return list(tensors_in(functional_call(model, values, args, kwargs)))
 
     mode = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
-    tensors = [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)]
+    return run, [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)], mode
+
+
+def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording:
+    run, tensors, _ = _prepared(model, example, is_fake=is_fake)
     tracer = make_fx(
         run,
         tracing_mode="fake" if is_fake else "real",
@@ -169,6 +195,7 @@ def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording
     )
     graph = tracer(*tensors)
     _join_writes(graph.graph)
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     names = dict(zip(placeholders, parameters, strict=False))
     rest = placeholders[len(names) :]

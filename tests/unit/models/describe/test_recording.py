@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional
 from initsuite.activations import activation
 from initsuite.models import Cnn, Rnn
 from initsuite.models.describe.describe import describe, recorded
-from initsuite.models.describe.examples import guesses
+from initsuite.models.describe.examples import Example, guesses
 from initsuite.models.describe.graph.recording import record, takes
 from initsuite.spec import ParamSpec, Role
 
@@ -151,3 +152,25 @@ class Split(nn.Module):
     def forward(self, outputs: tuple[Tensor, object]) -> Tensor:
         sequence = outputs[0]
         return sequence[:, :1] if sequence.sum() > 0 else sequence[:, 1:]
+
+
+class LooksAtValues(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        for _ in range(50):
+            inputs = self.layer(inputs)
+            if inputs.sum() > 1e9:
+                return inputs
+        return inputs
+
+
+def test_a_run_on_values_takes_no_stack_trace_for_each_result(monkeypatch) -> None:
+    real, traces = traceback.extract_stack, []
+    monkeypatch.setattr(traceback, "extract_stack", lambda *given: traces.append(1) or real(*given))
+    recording = record(LooksAtValues(), Example((torch.randn(2, 4),), {}, ""))
+    assert recording is not None
+    assert len(recording.nodes) > 100
+    assert len(traces) < 10

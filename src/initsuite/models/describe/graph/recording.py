@@ -13,6 +13,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, fx, nn
+from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -193,7 +194,9 @@ def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording
         _allow_non_fake_inputs=True,
         _error_on_data_dependent_ops=is_fake,
     )
-    graph = tracer(*tensors)
+    # one mode for the shapes of all results of real tensors: torch would make one for each, with a stack trace
+    with nullcontext() if is_fake else tracing(TracingContext(FakeTensorMode())):
+        graph = tracer(*tensors)
     _join_writes(graph.graph)
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]

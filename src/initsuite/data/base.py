@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -62,6 +62,18 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example, without the batch axis."""
         return tuple(self.train.inputs.shape[1:])
+
+
+Maker = TypeVar("Maker", bound=Callable[..., Dataset])
+
+
+def fixed_by_options(maker: Maker) -> Maker:
+    """Mark a function whose options say which examples it returns: its data sets have no `fingerprint`.
+
+    What is stored of such a data set is found without reading its files.
+    """
+    maker.is_fixed_by_options = True  # type: ignore[attr-defined]
+    return maker
 
 
 def check_dataset(dataset: object, where: str) -> Dataset:

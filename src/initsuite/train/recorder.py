@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
-from initsuite.config.build import Job
+from initsuite.config.build import AnyJob
 from initsuite.config.settings import Settings
 from initsuite.engine.checkpoint import remove_checkpoint, remove_leftovers
 from initsuite.errors import StoreError
@@ -38,12 +38,12 @@ class Recorder:
     """
 
     def __init__(
-        self, store: Store, settings: Settings, jobs: Sequence[Job], sinks: list[Sink], say: Callable[[str], None]
+        self, store: Store, settings: Settings, jobs: Sequence[AnyJob], sinks: list[Sink], say: Callable[[str], None]
     ) -> None:
         self.store, self.settings, self.sinks, self.say = store, settings, sinks, say
         self.num_failed = 0
         # the first job of a cell names its protocol
-        self._job_of = {job.cell.cell_id: job for job in reversed(jobs)}
+        self._job_of = {job.cell_id: job for job in reversed(jobs)}
         self._code = provenance()  # now: the checkout may change while trials train
 
     def take(self, event: Event) -> None:

@@ -16,7 +16,9 @@ from initsuite.train.plan.planner import Planner
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
-from initsuite.train.workers import Pools, Threads, Workers
+from initsuite.train.threads import Threads
+from initsuite.train.trials import Wanted
+from initsuite.train.workers import Pools, Workers
 from initsuite.wording import format_count
 
 POLL_S = 1.0
@@ -40,7 +42,7 @@ class Runner:
     progress: Progress
     attempted: set[str] = field(default_factory=set)
 
-    def train(self, wanted: Iterable[Pair]) -> None:
+    def train(self, wanted: Iterable[Wanted]) -> None:
         """Train the trials that are neither stored nor already tried in this launch.
 
         Raises:
@@ -48,7 +50,7 @@ class Runner:
             StopLaunch: as many trials have failed as `on_error` allows.
         """
         skip = self.store.stored() | self.attempted
-        missing = {trial.trial_id: (cell, trial) for cell, trial in wanted if trial.trial_id not in skip}
+        missing = {trial.trial_id: (job.cell, trial) for job, trial in wanted if trial.trial_id not in skip}
         self.attempted |= missing.keys()
         self.progress.planned(*_amount(missing.values()))
         groups = groups_of(missing.values())
@@ -69,7 +71,9 @@ class Runner:
         if tasks:
             place = self.planner.place(drafts)
             self.progress.say(f"Training {place.line()}.")
-            self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()}, self.pools.get(place))
+            cells = {cell.cell_id: cell for cell, _ in missing.values()}
+            self.pools.learn(cells)
+            self._train_all(tasks, cells, self.pools.get(place))
 
     def _train_all(self, tasks: list[Task], cells: dict[str, Cell], pool: Threads | Workers) -> None:
         """Train what no other launch has a lease on, and wait for what another launch is training."""

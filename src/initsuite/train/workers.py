@@ -16,13 +16,14 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
 
+from initsuite.engine.workload import Cell
 from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started, tell_at_once
 from initsuite.train.executor import Executor
 from initsuite.train.plan.composition import memory_limit
@@ -85,6 +86,20 @@ class Pools:
         if asked is None or asked <= self.threads:
             return self.threads
         return max(self.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+    def learn(self, cells: Mapping[str, Cell]) -> None:
+        """Make cells known wherever tasks are trained. Processes that started without them end, for new ones.
+
+        That is rare: another launch has stored trials in the meantime, which ask more of cells that had all they need.
+        """
+        known = self.here.executor.cells
+        if known.keys() >= cells.keys():
+            return
+        self.here.executor.cells = {**known, **cells}
+        for place, pool in list(self._pools.items()):
+            if isinstance(pool, Workers):
+                pool.end()
+                del self._pools[place]
 
     def get(self, place: Place) -> Threads | Workers:
         """The pool of a place; threads of this process where the cells cannot be sent to others."""

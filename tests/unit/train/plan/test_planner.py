@@ -221,7 +221,7 @@ def gpus(monkeypatch) -> list[int]:
 def on_gpus(planner, monkeypatch, *overrides: str) -> Planner:
     """As a launch makes it, with the GPUs that it finds; nothing is computed on them."""
     made, _ = planner(overhead, "device=cuda", *overrides)
-    jobs = [SimpleNamespace(cell=cell) for cell in made.pools.here.executor.cells.values()]
+    jobs = [SimpleNamespace(cell=cell, cell_id=cell.cell_id) for cell in made.pools.here.executor.cells.values()]
     made.pools = _pools(jobs, made.settings, print)  # type: ignore[arg-type]
     executor = made.pools.here.executor
     monkeypatch.setattr(executor, "rehearse", lambda member: None)

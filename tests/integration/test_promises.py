@@ -105,9 +105,8 @@ def test_conf_names_the_classes_by_the_paths_that_are_in_ids() -> None:
         assert callable(pkgutil.resolve_name(target))
 
 
-@pytest.mark.parametrize(
-    "command", [OLD_COMMANDS[0], *(pytest.param(command, marks=pytest.mark.slow) for command in OLD_COMMANDS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OLD_COMMANDS)
 def test_a_store_of_a_former_version_is_resumed(command: str, tmp_path: Path) -> None:
     shutil.copytree(OLD_STORE, tmp_path / "store")
     before = {path.name for path in (tmp_path / "store" / "trials").iterdir()}

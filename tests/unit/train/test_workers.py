@@ -193,3 +193,17 @@ def test_the_threads_of_this_process_are_given_back(cell) -> None:
     with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_cells_that_come_later_are_known_to_workers_that_start_then(cell, make_job) -> None:
+    """Another launch has stored what asks more of a cell that had all it needed."""
+    other, listener = make_job("init=xavier", "max_steps=4", "eval_every=2").cell, Listener()
+    with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print) as pools:
+        first = pools.get(PROCESSES)
+        pools.learn({cell.cell_id: cell})
+        assert pools.get(PROCESSES) is first
+        pools.learn({other.cell_id: other})
+        assert not any(worker.process.is_alive() for worker in first.workers)
+        pools.get(PROCESSES).run(iter(tasks_of(other, [0], [1])), listener.emit, listener.done.append)
+    assert {result.status for result in listener.results.values()} == {Status.DONE}
+    assert sorted(listener.results) == [0, 1]

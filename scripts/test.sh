@@ -3,8 +3,8 @@
 #   bash scripts/test.sh            everything
 #   bash scripts/test.sh --fast     without the slow tests
 #   bash scripts/test.sh ARGS ...   ARGS for pytest
-# Two processes run the tests, one thread each: two threads beside a busy process slow each other down. PROCESSES=0 runs
-# them in one.
+# Two processes run the tests, one thread each: two threads beside a busy process slow each other down. The one that ends
+# first takes tests from the other. PROCESSES=0 runs them in one.
 arguments=("$@")
 # shellcheck source=scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" dev
@@ -16,4 +16,4 @@ unset PYTHONDONTWRITEBYTECODE
 ruff format --check .
 ruff check .
 pyright
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} python -m pytest -n "${PROCESSES:-2}" ${arguments[@]+"${arguments[@]}"}
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} python -m pytest -n "${PROCESSES:-2}" --dist worksteal ${arguments[@]+"${arguments[@]}"}

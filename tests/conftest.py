@@ -18,6 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's job in the background ignores Ctrl-C, and the programs that the tests start would, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+collect_ignore = ["support"]
+"""Nothing to collect: doctest would import each file, and with it libraries that take seconds, in every process."""
 WandbRuns = dict[str, dict[str, Any]]
 
 

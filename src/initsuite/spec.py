@@ -5,6 +5,7 @@ torch is imported for the type checker alone, so that readers of results never n
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,16 +29,21 @@ Params = dict[str, "Tensor"]
 
 def short_hash(value: object) -> str:
     """16 hexadecimal digits of a JSON value: the ids of cells and trials. 1 and 1.0 are the same number."""
-    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(_COMPACT.encode(_canonical(value)).encode(), digest_size=8).hexdigest()
+
+
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+"""Made once: a rerun hashes the names of all trials of a sweep."""
 
 
 def _canonical(value: object) -> object:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, str | int):  # most of them, and asking whether they are mappings is slow
+        return value
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return [_canonical(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Role(StrEnum):
@@ -266,7 +272,7 @@ class Trial:
     seed: int
     stage: Stage
 
-    @property
+    @functools.cached_property
     def trial_id(self) -> str:
         return short_hash([self.cell_id, float(self.lr), self.seed, str(self.stage)])
 

@@ -1,12 +1,13 @@
 """What a person types, and what they see when it is wrong. Run in a folder that is not the repository."""
 
 import gzip
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import initsuite
-from support.typed import typed
+from support.typed import Done, forking, typed
 
 QUICK = ["max_steps=40", "eval_every=20", "protocol=smoke", "optimizer.lr_grid=[0.03,0.1]"]
 
@@ -16,6 +17,12 @@ def command(tmp_path):
     """Run `python -m initsuite.MODULE ARGUMENTS` from an empty folder with no W&B account."""
 
     return lambda module, *arguments: typed(tmp_path, f"initsuite.{module}", *arguments)
+
+
+@pytest.fixture(scope="module")
+def fork(tmp_path_factory) -> Iterator[Callable[..., Done]]:
+    with forking(tmp_path_factory.mktemp("parent")) as run:
+        yield run
 
 
 BAD = {
@@ -50,9 +57,9 @@ BAD = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", BAD, ids=str)
-def test_bad_input_gets_one_clear_block(command, tmp_path, case) -> None:
+def test_bad_input_gets_one_clear_block(fork, tmp_path, case) -> None:
     arguments, expected = BAD[case]
-    done = command("train", *arguments)
+    done = fork(tmp_path, "initsuite.train", *arguments)
     assert done.returncode == 2, done.stderr
     for words in expected:
         assert words in done.stderr

@@ -63,6 +63,7 @@ def text(views: Views) -> str:
     return html_page(views)
 
 
+@pytest.mark.slow
 @needs_a_browser
 def test_the_answer_comes_first(browser: Browser, text: str) -> None:
     page = browser.open(text)

@@ -113,6 +113,7 @@ def test_the_charts_show_the_numbers_of_the_views(views: Views, text: str) -> No
     assert len(data["tables"]["trials"]["rows"]) == len(views.trials)
 
 
+@pytest.mark.slow
 def test_size_and_time_of_a_thousand_trials(tmp_path: Path) -> None:
     views = views_of(plant(tmp_path / "many", 10))
     assert len(views.report.trials) >= 1000

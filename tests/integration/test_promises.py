@@ -116,9 +116,8 @@ def sweep(words: str, tmp_path: Path) -> pd.DataFrame:
     return load_results(tmp_path / "store").trials
 
 
-@pytest.mark.parametrize(
-    "command", [OLD_COMMANDS[0], *(pytest.param(command, marks=pytest.mark.slow) for command in OLD_COMMANDS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OLD_COMMANDS)
 def test_a_store_of_a_former_version_is_finished_by_this_one(command: str, tmp_path: Path) -> None:
     shutil.copytree(OLD_STORE, tmp_path / "store")
     old = load_results(OLD_STORE).trials

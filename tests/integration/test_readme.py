@@ -68,6 +68,7 @@ def test_the_commands_and_the_python_of_the_pages_run(tmp_path: Path) -> None:
         assert "load_results" not in code or "orthogonal" in printed
 
 
+@pytest.mark.slow
 def test_the_table_of_initialize_fits_a_terminal_and_shows_the_gain(tmp_path: Path) -> None:
     (code,) = (block for block in blocks("python", REPOSITORY / "README.md") if "initialize_" in block)
     (tmp_path / "block.py").write_text(code)

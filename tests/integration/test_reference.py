@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from readme_tables import readme_block
 import initsuite
 from initsuite.errors import ConfigError
 from initsuite.report.answer import recommend
-from initsuite.report.verdicts.recommendations import build_report
+from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, Store, load_results
@@ -23,9 +24,9 @@ FAST = [100.0 + 20 * seed for seed in range(10)]
 SLOW = [steps + 200 for steps in FAST]
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Results:
-    store = Store(tmp_path / "results")
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    store = Store(tmp_path_factory.mktemp("planted"))
     for depth in (2, 10):
         for activation in ("relu", "tanh"):
             planter = Planter(store, activation=activation, depth=depth, model=f"mlp-{depth}x64")
@@ -81,6 +82,12 @@ def test_a_single_arm_has_nothing_to_be_better_than(tmp_path: Path) -> None:
     assert answer.confidence == "none"
 
 
+@functools.cache
+def reference() -> Report:
+    """Of the shipped store: seconds."""
+    return build_report(load_results(REFERENCE_STORE))
+
+
 @pytest.mark.parametrize(
     ("question", "message"),
     [
@@ -107,7 +114,7 @@ def test_a_depth_is_refused_where_no_depth_is_known(tmp_path: Path) -> None:
 
 
 def test_the_shipped_reference_answers_for_every_recommendation_of_the_article() -> None:
-    report = build_report(load_results(REFERENCE_STORE))
+    report = reference()
     assert set(report.trials.experiment) == {"article"}
     assert set(report.trials.protocol_version) == {PROTOCOL_VERSION}
     assert not report.trials.dirty.any()
@@ -132,5 +139,5 @@ def test_the_reference_is_asked_without_torch() -> None:
 
 def test_the_readme_shows_the_shipped_reference() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    views = Views(build_report(load_results(REFERENCE_STORE)))
+    views = Views(reference())
     assert readme_block(views) in readme

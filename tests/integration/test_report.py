@@ -489,6 +489,7 @@ def test_a_folder_that_cannot_be_written(store: Store, tmp_path: Path, capsys: p
     assert "Choose another with --out DIR." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_starts_without_torch(store: Store) -> None:
     Planter(store).arm("he", [100])
     command = [sys.executable, "-X", "importtime", "-m", "initsuite.report", str(store.directory)]

@@ -75,6 +75,7 @@ def plant(store: Store, num_contexts: int = 4, num_seeds: int = 6) -> None:
                 planter.arm(init, [DIVERGED, *fates[1:]] if init == "normal" else fates, TRAINS)
 
 
+@pytest.mark.slow
 def test_every_view_becomes_files(written: Written) -> None:
     views, folder, paths = written
     assert paths[0] == folder / "recommendations.html"
@@ -89,6 +90,7 @@ def test_every_view_becomes_files(written: Written) -> None:
     assert len(pd.read_csv(folder / "tables/aggregates.csv")) == len(ARMS)
 
 
+@pytest.mark.slow
 def test_the_data_beside_a_figure_are_the_view_with_units(written: Written) -> None:
     views, folder, _ = written
     data = {name: pd.read_csv(folder / "figures" / f"{name}.csv") for name in FIGURES}
@@ -113,6 +115,7 @@ def texts_of(figure: Figure) -> Iterator[Text]:
             yield text
 
 
+@pytest.mark.slow
 def test_figures_have_paper_size_and_nothing_is_cut_off(written: Written) -> None:
     for drawing in drawings(written[0]):
         for page in drawing.pages:
@@ -155,6 +158,7 @@ def test_many_contexts_go_to_further_pages(store: Store, tmp_path: Path, no_page
     assert not (folder / "figures/lr_sensitivity.pdf").exists()
 
 
+@pytest.mark.slow
 def test_text_in_a_pdf_is_text(written: Written) -> None:
     for path in (written[1] / "figures").glob("*.pdf"):
         content = path.read_bytes()
@@ -261,6 +265,7 @@ def test_ties_and_too_few_seeds_are_words(store: Store) -> None:
     assert "not enough seeds: xavier" in text
 
 
+@pytest.mark.slow
 def test_markdown_shows_the_scorecard_and_the_figures_that_are_there(written: Written) -> None:
     folder = written[1]
     text = (folder / "recommendations.md").read_text(encoding="utf-8")

@@ -70,6 +70,7 @@ def write_offline(folder: Path, *rows: tuple[dict[str, Any], Curve]) -> None:
     sink.close()
 
 
+@pytest.mark.slow
 def test_offline_runs_are_read_whatever_the_trials_became(isolated_wandb, tmp_path) -> None:
     """Failed first and done later; diverged; failed for good; beside files that are damaged."""
     done, diverged, failed = (Trial("c", 0.1, seed, Stage.SCORE) for seed in range(3))

@@ -1,5 +1,6 @@
 """Stacks that train at the same time in Python threads do not feel each other."""
 
+import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import weight_norm
 
-from initsuite.engine.loop import _own, train_stack
+from initsuite.engine.loop import train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.spec import Evaluation, Stage, TrialResult
+from initsuite.train.events import Event, Finished
+from initsuite.train.executor import Executor
+from initsuite.train.plan.placement import Place
+from initsuite.train.task import Stack, Task
+from initsuite.train.workers import Pools
 
 MODELS = {
     "mlp": ("model=mlp", "optimizer=sgd"),
@@ -56,23 +61,73 @@ def test_two_stacks_at_once_give_the_bits_of_one_after_the_other(make_job, names
                 assert np.array_equal(expected, got)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        nn.TransformerDecoderLayer(4, 2, 8, activation=nn.GELU()),
-        nn.TransformerEncoderLayer(4, 2, 8, activation=nn.Tanh()),
-        weight_norm(nn.Linear(4, 4)),
-    ],
-    ids=lambda model: type(model).__name__,
-)
-def test_the_copy_that_a_stack_trains_computes_what_the_model_does(make_job, model) -> None:
-    """Copying gives torch's decoder layer another activation, and refuses weights that a hook has computed."""
-    workload = replace(make_job().cell.workload, model=model.eval())
-    copied = _own(workload).model
-    inputs = [torch.randn(3, 4, generator=torch.Generator().manual_seed(0))]
-    inputs *= 2 if isinstance(model, nn.TransformerDecoderLayer) else 1
-    assert torch.equal(copied(*inputs), model(*inputs))
-    assert not {id(each) for each in copied.parameters()} & {id(each) for each in model.parameters()}
+class Alone(nn.Module):
+    """A user's model that no other can be made of; notes how many threads are in its `forward`, and what it ran."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.lock, self.threads = model, threading.Lock(), 0
+        self.together: list[int] = []
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.threads += 1
+        try:
+            outputs = self.model(inputs)
+            self.together.append(self.threads)
+            return outputs
+        finally:
+            self.threads -= 1
+
+
+@pytest.mark.parametrize("law", ["he", "lsuv"])
+def test_stacks_of_a_model_that_cannot_be_copied_train_one_at_a_time(make_job, law) -> None:
+    """Beside stacks of another workload, which wait meanwhile; no worker process can be sent such a model."""
+    cells = [make_job(f"init={law}", *MODELS[name], "max_steps=20", "eval_every=2").cell for name in ("mlp", "cnn")]
+    plain, other = cells[0], replace(cells[1], cell_id="other")
+    specs = tuple(replace(spec, name=f"model.{spec.name}") for spec in plain.workload.specs)
+    model = Alone(plain.workload.model)
+    bound = replace(plain, cell_id="bound", workload=replace(plain.workload, model=model, specs=specs))
+    assert not bound.workload.can_be_shared
+    order = [bound, other, bound, bound, other, bound]
+    trials = [cell.trial(0.01, seed, Stage.SCORE) for seed, cell in enumerate(order)]
+    tasks = [Task(Stack((trial.trial_id,), "cpu"), (trial,)) for trial in trials]
+    found: list[list[TrialResult]] = []
+    said: list[str] = []
+    with Pools(Executor({cell.cell_id: cell for cell in order}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
+        for place in (Place(1), Place(3), Place(3, are_processes=True)):
+            results: dict[str, TrialResult] = {}
+
+            def emit(event: Event, results: dict[str, TrialResult] = results) -> None:
+                if isinstance(event, Finished):
+                    results |= {result.trial.trial_id: result for result in event.results}
+
+            pools.get(place).run(iter(tasks), emit, lambda task: None)
+            found.append([results[trial.trial_id] for trial in trials])
+    assert [result.error for results in found for result in results] == [""] * 18
+    assert np.array_equal(bits(found[0]), bits(found[1]))
+    assert np.array_equal(bits(found[0]), bits(found[2]))
+    assert set(model.together) == {1}
+    assert "Training in one process" in said[0]
+
+
+def test_the_values_that_a_model_is_lent_are_taken_back(make_job) -> None:
+    """Those of a seed, for the parameters without specs; also where the initializer raises."""
+    cell = make_job("activation=prelu").cell
+    model = cell.workload.model
+    name = cell.workload.kept[0]
+    before = model.get_parameter(name).clone()
+    seen = []
+
+    def law(model, specs, *, seed, probe=None):
+        seen.append(float(model.get_parameter(name).detach().mean()))
+        raise ArithmeticError("planted")
+
+    workload = replace(cell.workload, own_values=lambda seed: {name: torch.full_like(before, 10.0 + seed)})
+    for seed in range(2):
+        with pytest.raises(ArithmeticError, match="planted"):
+            start_of(workload, law, seed)
+    assert seen == [10.0, 11.0]
+    assert torch.equal(model.get_parameter(name), before)
 
 
 def test_the_number_of_threads_changes_no_bit(make_job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import Any
@@ -155,10 +156,15 @@ def test_small_gamma_is_a_power_of_the_inputs(gamma: float) -> None:
     check_stds(params, expected)
 
 
+@functools.cache
+def vit() -> tuple[nn.Module, list[ParamSpec]]:
+    model = skeleton(lambda: Vit((1, 8, 8), 10, activation("gelu"), depth=2, width=16, heads=2))
+    return model, describe(model)
+
+
 @pytest.mark.parametrize("inside", ["he", "lecun", "normal", "torch_default"])
 def test_zero_closing_makes_every_branch_zero_and_the_rest_as_inside(inside: str) -> None:
-    model = skeleton(lambda: Vit((1, 8, 8), 10, activation("gelu"), depth=2, width=16, heads=2))
-    specs = describe(model)
+    model, specs = vit()
     params = ZeroClosing(inside)(model, specs, seed=0).params
     zeroed = {name for name, value in params.items() if name.endswith("weight") and not value.any()}
     assert zeroed == {spec.name for spec in specs if spec.closes_residual and spec.role is Role.WEIGHT}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,11 @@ from initsuite.models import Mlp
 from initsuite.models.branch import Branch, Residual
 from initsuite.models.describe.describe import describe
 from initsuite.models.skeleton import skeleton
-from initsuite.spec import Initializer, Role
+from initsuite.spec import Initializer, ParamSpec, Role
 from support.laws import FALSE_ALARM, chi_square_p
 from support.networks import WIDTH, plain_blocks, spec_of, transformer
+
+Described = tuple[nn.Module, Sequence[ParamSpec]]
 
 
 class Deep(nn.Module):
@@ -40,14 +44,25 @@ class Deep(nn.Module):
         return self.head(self.blocks(self.first(inputs)))
 
 
-def step(build: Any, law: Initializer, optimizer: str, lr: float) -> float:
-    """Root mean square of what one step changes in the outputs: of signs for adam, of gradients for sgd."""
+@functools.cache
+def deep(depth: int) -> Described:
+    """Recording a model of hundreds of layers takes seconds."""
+    return described(lambda: Deep(depth))
+
+
+def described(build: Callable[[], nn.Module]) -> Described:
     model = skeleton(build)
+    return model, describe(model)
+
+
+def step(network: Described, law: Initializer, optimizer: str, lr: float) -> float:
+    """Root mean square of what one step changes in the outputs: of signs for adam, of gradients for sgd."""
+    model, specs = network
     draws = torch.Generator().manual_seed(0)
     inputs, targets = torch.randn(32, 16, generator=draws), torch.randint(4, (32,), generator=draws)
     changes = []
     for seed in range(4):
-        start = law(model, describe(model), seed=seed)
+        start = law(model, specs, seed=seed)
         params = {name: value.requires_grad_() for name, value in start.params.items()}
         outputs = functional_call(model, params, (inputs,))
         grads = torch.autograd.grad(nn.functional.cross_entropy(outputs, targets), list(params.values()))
@@ -91,10 +106,8 @@ def test_the_lr_factors_of_spectral_are_those_of_its_table() -> None:
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("adam", 1e-3), ("sgd", 0.05)])
 def test_one_step_of_spectral_moves_the_outputs_by_the_same_at_every_width(optimizer: str, lr: float) -> None:
-    def build(width: int) -> Any:
-        return lambda: Mlp((16,), 4, activation("tanh"), depth=3, width=width)
-
-    changes = [step(build(width), Spectral(optimizer), optimizer, lr) for width in (64, 256, 1024)]
+    builds = [lambda width=width: Mlp((16,), 4, activation("tanh"), depth=3, width=width) for width in (64, 256, 1024)]
+    changes = [step(described(build), Spectral(optimizer), optimizer, lr) for build in builds]
     assert max(changes) < 2 * min(changes)
 
 
@@ -129,9 +142,9 @@ def test_at_the_base_depth_it_is_mup() -> None:
 @pytest.mark.parametrize("exponent", [0.5, 1.0])
 def test_one_step_moves_the_outputs_by_the_same_at_every_depth(optimizer: str, lr: float, exponent: float) -> None:
     law = DepthMup(optimizer, depth_exponent=exponent)
-    changes = [step(lambda depth=depth: Deep(depth), law, optimizer, lr) for depth in (8, 32, 128)]
+    changes = [step(deep(depth), law, optimizer, lr) for depth in (8, 32, 128)]
     assert max(changes) < 2 * min(changes)
-    mup = [step(lambda depth=depth: Deep(depth), Mup(optimizer), optimizer, lr) for depth in (8, 32)]
+    mup = [step(deep(depth), Mup(optimizer), optimizer, lr) for depth in (8, 32)]
     assert mup[1] > 2 * mup[0]
 
 

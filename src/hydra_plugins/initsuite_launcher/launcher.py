@@ -50,26 +50,31 @@ class InitsuiteLauncher(Launcher):
         from initsuite.wording import format_count
 
         print(f"Checking {format_count(len(job_overrides), 'combination')} before the first step.", flush=True)
+        gc.disable()  # nothing that is imported is garbage
         from initsuite.config.build import Builder
         from initsuite.config.compose.hydra_files import Composer
         from initsuite.config.compose.resolve import compose_jobs
         from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
-        from initsuite.train.launch import plan_cells, run_cells
+        from initsuite.train.launch import Inventory, plan_cells, run_cells
         from initsuite.train.plan.preview import print_plan
 
         if self._builder is None:
             gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
+        gc.enable()
         setup_globals()
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
+        self._folder, self._name = str(self.config.hydra.sweep.dir), str(self.config.hydra.job.name)  # resolved once
+        Path(self._folder).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it
         composer = Composer(self.hydra_context.config_loader, self.config)
         self._builder = self._builder or Builder()  # a sweeper may ask for batch after batch
-        built = build_jobs(compose_jobs(composer, job_overrides, initial_job_idx), self._builder)
+        inventory = Inventory()
+        composed = compose_jobs(composer, job_overrides, initial_job_idx)
+        built = build_jobs(composed, self._builder, inventory.finished)
         if built.settings.dry_run:
             check_can_be_planned(self.config.hydra.sweeper)
             print_plan(plan_cells(built.jobs, built.settings, built.illegal), built.settings)
             return [self._job_return(overrides, math.nan) for overrides in job_overrides]
         raise_if_illegal(built)
-        return self._returns(job_overrides, built, run_cells(built.jobs, built.settings))
+        return self._returns(job_overrides, built, run_cells(built.jobs, built.settings, inventory.store))
 
     def raise_held_failures(self) -> None:
         """End a sweep some of whose trials failed.
@@ -96,15 +101,15 @@ class InitsuiteLauncher(Launcher):
             else:
                 failed = dict.fromkeys(outcome.failed.cell_id, error)
         return [
-            self._job_return(overrides, score, failed.get(job.cell.cell_id))
+            self._job_return(overrides, score, failed.get(job.cell_id))
             for overrides, job, score in zip(job_overrides, built.jobs, outcome.scores, strict=True)
         ]
 
     def _job_return(self, overrides: Sequence[str], score: float, error: Exception | None = None) -> JobReturn:
         return JobReturn(
             overrides=overrides,
-            working_dir=str(self.config.hydra.sweep.dir),
-            task_name=self.config.hydra.job.name,
+            working_dir=self._folder,
+            task_name=self._name,
             status=JobStatus.FAILED if error else JobStatus.COMPLETED,
             _return_value=error or score,
         )

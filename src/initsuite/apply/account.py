@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -30,7 +31,8 @@ def account(
 ) -> pd.DataFrame:
     """The table that `initialize_` returns, of the tensors in `wanted`; its docstring explains the columns."""
     known = {spec.name: spec for spec in description.specs}
-    laws = initializer.laws(model, description.specs) if isinstance(initializer, ByLaws) else {}
+    with warnings.catch_warnings(action="ignore"):  # they were given when the laws were used
+        laws = initializer.laws(model, description.specs) if isinstance(initializer, ByLaws) else {}
     drawn = {name: laws.get(name, (initializer, spec)) for name, spec in known.items()}
     rows = [
         {"tensor": prefix + name, **_facts(parameter, known.get(name)), **_done(parameter, drawn.get(name)),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from initsuite.models.copying import copied
 from initsuite.spec import Params
 
 NORM_BUFFERS = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
@@ -23,23 +23,16 @@ def stand_in(model: nn.Module, placed: Collection[str]) -> nn.Module:
 
     A model that cannot be copied, for example because it holds a lock or an open file, stands in for itself.
     """
-    memo: dict[int, object] = {}
+    replaced: dict[Tensor, Tensor] = {}
     for name, parameter in model.named_parameters():
         value = (
             torch.empty(parameter.shape, dtype=torch.float32, device="meta") if name in placed else _on_cpu(parameter)
         )
-        memo[id(parameter)] = nn.Parameter(value, requires_grad=parameter.requires_grad)
+        replaced[parameter] = nn.Parameter(value, requires_grad=parameter.requires_grad)
     fresh = fresh_buffers(model)
     for name, buffer in model.named_buffers():
-        memo[id(buffer)] = _on_cpu(fresh.get(name, buffer))
-    for module in model.modules():
-        for value in vars(module).values():  # a result that is kept as an attribute: torch refuses to copy those
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach()
-    try:
-        return copy.deepcopy(model, memo)
-    except Exception:  # copying runs the user's code, which may raise anything
-        return model
+        replaced[buffer] = _on_cpu(fresh.get(name, buffer))
+    return copied(model, replaced)
 
 
 def _on_cpu(tensor: Tensor) -> Tensor:

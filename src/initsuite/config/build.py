@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,13 +16,13 @@ from initsuite.config.groups import call, identity, instantiate, label
 from initsuite.config.initializer import init_identity, rehearsed, required_model
 from initsuite.config.overrides import overrides_text
 from initsuite.config.settings import Settings, settings_of
-from initsuite.config.workload import frame_of, make_dataset, make_workload, workload_id_of
+from initsuite.config.workload import WorkloadDraft, frame_id_of, frame_of, make_dataset
 from initsuite.engine.workload import Cell, Workload
 from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.guideline import network_of
 from initsuite.protocol.tuning import Protocol
-from initsuite.protocol.yardstick import yardstick_of
+from initsuite.protocol.yardstick import Yardstick, yardstick_of
 from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, short_hash
 
 
@@ -32,13 +33,63 @@ class Job:
     cell: Cell
     protocol: Protocol
 
+    @property
+    def cell_id(self) -> str:
+        return self.cell.cell_id
+
+    @property
+    def context_id(self) -> str:
+        return self.cell.context_id
+
+    @property
+    def yardstick(self) -> Yardstick:
+        return self.cell.yardstick
+
+    @property
+    def lr_grid(self) -> tuple[float, ...]:
+        return self.cell.lr_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A job that can say which trials it needs. Its cell is built, and checked, when it is first asked for.
+
+    Attributes:
+        make: builds the cell, which has these ids, this yardstick and this grid.
+    """
+
+    cell_id: str
+    context_id: str
+    yardstick: Yardstick
+    lr_grid: tuple[float, ...]
+    protocol: Protocol
+    make: Callable[[Draft], Cell]
+
+    @functools.cached_property
+    def cell(self) -> Cell:
+        """The cell.
+
+        Raises:
+            ConfigError: a combination that cannot be trained.
+            DataError: a missing or damaged data file.
+        """
+        return self.make(self)
+
+    @property
+    def job(self) -> Job:
+        """The job, its cell built and checked; raises as `cell`."""
+        return Job(self.cell, self.protocol)
+
+
+AnyJob = Job | Draft
+
 
 class Builder:
     """Builds jobs. What several of them share is built once, and kept as long as the builder is."""
 
     def __init__(self) -> None:
         self._dataset = functools.cache(lambda key: make_dataset(json.loads(key)))
-        self._workloads: dict[tuple[str, str], tuple[Workload, str, float]] = {}
+        self._workloads: dict[tuple[str, str], WorkloadDraft] = {}
         self._initializers: dict[tuple[Workload, str, str], Initializer] = {}
 
     def build(self, tree: dict[str, Any]) -> tuple[Job, Settings]:
@@ -51,40 +102,66 @@ class Builder:
             ConfigError: a value or a combination that cannot be trained.
             DataError: a missing or damaged data file.
         """
+        draft, settings = self.draft(tree)
+        return draft.job, settings
+
+    def draft(self, tree: dict[str, Any]) -> tuple[Draft, Settings]:
+        """The same without what only training needs: enough to know which trials of it are stored.
+
+        Raises:
+            ConfigError: a value that cannot be used, as far as the ids show it.
+        """
         for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
             if tree[name] is not None:
                 check_whole_number("config", name, tree[name])
         settings, protocol = settings_of(tree), _protocol(tree)
-        return Job(self._cell(tree), protocol), settings
-
-    def _cell(self, tree: dict[str, Any]) -> Cell:
-        """A cell. What its initializer requires is applied to its own workload, and not to its context."""
         frame, init, model = frame_of(tree), tree["init"], required_model(tree)
-        context, model_label, chance = self._workload(frame)
-        workload = context if model == frame["model"] else self._required(frame, model, init)
-        optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
-        own = init_identity(init, workload.model)
-        initializer = self._initializer(workload, init, own)
-        context_id = short_hash([context.workload_id, optimizer_identity, PROTOCOL_VERSION])
-        given = tree["dataset"]["chance"]
-        dataset = {**tree["dataset"], "chance": chance if given is None else given}
+        context = self._workload(frame)
+        with _saying_what_requires(init, is_required=model != frame["model"]):
+            workload = self._workload({**frame, "model": model})
+            workload_id = workload.workload_id
+        try:
+            own = init_identity(init, lambda: workload.model)
+            context_id = short_hash([context.workload_id, _optimizer(tree)[1], PROTOCOL_VERSION])
+            draft = Draft(
+                cell_id=short_hash([context_id, workload_id, own]),
+                context_id=context_id,
+                yardstick=yardstick_of(_with_chance(tree["dataset"], context)),
+                lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
+                protocol=protocol,
+                make=functools.partial(self._cell, tree, context, workload, own),
+            )
+        except ConfigError:
+            _ = context.workload  # what is wrong with the network or its data is said first
+            raise
+        return draft, settings
+
+    def _cell(
+        self, tree: dict[str, Any], context: WorkloadDraft, required: WorkloadDraft, own: dict[str, Any], draft: Draft
+    ) -> Cell:
+        """A cell. What its initializer requires is applied to its own workload, and not to its context."""
+        init, _ = tree["init"], context.workload  # the context must be trainable without what the arm requires
+        with _saying_what_requires(init, is_required=required is not context):
+            workload = required.workload
+        optimizer, _, optimizer_label = _optimizer(tree)
+        dataset = _with_chance(tree["dataset"], context)
         return Cell(
-            cell_id=short_hash([context_id, workload.workload_id, own]),
-            context_id=context_id,
+            cell_id=draft.cell_id,
+            context_id=draft.context_id,
             axes={
                 "dataset": label("dataset", dataset),
-                "model": model_label,
+                "model": context.label,
                 "activation": label("activation", tree["activation"]),
                 "init": label("init", init, tree),
                 "optimizer": optimizer_label,
             },
             workload=workload,
-            yardstick=yardstick_of(dataset),
-            initializer=initializer,
+            yardstick=draft.yardstick,
+            initializer=self._initializer(workload, init, own),
             optimizer=optimizer,
-            lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
+            lr_grid=draft.lr_grid,
             config={
-                **frame,
+                **frame_of(tree),
                 "dataset": dataset,
                 **{group: tree[group] for group in ("init", "optimizer", "schedule")},
                 "network": asdict(network_of(workload.specs)),  # which the options of each model say in their own way
@@ -92,26 +169,12 @@ class Builder:
             overrides=overrides_text(tree, tree["experiment_name"] or ""),
         )
 
-    def _required(self, frame: dict[str, Any], model: dict[str, Any], init: Mapping[str, Any]) -> Workload:
-        """The workload of an arm, with the model that its initializer requires."""
-        try:
-            return self._workload({**frame, "model": model})[0]
-        except ConfigError as error:
-            requires = f"init={init['name']} requires {as_overrides(init['requires'])}"
-            raise ConfigError(f"{requires}, and this model refuses that. {error}") from error
-
-    def _workload(self, frame: Mapping[str, Any]) -> tuple[Workload, str, float]:
-        """The workload of a frame, the label of its model, and the score of a constant guess.
-
-        Kept by its id too, which changes with the source of a user's class.
-        """
-        dataset = self._dataset(_key(frame["dataset"]))
-        key = workload_id_of(frame, dataset), _key(frame)
+    def _workload(self, frame: Mapping[str, Any]) -> WorkloadDraft:
+        """The workload of a frame, kept by its id too, which changes with the source of a user's class."""
+        dataset = functools.partial(self._dataset, _key(frame["dataset"]))
+        key = frame_id_of(frame, dataset), _key(frame)
         if key not in self._workloads:
-            ordered = json.loads(key[1])
-            workload, chance = make_workload(ordered, dataset, key[0])
-            name = str(getattr(workload.model, "label", None) or label("model", ordered["model"]))
-            self._workloads[key] = workload, name, chance
+            self._workloads[key] = WorkloadDraft(json.loads(key[1]), dataset, key[0])
         return self._workloads[key]
 
     def _initializer(self, workload: Workload, tree: Mapping[str, Any], own: Mapping[str, Any]) -> Initializer:
@@ -133,6 +196,11 @@ def build(cfg: DictConfig) -> tuple[Job, Settings]:
     return build_tree(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
+def draft(cfg: DictConfig) -> tuple[Draft, Settings]:
+    """`Builder.draft` for a job that comes alone."""
+    return _OF_THIS_PROCESS.draft(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
 def build_tree(tree: dict[str, Any]) -> tuple[Job, Settings]:
     """`Builder.build` for a job that comes alone; those of a launch share a builder of their own (`build_jobs`)."""
     return _OF_THIS_PROCESS.build(tree)
@@ -145,6 +213,23 @@ def _key(tree: Mapping[str, Any]) -> str:
 def _protocol(tree: Mapping[str, Any]) -> Protocol:
     seeds = {} if tree["seeds"] is None else {"scoring_seeds": tree["seeds"]}
     return call("protocol", Protocol, {**tree["protocol"], **seeds, "lr": tree["optimizer"]["lr"]})
+
+
+@contextlib.contextmanager
+def _saying_what_requires(init: Mapping[str, Any], *, is_required: bool) -> Iterator[None]:
+    """Name the initializer in the error of a model that refuses what it requires."""
+    try:
+        yield
+    except ConfigError as error:
+        if not is_required:
+            raise
+        requires = f"init={init['name']} requires {as_overrides(init['requires'])}"
+        raise ConfigError(f"{requires}, and this model refuses that. {error}") from error
+
+
+def _with_chance(dataset: dict[str, Any], context: WorkloadDraft) -> dict[str, Any]:
+    """The configuration of a data set with its chance, which the data say where the configuration does not."""
+    return {**dataset, "chance": context.chance if dataset["chance"] is None else dataset["chance"]}
 
 
 def _optimizer(tree: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], str]:

@@ -17,14 +17,17 @@ from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.spec import Initializer, ParamSpec
 
 
-def init_identity(tree: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+def init_identity(tree: Mapping[str, Any], model: Callable[[], nn.Module]) -> dict[str, Any]:
     """What goes into a `cell_id` for an initializer: its identity, and the version of its law where that is above 1.
 
     `law_version` of its class is a number, or a function of the model for a law that was corrected on some models only;
     it is 1 unless stated, and rises when the same options draw other numbers than before.
+
+    Args:
+        model: builds it, for such a function alone.
     """
     version: int | Callable[[nn.Module], int] = getattr(target_of("init", tree), "law_version", 1)
-    number = version if isinstance(version, int) else version(model)
+    number = version if isinstance(version, int) else version(model())
     return {**identity("init", tree), **({"law_version": number} if number > 1 else {})}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,8 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from initsuite.config.build import Builder, Job
+from initsuite.config.build import AnyJob, Builder, Draft
 from initsuite.config.compose.hydra_files import Composer
-from initsuite.config.compose.merge import Overrides
 from initsuite.config.compose.resolve import Composed, compose_jobs
 from initsuite.config.groups import conf_dir
 from initsuite.config.settings import Settings
@@ -34,52 +33,76 @@ class Built:
     """The jobs of a sweep.
 
     Attributes:
-        jobs: those that can be trained, in their order.
+        jobs: those that can be trained, in their order; drafts of those that need no training.
         settings: those of every job.
         illegal: the overrides of each combination that cannot be trained, as one string, and the reason.
     """
 
-    jobs: list[Job]
+    jobs: list[AnyJob]
     settings: Settings
     illegal: list[tuple[str, str]]
 
 
-def build_jobs(composed: Sequence[Composed], builder: Builder | None = None) -> Built:
+Finished = Callable[[Sequence[Draft], Settings], Collection[Draft]]
+"""Which jobs have nothing to train."""
+
+
+def build_jobs(composed: Sequence[Composed], builder: Builder | None = None, finished: Finished | None = None) -> Built:
     """Build every job, and collect those that cannot be built.
 
     Args:
         builder: that of the sweep, if these jobs are one batch of it; by default a new one.
+        finished: finds the jobs that stay drafts: what is stored of them was checked when it was trained. None = none.
 
     Raises:
         ConfigError: no job can be built, or where and how to run differs between them.
         DataError: a missing or damaged data file.
         HydraException: no job can be composed, or a choice does not exist.
     """
-    builder, built = builder or Builder(), list[tuple[Job, Settings]]()
-    errors: list[tuple[Overrides, Exception]] = []
-    for job in composed:
-        try:
+    builder = builder or Builder()
+    errors: dict[int, Exception] = {}
+    drafts: dict[int, Draft] = {}
+    settings: list[Settings] = []
+    for index, job in enumerate(composed):
+        with _collecting(errors, index, job.error):
             if job.error:
                 raise job.error
-            built.append(builder.build(job.tree or {}))
-        except MissingConfigException:
-            raise
-        except Exception as error:
-            if error is not job.error and not isinstance(error, ConfigError):
-                raise
-            errors.append((job.overrides, error))
-    if not built:
-        raise errors[0][1]
-    settings = built[0][1]
-    if any(other != settings for _, other in built):
+            drafts[index], found = builder.draft(job.tree or {})
+            settings.append(found)
+    if not drafts:
+        raise errors[0]
+    if any(other != settings[0] for other in settings):
         raise ConfigError(
             "sweep: bad axis: results_dir, device, tracking, experiment or another key of how to run differs between "
             "jobs. Expected one value each. Start one command for each value."
         )
+    done = set(finished(list(drafts.values()), settings[0])) if finished else set[Draft]()
+    jobs: list[AnyJob] = []
+    for index, draft in drafts.items():
+        with _collecting(errors, index):
+            jobs.append(draft if draft in done else draft.job)
+    if not jobs:
+        raise errors[min(errors)]
     # overrides of every job, which distinguish none
     shared = set.intersection(*(set(job.overrides) for job in composed)) if len(composed) > 1 else set()
-    illegal = [(" ".join(text for text in job if text not in shared), _reason(error)) for job, error in errors]
-    return Built([job for job, _ in built], settings, illegal)
+    illegal = [
+        (" ".join(text for text in composed[index].overrides if text not in shared), _reason(error))
+        for index, error in sorted(errors.items())
+    ]
+    return Built(jobs, settings[0], illegal)
+
+
+@contextmanager
+def _collecting(errors: dict[int, Exception], index: int, known: Exception | None = None) -> Iterator[None]:
+    """Keep the error of a combination that cannot be trained; any other error, and an unknown choice, gets out."""
+    try:
+        yield
+    except MissingConfigException:
+        raise
+    except Exception as error:
+        if error is not known and not isinstance(error, ConfigError):
+            raise
+        errors[index] = error
 
 
 def raise_if_illegal(built: Built) -> None:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from initsuite import rng
 from initsuite.activations import activation
-from initsuite.config.groups import identity, instantiate
+from initsuite.config.groups import identity, instantiate, label, target_of
 from initsuite.data import losses
 from initsuite.data.base import Dataset, check_dataset
+from initsuite.engine.memory import lacking, set_up_bytes
 from initsuite.engine.workload import Workload
 from initsuite.errors import ConfigError, bad_value
 from initsuite.models.describe.describe import describe
 from initsuite.models.describe.examples import Example
 from initsuite.models.skeleton import built, emptied, own_values
 from initsuite.spec import ParamSpec, Role, short_hash
-from initsuite.wording import format_bytes
 
+OURS = "initsuite."
+"""How the names of the modules of this package start."""
 DEFAULT_METRIC = "accuracy"
 """Not part of ids, so that those of trials from before there were other metrics stay as they are."""
 
@@ -38,13 +40,16 @@ def make_dataset(tree: Mapping[str, Any]) -> Dataset:
     return check_dataset(instantiate("dataset", tree), f"dataset={tree['name']}")
 
 
-def workload_id_of(frame: Mapping[str, Any], dataset: Dataset) -> str:
-    """Hash of all that decides the numbers of a workload.
+def frame_id_of(frame: Mapping[str, Any], dataset: Callable[[], Dataset]) -> str:
+    """Hash of all of a frame that decides the numbers of its workload.
 
     Args:
-        dataset: its fingerprint covers what its options do not, where it depends on the user's files or Python.
+        dataset: makes it. Its fingerprint covers what its options do not, where it depends on the user's files or
+            Python.
     """
-    contents = {"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}
+    is_fixed = getattr(target_of("dataset", frame["dataset"]), "is_fixed_by_options", False)
+    fingerprint = "" if is_fixed else dataset().fingerprint
+    contents = {"fingerprint": fingerprint} if fingerprint else {}
     metric = frame["dataset"]["metric"]
     return short_hash(
         [
@@ -58,34 +63,79 @@ def workload_id_of(frame: Mapping[str, Any], dataset: Dataset) -> str:
     )
 
 
-def make_workload(frame: Mapping[str, Any], dataset: Dataset, workload_id: str) -> tuple[Workload, float]:
-    """The workload of a frame, and the score of a constant guess by its metric.
+class WorkloadDraft:
+    """A workload whose id is known: its model and the facts about it are made when they are asked for.
 
-    What a user's model gives tensors that are frozen, or that no law is for, is kept, and differs between seeds where
-    the model draws it; trials from before that was so have another id.
+    A rerun that finds everything stored asks for neither.
 
-    Raises:
-        ConfigError: a combination that cannot be trained.
+    Args:
+        frame: the configuration of it.
+        dataset: makes the data set, the same each time.
+        frame_id: that of `frame_id_of`.
     """
-    options = {name: value for name, value in frame["activation"].items() if name != "name"}
-    phi = activation(frame["activation"]["name"], **options)
-    shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
-    build = functools.partial(instantiate, "model", frame["model"], **shape)
-    _check_memory(frame, build)
-    model = built(build)
-    _check_batch_and_dropout(frame, dataset, model)
-    inputs = Example((dataset.train.inputs[:2],), {}, f"two examples of dataset={frame['dataset']['name']}")
-    found = describe(model, example=inputs)
-    specs = tuple(spec for spec in found if _is_ours(model) or model.get_parameter(spec.name).requires_grad)
-    _check_tokens(frame, dataset, model, specs)
-    kept = {name for name, _ in model.named_parameters()} - {spec.name for spec in specs}
-    own = functools.partial(own_values, build, sorted(kept)) if kept and not _is_ours(model) else None
-    loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
-    score, chance = losses.score_of(frame["dataset"]["metric"], dataset)
-    budget = {name: frame[name] for name in ("batch_size", "max_steps", "eval_every")}
-    by_seed = short_hash([workload_id, "own values by seed"]) if own else workload_id
-    emptied(model, kept)
-    return Workload(by_seed, dataset, model, specs, loss, score, chance_loss, **budget, own_values=own), chance
+
+    def __init__(self, frame: Mapping[str, Any], dataset: Callable[[], Dataset], frame_id: str) -> None:
+        self.frame, self.dataset, self._frame_id = frame, dataset, frame_id
+
+    @functools.cached_property
+    def workload_id(self) -> str:
+        """That of the workload; for a user's model, it depends on what the model draws itself."""
+        kind = target_of("model", self.frame["model"])
+        is_ours = inspect.isclass(kind) and kind.__module__.startswith(OURS)
+        return self._frame_id if is_ours else self.workload.workload_id
+
+    @functools.cached_property
+    def model(self) -> nn.Module:
+        """The model as its class makes it; that of the workload, once this one is built.
+
+        Raises:
+            ConfigError: an activation, data set or option that the model refuses, or too little memory.
+        """
+        _check_memory(self.frame, self._build)
+        return built(self._build)
+
+    @functools.cached_property
+    def label(self) -> str:
+        """The model in tables."""
+        return str(getattr(self.model, "label", None) or label("model", self.frame["model"]))
+
+    @functools.cached_property
+    def chance(self) -> float:
+        """The score of a constant guess by the metric of the data set."""
+        return losses.score_of(self.frame["dataset"]["metric"], self.dataset())[1]
+
+    @functools.cached_property
+    def workload(self) -> Workload:
+        """The workload.
+
+        What a user's model gives tensors that are frozen, or that no law is for, is kept, and differs between seeds
+        where the model draws it; trials from before that was so have another id.
+
+        Raises:
+            ConfigError: a combination that cannot be trained.
+        """
+        frame, dataset, model = self.frame, self.dataset(), self.model
+        _check_batch_and_dropout(frame, dataset, model)
+        inputs = Example((dataset.train.inputs[:2],), {}, f"two examples of dataset={frame['dataset']['name']}")
+        found = describe(model, example=inputs)
+        specs = tuple(spec for spec in found if _is_ours(model) or model.get_parameter(spec.name).requires_grad)
+        _check_tokens(frame, dataset, model, specs)
+        kept = {name for name, _ in model.named_parameters()} - {spec.name for spec in specs}
+        own = functools.partial(own_values, self._build, sorted(kept)) if kept and not _is_ours(model) else None
+        loss, chance_loss = losses.loss_of(frame["dataset"]["loss"], dataset)
+        score, _ = losses.score_of(frame["dataset"]["metric"], dataset)
+        budget = {name: frame[name] for name in ("batch_size", "max_steps", "eval_every")}
+        workload_id = short_hash([self._frame_id, "own values by seed"]) if own else self._frame_id
+        emptied(model, kept)
+        return Workload(workload_id, dataset, model, specs, loss, score, chance_loss, **budget, own_values=own)
+
+    @functools.cached_property
+    def _build(self) -> Callable[[], nn.Module]:
+        activated = self.frame["activation"]
+        phi = activation(activated["name"], **{name: value for name, value in activated.items() if name != "name"})
+        dataset = self.dataset()
+        shape = {"input_shape": dataset.input_shape, "num_outputs": dataset.num_outputs, "activation": phi}
+        return functools.partial(instantiate, "model", self.frame["model"], **shape)
 
 
 def _check_memory(frame: Mapping[str, Any], build: Callable[[], nn.Module]) -> None:
@@ -97,16 +147,11 @@ def _check_memory(frame: Mapping[str, Any], build: Callable[[], nn.Module]) -> N
         with torch.device("meta"), rng.isolated(0, "size"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shell = build()
-        count = sum(parameter.numel() for parameter in shell.parameters())
+        needed = set_up_bytes(shell)
     except Exception:  # a user's model that cannot be made without values
         return
-    needed, free = 2 * 4 * count, psutil.virtual_memory().available
-    if needed > free:
-        name = frame["model"]["name"]
-        raise ConfigError(
-            f"model={name}: its {count:,} parameters do not fit into memory. Got {format_bytes(needed)} as they are "
-            f"made and drawn. Expected at most the {format_bytes(free)} that are free. Use a narrower model."
-        )
+    if error := lacking(frame["model"]["name"], shell, needed, "make and draw them"):
+        raise ConfigError(error)
 
 
 def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module) -> None:
@@ -119,7 +164,7 @@ def _check_batch_and_dropout(frame: Mapping[str, Any], dataset: Dataset, model: 
 
 
 def _is_ours(model: nn.Module) -> bool:
-    return type(model).__module__.startswith("initsuite.")
+    return type(model).__module__.startswith(OURS)
 
 
 def _check_tokens(frame: Mapping[str, Any], dataset: Dataset, model: nn.Module, specs: Sequence[ParamSpec]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from initsuite.data.base import Dataset, Split
+from initsuite.data.base import Dataset, Split, fixed_by_options
 from initsuite.data.splits import drawn_sizes
 from initsuite.errors import check_whole_number
 from initsuite.rng import generator
@@ -12,6 +12,7 @@ from initsuite.rng import generator
 NAME = "adding"
 
 
+@fixed_by_options
 def adding(
     *,
     length: int = 50,

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from initsuite.errors import bad_value
+
+Tree = Any
+"""A tensor [example, ...], or a tuple, list or dictionary of trees."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Examples in memory.
 
+    Those of a data set of the suite are two tensors. A person's own may be trees of tensors, each with the examples
+    first; their values are not checked here.
+
     Attributes:
         inputs: [example, ...], float32, standardised by the training split unless the data set says otherwise; or
-            [example, time], int64 token indices.
+            [example, time], int64 token indices. A tuple or list holds the arguments of the model in their order, a
+            dictionary by their names.
         targets: [example], int64 class indices; [example, time], int64, one for each time; or [example, output],
-            float32 values.
+            float32 values. None where a loss of one's own finds what it needs in the inputs.
     """
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: Tree
+    targets: Tree
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(tree_leaves((self.targets, self.inputs))[0])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Split:
+        """The split with each of its tensors replaced."""
+        return Split(tree_map(function, self.inputs), tree_map(function, self.targets))
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,18 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example, without the batch axis."""
         return tuple(self.train.inputs.shape[1:])
+
+
+Maker = TypeVar("Maker", bound=Callable[..., Dataset])
+
+
+def fixed_by_options(maker: Maker) -> Maker:
+    """Mark a function whose options say which examples it returns: its data sets have no `fingerprint`.
+
+    What is stored of such a data set is found without reading its files.
+    """
+    maker.is_fixed_by_options = True  # type: ignore[attr-defined]
+    return maker
 
 
 def check_dataset(dataset: object, where: str) -> Dataset:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from initsuite.data.base import Dataset
+from initsuite.data.base import Dataset, fixed_by_options
 from initsuite.data.splits import assemble, stratified_split
 
 SIZES = (1197, 300, 300)
 """Training, validation, test; the last two are a sixth each."""
 
 
+@fixed_by_options
 def digits(*, split_seed: int = 0) -> Dataset:
     """1,797 images of 8 x 8 grey values 0 to 16, 10 classes, split into 1,197 / 300 / 300.
 

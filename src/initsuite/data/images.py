@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from initsuite.data.base import Dataset
+from initsuite.data.base import Dataset, fixed_by_options
 from initsuite.data.cifar import CIFAR10_BATCH, CIFAR100_BATCH, Batch, read_batch
 from initsuite.data.files import Source, locate
 from initsuite.data.idx import find_idx, read_images, read_labels
@@ -39,6 +39,7 @@ FASHION_MNIST_START = [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
 """The first training labels of Fashion-MNIST."""
 
 
+@fixed_by_options
 def fashion_mnist(
     *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
 ) -> Dataset:
@@ -63,6 +64,7 @@ def fashion_mnist(
     return _load_idx(FASHION_MNIST, data_dir, split_seed, subset, download)
 
 
+@fixed_by_options
 def mnist(
     *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
 ) -> Dataset:
@@ -76,6 +78,7 @@ def mnist(
     return _load_idx(MNIST, data_dir, split_seed, subset, download)
 
 
+@fixed_by_options
 def kmnist(
     *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
 ) -> Dataset:
@@ -89,6 +92,7 @@ def kmnist(
     return _load_idx(KMNIST, data_dir, split_seed, subset, download)
 
 
+@fixed_by_options
 def cifar10(
     *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
 ) -> Dataset:
@@ -105,6 +109,7 @@ def cifar10(
     return _load_cifar(CIFAR10, CIFAR10_BATCH, data_dir, split_seed, subset, download)
 
 
+@fixed_by_options
 def cifar100(
     *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
 ) -> Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from initsuite.data.base import Dataset
+from initsuite.data.base import Dataset, fixed_by_options
 from initsuite.data.files import Source, locate
 from initsuite.data.splits import check_labels, cut_validation
 from initsuite.errors import bad_file
@@ -21,6 +21,7 @@ FILES = ("train_32x32.mat", "test_32x32.mat")
 SVHN = Source("svhn", "SVHN", layouts=("svhn", "."), files=FILES, splits=("train", "test"))
 
 
+@fixed_by_options
 def svhn(
     *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
 ) -> Dataset:

@@ -83,11 +83,34 @@ class Checkpoint:
 
 def remove_checkpoint(path: Path) -> None:
     """Delete a checkpoint and what killed processes left of it, once the results of its stack are stored."""
+    _remove([path, *path.parent.glob(f".{path.name}.*.tmp")])
+
+
+def remove_leftovers(folder: Path, is_needed: Callable[[Mapping[str, str]], bool]) -> None:
+    """Delete the checkpoints that nobody will read again, damaged ones among them, and files that are half written.
+
+    Args:
+        folder: nobody is writing into it.
+        is_needed: takes what a checkpoint says that its numbers are of: the `identity` that it was saved with.
+    """
+    old = [path for path in folder.glob("*.pt") if not is_needed(_stored_identity(path))]
+    _remove([*old, *folder.glob(".*.tmp")])
+
+
+def _stored_identity(path: Path) -> Mapping[str, str]:
+    """Nothing if the checkpoint is damaged. Its tensors are not read."""
     try:
-        for each in (path, *path.parent.glob(f".{path.name}.*.tmp")):
-            each.unlink(missing_ok=True)
-    except OSError as error:
-        _warn_of_disk(path, "removed", error)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["identity"]
+    except Exception:  # pickle and torch each have their own errors for damage
+        return {}
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _warn_of_disk(path, "removed", error)
 
 
 def _warn_of_disk(path: Path, what: str, error: BaseException) -> None:

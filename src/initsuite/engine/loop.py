@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from initsuite.data.base import Split
 from initsuite.data.order import BatchOrder
@@ -21,7 +18,6 @@ from initsuite.engine.monitor import Monitor
 from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member, stack_state, to_device
 from initsuite.engine.step import make_step
-from initsuite.engine.workload import Workload
 from initsuite.optim.schedules import Scheduled
 from initsuite.spec import Evaluation, Stage, Status, TrialResult
 
@@ -135,7 +131,7 @@ class Training:
 
     def __init__(self, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> None:
         self.members, self.device = members, device
-        self.workload = _own(members[0].cell.workload)
+        self.workload = members[0].cell.workload.copied()
         self.data = to_device(self.workload.dataset, device, dtype)
         self.state = stack_state(members, device, dtype)
         self.layout = self.state.layout()
@@ -198,21 +194,6 @@ class Training:
         """Wait until the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _own(workload: Workload) -> Workload:
-    """The workload with a copy of its model: `functional_call` swaps the parameters of the module that it is given."""
-    model, memo = workload.model, {}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:  # the weight that torch.nn.utils.weight_norm computes
-                memo[id(value)] = value.detach()
-    copied = copy.deepcopy(model, memo)
-    for original, module in zip(model.modules(), copied.modules(), strict=True):
-        # a copy of torch's decoder layer gets a relu that hides its activation, if that is a module (torch 2.13)
-        for name in vars(module).keys() - vars(original).keys():
-            del vars(module)[name]
-    return replace(workload, model=copied)
 
 
 def _result(training: Training, index: int, test_score: float, diverged_at: int, wall_s: float) -> TrialResult:

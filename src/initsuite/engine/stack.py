@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,21 +60,24 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
     begin = time.perf_counter()
     with rng.float32_on_cpu():
         own = workload.own_values(seed) if workload.own_values else {}
-    model = _with_values(workload.model, own) if own else workload.model
-    start = initializer(model, workload.specs, seed=seed, probe=probe_of(workload))
+    with _holding(workload.model, own):
+        start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
     start = Initialization.checked(start, workload.specs, type(initializer).__name__)
     return replace(start, params={**start.params, **own}) if own else start, seconds
 
 
-def _with_values(model: nn.Module, values: Params) -> nn.Module:
-    """A copy of a model with other values of some parameters."""
-    replaced = {
-        id(parameter): nn.Parameter(values[name], parameter.requires_grad)
-        for name, parameter in model.named_parameters()
-        if name in values
-    }
-    return copy.deepcopy(model, replaced)
+@contextmanager
+def _holding(model: nn.Module, values: Params) -> Iterator[None]:
+    """Lend a model other values of some parameters."""
+    before = {model.get_parameter(name): model.get_parameter(name).data for name in values}
+    try:
+        for parameter, value in zip(before, values.values(), strict=True):
+            parameter.data = value
+        yield
+    finally:
+        for parameter, value in before.items():
+            parameter.data = value
 
 
 def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> StackState:

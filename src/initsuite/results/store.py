@@ -237,7 +237,7 @@ def _read_part(part: Path, damaged: list[Path]) -> pa.Table | None:
     """A part, checked; None if it is damaged, which is then noted."""
     try:
         with pq.ParquetFile(part, page_checksum_verification=True) as file:  # `read_table` makes a data set of it
-            return _as(KINDS[part.parent.name], file.read())
+            return _as(KINDS[part.parent.name], file.read(use_threads=False))  # a part is small, its threads are not
     except FileNotFoundError:  # another reader has moved it
         damaged.append(part)
     except (pa.ArrowException, OSError) as error:
@@ -248,6 +248,8 @@ def _read_part(part: Path, damaged: list[Path]) -> pa.Table | None:
 
 def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
     """A table with the columns of a schema: missing values in those it lacks, accuracy where it names no metric."""
+    if table.schema.equals(schema):
+        return table
     table = table.rename_columns([FORMER_NAMES.get(name, name) for name in table.column_names])
     for name in schema.names:
         if name not in table.column_names:
@@ -269,6 +271,8 @@ def _quarantine(part: Path, error: Exception) -> Path:
 
 def _drop_repeats(trials: pd.DataFrame) -> pd.DataFrame:
     """One row per trial: the first that did not fail, else the last failure."""
+    if trials.trial_id.is_unique:
+        return trials.sort_values(["written_at", "trial_id"], ignore_index=True)
     failed = trials.status == Status.FAILED
     order = ["written_at", "overrides"]  # a migrated copy before one without overrides
     good = trials[~failed].sort_values(order).drop_duplicates("trial_id", keep="first")

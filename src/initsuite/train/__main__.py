@@ -37,18 +37,23 @@ def train(cfg: DictConfig) -> float:
     choices = HydraConfig.get().runtime.choices
     cell = "/".join(str(choices.get(group)) for group in ("dataset", "model", "activation", "optimizer", "init"))
     print(f"Checking {cell} before the first step.", flush=True)
+    gc.disable()  # nothing that is imported is garbage
     # imported late, with torch: seconds that help and the first line do not need
-    from initsuite.config.build import build
-    from initsuite.train.launch import plan_cells, raise_if_failed, run_cells
+    from initsuite.config.build import draft
+    from initsuite.train.launch import Inventory, plan_cells, raise_if_failed, run_cells
     from initsuite.train.plan.preview import print_plan
 
     gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
+    gc.enable()
     try:
-        job, settings = build(cfg)
+        job, settings = draft(cfg)
+        inventory = Inventory()
+        if not inventory.finished([job], settings):
+            job = job.job  # whose cell is checked
         if settings.dry_run:
             print_plan(plan_cells([job], settings), settings)
             return math.nan
-        outcome = run_cells([job], settings)
+        outcome = run_cells([job], settings, inventory.store)
         raise_if_failed(outcome, settings)
     except InitsuiteError as error:
         if HydraConfig.get().mode == RunMode.RUN:

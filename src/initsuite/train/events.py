@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from initsuite.spec import Abandoned, Evaluated, Trial, TrialResult
 
-__all__ = ["Abandoned", "Emit", "Evaluated", "Event", "Finished", "Note", "Started"]
+__all__ = ["Abandoned", "Emit", "Evaluated", "Event", "Finished", "Note", "Started", "tell_at_once"]
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,9 @@ class Note:
 
 Event = Started | Evaluated | Finished | Abandoned | Note
 Emit = Callable[[Event], None]
+
+
+def tell_at_once(emit: Emit, stack_id: str, results: Sequence[TrialResult]) -> None:
+    """Emit results that took no training."""
+    emit(Started(stack_id, [result.trial for result in results]))
+    emit(Finished(stack_id, results))

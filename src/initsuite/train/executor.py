@@ -15,11 +15,10 @@ from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.loop import pace, rehearse, train_stack
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
-from initsuite.provenance import code_state
-from initsuite.spec import PROTOCOL_VERSION, Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
-from initsuite.train.events import Emit, Finished, Note, Started
+from initsuite.spec import Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
+from initsuite.train.events import Emit, Finished, Note, Started, tell_at_once
 from initsuite.train.gate import Gate
-from initsuite.train.task import Stack, Task, checkpoint_path, failure
+from initsuite.train.task import Stack, Task, checkpoint_path, failure, identity_of
 
 
 @dataclass
@@ -51,8 +50,7 @@ class Executor:
         members, broken = self._initialise(task)
         if broken:
             part = task.part([result.trial for result in broken])
-            emit(Started(part.stack.stack_id, part.trials))
-            emit(Finished(part.stack.stack_id, broken))
+            tell_at_once(emit, part.stack.stack_id, broken)
         waiting = [members] if members else []
         while waiting:
             part = waiting.pop(0)
@@ -100,12 +98,15 @@ class Executor:
         stack_id = part.stack.stack_id
         emit(Started(stack_id, part.trials))
 
+        can_be_shared = members[0].cell.workload.can_be_shared
+
         def on_evaluation(evaluation: Evaluation) -> None:
             emit(Evaluated(stack_id, evaluation))
-            self.gate.let_pass()
+            if can_be_shared:
+                self.gate.let_pass()
 
         try:
-            with self.gate.among_others():
+            with self.gate.among_others() if can_be_shared else self.gate.alone():
                 checkpoint = self._checkpoint(part.stack)
                 results = train_stack(members, device=self.device, on_evaluation=on_evaluation, checkpoint=checkpoint)
         except Exception as error:  # a user's model or loss may raise anything
@@ -133,13 +134,9 @@ class Executor:
     def _checkpoint(self, stack: Stack) -> Checkpoint | None:
         if self.checkpoints is None or self.checkpoint_every_s == math.inf:
             return None
-        identity = {
-            "stack_id": stack.stack_id,
-            "protocol_version": str(PROTOCOL_VERSION),
-            "torch_version": str(torch.__version__),
-            "code": code_state(),
-        }
-        return Checkpoint(checkpoint_path(self.checkpoints, stack.stack_id), self.checkpoint_every_s, identity)
+        return Checkpoint(
+            checkpoint_path(self.checkpoints, stack.stack_id), self.checkpoint_every_s, identity_of(stack)
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,7 +1,8 @@
 """Who trains beside others, and who has the process to itself.
 
 An initializer may set what all threads of a process share: the global random streams, torch's default type, the way
-modules are called. So no thread trains while another draws parameters.
+modules are called. So no thread trains while another draws parameters, nor while another trains a model of which there
+can be no copies.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Lets many threads train at the same time, or one draw."""
+    """Lets many threads train at the same time, or one do what needs the process to itself."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -39,7 +40,7 @@ class Gate:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Draw, while nobody trains or draws."""
+        """Draw, or train what cannot be shared, while nobody trains or draws."""
         with self._changed:
             self._waiting += 1
             self._changed.wait_for(lambda: not self._inside)

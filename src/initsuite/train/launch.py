@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import fmean
@@ -12,7 +12,7 @@ from statistics import fmean
 import pandas as pd
 import torch
 
-from initsuite.config.build import Job
+from initsuite.config.build import AnyJob, Draft, Job
 from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.errors import TrialsFailed
@@ -27,7 +27,7 @@ from initsuite.train.plan.stored import Plans
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder, StopLaunch
 from initsuite.train.runner import Runner
-from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
+from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs, unfinished
 from initsuite.train.workers import Pools
 from initsuite.wording import format_count
 
@@ -48,21 +48,49 @@ class Outcome:
     is_complete: bool = True
 
 
-def run_cells(jobs: Sequence[Job], settings: Settings) -> Outcome:
+class Inventory:
+    """What a results folder holds before a launch: what is complete there needs no check.
+
+    Attributes:
+        store: the folder, once it was looked into; None where there is none yet.
+    """
+
+    def __init__(self) -> None:
+        self.store: Store | None = None
+
+    def finished(self, jobs: Sequence[Draft], settings: Settings) -> Collection[Draft]:
+        """The jobs that have nothing to train; none for a dry run, whose plan describes all of them.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if settings.dry_run or not (settings.results_dir / "trials").is_dir():
+            return ()
+        self.store = self.store or Store(settings.results_dir)
+        left = {job.cell_id for job in unfinished(jobs, self.store.trials())}
+        return [job for job in jobs if job.cell_id not in left]
+
+
+def run_cells(jobs: Sequence[AnyJob], settings: Settings, store: Store | None = None) -> Outcome:
     """Train what the jobs need and the store lacks, and keep the user informed.
 
     Tuning trials come first; the scoring trials of each cell then run at its best lr, read back from the store.
 
+    Args:
+        jobs: drafts of those that have nothing to train (`Inventory.finished`).
+        store: that of `settings.results_dir`, if it was read before.
+
     Raises:
         StoreError: the store cannot be written.
     """
-    store = Store(settings.results_dir)
+    store = store or Store(settings.results_dir)
     is_complete = True
     with _runner(store, jobs, settings) as runner:
         try:
             _tune(runner, jobs)
             tuned = Tuned(store.trials())
             runner.train(pair for job in jobs for pair in scoring_pairs(job, tuned))
+            runner.recorder.drop_leftovers()
         except StopLaunch:
             is_complete = False
     return _outcome(store.trials(), jobs, runner.attempted, is_complete)
@@ -89,7 +117,7 @@ def plan(*overrides: str) -> pd.DataFrame:
     return plan_cells(built.jobs, built.settings, built.illegal)
 
 
-def plan_cells(jobs: Sequence[Job], settings: Settings, illegal: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
+def plan_cells(jobs: Sequence[AnyJob], settings: Settings, illegal: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
     """What a launch would do, as `plan_table` describes it."""
     with _pools(jobs, settings, lambda line: None) as pools:
         return plan_table(jobs, settings, Planner(settings, Plans(settings.results_dir), pools), illegal)
@@ -111,8 +139,9 @@ def raise_if_failed(outcome: Outcome, settings: Settings) -> None:
 
 
 @contextmanager
-def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[Runner]:
+def _runner(store: Store, jobs: Sequence[AnyJob], settings: Settings) -> Iterator[Runner]:
     """Everything a launch holds open, closed in reverse order."""
+    built = [job for job in jobs if isinstance(job, Job)]
     wandb = wandb_sink(settings.tracking)
     with ExitStack() as closing:
         progress = closing.enter_context(Progress())
@@ -121,23 +150,22 @@ def _runner(store: Store, jobs: Sequence[Job], settings: Settings) -> Iterator[R
             sinks.append(wandb)
             closing.callback(lambda: progress.say(*wandb.close()))
         leases = closing.enter_context(Leases(settings.results_dir))
-        pools = closing.enter_context(_pools(jobs, settings, progress.say))
+        pools = closing.enter_context(_pools(built, settings, progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
-        recorder.drop_leftovers(plans.read())
-        progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in jobs))
+        progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in built))
         yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
     progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")
 
 
-def _pools(jobs: Sequence[Job], settings: Settings, say: Callable[[str], None]) -> Pools:
-    """Where a launch trains: on all GPUs where the user names none of them."""
+def _pools(jobs: Sequence[AnyJob], settings: Settings, say: Callable[[str], None]) -> Pools:
+    """Where a launch trains: on all GPUs where the user names none of them, or as many as workers are asked for."""
     gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if settings.device == "cuda" else []
-    devices = gpus or [settings.device]
-    cells = {job.cell.cell_id: job.cell for job in jobs}
+    devices = gpus[: settings.workers] or [settings.device]
+    cells = {job.cell_id: job.cell for job in jobs}
     return Pools(Executor(cells, devices[0], settings.checkpoints, settings.checkpoint_every_s), devices, say)
 
 
-def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
+def _tune(runner: Runner, jobs: Sequence[AnyJob]) -> None:
     """Train the lr grid of every tuned job, extending the grid of a context until no best lr sits on its edge."""
     trained, grids = {}, grids_of(jobs)
     while grids != trained:
@@ -145,14 +173,14 @@ def _tune(runner: Runner, jobs: Sequence[Job]) -> None:
         trained, grids = grids, grids_of(jobs, Tuned(runner.store.trials()))
 
 
-def _outcome(trials: pd.DataFrame, jobs: Sequence[Job], attempted: set[str], is_complete: bool) -> Outcome:
+def _outcome(trials: pd.DataFrame, jobs: Sequence[AnyJob], attempted: set[str], is_complete: bool) -> Outcome:
     failed = trials[trials.trial_id.isin(attempted) & (trials.status == Status.FAILED)]
     tuned = Tuned(trials)
     done = trials[trials.status != Status.FAILED]
     best = dict(zip(done.trial_id, done.best_val_score, strict=True))
     scores = []
     for job in jobs:
-        yardstick = job.cell.yardstick
+        yardstick = job.yardstick
         stored = [best[trial.trial_id] for _, trial in scoring_pairs(job, tuned) if trial.trial_id in best]
         counted = [yardstick.chance if math.isnan(score) else score for score in stored]
         scores.append(yardstick.oriented(fmean(counted) if counted else math.nan))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
-from initsuite.config.build import Job
+from initsuite.config.build import AnyJob
 from initsuite.config.settings import Settings
-from initsuite.engine.checkpoint import remove_checkpoint
+from initsuite.engine.checkpoint import remove_checkpoint, remove_leftovers
+from initsuite.errors import StoreError
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
+from initsuite.results.leases import hold_all
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
-from initsuite.train.task import Stack, checkpoint_path
+from initsuite.train.task import can_continue, checkpoint_path
 
 _AS_THEY_ARE = ("error", "setup_s", "test_score", "diverged_at", "wall_s", "stack_size", "device")
 """Columns of a row that a result has under the same name."""
@@ -35,12 +38,12 @@ class Recorder:
     """
 
     def __init__(
-        self, store: Store, settings: Settings, jobs: Sequence[Job], sinks: list[Sink], say: Callable[[str], None]
+        self, store: Store, settings: Settings, jobs: Sequence[AnyJob], sinks: list[Sink], say: Callable[[str], None]
     ) -> None:
         self.store, self.settings, self.sinks, self.say = store, settings, sinks, say
         self.num_failed = 0
         # the first job of a cell names its protocol
-        self._job_of = {job.cell.cell_id: job for job in reversed(jobs)}
+        self._job_of = {job.cell_id: job for job in reversed(jobs)}
         self._code = provenance()  # now: the checkout may change while trials train
 
     def take(self, event: Event) -> None:
@@ -76,14 +79,18 @@ class Recorder:
         if failed and limit is not None and self.num_failed >= limit:
             raise StopLaunch
 
-    def drop_leftovers(self, stacks: Iterable[Stack]) -> None:
-        """Remove checkpoints of stored stacks: a launch can be killed after it stored one, before it removed them."""
-        found = {path.stem for path in self.settings.checkpoints.glob("*.pt")}
-        left = [stack for stack in stacks if stack.stack_id in found]
-        stored = self.store.stored() if left else set()
-        for stack in left:
-            if stored.issuperset(stack.trial_ids):
-                self._drop_checkpoint(stack.stack_id)
+    def drop_leftovers(self) -> None:
+        """Remove checkpoints that no launch will continue: those of older versions, and of stacks with stored trials.
+
+        A launch leaves some when it is killed, another when the plan changes. While another launch trains here they all
+        stay: it removes them when it ends.
+        """
+        folder = self.settings.checkpoints
+        if not any(folder.glob("*")):
+            return
+        with contextlib.suppress(StoreError), hold_all("checkpoints", self.store.directory):
+            stored = self.store.stored()
+            remove_leftovers(folder, lambda identity: can_continue(identity, stored))
 
     def _drop_checkpoint(self, stack_id: str) -> None:
         remove_checkpoint(checkpoint_path(self.settings.checkpoints, stack_id))

@@ -10,13 +10,15 @@ from initsuite.engine.workload import Cell
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import short_hash
-from initsuite.train.events import Event, Finished, Started
+from initsuite.train.events import Event, Finished, tell_at_once
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.planner import Planner
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
-from initsuite.train.workers import Pools, Threads, Workers
+from initsuite.train.threads import Threads
+from initsuite.train.trials import Wanted
+from initsuite.train.workers import Pools, Workers
 from initsuite.wording import format_count
 
 POLL_S = 1.0
@@ -40,7 +42,7 @@ class Runner:
     progress: Progress
     attempted: set[str] = field(default_factory=set)
 
-    def train(self, wanted: Iterable[Pair]) -> None:
+    def train(self, wanted: Iterable[Wanted]) -> None:
         """Train the trials that are neither stored nor already tried in this launch.
 
         Raises:
@@ -48,7 +50,7 @@ class Runner:
             StopLaunch: as many trials have failed as `on_error` allows.
         """
         skip = self.store.stored() | self.attempted
-        missing = {trial.trial_id: (cell, trial) for cell, trial in wanted if trial.trial_id not in skip}
+        missing = {trial.trial_id: (job.cell, trial) for job, trial in wanted if trial.trial_id not in skip}
         self.attempted |= missing.keys()
         self.progress.planned(*_amount(missing.values()))
         groups = groups_of(missing.values())
@@ -57,7 +59,7 @@ class Runner:
                 self._fail(group, error)
         with self.leases.hold("planning"):
             drafts = self.planner.plan(groups)
-        lines = [f"{draft.label}: {line}" for draft in drafts for line in draft.lines()]
+        lines = [f"{draft.group.label}: {line}" for draft in drafts for line in draft.lines()]
         more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []
         self.progress.say(*lines[:MAX_LINES], *more)
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
@@ -69,7 +71,9 @@ class Runner:
         if tasks:
             place = self.planner.place(drafts)
             self.progress.say(f"Training {place.line()}.")
-            self._train_all(tasks, {cell.cell_id: cell for cell, _ in missing.values()}, self.pools.get(place))
+            cells = {cell.cell_id: cell for cell, _ in missing.values()}
+            self.pools.learn(cells)
+            self._train_all(tasks, cells, self.pools.get(place))
 
     def _train_all(self, tasks: list[Task], cells: dict[str, Cell], pool: Threads | Workers) -> None:
         """Train what no other launch has a lease on, and wait for what another launch is training."""
@@ -110,11 +114,8 @@ class Runner:
 
     def _fail(self, group: Group, error: str) -> None:
         """Store the trials of a workload that cannot take a step."""
-        trials = [trial for _, trial in group.pairs]
-        stack_id = short_hash([trial.trial_id for trial in trials])
-        self.recorder.take(Started(stack_id, trials))
-        results = [failure(trial, error, 1, self.planner.kind) for trial in trials]
-        self.recorder.take(Finished(stack_id, results))
+        results = [failure(trial, error, 1, self.planner.kind) for trial in group.trials]
+        tell_at_once(self.recorder.take, short_hash(group.trial_ids), results)
 
 
 def _amount(pairs: Iterable[Pair]) -> tuple[int, int]:

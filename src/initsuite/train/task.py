@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from initsuite.engine.workload import Cell
+from initsuite.provenance import code_state
 from initsuite.spec import PROTOCOL_VERSION, Curve, Status, Trial, TrialResult, short_hash
 
 Pair = tuple[Cell, Trial]
@@ -50,8 +52,33 @@ class Task:
         return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.lease)
 
 
+Done = Callable[[Task], None]
+
+
 def checkpoint_path(directory: Path, stack_id: str) -> Path:
     return directory / f"{stack_id}.pt"
+
+
+def identity_of(stack: Stack) -> dict[str, str]:
+    """What must be equal for a stack to continue from a checkpoint."""
+    return {
+        "stack_id": stack.stack_id,
+        "trial_ids": " ".join(stack.trial_ids),
+        "protocol_version": str(PROTOCOL_VERSION),
+        "torch_version": str(torch.__version__),
+        "code": code_state(),
+    }
+
+
+def can_continue(identity: Mapping[str, str], stored: Collection[str]) -> bool:
+    """Whether a stack with such a checkpoint may be trained again: as long as none of its trials is stored.
+
+    Args:
+        identity: of the checkpoint.
+        stored: ids of trials.
+    """
+    version, trial_ids = int(identity.get("protocol_version", 0)), identity.get("trial_ids", "").split()
+    return version > PROTOCOL_VERSION or (version == PROTOCOL_VERSION and set(trial_ids).isdisjoint(stored))
 
 
 def failure(trial: Trial, error: str, stack_size: int, device: str) -> TrialResult:

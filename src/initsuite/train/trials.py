@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from initsuite.config.build import Job
-from initsuite.engine.workload import Cell
+from initsuite.config.build import AnyJob
 from initsuite.protocol import tuning
 from initsuite.protocol.tuning import FIRST_TUNING_SEED
 from initsuite.protocol.yardstick import Yardstick
-from initsuite.spec import Stage
-from initsuite.train.task import Pair
+from initsuite.spec import Stage, Status, Trial
 
+Wanted = tuple[AnyJob, Trial]
+"""A trial with the job that wants it, whose cell need not have been built."""
 Grids = Mapping[str, list[float]]
 """The learning rates of each tuned context, by context_id."""
 
@@ -36,14 +36,14 @@ class Tuned:
             self._cells.setdefault(context_id, []).append(cell_id)
         self._scores: dict[tuple[str, float], dict[str, dict[float, float]]] = {}
 
-    def scores(self, cell: Cell) -> Mapping[float, float]:
-        """The score of each learning rate that a cell was tuned at."""
-        return self._on(cell.yardstick).get(cell.cell_id, {})
+    def scores(self, job: AnyJob) -> Mapping[float, float]:
+        """The score of each learning rate that the cell of a job was tuned at."""
+        return self._on(job.yardstick).get(job.cell_id, {})
 
-    def scores_of_context(self, cell: Cell) -> list[Mapping[float, float]]:
+    def scores_of_context(self, job: AnyJob) -> list[Mapping[float, float]]:
         """The same for every cell of its context that has tuning trials."""
-        known = self._on(cell.yardstick)
-        return [known.get(cell_id, {}) for cell_id in self._cells.get(cell.context_id, ())]
+        known = self._on(job.yardstick)
+        return [known.get(cell_id, {}) for cell_id in self._cells.get(job.context_id, ())]
 
     def _on(self, yardstick: Yardstick) -> Mapping[str, Mapping[float, float]]:
         """The scores of all cells, as if all had this yardstick."""
@@ -53,30 +53,45 @@ class Tuned:
         return self._scores[key]
 
 
-def grids_of(jobs: Sequence[Job], tuned: Tuned | None = None) -> Grids:
+def grids_of(jobs: Sequence[AnyJob], tuned: Tuned | None = None) -> Grids:
     """The grid of every tuned context: the configured one, extended as the stored trials demand."""
-    cells = {job.cell.context_id: job.cell for job in jobs if job.protocol.is_tuned}
-    return {key: _extended(cell, tuned) if tuned else sorted(cell.lr_grid) for key, cell in cells.items()}
+    found = {job.context_id: job for job in jobs if job.protocol.is_tuned}
+    return {key: _extended(job, tuned) if tuned else sorted(job.lr_grid) for key, job in found.items()}
 
 
-def tuning_pairs(jobs: Sequence[Job], grids: Grids) -> Iterator[Pair]:
+def tuning_pairs(jobs: Sequence[AnyJob], grids: Grids) -> Iterator[Wanted]:
     """The tuning trials of every tuned job."""
     return (
-        (job.cell, job.cell.trial(lr, FIRST_TUNING_SEED + index, Stage.TUNE))
+        (job, Trial(job.cell_id, float(lr), FIRST_TUNING_SEED + index, Stage.TUNE))
         for job in jobs
         if job.protocol.is_tuned
-        for lr in grids[job.cell.context_id]
+        for lr in grids[job.context_id]
         for index in range(job.protocol.tuning_seeds)
     )
 
 
-def scoring_pairs(job: Job, tuned: Tuned) -> list[Pair]:
+def scoring_pairs(job: AnyJob, tuned: Tuned) -> list[Wanted]:
     """The scoring trials of a job, at the best lr by its stored tuning trials."""
-    cell, lr = job.cell, job.protocol.lr
+    lr = job.protocol.lr
     if lr is None:
-        lr = tuning.best_lr(tuned.scores(cell), cell.lr_grid, cell.yardstick)
-    return [(cell, cell.trial(lr, seed, Stage.SCORE)) for seed in range(job.protocol.scoring_seeds)]
+        lr = tuning.best_lr(tuned.scores(job), job.lr_grid, job.yardstick)
+    trials = (Trial(job.cell_id, float(lr), seed, Stage.SCORE) for seed in range(job.protocol.scoring_seeds))
+    return [(job, trial) for trial in trials]
 
 
-def _extended(cell: Cell, tuned: Tuned) -> list[float]:
-    return tuning.extended_grid(cell.lr_grid, tuned.scores_of_context(cell), cell.yardstick)
+def unfinished(jobs: Sequence[AnyJob], trials: pd.DataFrame) -> list[AnyJob]:
+    """The jobs that may have something to train: all those of a context of which a trial is missing.
+
+    What is missing may move the grid of its context, and with it what the other cells need.
+
+    Args:
+        trials: a table with the columns of the store.
+    """
+    tuned, done = Tuned(trials), set(trials.trial_id[trials.status != Status.FAILED])
+    wanted = (*tuning_pairs(jobs, grids_of(jobs, tuned)), *(pair for job in jobs for pair in scoring_pairs(job, tuned)))
+    open_contexts = {job.context_id for job, trial in wanted if trial.trial_id not in done}
+    return [job for job in jobs if job.context_id in open_contexts]
+
+
+def _extended(job: AnyJob, tuned: Tuned) -> list[float]:
+    return tuning.extended_grid(job.lr_grid, tuned.scores_of_context(job), job.yardstick)

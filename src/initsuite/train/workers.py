@@ -1,7 +1,6 @@
 """Where tasks are trained: here, in Python threads of this process, or in worker processes.
 
-Each stack has one thread, wherever it is trained, so that the place changes no number. Torch releases Python's
-interpreter lock in its operations; the rest of a step is Python, for which threads of one process wait in turn.
+Each stack has one thread, wherever it is trained, so that the place changes no number.
 
 A worker process is spawned, not forked: a forked child of a process that has used OpenMP or CUDA hangs. It gets an
 executor once, by value, and then tasks; it sends back the events of `train/events.py`, and says when it is idle. It
@@ -11,27 +10,27 @@ ends with its parent, however that ends.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from queue import Queue
 from typing import Any
 
 import torch
 
-from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started
+from initsuite.engine.workload import Cell
+from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started, tell_at_once
 from initsuite.train.executor import Executor
-from initsuite.train.plan.placement import Place
-from initsuite.train.task import Task, failure
+from initsuite.train.plan.composition import memory_limit
+from initsuite.train.plan.placement import Place, Room
+from initsuite.train.task import Done, Task, failure
+from initsuite.train.threads import Threads
 from initsuite.wording import format_count, last_line
-
-Done = Callable[[Task], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Pools:
 
     Args:
         executor: the one of this process.
-        devices: one for each worker of a launch on several GPUs; one device otherwise.
+        devices: the GPUs that the launch trains on, or the CPU alone.
         say: shows the user a line.
 
     Attributes:
@@ -58,6 +57,7 @@ class Pools:
     def __init__(self, executor: Executor, devices: Sequence[str], say: Callable[[str], None]) -> None:
         self.here = Threads(executor, 1)
         self.devices, self.say = devices, say
+        self.are_gpus = torch.device(devices[0]).type == "cuda"
         self.threads = torch.get_num_threads()
         self._pools: dict[Place, Threads | Workers] = {Place(): self.here}
         self._is_told = False
@@ -71,17 +71,35 @@ class Pools:
             pool.end()
         torch.set_num_threads(self.threads)
 
-    def cores_for(self, asked: int | None) -> int:
-        """How many cores a launch may use: those that torch would use, or all of this process if more are asked for."""
+    def room(self, asked: int | None) -> Room:
+        """What there is to train on, with a line for a user who asked for more workers than that."""
+        count = len(self.devices) if self.are_gpus else self._cores_for(asked)
+        if asked and asked > count and not self._is_told:
+            self._is_told = True
+            there = format_count(count, "GPU" if self.are_gpus else "core")
+            used = f"{count} {'is' if count == 1 else 'are'} used"
+            self.say(f"workers={asked} is more than the {there} of this launch, which have one worker each: {used}.")
+        return Room(count, self.are_gpus, asked, math.inf if self.are_gpus else memory_limit(self.devices))
+
+    def _cores_for(self, asked: int | None) -> int:
+        """The cores that torch would use, or all of this process if more are asked for."""
         if asked is None or asked <= self.threads:
             return self.threads
-        cores = max(self.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-        if asked > cores and self.devices[0] == "cpu" and not self._is_told:
-            self._is_told = True
-            self.say(
-                f"workers={asked} is more than the {format_count(cores, 'core')} of this process: {cores} are used."
-            )
-        return cores
+        return max(self.threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+    def learn(self, cells: Mapping[str, Cell]) -> None:
+        """Make cells known wherever tasks are trained. Processes that started without them end, for new ones.
+
+        That is rare: another launch has stored trials in the meantime, which ask more of cells that had all they need.
+        """
+        known = self.here.executor.cells
+        if known.keys() >= cells.keys():
+            return
+        self.here.executor.cells = {**known, **cells}
+        for place, pool in list(self._pools.items()):
+            if isinstance(pool, Workers):
+                pool.end()
+                del self._pools[place]
 
     def get(self, place: Place) -> Threads | Workers:
         """The pool of a place; threads of this process where the cells cannot be sent to others."""
@@ -92,84 +110,12 @@ class Pools:
     def _made(self, place: Place) -> Threads | Workers:
         if not place.are_processes:
             return Threads(self.here.executor, place.workers)
-        devices = self.devices if len(self.devices) > 1 else [self.devices[0]] * place.workers
+        devices = self.devices[: place.workers] if self.are_gpus else [*self.devices] * place.workers
         try:
-            return Workers(self.here.executor, devices[: place.workers])
+            return Workers(self.here.executor, devices)
         except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
             self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
-            on_one = self.devices[0] != "cpu"
-            return self.here if on_one else self.get(Place(place.workers))
-
-
-class Threads:
-    """Python threads that train tasks; `emit` and `done` are called in the thread that calls `run`.
-
-    Args:
-        executor: shared by all of them.
-        count: how many.
-    """
-
-    def __init__(self, executor: Executor, count: int) -> None:
-        self.executor, self.count = executor, count
-
-    def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
-        """Train tasks until there are no more. What `emit` raises, and Ctrl-C, stop all of them."""
-        if self.count == 1:
-            for task in tasks:
-                self.executor.run(task, emit)
-                done(task)
-            return
-        messages: Queue[Event | _Ended] = Queue()
-        is_over = threading.Event()
-        with ThreadPoolExecutor(self.count, thread_name_prefix="initsuite") as pool:
-            try:
-                num_running = 0
-                while True:
-                    while num_running < self.count and (task := next(tasks, None)):
-                        pool.submit(self._train, task, messages, is_over)
-                        num_running += 1
-                    if not num_running:
-                        return
-                    message = messages.get()
-                    if not isinstance(message, _Ended):
-                        emit(message)
-                        continue
-                    num_running -= 1
-                    if message.error:
-                        raise message.error
-                    done(message.task)
-            finally:
-                is_over.set()
-
-    def end(self) -> None:
-        """Nothing to end."""
-
-    def _train(self, task: Task, messages: Queue[Event | _Ended], is_over: threading.Event) -> None:
-        def emit(event: Event) -> None:
-            if is_over.is_set():
-                raise _Over
-            messages.put(event)
-
-        try:
-            self.executor.run(task, emit)
-        except _Over:
-            pass
-        except BaseException as error:  # whatever it is, it ends the launch, not only a thread
-            messages.put(_Ended(task, error))
-        else:
-            messages.put(_Ended(task))
-
-
-class _Over(BaseException):
-    """Nobody listens to a thread any more. No code of users that handles errors may catch it."""
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """A thread has trained its task, or has failed in a way that no trial accounts for."""
-
-    task: Task
-    error: BaseException | None = None
+            return self.here if self.are_gpus else self.get(Place(place.workers))
 
 
 class Workers:
@@ -277,8 +223,7 @@ def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
         return [task.part(left[:half]), task.part(left[half:])]
     for trial in left:
         part = task.part([trial])
-        emit(Started(part.stack.stack_id, part.trials))
-        emit(Finished(part.stack.stack_id, [failure(trial, how, 1, worker.device)]))
+        tell_at_once(emit, part.stack.stack_id, [failure(trial, how, 1, worker.device)])
     return []
 
 
@@ -329,6 +274,8 @@ def _serve(connection: Connection, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        if torch.device(device).type == "cuda":
+            torch.cuda.set_device(device)  # else what names no device would open the first GPU in every worker
         executor: Executor = pickle.loads(connection.recv_bytes())
     except Exception as error:  # a user's class that only the parent can import, for example
         connection.send(ChildProcessError(repr(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -268,3 +269,19 @@ def test_a_data_dependent_initializer_gets_the_probe_in_float32() -> None:
     probe = Probe(torch.full((4, 64), 5.0, dtype=torch.float64), torch.zeros(4, dtype=torch.int64), nn.MSELoss())
     initsuite.initialize_(model, Reading(), probe=probe)
     assert (model[0].weight == 5).all()  # type: ignore[union-attr]
+
+
+def test_what_a_law_warns_of_is_said_once() -> None:
+    """Laws are asked twice: to draw, and for the table."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs + self.outer(torch.relu(self.inner(inputs)))
+
+    with warnings.catch_warnings(record=True, action="always") as said:
+        initsuite.initialize_(nn.Sequential(nn.Linear(8, 8), Block(), Block(), nn.Linear(8, 3)), "fixup")
+    assert len([each for each in said if "no scalar multiplier" in str(each.message)]) == 1

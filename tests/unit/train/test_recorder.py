@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from initsuite.engine.checkpoint import Checkpoint
 from initsuite.errors import ConfigError
+from initsuite.results.leases import Leases
 from initsuite.results.store import Store
-from initsuite.spec import Announced, Evaluation, Stage, Stored
+from initsuite.spec import PROTOCOL_VERSION, Announced, Evaluation, Stage, Stored
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
 from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder, StopLaunch
-from initsuite.train.task import failure
+from initsuite.train.task import Stack, checkpoint_path, failure, identity_of
+from initsuite.train.trials import grids_of, tuning_pairs
 
 SMALL = ("max_steps=4", "eval_every=2", "tracking=disabled", "protocol=smoke", "optimizer.lr_grid=[0.01,0.1]")
 
@@ -158,6 +161,63 @@ def test_a_workload_that_cannot_take_a_step_fails_without_a_long_run(build_job, 
     assert len(steps) == 1, "one rehearsal, and none of its trials was started"
     assert np.isnan(outcome.scores[0])
     assert outcome.scores[1] > 0
+
+
+@pytest.fixture
+def leftovers(build_job, tmp_path, monkeypatch):
+    """A launch whose folder holds checkpoints of earlier ones, by name, and whether each is needed after it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    job, settings = build_job("init=he", f"results_dir={tmp_path / 'results'}", *SMALL)
+    mine = Stack(tuple(trial.trial_id for _, trial in tuning_pairs([job], grids_of([job]))), "cpu")
+    identities = {
+        "stored": identity_of(mine),
+        "partly": identity_of(Stack((mine.trial_ids[0], "elsewhere"), "cpu")),
+        "older": {**identity_of(Stack(("elsewhere",), "cpu")), "protocol_version": str(PROTOCOL_VERSION - 1)},
+        "bare": {"stack_id": "bare"},
+        "waiting": identity_of(Stack(("elsewhere",), "cpu")),
+        "newer": {**identity_of(mine), "protocol_version": str(PROTOCOL_VERSION + 1)},
+    }
+    for name, identity in identities.items():
+        Checkpoint(checkpoint_path(settings.checkpoints, name), 0.0, identity).save([], dict)
+    for name in ("cut.pt", ".gone.pt.0123.tmp", ".waiting.pt.4567.tmp"):
+        (settings.checkpoints / name).write_bytes((settings.checkpoints / "stored.pt").read_bytes()[:-40])
+    return job, settings
+
+
+def names(settings) -> set[str]:
+    return {path.name for path in settings.checkpoints.iterdir()}
+
+
+def test_a_launch_that_ends_well_removes_the_checkpoints_that_nobody_will_continue(leftovers) -> None:
+    job, settings = leftovers
+    assert len(names(settings)) == 9
+    run_cells([job], settings)
+    assert names(settings) == {"waiting.pt", "newer.pt"}
+    assert not list((settings.results_dir / "claims").iterdir())
+
+
+def test_beside_another_launch_they_stay_until_the_last_one_ends(leftovers) -> None:
+    job, settings = leftovers
+    before = names(settings)
+    Store(settings.results_dir)
+    with Leases(settings.results_dir) as another:
+        assert another.take("a stack")
+        run_cells([job], settings)
+        assert names(settings) == before
+    run_cells([job], settings)  # which finds every trial stored
+    assert names(settings) == {"waiting.pt", "newer.pt"}
+
+
+def test_a_launch_that_is_stopped_leaves_them(leftovers) -> None:
+    job, settings = leftovers
+
+    def broken(model, specs, *, seed, probe=None):
+        raise RuntimeError("no law")
+
+    before = names(settings)
+    bad = replace(job, cell=replace(job.cell, initializer=broken))
+    assert not run_cells([bad], replace(settings, max_failures=1)).is_complete
+    assert names(settings) == before
 
 
 def evaluation(step: int, *accuracy: float) -> Evaluation:

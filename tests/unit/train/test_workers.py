@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
 from initsuite.train.task import Stack, Task
-from initsuite.train.workers import Pools, Threads, Workers
+from initsuite.train.threads import Threads
+from initsuite.train.workers import Pools, Workers, _serve
 
 pytestmark = pytest.mark.slow
 PROCESSES = Place(2, are_processes=True)
@@ -173,8 +175,35 @@ def test_cells_that_cannot_be_sent_are_trained_here(cell) -> None:
     assert "Training in one process" in said[0]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_a_worker_makes_its_gpu_the_current_one_before_it_loads_anything(monkeypatch, device) -> None:
+    """Else it would open the first GPU too, which takes memory there, where something names no device."""
+    order: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: order.append(device))
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    sent: list[object] = []
+    nothing = SimpleNamespace(recv_bytes=lambda: order.append("load") or b"damaged", send=sent.append)
+    _serve(nothing, device)  # type: ignore[arg-type]
+    assert order == [*([device] if device != "cpu" else []), "load"]
+    assert isinstance(sent[0], ChildProcessError)
+
+
 def test_the_threads_of_this_process_are_given_back(cell) -> None:
     before = torch.get_num_threads()
     with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_cells_that_come_later_are_known_to_workers_that_start_then(cell, make_job) -> None:
+    """Another launch has stored what asks more of a cell that had all it needed."""
+    other, listener = make_job("init=xavier", "max_steps=4", "eval_every=2").cell, Listener()
+    with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print) as pools:
+        first = pools.get(PROCESSES)
+        pools.learn({cell.cell_id: cell})
+        assert pools.get(PROCESSES) is first
+        pools.learn({other.cell_id: other})
+        assert not any(worker.process.is_alive() for worker in first.workers)
+        pools.get(PROCESSES).run(iter(tasks_of(other, [0], [1])), listener.emit, listener.done.append)
+    assert {result.status for result in listener.results.values()} == {Status.DONE}
+    assert sorted(listener.results) == [0, 1]

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ConfigDefault
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -43,6 +45,25 @@ class Effect:
     files: tuple[Written, ...] = ()
 
 
+class _Repository(ConfigRepository):
+    """Hydra's files, each read once for all jobs of a sweep: Hydra reads them again for every job."""
+
+    def __init__(self, repository: ConfigRepository) -> None:
+        self.sources = repository.sources
+        self._known: dict[tuple[object, ...], ConfigResult | None] = {}
+
+    def __deepcopy__(self, memo: object) -> _Repository:
+        """What Hydra makes for each job, which may get other sources."""
+        return copy.copy(self)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A file as Hydra reads it; a copy, since composing changes what it is given."""
+        key = (config_path, *((source.provider, source.path) for source in self.sources))
+        if key not in self._known:
+            self._known[key] = super().load_config(config_path)
+        return copy.deepcopy(self._known[key])
+
+
 class Composer:
     """Composes jobs as `loader.load_sweep_config` does, without the node `hydra`.
 
@@ -52,7 +73,8 @@ class Composer:
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        self.loader, self.master = loader, master
+        self.loader, self.master = copy.copy(loader), master
+        self.loader.repository = _Repository(loader.repository)  # type: ignore[attr-defined]
         self._name: str = master.hydra.job.config_name
         self._hydra_overrides: list[str] = OmegaConf.to_container(master.hydra.overrides.hydra)  # type: ignore[assignment]
         self._composed: dict[tuple[str, ...], DictConfig] = {}
@@ -147,8 +169,12 @@ class Composer:
         return name in self.loader.get_group_options(parent, ObjectType.GROUP, self._name, self._hydra_overrides)
 
     def _find_file(self, config_path: str) -> Any:
+        return self._files.load_config(config_path)
+
+    @functools.cached_property
+    def _files(self) -> Any:
         parse: Any = self.loader._parse_overrides_and_create_caching_repo  # type: ignore[attr-defined]
-        return parse(self._name, self._hydra_overrides)[1].load_config(config_path)
+        return parse(self._name, self._hydra_overrides)[1]
 
 
 def _written(config: Any, package: Path) -> Written:

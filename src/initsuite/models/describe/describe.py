@@ -13,7 +13,7 @@ from initsuite.errors import InitsuiteError, bad_value, callers_level
 from initsuite.models.describe.examples import Example, given, guesses
 from initsuite.models.describe.given import Given, chooser
 from initsuite.models.describe.graph.reading import NOT_USED, Reading, read
-from initsuite.models.describe.graph.recording import Recording, record
+from initsuite.models.describe.graph.recording import Recording, record, takes
 from initsuite.models.describe.layers import NORM_PARAMETERS
 from initsuite.models.describe.places import Place, Places, find_places
 from initsuite.models.describe.standing import Standing, by_graph, by_order
@@ -167,8 +167,13 @@ def recorded(model: nn.Module, example: object = None, *, is_training: bool = Fa
     if example is not None and not isinstance(example, Example):
         return record(model, given(example, model), must_run=True, is_training=is_training)
     likely = [] if example is None else [example]
-    made = (record(model, guess, is_training=is_training) for guess in itertools.chain(likely, guesses(model)))
-    return next(filter(None, made), None)
+    for place, guess in enumerate(itertools.chain(likely, guesses(model))):
+        # most models take the first guess; where that is wrong, many more may be
+        if place == 0 or takes(model, guess, is_training=is_training):
+            found = record(model, guess, is_training=is_training)
+            if found is not None:
+                return found
+    return None
 
 
 def _read(recording: Recording | None, model: nn.Module) -> Reading | None:

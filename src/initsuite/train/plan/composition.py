@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from typing import Any
 
-import psutil
-import torch
-from torch import nn
-
-from initsuite.engine.workload import Cell, Workload
+from initsuite.engine.memory import least_free
+from initsuite.engine.workload import Cell
 from initsuite.spec import Trial
 from initsuite.train.task import Pair
-
-COPIES = 5
-"""Copies of the parameters: themselves, gradients, at most two optimizer moments, the steps of Adam."""
-SET_UP_COPIES = 4
-"""Further copies of the parameters of a trial while it is set up: those drawn, and reordered. Measured: 7.8 in all."""
-ACTIVATION_COPIES = 3
-"""Copies of each layer's output: itself, its gradient, and what the backward pass keeps."""
 
 WIDEST = {"cpu": 64, "cuda": 512}
 """Wider stacks gain nothing and store their results later."""
@@ -119,44 +109,14 @@ def width_for(bytes_each: int, device: str) -> int:
     return max(1, min(WIDEST[device], STACK_BYTES[device] // bytes_each))
 
 
-def widest(device: str, bytes_each: int) -> int:
-    """The width that memory allows: a power of two, so that a rerun finds the same one."""
-    return 1 << max(1, memory_limit(torch.device(device)) // bytes_each).bit_length() - 1
+def widest(devices: Sequence[str], bytes_each: int) -> int:
+    """The width that memory allows on any of these: a power of two, so that a rerun finds the same one."""
+    return 1 << max(1, memory_limit(devices) // bytes_each).bit_length() - 1
 
 
-def bytes_a_trial(workload: Workload) -> int:
-    """Memory that a trial of a stack takes, in bytes: state and the activations of one batch, estimated."""
-    parameters = sum(parameter.numel() for parameter in workload.model.parameters())
-    activations = workload.batch_size * sum(_outputs_of_one_example(workload))
-    return 4 * (COPIES * parameters + ACTIVATION_COPIES * activations)
+def memory_limit(devices: Iterable[str]) -> int:
+    """Memory that stacks may take on any of these, in bytes: half of what is free now where the least is.
 
-
-def _outputs_of_one_example(workload: Workload) -> list[int]:
-    """How many numbers each layer of a model outputs for one example, found by running it without values."""
-    model, sizes = workload.model, list[int]()
-
-    def note(module: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, torch.Tensor):
-            sizes.append(output.numel())
-
-    hooks = [module.register_forward_hook(note) for module in model.modules() if not any(module.children())]
-    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    shells = {name: torch.empty_like(value, device="meta") for name, value in state.items()}
-    was_training = model.training
-    try:
-        inputs = torch.empty_like(workload.dataset.train.inputs[:1], device="meta")
-        torch.func.functional_call(model.eval(), shells, (inputs,))  # in training, BatchNorm refuses one example
-    except Exception:  # a model that looks at values; its parameters alone are counted
-        return []
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return sizes
-
-
-def memory_limit(device: torch.device) -> int:
-    """Memory that all stacks together may take, in bytes: half of what is free now."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    return psutil.virtual_memory().available // 2
+    A stack may be given to any GPU. All stacks on the CPU share its memory.
+    """
+    return least_free(devices)[0] // 2

@@ -45,23 +45,21 @@ class Room:
     """What there is to train on.
 
     Attributes:
-        cores: those that this process may use.
-        num_gpus: GPUs that the launch trains on; 0 on the CPU.
-        asked: how many worker processes the user asked for; None = as many stacks at a time as there are cores or GPUs.
-        memory: bytes that all stacks together may take; GPUs have their own.
+        count: cores that this process may use, or GPUs that the launch trains on: each has one stack at a time.
+        are_gpus: whether they are GPUs. Each has a process and a memory of its own.
+        asked: how many worker processes the user asked for; None = one on each core or GPU.
+        memory: bytes that all stacks together may take; infinity on GPUs, where each has what `widest` gave it.
     """
 
-    cores: int
-    num_gpus: int = 0
+    count: int
+    are_gpus: bool = False
     asked: int | None = None
     memory: float = math.inf
 
     @property
     def most(self) -> int:
         """How many stacks may be trained at the same time."""
-        if self.num_gpus:
-            return self.asked or self.num_gpus
-        return min(self.asked or self.cores, self.cores)
+        return min(self.asked or self.count, self.count)
 
 
 def place_for(room: Room, num_stacks: int, seconds: float, stack_bytes: int) -> Place:
@@ -73,5 +71,5 @@ def place_for(room: Room, num_stacks: int, seconds: float, stack_bytes: int) -> 
     """
     fitting = room.memory // max(1, stack_bytes)
     workers = int(max(1, min(room.most, num_stacks, fitting)))
-    are_processes = room.asked is not None or room.num_gpus > 0 or seconds > PROCESSES_FROM_S
+    are_processes = room.asked is not None or room.are_gpus or seconds > PROCESSES_FROM_S
     return Place(workers, workers > 1 and are_processes)

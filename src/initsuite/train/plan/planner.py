@@ -6,28 +6,26 @@ import math
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from initsuite.config.settings import Settings
-from initsuite.engine.workload import Cell, Workload
+from initsuite.engine.memory import bytes_a_trial, lacking, set_up_bytes
+from initsuite.engine.workload import Cell
 from initsuite.train.events import Finished
 from initsuite.train.plan.composition import (
-    SET_UP_COPIES,
     Group,
-    bytes_a_trial,
     compose,
-    memory_limit,
     widest,
     width_for,
 )
-from initsuite.train.plan.placement import Place, Room, place_for
+from initsuite.train.plan.placement import Place, place_for
 from initsuite.train.plan.speeds import TOO_SLOW, Speed, Speeds, machine
 from initsuite.train.plan.stored import Plans, still_valid
 from initsuite.train.task import Stack
 from initsuite.train.workers import Pools
-from initsuite.wording import format_bytes, format_count
+from initsuite.wording import format_count
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,12 @@ class Rehearsal:
     Attributes:
         cell: the one that took them; None if no initializer works, so that each trial fails alone.
         error: why the workload cannot be trained: the traceback of its two steps, or the memory that it lacks.
+        bytes_each: memory that a trial of a stack takes.
     """
 
-    cell: Cell | None = None
-    error: str | None = None
+    cell: Cell | None
+    error: str | None
+    bytes_each: int
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,20 @@ class Draft:
     """How missing trials of a group are to be trained.
 
     Attributes:
+        group: the trials.
         new: stacks that are planned now.
         kept: stacks as an earlier launch planned them.
         speed: of a stack of the width of the widest; None where it was not measured.
-        stack_s: seconds that a stack takes at this speed; NaN if it is not known.
         note: a clause about memory, where stacks are narrower than the workload asks for.
-        label: the label of the group.
         bytes_each: memory that a trial of a stack takes.
         error: why the workload cannot be trained; it has no stacks.
     """
 
+    group: Group
     new: tuple[Stack, ...] = ()
     kept: tuple[Stack, ...] = ()
     speed: Speed | None = None
-    stack_s: float = math.nan
     note: str = ""
-    label: str = ""
     bytes_each: int = 0
     error: str | None = None
 
@@ -74,6 +72,11 @@ class Draft:
     @property
     def width(self) -> int:
         return max((len(stack.trial_ids) for stack in self.stacks), default=0)
+
+    @property
+    def stack_s(self) -> float:
+        """Seconds that a stack takes at this speed; NaN if it is not known."""
+        return self.speed.stack_s(self.group.cell.workload) if self.speed else math.nan
 
     @property
     def seconds(self) -> float:
@@ -105,7 +108,7 @@ class Planner:
         self.settings, self.plans, self.pools = settings, plans, pools
         self.speeds = Speeds(machine(settings.device), is_forgetful=settings.replan)
         self._rehearsals: dict[str, Rehearsal] = {}
-        self._promised: dict[str, _Promise] = {}
+        self._promised: dict[str, Draft] = {}
 
     @property
     def kind(self) -> str:
@@ -134,50 +137,41 @@ class Planner:
         drafts = [self._draft(group, stored, is_timed=time.monotonic() - begin < timing_s) for group in groups]
         new = [stack for draft in drafts for stack in draft.new]
         if new and is_stored:
-            self.plans.save(new, [f"{draft.label}: {draft.note}" for draft in drafts if draft.note])
+            self.plans.save(new, [f"{draft.group.label}: {draft.note}" for draft in drafts if draft.note])
         return drafts
 
     def place(self, drafts: Sequence[Draft]) -> Place:
         """Where the stacks of these drafts are trained."""
-        is_gpu = self.kind == "cuda"
-        room = Room(
-            self.pools.cores_for(self.settings.workers),
-            num_gpus=len(self.pools.devices) if is_gpu else 0,
-            asked=self.settings.workers,
-            memory=math.inf if is_gpu else memory_limit(torch.device("cpu")),
-        )
         seconds = sum(draft.seconds for draft in drafts)
         largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
-        return place_for(room, sum(len(draft.stacks) for draft in drafts), seconds, largest)
+        num_stacks = sum(len(draft.stacks) for draft in drafts)
+        return place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
 
     def check(self, event: Finished) -> None:
         """Forget the speed of a stack that took much longer than it promised."""
         promise = self._promised.get(event.stack_id)
         took_s = sum(result.wall_s for result in event.results)
-        if promise and took_s > TOO_SLOW * promise.seconds:
-            self.speeds.forget(promise.group_key, promise.width)
+        if promise and took_s > TOO_SLOW * promise.stack_s:
+            self.speeds.forget(promise.group.key, promise.width)
 
     def _draft(self, group: Group, stored: Sequence[Stack], *, is_timed: bool) -> Draft:
         if not group.pairs:
-            return Draft()
+            return Draft(group)
         rehearsal = self.rehearse(group)
         if rehearsal.error:
-            return Draft(label=group.label, error=rehearsal.error)
-        workload, max_stack = group.cell.workload, self.settings.max_stack
+            return Draft(group, error=rehearsal.error)
+        max_stack = self.settings.max_stack
         kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
-        bytes_each = bytes_a_trial(workload)
-        asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.settings.device, bytes_each)
+        bytes_each = rehearsal.bytes_each
+        asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.pools.devices, bytes_each)
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]
-        width = max(len(stack.trial_ids) for stack in (*kept, *new))
-        speed = self._speed(group, rehearsal.cell, width, is_timed=is_timed)
-        stack_s = speed.stack_s(workload) if speed else math.nan
-        if speed:
-            promise = _Promise(group.key, width, stack_s)
-            self._promised |= dict.fromkeys((stack.stack_id for stack in (*kept, *new)), promise)
-        return Draft(tuple(new), tuple(kept), speed, stack_s, note, group.label, bytes_each)
+        draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each)
+        draft = replace(draft, speed=self._speed(group, rehearsal.cell, draft.width, is_timed=is_timed))
+        self._promised |= {stack.stack_id: draft for stack in draft.stacks}
+        return draft
 
     def _speed(self, group: Group, cell: Cell | None, width: int, *, is_timed: bool) -> Speed | None:
         """The speed of a stack of copies of one trial; None where it is not known and cannot be measured."""
@@ -191,9 +185,12 @@ class Planner:
             return None
 
     def _rehearse(self, group: Group) -> Rehearsal:
-        executor = self.pools.here.executor
-        if error := _lacking(group.cell.workload, self.settings.device):
-            return Rehearsal(group.cell, error)
+        executor, workload = self.pools.here.executor, group.cell.workload
+        bytes_each, name = bytes_a_trial(workload), group.cell.config["model"]["name"]
+        why = f"train a trial at batch_size={workload.batch_size}"
+        needed = bytes_each + set_up_bytes(workload.model)
+        if error := lacking(name, workload.model, needed, why, self.pools.devices):
+            return Rehearsal(group.cell, error, bytes_each)
         for cell in group.cells:
             try:
                 member = executor.member(cell)
@@ -202,28 +199,6 @@ class Planner:
             try:
                 executor.rehearse(member)
             except Exception:  # a user's model or loss may raise anything
-                return Rehearsal(cell, traceback.format_exc())
-            return Rehearsal(cell)
-        return Rehearsal()
-
-
-@dataclass(frozen=True)
-class _Promise:
-    """That a stack of this width takes so many seconds."""
-
-    group_key: str
-    width: int
-    seconds: float
-
-
-def _lacking(workload: Workload, device: str) -> str:
-    """What to say of a model that is too large for the memory; empty if it is not."""
-    count = sum(parameter.numel() for parameter in workload.model.parameters())
-    needed, free = bytes_a_trial(workload) + 4 * SET_UP_COPIES * count, 2 * memory_limit(torch.device(device))
-    if needed <= free:
-        return ""
-    return (
-        f"plan: a trial of this model ({count:,} parameters, batch {workload.batch_size}) needs about "
-        f"{format_bytes(needed)} of memory, and {format_bytes(free)} are free on {device}. Use a narrower model, or a "
-        "smaller batch_size."
-    )
+                return Rehearsal(cell, traceback.format_exc(), bytes_each)
+            return Rehearsal(cell, None, bytes_each)
+        return Rehearsal(None, None, bytes_each)

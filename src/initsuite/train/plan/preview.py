@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.config.build import Job
+from initsuite.config.build import AnyJob
 from initsuite.config.settings import Settings
 from initsuite.results.columns import TRIALS
 from initsuite.results.store import load_results
@@ -33,7 +33,7 @@ MAX_ROWS = 40
 
 
 def plan_table(
-    jobs: Sequence[Job], settings: Settings, planner: Planner, illegal: Sequence[tuple[str, str]] = ()
+    jobs: Sequence[AnyJob], settings: Settings, planner: Planner, illegal: Sequence[tuple[str, str]] = ()
 ) -> pd.DataFrame:
     """What a launch would do, one row per workload and stage, and one row per illegal combination.
 
@@ -55,7 +55,11 @@ def plan_table(
         Stage.TUNE: list(tuning_pairs(jobs, grids_of(jobs, tuned))),
         Stage.SCORE: [pair for job in jobs for pair in scoring_pairs(job, tuned)],
     }
-    groups = [(stage, group) for stage, pairs in stages.items() for group in groups_of(pairs)]
+    groups = [
+        (stage, group)
+        for stage, wanted in stages.items()
+        for group in groups_of((job.cell, trial) for job, trial in wanted)
+    ]
     missing = [group.without(done) for _, group in groups]
     drafts = planner.plan(missing, timing_s=MEASURING_S, is_stored=False)
     place = planner.place(drafts)

@@ -44,6 +44,18 @@ OURS = {
     "decoder": (lambda: nn.TransformerDecoderLayer(8, 2, 16), torch.ones(5, 2, 8), torch.ones(6, 2, 8)),
 }
 
+MORE = (
+    "convnext_tiny",
+    "vgg11",
+    "densenet121",
+    "resnet50",
+    "swin_t",
+    "efficientnet_v2_s",
+    "vit_b_32",
+    "googlenet",
+    "mnasnet1_0",
+)
+
 
 def by_names(model: nn.Module) -> tuple[set[frozenset[tuple[str, bool]]], list[str]]:
     """The layers of each branch, with whether they close it, and the heads, as names and types of modules show them."""
@@ -77,14 +89,14 @@ def test_the_order_and_the_factors_of_deepnorms_shortcuts() -> None:
     assert all(inside[0].startswith(name) for inside, name in zip(got.branches, first, strict=True))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vgg11", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
 def test_torchvisions_models(name: str) -> None:
     model = getattr(import_torchvision().models, name)(weights=None).eval()
     assert by_graph(model, torch.ones(1, 3, 64, 64)) == by_names(model)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet50", "swin_t", "efficientnet_v2_s", "vit_b_32", "googlenet", "mnasnet1_0"])
+@pytest.mark.parametrize("name", MORE)
 @pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
 def test_more_of_torchvisions_models(name: str) -> None:
     size = 224 if name == "vit_b_32" else 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from initsuite.activations import activation
+from initsuite.models import Cnn, Rnn
 from initsuite.models.describe.describe import describe, recorded
+from initsuite.models.describe.examples import Example, guesses
+from initsuite.models.describe.graph.recording import record, takes
 from initsuite.spec import ParamSpec, Role
 
 
@@ -120,3 +125,52 @@ def test_constants_are_computed_without_a_change_to_the_models_own() -> None:
     assert recording.value(filled) is not None
     assert float(recording.value(filled)[0]) == 3  # type: ignore[index]
     assert float(recording.value(filled)[0]) == 3  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Rnn((3, 8, 16), 10, activation("tanh"), depth=2, width=24),  # takes the second guess
+        lambda: Cnn((3, 8, 8), 10, activation("relu"), channels=[8, 24]),  # takes none
+        lambda: nn.Sequential(nn.LSTM(4, 8), Split(), nn.Linear(8, 2)),
+    ],
+    ids=["second", "none", "depends on values"],
+)
+def test_what_runs_is_what_can_be_recorded(build: Callable[[], nn.Module]) -> None:
+    """Wrong guesses are only run; the first one that can be recorded is found as if all had been recorded."""
+    model = build()
+    tried = list(guesses(model))[:4]
+    can = [record(model, guess) is not None for guess in tried]
+    assert [takes(model, guess) for guess in tried] == can
+    found, right = recorded(model), [guess for guess, is_right in zip(tried, can, strict=True) if is_right]
+    assert (found.example.assumed if found else None) == (right[0].assumed if right else None)
+
+
+class Split(nn.Module):
+    """Takes the larger half of what a recurrent layer gives: fake tensors do not know which that is."""
+
+    def forward(self, outputs: tuple[Tensor, object]) -> Tensor:
+        sequence = outputs[0]
+        return sequence[:, :1] if sequence.sum() > 0 else sequence[:, 1:]
+
+
+class LooksAtValues(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        for _ in range(50):
+            inputs = self.layer(inputs)
+            if inputs.sum() > 1e9:
+                return inputs
+        return inputs
+
+
+def test_a_run_on_values_takes_no_stack_trace_for_each_result(monkeypatch) -> None:
+    real, traces = traceback.extract_stack, []
+    monkeypatch.setattr(traceback, "extract_stack", lambda *given: traces.append(1) or real(*given))
+    recording = record(LooksAtValues(), Example((torch.randn(2, 4),), {}, ""))
+    assert recording is not None
+    assert len(recording.nodes) > 100
+    assert len(traces) < 10

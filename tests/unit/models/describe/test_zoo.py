@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.init import _calculate_fan_in_and_fan_out  # type: ignore[attr-defined]
 
 from initsuite.data.torchvision_import import import_torchvision
-from initsuite.models.describe.describe import describe, recorded, unplaced
+from initsuite.models.describe.describe import Description, examine, unplaced
 from initsuite.models.describe.layers import NORMS
 from initsuite.spec import ParamSpec, Role
 
@@ -28,8 +28,13 @@ def zoo(name: str) -> nn.Module:
 
 
 @cache
+def description_of(name: str) -> Description:
+    return examine(zoo(name), frozen="draw")
+
+
+@cache
 def specs_of(name: str) -> dict[str, ParamSpec]:
-    return {spec.name: spec for spec in describe(zoo(name))}
+    return {spec.name: spec for spec in description_of(name).specs}
 
 
 def followers(name: str) -> dict[str, str | None]:
@@ -76,7 +81,7 @@ def test_heads(name: str) -> None:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_a_pass_of_all_of_them_can_be_recorded(name: str) -> None:
-    assert recorded(zoo(name)) is not None
+    assert description_of(name).recording is not None
 
 
 @pytest.mark.parametrize(

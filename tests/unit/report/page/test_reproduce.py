@@ -12,6 +12,7 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 
+from initsuite.config.compose.resolve import Composed
 from initsuite.config.groups import conf_dir
 from initsuite.config.overrides import overrides_text
 from initsuite.config.sweep import compose_sweep
@@ -39,13 +40,19 @@ SWEEPS = {
 }
 
 
+@functools.cache
+def jobs_of(*overrides: str) -> list[Composed]:
+    """What Hydra composes, for the tests that ask for the same."""
+    return compose_sweep(overrides)
+
+
 def trials_of(
     sweeps: Sequence[Sequence[str]], protocol: str = "quick", num_seeds: int = 6, experiment: str = "", lr: float = 0.1
 ) -> pd.DataFrame:
     """Scoring trials of every cell of these sweeps."""
     rows = []
     for sweep in sweeps:
-        for job in compose_sweep(sweep):
+        for job in jobs_of(*sweep):
             assert job.tree is not None, job.error
             config = json.dumps({**{name: job.tree[name] for name in GROUPS}, "network": {"hidden_layers": 2}})
             shared = {"cell_id": short_hash([json.loads(config)]), "config": config, "experiment": experiment, "lr": lr}
@@ -66,7 +73,7 @@ def configs(trials: pd.DataFrame) -> set[str]:
 def composed(command: str) -> list[dict[str, Any]]:
     """The configurations that a command asks for; its words as a shell splits them."""
     words = shlex.split(command.removeprefix(COMMAND))
-    jobs = compose_sweep([word for word in words if word != "-m"])
+    jobs = jobs_of(*(word for word in words if word != "-m"))
     assert ("-m" in words) == (len(jobs) > 1 or any(word.startswith("experiment=") for word in words))
     assert all(job.tree is not None for job in jobs), [job.error for job in jobs]
     return [cast("dict[str, Any]", job.tree) for job in jobs]

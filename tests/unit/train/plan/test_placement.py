@@ -12,17 +12,20 @@ SHORT, LONG = PROCESSES_FROM_S / 2, PROCESSES_FROM_S * 2
 @pytest.mark.parametrize(
     ("room", "num_stacks", "seconds", "expected"),
     [
-        (Room(cores=2), 5, SHORT, Place(2)),
-        (Room(cores=8), 3, SHORT, Place(3)),
-        (Room(cores=8), 1, LONG, Place(1)),
-        (Room(cores=2), 5, LONG, Place(2, are_processes=True)),
-        (Room(cores=2), 5, math.nan, Place(2)),
-        (Room(cores=2, asked=1000), 5, SHORT, Place(2, are_processes=True)),
-        (Room(cores=8, asked=3), 5, SHORT, Place(3, are_processes=True)),
-        (Room(cores=1), 5, LONG, Place(1)),
-        (Room(cores=2, num_gpus=1), 5, LONG, Place(1)),
-        (Room(cores=2, num_gpus=4), 5, SHORT, Place(4, are_processes=True)),
-        (Room(cores=2, num_gpus=1, asked=3), 5, SHORT, Place(3, are_processes=True)),
+        (Room(2), 5, SHORT, Place(2)),
+        (Room(8), 3, SHORT, Place(3)),
+        (Room(8), 1, LONG, Place(1)),
+        (Room(2), 5, LONG, Place(2, are_processes=True)),
+        (Room(2), 5, math.nan, Place(2)),
+        (Room(2, asked=1000), 5, SHORT, Place(2, are_processes=True)),
+        (Room(8, asked=3), 5, SHORT, Place(3, are_processes=True)),
+        (Room(1), 5, LONG, Place(1)),
+        (Room(1, are_gpus=True), 5, LONG, Place(1)),
+        (Room(4, are_gpus=True), 5, SHORT, Place(4, are_processes=True)),
+        (Room(4, are_gpus=True), 3, SHORT, Place(3, are_processes=True)),
+        (Room(4, are_gpus=True, asked=3), 5, SHORT, Place(3, are_processes=True)),
+        (Room(2, are_gpus=True, asked=3), 5, SHORT, Place(2, are_processes=True)),
+        (Room(1, are_gpus=True, asked=3), 5, SHORT, Place(1)),
     ],
 )
 def test_short_work_in_threads_long_work_in_processes_and_no_more_than_there_is(
@@ -33,7 +36,7 @@ def test_short_work_in_threads_long_work_in_processes_and_no_more_than_there_is(
 
 def test_memory_decides_how_many_stacks_there_are_at_a_time() -> None:
     for memory, workers in ((1000, 4), (250, 2), (99, 1)):
-        assert place_for(Room(cores=4, memory=memory), 9, SHORT, stack_bytes=100).workers == workers
+        assert place_for(Room(4, memory=memory), 9, SHORT, stack_bytes=100).workers == workers
 
 
 def test_what_is_said() -> None:

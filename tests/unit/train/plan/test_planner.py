@@ -7,14 +7,19 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from initsuite.engine import memory
+from initsuite.engine.memory import bytes_a_trial
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Stage
+from initsuite.train import workers as workers_module
 from initsuite.train.events import Finished
 from initsuite.train.executor import Executor
+from initsuite.train.launch import _pools
 from initsuite.train.plan import planner as planner_module
-from initsuite.train.plan.composition import bytes_a_trial, groups_of
+from initsuite.train.plan.composition import groups_of
 from initsuite.train.plan.placement import Place
 from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.stored import Plans
@@ -155,20 +160,20 @@ def test_a_workload_that_breaks_has_an_error_and_no_stacks(planner, monkeypatch)
 
 def test_a_model_that_memory_cannot_hold_is_refused_before_its_first_step(planner, monkeypatch) -> None:
     made, timed = planner(overhead)
-    monkeypatch.setattr(planner_module, "memory_limit", lambda device: 1000)
+    monkeypatch.setattr(memory, "least_free", lambda devices: (2000, "cpu"))
     monkeypatch.setattr(made.pools.here.executor, "rehearse", lambda member: pytest.fail("a step"))
     (draft,) = made.plan([group_of(made, 3)])
     assert timed == []
     assert draft.stacks == ()
     workload = group_of(made, 1).cell.workload
     needed = format_bytes(bytes_a_trial(workload) + 16 * sum(each.numel() for each in workload.model.parameters()))
-    assert f"needs about {needed} of memory, and 2 kB are free on cpu" in draft.error
+    assert f"Got about {needed} to train a trial at batch_size=64. Expected at most the 2 kB that are" in draft.error
     assert "Use a narrower model" in draft.error
 
 
 def test_little_memory_splits_a_stack_and_the_plan_says_so(planner, monkeypatch) -> None:
     made, _ = planner(overhead)
-    monkeypatch.setattr(planner_module, "widest", lambda device, bytes_each: 16)
+    monkeypatch.setattr(planner_module, "widest", lambda devices, bytes_each: 16)
     (draft,) = made.plan([group_of(made, 60)])
     assert sizes(draft.new) == [15] * 4
     assert ", in place of up to 64: there is no memory for more" in draft.lines()[0]
@@ -199,7 +204,72 @@ def test_more_workers_than_cores_are_capped_and_that_is_said_once(planner, capsy
     assert made.place(drafts).workers == made.place(drafts).workers == cores
     said = capsys.readouterr().out
     assert said.count("workers=1000 is more than the") == 1
-    assert f"{cores} are used" in said
+    assert f"{cores} {'is' if cores == 1 else 'are'} used" in said
+
+
+@pytest.fixture
+def gpus(monkeypatch) -> list[int]:
+    """A machine with as many GPUs as there are numbers put into this list: the free memory of each, in bytes."""
+    free: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(free))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "planted")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 1 << 40))
+    return free
+
+
+def on_gpus(planner, monkeypatch, *overrides: str) -> Planner:
+    """As a launch makes it, with the GPUs that it finds; nothing is computed on them."""
+    made, _ = planner(overhead, "device=cuda", *overrides)
+    jobs = [SimpleNamespace(cell=cell, cell_id=cell.cell_id) for cell in made.pools.here.executor.cells.values()]
+    made.pools = _pools(jobs, made.settings, print)  # type: ignore[arg-type]
+    executor = made.pools.here.executor
+    monkeypatch.setattr(executor, "rehearse", lambda member: None)
+    monkeypatch.setattr(executor, "pace", lambda member, width: (overhead(width), 0.0))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "workers", "devices"),
+    [
+        ([], 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        (["workers=2"], 2, ["cuda:0", "cuda:1"]),
+        (["workers=9"], 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        (["device=cuda:1"], 1, ["cuda:1"]),
+        (["device=cuda:1", "workers=2"], 1, ["cuda:1"]),
+    ],
+)
+def test_each_gpu_has_one_worker_on_a_device_of_its_own(planner, gpus, monkeypatch, capsys, words, workers, devices):
+    gpus += [1 << 34] * 3
+    started: list[list[str]] = []
+    monkeypatch.setattr(workers_module, "Workers", lambda executor, devices: started.append(list(devices)))
+    made = on_gpus(planner, monkeypatch, *words)
+    place = made.place(made.plan([group_of(made, 5000)], is_stored=False))
+    assert place == Place(workers, are_processes=workers > 1)
+    made.pools.get(place)
+    assert started == ([devices] if workers > 1 else [])
+    assert made.pools.devices == devices
+    assert made.pools.here.executor.device == devices[0]
+    said = capsys.readouterr().out
+    assert ("workers=9 is more than the 3 GPUs" in said) == ("workers=9" in words)
+    assert ("workers=2 is more than the 1 GPU of" in said) == (words == ["device=cuda:1", "workers=2"])
+
+
+def test_a_stack_fits_into_the_gpu_with_the_least_memory(planner, gpus, monkeypatch) -> None:
+    gpus += [1 << 40, 1 << 40]
+    made = on_gpus(planner, monkeypatch)
+    each = bytes_a_trial(group_of(made, 1).cell.workload)
+    gpus[1] = 2 * 17 * each
+    (draft,) = made.plan([group_of(made, 600)], is_stored=False)
+    assert draft.width <= 16
+    gpus[1] = 1 << 40
+    (draft,) = made.plan([group_of(made, 600)], is_stored=False)
+    assert draft.width == 300
+    gpus[0] = 1000
+    refused = on_gpus(planner, monkeypatch)
+    (draft,) = refused.plan([group_of(refused, 3)], is_stored=False)
+    assert "1 kB" in draft.error
+    assert "cuda:0" in draft.error
 
 
 def test_what_another_launch_stored_of_a_stack_is_not_trained_again(make_job, tmp_path, monkeypatch) -> None:

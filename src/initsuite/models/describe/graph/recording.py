@@ -6,13 +6,14 @@ import copy
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor, fx, nn
+from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -20,6 +21,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from initsuite import rng
 from initsuite.errors import InitsuiteError
+from initsuite.models.copying import copied
 from initsuite.models.describe.examples import Example
 from initsuite.models.describe.graph.replaying import Constants
 from initsuite.models.describe.graph.tokens import is_view, learned_tokens, reached
@@ -136,18 +138,40 @@ def record(
     return None
 
 
+def takes(model: nn.Module, example: Example, *, is_training: bool = False) -> bool:
+    """Whether the forward pass runs on example inputs; a wrong guess is noticed sooner so than by recording it."""
+    plain = _copy(model)
+    for is_fake in (True, False):
+        try:
+            with _quiet(plain, is_training):
+                run, tensors, mode = _prepared(plain, example, is_fake=is_fake)
+                with mode or nullcontext():
+                    run(*tensors)
+                return True
+        except Exception:  # a model's own code may raise anything
+            continue
+    return False
+
+
 def _as_written(model: nn.Module, example: Example) -> Recording:
     return _recorded(model, example, is_fake=True)
 
 
 def _with_values(model: nn.Module, example: Example) -> Recording:
-    if sum(parameter.numel() for parameter in model.parameters()) > MOST_ENTRIES:
-        raise MemoryError
     return _recorded(model, example, is_fake=False)
 
 
-def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording:
+def _prepared(
+    model: nn.Module, example: Example, *, is_fake: bool
+) -> tuple[Callable[..., list[Tensor]], list[Tensor], FakeTensorMode | None]:
+    """The forward pass as a function of parameters, buffers and the tensors of the example; those; and their mode.
+
+    Raises:
+        MemoryError: real values of too large a model.
+    """
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    if not is_fake and sum(parameter.numel() for parameter in parameters.values()) > MOST_ENTRIES:
+        raise MemoryError
     arguments, structure = tree_flatten((example.args, dict(example.kwargs)))
     given = [each for each in arguments if isinstance(each, Tensor)]
 
@@ -159,15 +183,22 @@ def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording
         return list(tensors_in(functional_call(model, values, args, kwargs)))
 
     mode = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
-    tensors = [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)]
+    return run, [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)], mode
+
+
+def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording:
+    run, tensors, _ = _prepared(model, example, is_fake=is_fake)
     tracer = make_fx(
         run,
         tracing_mode="fake" if is_fake else "real",
         _allow_non_fake_inputs=True,
         _error_on_data_dependent_ops=is_fake,
     )
-    graph = tracer(*tensors)
+    # one mode for the shapes of all results of real tensors: torch would make one for each, with a stack trace
+    with nullcontext() if is_fake else tracing(TracingContext(FakeTensorMode())):
+        graph = tracer(*tensors)
     _join_writes(graph.graph)
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     names = dict(zip(placeholders, parameters, strict=False))
     rest = placeholders[len(names) :]
@@ -234,24 +265,13 @@ def _copy(model: nn.Module) -> nn.Module:
     Hooks of torch itself are kept (weight_norm computes the weight in one). A model that cannot be copied is used as
     it is; `_quiet` puts its attributes back.
     """
-    memo: dict[int, object] = {id(each): each for each in (*model.parameters(), *model.buffers())}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach()
-    try:
-        copied = copy.deepcopy(model, memo)
-    except Exception:  # copying runs the user's code, which may raise anything
-        return model
-    for original, module in zip(model.modules(), copied.modules(), strict=False):
-        # a copy of torch's decoder layer gets a relu that hides its activation, if that is a module (torch 2.13)
-        for name in vars(module).keys() - vars(original).keys():
-            del vars(module)[name]
+    plain = copied(model, {each: each for each in (*model.parameters(), *model.buffers())})
+    for module in plain.modules() if plain is not model else ():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key, hook in list(hooks.items()):
                 if not str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils"):
                     del hooks[key]
-    return copied
+    return plain
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from benchmark.neighbours import beside_neighbours
 from benchmark.plain import DEFAULT_LOADING, LOADING, Loading, PlainLoop
 from benchmark.rows import GPU_WIDTHS, LIMIT, Sizes
 from benchmark.timing import Arm
-from benchmark.training import INITIALIZERS, Way, Work, in_gflop, side_by_side, steps_arm, whole_arm
+from benchmark.training import INITIALIZERS, Work, in_gflop, steps_arm, whole_arm
 
 Arms = Mapping[str, Callable[[], Arm]]
 
@@ -30,20 +30,20 @@ DIGITS_BUDGET, FASHION_BUDGET = 600, 1290
 def digits_stack(sizes: Sizes, place: Place) -> Arms:
     every, width = Work(DIGITS, 60 * num_cores(), 0.1), 60
     return {
-        "suite": lambda: steps_arm(every, width, sizes.stack_steps, DIGITS_BUDGET, side_by_side()),
+        "suite": lambda: steps_arm(every, width, sizes.stack_steps, DIGITS_BUDGET, num_cores()),
         "one": lambda: steps_arm(Work(DIGITS, sizes.ones, 0.1), 1, sizes.stack_steps, DIGITS_BUDGET),
         LIMIT: sgemm_arm,
     }
 
 
 def fashion_stack(sizes: Sizes, place: Place) -> Arms:
-    def arm(num_trials: int, width: int, way: Way | None) -> Arm:
+    def arm(num_trials: int, width: int, lanes: int) -> Arm:
         work = Work(FASHION, num_trials, 0.003)
-        return whole_arm(work, width, sizes.fashion_steps, EVAL_EVERY, FASHION_BUDGET, way)
+        return whole_arm(work, width, sizes.fashion_steps, EVAL_EVERY, FASHION_BUDGET, lanes)
 
     return {
-        "suite": lambda: arm(30 * num_cores(), 30, side_by_side()),
-        "one": lambda: arm(sizes.ones, 1, None),
+        "suite": lambda: arm(30 * num_cores(), 30, num_cores()),
+        "one": lambda: arm(sizes.ones, 1, 1),
         LIMIT: sgemm_arm,
     }
 
@@ -51,7 +51,7 @@ def fashion_stack(sizes: Sizes, place: Place) -> Arms:
 def fashion_rate(sizes: Sizes, place: Place) -> Arms:
     work, width = Work(WIDE, sizes.rate_trials * num_cores(), 0.05), sizes.rate_trials
     return {
-        "suite": lambda: in_gflop(steps_arm(work, width, sizes.rate_steps, FASHION_BUDGET, side_by_side())),
+        "suite": lambda: in_gflop(steps_arm(work, width, sizes.rate_steps, FASHION_BUDGET, num_cores())),
         LIMIT: sgemm_arm,
     }
 

@@ -13,8 +13,8 @@ FASHION = "Fashion-MNIST, MLP 784-64-128-64-10 with BatchNorm, Adam, batch 128, 
 GPU_WIDTHS = (64, 512)
 LIMIT = "sgemm"
 """The arm that blocks have whose matrix products are counted: how fast this machine multiplies matrices."""
-IN_TURN = "trials in turn, one thread or one per core"
-"""What stacks are compared with: the faster of the two."""
+IN_TURN = "trials in turn, on one core"
+"""What stacks on all cores are compared with: what a loop over trials does."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import hydra
-import torch
 
-from benchmark.machine import num_cores
 from benchmark.timing import Arm, Timing
 from initsuite.config.build import build
 from initsuite.config.groups import conf_dir
@@ -60,83 +57,58 @@ class Work:
 
 
 def stacks_of(members: Sequence[Member], width: int, max_steps: int, eval_every: int) -> list[list[Member]]:
-    """The members in stacks of `width`, with a budget. Each stack has a model of its own, because a step swaps the
-    parameters of the module that it calls, and stacks may be trained side by side."""
+    """The members in stacks of `width`, with a budget."""
     stacks = []
     for first in range(0, len(members), width):
         workload = members[first].cell.workload
-        own = replace(workload, model=copy.deepcopy(workload.model), max_steps=max_steps, eval_every=eval_every)
+        own = replace(workload, max_steps=max_steps, eval_every=eval_every)
         stacks.append([replace(one, cell=replace(one.cell, workload=own)) for one in members[first : first + width]])
     return stacks
 
 
-@dataclass(frozen=True)
-class Way:
-    """How stacks take the cores: `lanes` of them side by side, in Python threads with `threads` of torch each."""
-
-    lanes: int
-    threads: int
-
-    def in_words(self) -> str:
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return threads if self.lanes == 1 else f"{self.lanes} side by side, {threads} each"
-
-
-def side_by_side() -> Way:
-    """The suite's way: a stack per core, and one thread for each."""
-    return Way(num_cores(), 1)
-
-
-def train_seconds(stacks: Iterable[Sequence[Member]], way: Way, device: str) -> float:
-    """Train stacks; wall-clock seconds."""
-
-    def train(stack: Sequence[Member]) -> None:
-        torch.set_num_threads(way.threads)  # of this Python thread
-        train_stack(stack, device=device)
-
-    with ThreadPoolExecutor(way.lanes) as pool:
+def train_seconds(stacks: Iterable[Sequence[Member]], lanes: int, device: str) -> float:
+    """Train stacks, so many side by side in Python threads; each takes one thread of torch. Wall-clock seconds."""
+    with ThreadPoolExecutor(lanes) as pool:
         begin = time.perf_counter()
-        for _ in pool.map(train, stacks):
+        for _ in pool.map(lambda stack: train_stack(stack, device=device), stacks):
             pass
         return time.perf_counter() - begin
 
 
-def whole_arm(work: Work, width: int, num_steps: int, eval_every: int, budget: int, way: Way | None = None) -> Arm:
+def whole_arm(work: Work, width: int, num_steps: int, eval_every: int, budget: int, lanes: int = 1) -> Arm:
     """Steps and evaluations, in the proportion of the whole; the amount is in trials of `budget` steps.
 
     Args:
-        way: None = in turn, with one thread or one per core, whichever is faster; as in `steps_arm`.
+        lanes: stacks that are trained side by side; 1 = in turn, on one core.
     """
     members, num_evaluations = work.members(), num_steps // eval_every
-    stacks, few = (stacks_of(members, width, steps, eval_every) for steps in (num_steps, eval_every))
-    way = way or fastest_in_turn(lambda way: train_seconds(few[:1], way, work.device))
+    stacks = stacks_of(members, width, num_steps, eval_every)
     workload = members[0].cell.workload
     gflop = num_steps * gflop_per_step(workload) + num_evaluations * gflop_per_evaluation(workload)
 
     def run() -> Timing:
-        seconds = train_seconds(stacks, way, work.device)
+        seconds = train_seconds(stacks, lanes, work.device)
         return Timing(seconds, len(members) * num_steps / budget, gflop=len(members) * gflop)
 
-    return Arm(f"{_in_words(work, width, way)}, {num_steps} steps with {num_evaluations} evaluations", run)
+    return Arm(f"{_in_words(work, width, lanes)}, {num_steps} steps with {num_evaluations} evaluations", run)
 
 
-def steps_arm(work: Work, width: int, num_steps: int, budget: int, way: Way | None = None) -> Arm:
+def steps_arm(work: Work, width: int, num_steps: int, budget: int, lanes: int = 1) -> Arm:
     """Steps alone: `num_steps` + 1 with one evaluation at their end, minus the shortest time of one step with its
     evaluation. The amount is in trials of `budget` steps.
 
     This removes setting up, the first step and the evaluation, and leaves a single time that noise can affect.
     """
     members = work.members()
-    once, few, stacks = (stacks_of(members, width, steps, steps) for steps in (1, 1 + num_steps // 5, 1 + num_steps))
-    way = way or fastest_in_turn(lambda way: train_seconds(few[:1], way, work.device))
-    once_s = min(train_seconds(once, way, work.device) for _ in range(3))
+    once, stacks = (stacks_of(members, width, steps, steps) for steps in (1, 1 + num_steps))
+    once_s = min(train_seconds(once, lanes, work.device) for _ in range(3))
     num_all = len(members) * num_steps
     gflop = num_all * gflop_per_step(members[0].cell.workload)
 
     def run() -> Timing:
-        return Timing(train_seconds(stacks, way, work.device) - once_s, num_all / budget, gflop=gflop)
+        return Timing(train_seconds(stacks, lanes, work.device) - once_s, num_all / budget, gflop=gflop)
 
-    label = f"{_in_words(work, width, way)}, {num_steps} steps; {once_s:.2f} s of set-up and evaluation taken off"
+    label = f"{_in_words(work, width, lanes)}, {num_steps} steps; {once_s:.2f} s of set-up and evaluation taken off"
     return Arm(label, run)
 
 
@@ -167,16 +139,9 @@ def _weights(workload: Workload) -> list[int]:
     return [math.prod(spec.shape) for spec in workload.specs if spec.role is Role.WEIGHT]
 
 
-def fastest_in_turn(seconds: Callable[[Way], float]) -> Way:
-    """One stack after another with one thread or one per core, whichever trains faster; each is tried twice, because
-    the first call is slow."""
-    options = [Way(1, threads) for threads in sorted({1, num_cores()})]
-    return min(options, key=lambda way: min(seconds(way) for _ in range(2)))
-
-
-def _in_words(work: Work, width: int, way: Way) -> str:
+def _in_words(work: Work, width: int, lanes: int) -> str:
     stacks = (
         "one at a time" if width == 1 else f"in {'one stack' if width >= work.num_trials else f'stacks of {width}'}"
     )
-    where = way.in_words() if work.device == "cpu" else work.device
+    where = work.device if work.device != "cpu" else "in turn on one core" if lanes == 1 else f"{lanes} side by side"
     return f"{work.num_trials} trial{'s' * (work.num_trials > 1)} {stacks}, {where}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Rises whenever the numbers of a trial may change. Part of every `cell_id`."""
 
 Params = dict[str, "Tensor"]

@@ -22,6 +22,7 @@ from initsuite.config.sweep import compose_sweep
 from initsuite.errors import DataError
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import load_results
+from initsuite.spec import PROTOCOL_VERSION
 from support.starts import start_in_two_numbers
 
 DATA = Path(__file__).parents[1] / "data"
@@ -85,7 +86,9 @@ def test_conf_gives_the_cells_of_the_shipped_reference_their_ids(is_embedded: bo
     assert len(stored) >= 60
 
 
-def test_a_changed_option_is_another_cell() -> None:
+def test_a_changed_option_is_another_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the ids that the former version gave: all that has changed in them is the version."""
+    monkeypatch.setattr("initsuite.config.build.PROTOCOL_VERSION", 1)
     stored = {name: config for name, config in stored_configs(OLD_STORE).items() if config["init"]["name"] == "zero"}
     (tree,) = composed("init=zero", "max_steps=40", "optimizer.lr_grid=[0.01,0.1]", "protocol=smoke")
     assert recomputed([tree], stored) == {name: name for name in stored}
@@ -105,26 +108,36 @@ def test_conf_names_the_classes_by_the_paths_that_are_in_ids() -> None:
         assert callable(pkgutil.resolve_name(target))
 
 
+def sweep(words: str, tmp_path: Path) -> pd.DataFrame:
+    """All trials of the old store in tmp_path once a command has been run on it."""
+    run = [sys.executable, "-m", "initsuite.train", "-m", *words.replace("'", "").split()]
+    run += ["tracking=disabled", "results_dir=store"]
+    subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    return load_results(tmp_path / "store").trials
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", OLD_COMMANDS)
-def test_a_store_of_a_former_version_is_resumed(command: str, tmp_path: Path) -> None:
+def test_a_store_of_a_former_version_is_finished_by_this_one(command: str, tmp_path: Path) -> None:
     shutil.copytree(OLD_STORE, tmp_path / "store")
-    before = {path.name for path in (tmp_path / "store" / "trials").iterdir()}
-    words = [*command.replace("'", "").split(), "tracking=disabled", "results_dir=store"]
-    run = [sys.executable, "-m", "initsuite.train", "-m", *words]
-    subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert {path.name for path in (tmp_path / "store" / "trials").iterdir()} == before
-    pd.testing.assert_frame_equal(load_results(tmp_path / "store").trials, load_results(OLD_STORE).trials)
+    old = load_results(OLD_STORE).trials
+    trials = sweep(command, tmp_path)
+    is_old = trials.protocol_version == 1
+    pd.testing.assert_frame_equal(trials[is_old].reset_index(drop=True), old)
+    new = trials[~is_old]
+    assert set(new.protocol_version) == {PROTOCOL_VERSION}
+    asked = old.merge(new[["dataset", "model"]].drop_duplicates())  # the commands have one each
+    assert len(asked) > 0
+    same = ["dataset", "model", "activation", "init", "optimizer", "seed", "stage"]
+    assert sorted(new[same].values.tolist()) == sorted(asked[same].values.tolist())
+    pd.testing.assert_frame_equal(sweep(command, tmp_path), trials)
 
 
 @pytest.mark.slow
-def test_more_seeds_of_an_old_store_train_only_the_difference(tmp_path: Path) -> None:
-    shutil.copytree(OLD_STORE, tmp_path / "store")
-    words = OLD_COMMANDS[1].replace("seeds=2", "seeds=3").split()
-    run = [sys.executable, "-m", "initsuite.train", "-m", *words, "tracking=disabled", "results_dir=store"]
-    subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
-    new = load_results(tmp_path / "store").trials
-    added = new[~new.trial_id.isin(load_results(OLD_STORE).trials.trial_id)]
+def test_more_seeds_train_only_the_difference(tmp_path: Path) -> None:
+    before = sweep(OLD_COMMANDS[1], tmp_path)
+    new = sweep(OLD_COMMANDS[1].replace("seeds=2", "seeds=3"), tmp_path)
+    added = new[~new.trial_id.isin(before.trial_id)]
     assert sorted(zip(added.init, added.seed, strict=True)) == [("he", 2), ("torch_default", 2)]
 
 

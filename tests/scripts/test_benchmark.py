@@ -37,13 +37,10 @@ from benchmark.stated import judged, stated
 from benchmark.timing import Arm, JobTimes, Spread, Timing, interleave, job_rest_s, rate_ratios, spread, sweep_seconds
 from benchmark.training import (
     INITIALIZERS,
-    Way,
     Work,
-    fastest_in_turn,
     gflop_per_evaluation,
     gflop_per_step,
     in_gflop,
-    side_by_side,
     stacks_of,
     steps_arm,
     train_seconds,
@@ -380,7 +377,7 @@ def test_a_work_is_initializers_by_seeds() -> None:
     assert {(member.trial.lr, member.trial.stage) for member in members} == {(0.1, Stage.TUNE)}
 
 
-def test_each_stack_has_a_budget_and_a_model_of_its_own() -> None:
+def test_each_stack_has_a_budget() -> None:
     members = WORK.members()
     stacks = stacks_of(members, 3, max_steps=6, eval_every=2)
     assert [[one.trial for one in stack] for stack in stacks] == [
@@ -389,14 +386,13 @@ def test_each_stack_has_a_budget_and_a_model_of_its_own() -> None:
     workloads = [{id(one.cell.workload): one.cell.workload for one in stack} for stack in stacks]
     first, second = (workload for found in workloads for workload in found.values())
     assert (first.max_steps, first.eval_every) == (6, 2)
-    assert first.model is not second.model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [Way(1, 1), Way(1, 2), Way(2, 1)])
-def test_arms_train_the_amount_they_say(way: Way) -> None:
+@pytest.mark.parametrize(("lanes", "where"), [(1, "in turn on one core"), (2, "2 side by side")])
+def test_arms_train_the_amount_they_say(lanes: int, where: str) -> None:
     threads = torch.get_num_threads()
-    steps = steps_arm(WORK, width=2, num_steps=6, budget=600, way=way)
+    steps = steps_arm(WORK, width=2, num_steps=6, budget=600, lanes=lanes)
     timing = steps.run()
     assert timing.amount == pytest.approx(4 * 6 / 600)
     per_step, per_evaluation = (
@@ -404,43 +400,28 @@ def test_arms_train_the_amount_they_say(way: Way) -> None:
     )
     assert timing.gflop == pytest.approx(4 * 6 * per_step)
     assert in_gflop(steps).run().amount == pytest.approx(timing.gflop)
-    assert steps.label.startswith(f"4 trials in stacks of 2, {way.in_words()}, 6 steps")
-    whole = whole_arm(WORK, 1, num_steps=6, eval_every=3, budget=600, way=way).run()
+    assert steps.label.startswith(f"4 trials in stacks of 2, {where}, 6 steps")
+    whole = whole_arm(WORK, 1, num_steps=6, eval_every=3, budget=600, lanes=lanes).run()
     assert (whole.amount, whole.gflop) == pytest.approx((4 * 6 / 600, 4 * (6 * per_step + 2 * per_evaluation)))
     assert torch.get_num_threads() == threads  # those of this Python thread
 
 
-def test_stacks_train_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lanes: two stacks meet inside, each with one thread of torch; one lane: they never do."""
-    inside, threads, most = set[int](), list[int](), list[int]()
-    meeting = threading.Barrier(2)
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_stacks_train_side_by_side(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    """Two lanes: two stacks meet inside; one lane: they never do."""
+    inside, most = set[int](), list[int]()
+    meeting = threading.Barrier(lanes)
 
     def fake(stack: Sequence[Any], device: str) -> None:
         inside.add(threading.get_ident())
-        if way.lanes == 2:
-            meeting.wait(timeout=30)
-        threads.append(torch.get_num_threads())
+        meeting.wait(timeout=30)
         most.append(len(inside))
-        if way.lanes == 2:
-            meeting.wait(timeout=30)
+        meeting.wait(timeout=30)
         inside.discard(threading.get_ident())
 
     monkeypatch.setattr("benchmark.training.train_stack", fake)
-    way = Way(2, 1)
-    train_seconds([[], [], [], []], way, "cpu")
-    assert (threads, most) == ([1] * 4, [2] * 4)
-    way = Way(1, 2)
-    threads.clear()
-    most.clear()
-    train_seconds([[], []], way, "cpu")
-    assert (threads, most) == ([2] * 2, [1] * 2)
-
-
-def test_the_faster_number_of_threads_is_taken() -> None:
-    cores = num_cores()
-    assert fastest_in_turn(lambda way: float(way.threads)) == Way(1, 1)
-    assert fastest_in_turn(lambda way: 1 / way.threads) == Way(1, cores)
-    assert side_by_side() == Way(cores, 1)
+    train_seconds([[], [], [], []], lanes, "cpu")
+    assert most == [lanes] * 4
 
 
 def test_the_matrix_products_of_all_cores_are_counted() -> None:

@@ -81,21 +81,39 @@ def compose(trials: Sequence[Trial], width: int) -> list[tuple[str, ...]]:
         The ids of the trials of each stack, in their order.
     """
     seeds = [[trial.trial_id for trial in those] for _, those in groupby(trials, key=lambda trial: trial.seed)]
-    most = max(map(len, seeds), default=1)
-    if most > width:
-        return [tuple(part) for seed in seeds for part in _evenly(seed, width)]
-    return [tuple(chain.from_iterable(part)) for part in _evenly(seeds, width // most)]
+    stacks: list[Sequence[str]] = []
+    for is_alone, those in groupby(seeds, key=lambda seed: len(seed) > width):
+        if is_alone:
+            stacks += chain.from_iterable(_evenly(seed, -(-len(seed) // width)) for seed in those)
+        else:
+            stacks += [list(chain.from_iterable(part)) for part in _packed(list(those), width)]
+    return list(map(tuple, stacks))
 
 
-def _evenly(items: Sequence[Any], most: int) -> list[Sequence[Any]]:
-    """As few parts as hold at most so many items each, of even length.
+def _packed(seeds: Sequence[Sequence[str]], width: int) -> list[Sequence[Sequence[str]]]:
+    """Seeds that fit into a stack each, in as few stacks as their order allows, and of even width if they can be.
 
     Example:
-        >>> _evenly("abcde", 2)
+        >>> [list(map(len, part)) for part in _packed(["ab", "cd", "ef", "ghi", "j"], 5)]
+        [[2], [2, 2], [3, 1]]
+    """
+    full: list[list[Sequence[str]]] = [[]]
+    for seed in seeds:
+        if sum(map(len, full[-1])) + len(seed) > width:
+            full.append([])
+        full[-1].append(seed)
+    even = _evenly(seeds, len(full))
+    return even if all(0 < sum(map(len, part)) <= width for part in even) else [*full]
+
+
+def _evenly(items: Sequence[Any], count: int) -> list[Sequence[Any]]:
+    """So many parts of even length.
+
+    Example:
+        >>> _evenly("abcde", 3)
         ['a', 'bc', 'de']
     """
-    count = -(-len(items) // most)
-    bounds = [len(items) * i // count for i in range(count + 1)] if count else []
+    bounds = [len(items) * i // count for i in range(count + 1)]
     return [items[low:high] for low, high in pairwise(bounds)]
 
 

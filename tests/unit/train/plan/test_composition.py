@@ -38,6 +38,8 @@ def trials_of(*counts: int) -> list[Trial]:
         ((5,) * 10, 64, [50]),
         ((5,) * 10, 20, [15, 15, 20]),
         ((2, 5, 1), 5, [2, 5, 1]),
+        ((20, 20, 20, 20, 20) + (1,) * 15, 64, [60, 55]),  # a lower learning rate is missing for some seeds
+        ((5, 70, 5, 5), 64, [5, 35, 35, 10]),  # a seed that is cut leaves the others whole
         ((3,), 1, [1, 1, 1]),
         ((), 4, []),
     ],

@@ -9,7 +9,8 @@ import torch
 
 from initsuite.config.build import Job
 from initsuite.engine.checkpoint import Checkpoint
-from initsuite.engine.loop import pace, rehearse, train_stack
+from initsuite.engine.loop import train_stack
+from initsuite.engine.rehearsal import pace, rehearse
 from initsuite.engine.stack import Member, start_of
 from initsuite.spec import Evaluation, Stage, TrialResult
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from initsuite.errors import bad_value
 
@@ -16,7 +16,17 @@ Tree = Any
 """A tensor [example, ...], or a tuple, list or dictionary of trees."""
 
 
-@dataclass(frozen=True)
+def map_tree(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """The tree with each of its tensors replaced; None stays None."""
+    return function(tree) if isinstance(tree, Tensor) else tree_map_only(Tensor, function, tree)
+
+
+def tensors_of(tree: Tree) -> list[Tensor]:
+    """The tensors in a tree, in a fixed order."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Examples in memory.
 
@@ -35,11 +45,20 @@ class Split:
     targets: Tree
 
     def __len__(self) -> int:
-        return len(tree_leaves((self.targets, self.inputs))[0])
+        return len(tensors_of((self.targets, self.inputs))[0])
+
+    def complete(self) -> Split:
+        """With the inputs as targets where there are none."""
+        return Split(self.inputs, self.inputs) if self.targets is None else self
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Split:
         """The split with each of its tensors replaced."""
-        return Split(tree_map(function, self.inputs), tree_map(function, self.targets))
+        return Split(map_tree(function, self.inputs), map_tree(function, self.targets))
+
+    def parts(self, size: int) -> Iterator[Split]:
+        """The split in consecutive parts of so many examples, the last one perhaps smaller."""
+        for start in range(0, len(self), size):
+            yield self.map(lambda tensor, start=start: tensor[start : start + size])
 
 
 @dataclass(frozen=True)

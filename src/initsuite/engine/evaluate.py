@@ -11,42 +11,63 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from initsuite.data.base import Split
+from initsuite.data.base import Split, Tree, tensors_of
+from initsuite.engine.draws import drawing
+from initsuite.engine.manner import STACKED, Manner
+from initsuite.engine.passes import outputs_of
 from initsuite.engine.workload import Workload
 from initsuite.spec import Params
 
 MAX_EVALUATED = 32768
 """Targets x trials in one evaluation call: bounds its memory, and is large enough to hide overhead."""
+EVALUATION = "evaluation"
+"""What the random numbers of an evaluation are drawn for."""
 
 
-def make_evaluate(workload: Workload) -> Callable[[Params, Params, Split], tuple[Tensor, Tensor]]:
-    """A function that measures a stack on a whole split.
+def make_evaluate(
+    workload: Workload, manner: Manner = STACKED
+) -> Callable[[Params, Params, Split], tuple[Tensor, Tensor]]:
+    """A function that measures a stack on a whole split, in evaluation mode.
+
+    A model that draws random numbers there, too, draws the same ones for all trials, each time.
 
     Returns:
         (params, buffers, split) -> (mean loss [trial], mean score [trial]), both float64; NaN outputs give a NaN loss.
     """
 
-    def trial_sums(params: Params, buffers: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = functional_call(workload.model, (params, buffers), (inputs,))
-        loss, score = workload.loss(outputs, targets), workload.score(outputs, targets)
-        return loss.double().sum(), score.double().sum()
+    def trial_sums(params: Params, buffers: Params, inputs: Tree, targets: Tree) -> tuple[Tensor, Tensor]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return functional_call(workload.model, (params, buffers), args, kwargs)
 
-    mapped = vmap(trial_sums, in_dims=(0, 0, None, None))
+        outputs, count = outputs_of(workload, call, inputs), len(Split(inputs, targets))
+        return sum_of(workload.loss(outputs, targets), count), sum_of(workload.score(outputs, targets), count)
+
+    mapped = vmap(trial_sums, in_dims=(0, 0, None, None), randomness="same" if manner.is_by_seed else "error")
 
     @torch.no_grad()
     def evaluate(params: Params, buffers: Params, split: Split) -> tuple[Tensor, Tensor]:
         workload.model.eval()
-        num_trials = next(iter(params.values())).shape[0]
-        chunk = max(1, MAX_EVALUATED // (num_trials * split.targets[0].numel()))
+        some = next(iter(params.values()))
+        parts = []
         with _AffineBatchNorm():
-            parts = [
-                torch.stack(mapped(params, buffers, inputs, targets))
-                for inputs, targets in zip(split.inputs.split(chunk), split.targets.split(chunk), strict=True)
-            ]
+            for number, part in enumerate(split.parts(chunk_of(workload, len(some), split))):
+                with drawing(manner, 0, f"{EVALUATION}/{number}", some.device):
+                    parts.append(torch.stack(mapped(params, buffers, part.inputs, part.targets)))
         loss, score = torch.stack(parts).sum(0) / len(split)
         return loss, score
 
     return evaluate
+
+
+def chunk_of(workload: Workload, num_trials: int, split: Split) -> int:
+    """How many examples an evaluation call takes."""
+    most = max(tensor[0].numel() for tensor in tensors_of(split.targets))
+    return workload.eval_batch_size or max(1, MAX_EVALUATED // (num_trials * most))
+
+
+def sum_of(values: Tensor, count: int) -> Tensor:
+    """The sum over a batch of so many examples, float64, of a value for each, or of their mean."""
+    return values.double().sum() if values.ndim else values.double() * count
 
 
 class _AffineBatchNorm(TorchFunctionMode):

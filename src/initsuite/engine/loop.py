@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from initsuite.data.base import Split
+from initsuite.data.base import Split, map_tree
 from initsuite.data.order import BatchOrder
+from initsuite.engine.by_seed import Seat, gradients_by_seed
 from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.evaluate import make_evaluate
+from initsuite.engine.manner import STACKED, Manner
 from initsuite.engine.monitor import Monitor
 from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member, stack_state, to_device
-from initsuite.engine.step import make_step
+from initsuite.engine.step import Gradients, make_step
+from initsuite.engine.unstacked import Unstacked
 from initsuite.optim.schedules import Scheduled
 from initsuite.spec import Evaluation, Stage, Status, TrialResult
-
-REHEARSED_STEPS, REHEARSED_EXAMPLES = 2, 32
-"""Steps that a rehearsal takes, and validation examples that it evaluates."""
-SAMPLES, SAMPLING_S = (3, 25), 0.2
-"""The fewest and the most samples of a timing, and the seconds after which no more than the fewest are taken."""
 
 
 @for_training()
@@ -32,7 +30,8 @@ def train_stack(
     members: Sequence[Member],
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
+    manner: Manner = STACKED,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     checkpoint: Checkpoint | None = None,
 ) -> list[TrialResult]:
@@ -45,7 +44,8 @@ def train_stack(
     Args:
         members: trials of one workload and one optimizer kind.
         device: where the data, the parameters and the steps live.
-        dtype: type of parameters, inputs and optimizer state.
+        dtype: type of parameters, inputs and optimizer state; None = that of the workload.
+        manner: how the trials are computed, as `rehearse` found it out for the workload.
         on_evaluation: called after each evaluation, in the order of `members`; first for those of a checkpoint.
         checkpoint: read at the start, written at evaluations; the caller removes it once the results are stored.
 
@@ -53,7 +53,7 @@ def train_stack(
         One result per member, in order.
     """
     begin = time.perf_counter()
-    training = Training(members, torch.device(device), dtype)
+    training = Training(members, torch.device(device), dtype, manner)
     if checkpoint and (snapshot := checkpoint.load(training.layout)):
         begin -= snapshot["wall_s"]
         for evaluation in training.restore(snapshot):
@@ -68,96 +68,67 @@ def train_stack(
     return [_result(training, index, test_score[index], diverged_at[index], wall_s) for index in range(len(members))]
 
 
-@for_training()
-def rehearse(members: Sequence[Member], *, device: torch.device | str = "cpu") -> None:
-    """Take two training steps and evaluate a few examples, to find what is broken; nothing of it is kept.
-
-    Args:
-        members: as for `train_stack`.
-        device: as for `train_stack`.
-
-    Raises:
-        Exception: whatever the model, the loss or the optimizer raises.
-    """
-    training = Training(members, torch.device(device), torch.float32)
-    validation = training.data.validation
-    for _ in range(REHEARSED_STEPS):
-        training.take_step()
-    few = Split(validation.inputs[:REHEARSED_EXAMPLES], validation.targets[:REHEARSED_EXAMPLES])
-    training.evaluate(training.state.params, training.state.buffers, few)
-    training.wait()
-
-
-@for_training()
-def pace(members: Sequence[Member], *, device: torch.device | str = "cpu") -> tuple[float, float]:
-    """How fast a stack trains here: medians of several short samples, so that no hiccup of the machine decides.
-
-    Args:
-        members: as for `train_stack`; copies of one member are enough.
-        device: as for `train_stack`.
-
-    Returns:
-        Seconds of a training step, and of an evaluation on the validation split.
-
-    Raises:
-        Exception: as `rehearse` does.
-    """
-    training = Training(members, torch.device(device), torch.float32)
-
-    def evaluate() -> None:
-        training.evaluate(training.state.params, training.state.buffers, training.data.validation)
-
-    training.take_step()  # warms up
-    return _median_s(training.take_step, training.wait), _median_s(evaluate, training.wait)
-
-
-def _median_s(what: Callable[[], None], wait: Callable[[], None]) -> float:
-    seconds: list[float] = []
-    while len(seconds) < SAMPLES[0] or (len(seconds) < SAMPLES[1] and sum(seconds) < SAMPLING_S):
-        begin = time.perf_counter()
-        what()
-        wait()
-        seconds.append(time.perf_counter() - begin)
-    return median(seconds)
-
-
 class Training:
     """A stack in training: its state, its batches and its record so far.
 
     Attributes:
         step: optimizer updates made.
         layout: the tensors that a checkpoint must hold to fit.
+        unstacked: the passes of a model that is called once for each trial; None where one pass is for many.
     """
 
-    def __init__(self, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+        manner: Manner = STACKED,
+    ) -> None:
         self.members, self.device = members, device
         self.workload = members[0].cell.workload.copied()
+        dtype = dtype or self.workload.state_dtype
         self.data = to_device(self.workload.dataset, device, dtype)
-        self.state = stack_state(members, device, dtype)
+        self.state = stack_state(members, device, dtype, keeps_types=bool(manner.why_unstacked))
         self.layout = self.state.layout()
         self.monitor = Monitor(len(members), device)
         optimizer, self.schedule = members[0].cell.optimizer, None
         if isinstance(optimizer, Scheduled):
             optimizer, self.schedule = optimizer.optimizer, optimizer.schedule
         self.largest_lr = self.state.scalars["lr"].clone()
-        self.evaluate = make_evaluate(self.workload)
+        self.evaluate = make_evaluate(self.workload, manner)
         seeds = sorted({member.trial.seed for member in members})
         self.order = BatchOrder(len(self.data.train), self.workload.batch_size, seeds, device)
         self.seed_of = torch.tensor([seeds.index(member.trial.seed) for member in members], device=device)
-        self.is_shared = len(seeds) == 1
-        self.update = make_step(self.workload, optimizer, self.state, is_shared=self.is_shared)
-        self.step = 0
+        self.step, self.unstacked = 0, None
+        gradients = self._gradients(manner, seeds)
+        self.is_by_seed, self.is_shared = gradients is not None, len(seeds) == 1
+        self.update = make_step(self.workload, optimizer, self.state, is_shared=self.is_shared, gradients=gradients)
+
+    def _gradients(self, manner: Manner, seeds: Sequence[int]) -> Gradients | None:
+        """Where the gradients come from, if not from one pass for all trials."""
+        place = [member.trial.seed for member in self.members]
+        seats = [Seat(trial, seeds.index(seed), seed) for trial, seed in enumerate(place)]
+        if manner.why_unstacked:
+            self.unstacked = Unstacked(self.workload, self.state, seats, manner, lambda: self.step)
+            return self.unstacked.gradients
+        if manner.is_by_seed:
+            return gradients_by_seed(self.workload, self.state, seats, manner, lambda: self.step)
+        return None
 
     def take_step(self) -> None:
         """One optimizer update, without waiting for the device."""
         train, batches = self.data.train, self.order[self.step]
-        batch = batches[0] if self.is_shared else batches[self.seed_of]
-        # index_select copies whole examples; indexing copies number by number
-        inputs = train.inputs.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        batch = batches if self.is_by_seed else batches[0] if self.is_shared else batches[self.seed_of]
+
+        def examples(tensor: Tensor) -> Tensor:
+            # index_select copies whole examples; indexing copies number by number
+            return tensor.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+
+        inputs, targets = map_tree(examples, train.inputs), map_tree(lambda tensor: tensor[batch], train.targets)
         if self.schedule:
             factor = self.schedule.factor(self.step + 1, self.workload.max_steps)
             torch.mul(self.largest_lr, factor, out=self.state.scalars["lr"])  # the update holds this very tensor
-        loss = self.update(inputs, train.targets[batch])
+        loss = self.update(inputs, targets)
         self.step += 1
         self.monitor.add(loss, self.step)
 
@@ -167,7 +138,7 @@ class Training:
         last = min(self.workload.max_steps, (self.step // every + 1) * every)
         while self.step < last:
             self.take_step()
-        loss, score = self.evaluate(self.state.params, self.state.buffers, self.data.validation)
+        loss, score = self.measure(self.data.validation)
         return self.monitor.evaluated(self.step, loss, score)
 
     def test(self) -> np.ndarray:
@@ -175,9 +146,15 @@ class Training:
         score = np.full(len(self.members), np.nan)
         scoring = [index for index, member in enumerate(self.members) if member.trial.stage == Stage.SCORE]
         if scoring:
-            params, buffers = self.state.of_trials(scoring)
-            score[scoring] = self.evaluate(params, buffers, self.data.test)[1].cpu().numpy()
+            score[scoring] = self.measure(self.data.test, scoring)[1].cpu().numpy()
         return score
+
+    def measure(self, split: Split, trials: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """The mean loss and score of these trials on a split, [trial] each; None = all trials."""
+        if self.unstacked is not None:
+            return self.unstacked.evaluate(split, trials)
+        state = (self.state.params, self.state.buffers) if trials is None else self.state.of_trials(trials)
+        return self.evaluate(*state, split)
 
     def snapshot(self, wall_s: float) -> dict[str, Any]:
         """Everything that the rest of the training depends on, right after an evaluation."""

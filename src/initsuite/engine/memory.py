@@ -8,6 +8,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from initsuite.data.base import map_tree
+from initsuite.engine.passes import arguments
 from initsuite.engine.workload import Workload
 from initsuite.wording import format_bytes
 
@@ -79,8 +81,9 @@ def _outputs_of_one_example(workload: Workload) -> list[int]:
     shells = {name: torch.empty_like(value, device="meta") for name, value in state.items()}
     was_training = model.training
     try:
-        example = torch.empty_like(workload.dataset.train.inputs[:1], device="meta")
-        torch.func.functional_call(model.eval(), shells, (example,))  # in training, BatchNorm refuses one example
+        inputs = map_tree(lambda tensor: torch.empty_like(tensor[:1], device="meta"), workload.dataset.train.inputs)
+        # in training, BatchNorm refuses one example
+        torch.func.functional_call(model.eval(), shells, *arguments(inputs))
     except Exception:  # a model that looks at values; its parameters alone are counted
         return []
     finally:

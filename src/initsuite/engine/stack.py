@@ -8,13 +8,15 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from initsuite import rng
-from initsuite.data.base import Dataset, Split
+from initsuite.data.base import Dataset, Split, Tree
+from initsuite.engine.passes import picked
 from initsuite.engine.step import StackState
 from initsuite.engine.workload import Cell, Workload
 from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
@@ -43,9 +45,14 @@ def _probe(of: weakref.ref[Workload]) -> Probe:
     """Held without its workload, whose data goes with the launch."""
     workload = of()
     assert workload is not None
-    train, loss = workload.dataset.train, workload.loss
+    train, loss, output = workload.dataset.train, workload.loss, workload.output
     chosen = torch.randperm(len(train), generator=rng.generator(0, "probe"))[:PROBE_EXAMPLES]
-    return Probe(train.inputs[chosen], train.targets[chosen], lambda outputs, targets: loss(outputs, targets).mean())
+    batch = train.complete().map(lambda tensor: tensor[chosen])
+
+    def mean_loss(outputs: Any, targets: Tree) -> Tensor:
+        return loss(picked(outputs, output), targets).mean()
+
+    return Probe(batch.inputs, batch.targets, mean_loss)
 
 
 def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[Initialization, float]:
@@ -80,21 +87,27 @@ def _holding(model: nn.Module, values: Params) -> Iterator[None]:
             parameter.data = value
 
 
-def stack_state(members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> StackState:
-    """The state all members start from, with a leading [trial] axis on every tensor."""
+def stack_state(
+    members: Sequence[Member], device: torch.device, dtype: torch.dtype, *, keeps_types: bool = False
+) -> StackState:
+    """The state all members start from, with a leading [trial] axis on every tensor.
+
+    Args:
+        keeps_types: whether what is not float32 in the model stays so, such as a layer that computes in float64;
+            otherwise all parameters get `dtype`, as do the buffers that are no whole numbers.
+    """
     cell = members[0].cell
-    params = {
-        spec.name: torch.stack([member.start.params[spec.name] for member in members]).to(device, dtype)
-        for spec in cell.workload.specs
-    }
-    for name, parameter in cell.workload.model.named_parameters():
-        if name not in params:  # no spec, such as the slope of a PReLU: the model's own value
-            own = [member.start.params.get(name, parameter.detach()) for member in members]
-            params[name] = torch.stack(own).to(device, dtype)
-    buffers = {
-        name: torch.stack([value.to(device, dtype if value.is_floating_point() else value.dtype)] * len(members))
-        for name, value in cell.workload.model.named_buffers()
-    }
+    values = dict(cell.workload.model.named_parameters())
+    order = [*(spec.name for spec in cell.workload.specs), *values]
+    params = {}
+    for name in dict.fromkeys(order):  # those without a spec, such as the slope of a PReLU, have the model's own value
+        own = [member.start.params.get(name, values[name].detach()) for member in members]
+        is_kept = keeps_types and values[name].dtype != torch.float32
+        params[name] = torch.stack(own).to(device, values[name].dtype if is_kept else dtype)
+    buffers = {}
+    for name, value in cell.workload.model.named_buffers():
+        is_cast = value.dtype == torch.float32 if keeps_types else value.is_floating_point()
+        buffers[name] = torch.stack([value.to(device, dtype if is_cast else value.dtype)] * len(members))
     trained = [name for name, parameter in cell.workload.model.named_parameters() if parameter.requires_grad]
     one = {name: params[name][0] for name in trained}
     optimizer = tree_map(lambda tensor: torch.stack([tensor] * len(members)), cell.optimizer.init(one))
@@ -119,13 +132,11 @@ def _stacked_factors(members: Sequence[Member], device: torch.device, dtype: tor
 
 @functools.lru_cache(maxsize=2)
 def to_device(dataset: Dataset, device: torch.device, dtype: torch.dtype) -> Dataset:
-    """The data set on `device`, its numbers in `dtype`, indices as they are; the last two are cached."""
+    """The data set on `device`, its numbers in `dtype`, indices as they are; targets that it lacks are its inputs. The
+    last two are cached."""
 
     def move(split: Split) -> Split:
-        inputs, targets = (
-            tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
-            for tensor in (split.inputs, split.targets)
-        )
-        return Split(inputs, targets)
+        moved = split.map(lambda tensor: tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype))
+        return moved.complete()
 
     return replace(dataset, train=move(dataset.train), validation=move(dataset.validation), test=move(dataset.test))

@@ -6,15 +6,18 @@ References:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
+from initsuite.data.base import Tree
+from initsuite.engine.passes import outputs_of
 from initsuite.engine.update import make_update
 from initsuite.engine.workload import Workload
 from initsuite.spec import Optimizer, Params
@@ -72,45 +75,39 @@ class StackState:
         self.has_order = True
 
 
-def make_step(
-    workload: Workload, optimizer: Optimizer, stack: StackState, *, is_shared: bool = False
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """A function that advances a stack in place by one optimizer update.
+Gradients = Callable[[Tree, Tree], tuple[Params, Tensor, Params]]
+"""(inputs, targets) -> the gradients of a stack, its losses [trial], and its buffers after the pass."""
 
-    The forward pass is mapped over the trials and differentiated as a whole: the gradient of the sum of all losses
-    is that of each trial's loss. Nothing here waits for the device.
+
+def make_step(
+    workload: Workload,
+    optimizer: Optimizer,
+    stack: StackState,
+    *,
+    is_shared: bool = False,
+    gradients: Gradients | None = None,
+) -> Callable[[Tree, Tree], Tensor]:
+    """A function that advances a stack in place by one optimizer update. Nothing in it waits for the device.
 
     Args:
         workload: what is trained.
         optimizer: without its schedule.
         stack: advanced in place.
         is_shared: whether all trials see the same batch. Then the first layer is one product for all of them.
+        gradients: where they come from; None = one pass for all trials.
 
     Returns:
         (inputs [trial, example, ...], targets [trial, example]) -> training loss before the update, [trial]; with a
-        shared batch inputs and targets have no [trial] axis.
+        shared batch inputs and targets have no [trial] axis, and `gradients` may take them otherwise.
     """
     trained = [name for name, parameter in workload.model.named_parameters() if parameter.requires_grad]
     update = None
+    if gradients is None:
+        mapped = map_gradients(workload, is_shared=is_shared)
+        gradients = functools.partial(_of_stack, mapped, stack)
 
-    def mean_loss(params: Params, buffers: Params, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Params]:
-        # functional_call lets BatchNorm write its running statistics into the buffers it is given
-        buffers = {name: value.clone() for name, value in buffers.items()}
-        outputs = functional_call(workload.model, (params, buffers), (inputs,))
-        return workload.loss(outputs, targets).mean(), buffers
-
-    batch_axis = None if is_shared else 0
-    mapped = vmap(mean_loss, in_dims=(0, 0, batch_axis, batch_axis))
-
-    def gradients(inputs: Tensor, targets: Tensor) -> tuple[Params, Tensor, Params]:
-        leaves = {name: stack.params[name].detach().requires_grad_() for name in trained}
-        loss, buffers = mapped({**stack.params, **leaves}, stack.buffers, inputs, targets)
-        grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)
-        return dict(zip(trained, grads, strict=True)), loss.detach(), buffers
-
-    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+    def step(inputs: Tree, targets: Tree) -> Tensor:
         nonlocal update
-        workload.model.train()
         grads, loss, buffers = gradients(inputs, targets)
         with torch.no_grad():
             if update is None:
@@ -126,3 +123,48 @@ def make_step(
         return loss
 
     return step
+
+
+def _of_stack(mapped: MappedGradients, stack: StackState, inputs: Tree, targets: Tree) -> tuple[Params, Tensor, Params]:
+    return mapped(stack.params, stack.buffers, inputs, targets)
+
+
+MappedGradients = Callable[[Params, Params, Tree, Tree], tuple[Params, Tensor, Params]]
+"""(params, buffers, inputs, targets) -> gradients, losses [trial], and the buffers after the pass."""
+
+
+def map_gradients(workload: Workload, *, is_shared: bool, randomness: str = "error") -> MappedGradients:
+    """The gradients of some trials by one pass.
+
+    The forward pass is mapped over the trials and differentiated as a whole: the gradient of the sum of all losses
+    is that of each trial's loss.
+
+    Args:
+        is_shared: whether all trials see the same batch.
+        randomness: "same" gives all trials the same random numbers; "error" refuses a model that draws.
+    """
+    trained = [name for name, parameter in workload.model.named_parameters() if parameter.requires_grad]
+
+    def mean_loss(params: Params, buffers: Params, inputs: Tree, targets: Tree) -> tuple[Tensor, Params]:
+        # functional_call lets BatchNorm write its running statistics into the buffers it is given; where a module
+        # replaces a buffer, the new one stands in `state` afterwards
+        state = {**params, **{name: value.clone() for name, value in buffers.items()}}
+        call = functools.partial(_call, workload.model, state)
+        outputs = outputs_of(workload, call, inputs)
+        return workload.loss(outputs, targets).mean(), {name: state[name] for name in buffers}
+
+    batch_axis = None if is_shared else 0
+    mapped = vmap(mean_loss, in_dims=(0, 0, batch_axis, batch_axis), randomness=randomness)
+
+    def gradients(params: Params, buffers: Params, inputs: Tree, targets: Tree) -> tuple[Params, Tensor, Params]:
+        workload.model.train()
+        leaves = {name: params[name].detach().requires_grad_() for name in trained}
+        loss, buffers = mapped({**params, **leaves}, buffers, inputs, targets)
+        grads = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)
+        return dict(zip(trained, grads, strict=True)), loss.detach(), buffers
+
+    return gradients
+
+
+def _call(model: nn.Module, state: Params, *args: Any, **kwargs: Any) -> Any:
+    return functional_call(model, state, args, kwargs)

@@ -65,6 +65,11 @@ class Workload:
     dtype: torch.dtype = torch.float32
 
     @property
+    def state_dtype(self) -> torch.dtype:
+        """The type of parameters, inputs and optimizer state."""
+        return torch.float32 if self.dtype == torch.bfloat16 else self.dtype
+
+    @property
     def kept(self) -> list[str]:
         """The parameters that no initializer draws: the model gives them their values."""
         described = {spec.name for spec in self.specs}

@@ -8,11 +8,14 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from initsuite.engine.checkpoint import Checkpoint
-from initsuite.engine.loop import pace, rehearse, train_stack
+from initsuite.engine.loop import train_stack
+from initsuite.engine.manner import Manner
+from initsuite.engine.rehearsal import pace, rehearse
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
 from initsuite.spec import Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
@@ -65,13 +68,13 @@ class Executor:
         trial = cell.trial(min(cell.lr_grid), 0, Stage.TUNE)
         return Member(cell, trial, *start_of(cell.workload, cell.initializer, trial.seed))
 
-    def rehearse(self, member: Member) -> None:
-        """Take two steps of one trial. Raises whatever a user's model or loss raises."""
-        rehearse([member], device=self.device)
+    def rehearse(self, member: Member) -> Manner:
+        """Take two steps of one trial, to find its manner. Raises whatever a user's model or loss raises."""
+        return rehearse([member], device=self.device)
 
-    def pace(self, member: Member, width: int) -> tuple[float, float]:
+    def pace(self, member: Member, width: int, manner: Manner) -> tuple[float, float]:
         """Seconds of a step and of an evaluation of a stack of copies of one trial. Raises as `rehearse` does."""
-        return pace([member] * width, device=self.device)
+        return pace([member] * width, device=self.device, manner=manner)
 
     def _initialise(self, task: Task) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
@@ -108,7 +111,8 @@ class Executor:
         try:
             with self.gate.among_others() if can_be_shared else self.gate.alone():
                 checkpoint = self._checkpoint(part.stack)
-                results = train_stack(members, device=self.device, on_evaluation=on_evaluation, checkpoint=checkpoint)
+                how: dict[str, Any] = {"device": self.device, "manner": task.manner, "checkpoint": checkpoint}
+                results = train_stack(members, on_evaluation=on_evaluation, **how)
         except Exception as error:  # a user's model or loss may raise anything
             if len(members) > 1:
                 emit(Abandoned(stack_id))

@@ -64,7 +64,7 @@ class Runner:
         self.progress.say(*lines[:MAX_LINES], *more)
         trials = {trial_id: trial for trial_id, (_, trial) in missing.items()}
         tasks = [
-            Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), lease=stack.stack_id)
+            Task(stack, tuple(trials[trial_id] for trial_id in stack.trial_ids), stack.stack_id, draft.manner)
             for draft in drafts
             for stack in draft.stacks
         ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from initsuite.engine.manner import STACKED, Manner
 from initsuite.engine.workload import Cell
 from initsuite.provenance import code_state
 from initsuite.spec import PROTOCOL_VERSION, Curve, Status, Trial, TrialResult, short_hash
@@ -41,15 +42,17 @@ class Task:
 
     Attributes:
         lease: the name of the lease that the launch holds on it, or on the task that it is a part of.
+        manner: how its trials are computed.
     """
 
     stack: Stack
     trials: tuple[Trial, ...]
     lease: str = ""
+    manner: Manner = STACKED
 
     def part(self, trials: Sequence[Trial]) -> Task:
         ids = tuple(trial.trial_id for trial in trials)
-        return Task(replace(self.stack, trial_ids=ids), tuple(trials), self.lease)
+        return replace(self, stack=replace(self.stack, trial_ids=ids), trials=tuple(trials))
 
 
 Done = Callable[[Task], None]

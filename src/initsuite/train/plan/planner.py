@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from initsuite.config.settings import Settings
+from initsuite.engine.manner import STACKED, Manner
 from initsuite.engine.memory import bytes_a_trial, lacking, set_up_bytes
 from initsuite.engine.workload import Cell
 from initsuite.train.events import Finished
@@ -36,11 +37,13 @@ class Rehearsal:
         cell: the one that took them; None if no initializer works, so that each trial fails alone.
         error: why the workload cannot be trained: the traceback of its two steps, or the memory that it lacks.
         bytes_each: memory that a trial of a stack takes.
+        manner: how its trials are to be computed.
     """
 
     cell: Cell | None
     error: str | None
     bytes_each: int
+    manner: Manner = STACKED
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Draft:
         note: a clause about memory, where stacks are narrower than the workload asks for.
         bytes_each: memory that a trial of a stack takes.
         error: why the workload cannot be trained; it has no stacks.
+        manner: how the trials are computed.
     """
 
     group: Group
@@ -64,6 +68,7 @@ class Draft:
     note: str = ""
     bytes_each: int = 0
     error: str | None = None
+    manner: Manner = STACKED
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -93,7 +98,7 @@ class Draft:
             lines.append(f"{stacks}{self.note}")
         if lines and self.speed:
             lines[-1] += f" ({self.speed.line(self.width)})"
-        return lines
+        return [*lines, self.manner.line()] if lines and self.manner.why_unstacked else lines
 
 
 class Planner:
@@ -165,22 +170,25 @@ class Planner:
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
         bytes_each = rehearsal.bytes_each
         asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.pools.devices, bytes_each)
+        if rehearsal.manner.why_unstacked:
+            asked = 1  # nothing is gained by more, and other cores may take the other trials
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]
-        draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each)
-        draft = replace(draft, speed=self._speed(group, rehearsal.cell, draft.width, is_timed=is_timed))
+        draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each, manner=rehearsal.manner)
+        draft = replace(draft, speed=self._speed(group, rehearsal, draft.width, is_timed=is_timed))
         self._promised |= {stack.stack_id: draft for stack in draft.stacks}
         return draft
 
-    def _speed(self, group: Group, cell: Cell | None, width: int, *, is_timed: bool) -> Speed | None:
+    def _speed(self, group: Group, rehearsal: Rehearsal, width: int, *, is_timed: bool) -> Speed | None:
         """The speed of a stack of copies of one trial; None where it is not known and cannot be measured."""
+        cell, manner = rehearsal.cell, rehearsal.manner
         known = self.speeds.recall(group.key, width)
         if known or cell is None or not is_timed:
             return known
         executor = self.pools.here.executor
         try:
-            return self.speeds.remember(group.key, width, *executor.pace(executor.member(cell), width))
+            return self.speeds.remember(group.key, width, *executor.pace(executor.member(cell), width, manner))
         except Exception:  # too wide for the memory; the executor will find a narrower width
             return None
 
@@ -197,8 +205,7 @@ class Planner:
             except Exception:  # the trials of this initializer fail alone
                 continue
             try:
-                executor.rehearse(member)
+                return Rehearsal(cell, None, bytes_each, executor.rehearse(member))
             except Exception:  # a user's model or loss may raise anything
                 return Rehearsal(cell, traceback.format_exc(), bytes_each)
-            return Rehearsal(cell, None, bytes_each)
         return Rehearsal(None, None, bytes_each)

@@ -24,7 +24,7 @@ from initsuite.wording import format_duration, format_first, last_line, plural
 
 COLUMNS = [
     "dataset", "model", "activation", "optimizer", "stage", "cells", "trials", "done",
-    "stacks", "width", "workers", "expected_s", "memory_mb", "why", "kept", "illegal",
+    "stacks", "width", "workers", "expected_s", "memory_mb", "why", "kept", "unstacked", "illegal",
 ]  # fmt: skip
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "at a time", "time", "memory"]
 MEASURING_S = 5.0
@@ -44,7 +44,8 @@ def plan_table(
         The columns of `COLUMNS`: labels of the workload; the stage; how many cells and trials it has, and how many of
         these are done; the stacks of the others, their width, and how many are trained at the same time; seconds
         expected for them, and memory for their stacks, in 10^6 bytes; why; the tensors of the model that no initializer
-        draws; and why a combination is illegal.
+        draws; why each trial is trained by itself, where `torch.vmap` cannot map the model; and why a combination is
+        illegal.
         Learning rates that an extension of the grid may add are not included.
     """
     is_there = (settings.results_dir / "trials").is_dir()  # a plan creates no store
@@ -85,6 +86,9 @@ def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None =
     console.print(Text(_summary(legal, settings)), soft_wrap=True)
     for line in kept_lines((row["model"], row["kept"].split(", ")) for row in legal.to_dict("records") if row["kept"]):
         console.print(Text(line), soft_wrap=True)
+    for model, line in dict.fromkeys(zip(legal.model, legal.unstacked, strict=True)):
+        if line:
+            console.print(Text(f"unstacked: {model}: {line}"), soft_wrap=True)
     for row in plan[plan.illegal.notna()].to_dict("records"):
         console.print(Text(f"illegal: {row['model']}: {row['illegal']}"), soft_wrap=True)
 
@@ -115,6 +119,7 @@ def _row(stage: Stage, group: Group, missing: Group, draft: Draft, place: Place)
         "memory_mb": draft.bytes_each * draft.width * workers / 1e6,
         "why": "; ".join(draft.lines()) or "all of it is stored",
         "kept": ", ".join(group.cell.workload.kept),
+        "unstacked": draft.manner.line(),
         "illegal": last_line(draft.error) or math.nan,
         "work": draft.bytes_each * len(missing.pairs) * group.cell.workload.max_steps,
     }

@@ -40,7 +40,7 @@ def planner(build_job, tmp_path, monkeypatch):
         executor = Executor({job.cell.cell_id: job.cell}, "cpu", None, math.inf)
         timed: list[int] = []
 
-        def pace(member, width):
+        def pace(member, width, manner):
             timed.append(width)
             return step_s(width), 0.0
 

@@ -384,7 +384,7 @@ def test_each_stack_has_a_budget() -> None:
         [one.trial for one in part] for part in (members[:3], members[3:])
     ]
     workloads = [{id(one.cell.workload): one.cell.workload for one in stack} for stack in stacks]
-    first, second = (workload for found in workloads for workload in found.values())
+    first, _ = (workload for found in workloads for workload in found.values())
     assert (first.max_steps, first.eval_every) == (6, 2)
 
 

@@ -222,7 +222,7 @@ STUBBORN: dict[str, Callable[[], nn.Module]] = {
 """By what `torch.vmap` does not take."""
 
 
-def workload_of(job: Job, build: Callable[[], nn.Module], dataset: Dataset | None = None, **options: Any) -> Workload:
+def workload_of(job: Any, build: Callable[[], nn.Module], dataset: Dataset | None = None, **options: Any) -> Workload:
     """A workload around a network, otherwise that of a job."""
     dataset = dataset or sequences()
     model = built(build)

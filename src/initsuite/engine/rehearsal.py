@@ -12,7 +12,6 @@ from statistics import median
 
 import torch
 
-import initsuite
 from initsuite import rng
 from initsuite.engine.draws import global_state
 from initsuite.engine.loop import Training
@@ -85,7 +84,7 @@ def reason_of(error: Exception) -> str:
     sentence = re.sub(r" ?\([^()]*https?:[^()]*\)", "", text).split(". ")[0].rstrip(". ")
     if len(sentence) > MAX_REASON:
         sentence = f"{sentence[: MAX_REASON - 4].rstrip()} ..."
-    ours = tuple(str(Path(module.__file__ or "").parent) for module in (torch, initsuite))
+    ours = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
     return f"{sentence} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else sentence
 

@@ -27,6 +27,7 @@ from initsuite.train.runner import Runner
 from initsuite.train.task import Stack, Task
 from initsuite.train.workers import Pools
 from initsuite.wording import format_bytes
+from support.stubborn import Dropout, Item, workload_of
 
 
 @pytest.fixture
@@ -156,6 +157,26 @@ def test_a_workload_that_breaks_has_an_error_and_no_stacks(planner, monkeypatch)
     (draft,) = made.plan([group])
     assert (draft.error, draft.stacks, draft.lines()) == (rehearsal.error, (), [])
     assert made.plans.read() == []
+
+
+@pytest.mark.parametrize(("build", "why"), [(Item, "calling .item() on a Tensor"), (Dropout, "")])
+def test_what_cannot_be_mapped_is_planned_and_trained_one_trial_at_a_time(planner, build, why: str) -> None:
+    """The plan says why, in a line; a network that draws random numbers is stacked like others."""
+    made, _ = planner(overhead)
+    executor = made.pools.here.executor
+    (cell,) = executor.cells.values()
+    own = replace(cell, workload=workload_of(SimpleNamespace(cell=cell), build))
+    executor.cells = {own.cell_id: own}
+    group = group_of(made, 3)
+    (draft,) = made.plan([group])
+    assert (len(draft.stacks), draft.width) == ((3, 1) if why else (1, 3))
+    assert sum("each trial is trained by itself" in line for line in draft.lines()) == bool(why)
+    assert why in draft.lines()[-1]
+    trials, events = {trial.trial_id: trial for trial in group.trials}, []
+    for stack in draft.stacks:
+        executor.run(Task(stack, tuple(trials[name] for name in stack.trial_ids), "", draft.manner), events.append)
+    results = [result for event in events if isinstance(event, Finished) for result in event.results]
+    assert [(result.trial, result.error) for result in results] == [(trial, "") for trial in group.trials]
 
 
 def test_a_model_that_memory_cannot_hold_is_refused_before_its_first_step(planner, monkeypatch) -> None:

@@ -130,6 +130,18 @@ def test_the_python_call_plans_a_sweep_with_its_illegal_combinations(tmp_path, m
         initsuite.plan(*shared, "model.depth=0")
 
 
+def test_why_trials_are_trained_by_themselves_is_said_once(launch) -> None:
+    """The digits have two rows, of tuning and scoring, and one model; a model that is stacked has no such line."""
+    jobs, settings = launch("model.depth=1", inits=("he",))
+    plan = plan_cells(jobs, settings)
+    assert plan.unstacked.tolist() == ["", ""]
+    for count, shown in ((0, plan), (1, plan.assign(unstacked="it calls .item()"))):
+        console = Console(width=200, record=True)
+        print_plan(shown, settings, console)
+        line = f"unstacked: {jobs[0].cell.axes['model']}: it calls .item()"
+        assert console.export_text().count(line) == count
+
+
 def test_what_a_model_keeps_is_said_in_the_plan_and_at_the_launch(launch, capsys) -> None:
     jobs, settings = launch("activation=prelu", "model.depth=1", inits=("he",))
     plan = plan_cells(jobs, settings)

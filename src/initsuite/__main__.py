@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "which initializer to use, and how sure that is, from the stored trials",
     "results": "look into results stores, put several into one, tidy one up",
     "recommend": "which initializer to use for one network, without training",
+    "diagnose": "what a network is like before its first step, in words",
     "sync": "upload stored trials to Weights & Biases",
     "dashboard": "save W&B dashboards of the stored trials",
 }
@@ -65,6 +66,8 @@ def _open(name: str) -> int | None:
             from initsuite.results.__main__ import main as door
         case "recommend":
             from initsuite.report.ask import main as door
+        case "diagnose":
+            from initsuite.apply.examine import main as door
         case "sync":
             from initsuite.sync import main as door
         case _:

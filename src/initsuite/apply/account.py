@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from initsuite import rng
 from initsuite.errors import ConfigError
@@ -27,9 +27,18 @@ Drawn = tuple[TensorInit | Initializer, ParamSpec]
 
 @rng.float32_on_cpu()
 def account(
-    model: nn.Module, description: Description, initializer: Initializer, wanted: Collection[str], prefix: str = ""
+    model: nn.Module,
+    description: Description,
+    initializer: Initializer,
+    wanted: Collection[str],
+    prefix: str = "",
+    values: Mapping[str, Tensor] | None = None,
 ) -> pd.DataFrame:
-    """The table that `initialize_` returns, of the tensors in `wanted`; its docstring explains the columns."""
+    """The table that `initialize_` returns, of the tensors in `wanted`; its docstring explains the columns.
+
+    Args:
+        values: of the tensors; None = those of the model.
+    """
     known = {spec.name: spec for spec in description.specs}
     with warnings.catch_warnings(action="ignore"):  # they were given when the laws were used
         laws = initializer.laws(model, description.specs) if isinstance(initializer, ByLaws) else {}
@@ -37,7 +46,7 @@ def account(
     rows = [
         {"tensor": prefix + name, **_facts(parameter, known.get(name)), **_done(parameter, drawn.get(name)),
          "why": description.kept.get(name, "")}
-        for name, parameter in model.named_parameters()
+        for name, parameter in (values or dict(model.named_parameters())).items()
         if name in wanted
     ]  # fmt: skip
     for row in rows:
@@ -50,7 +59,7 @@ def account(
     return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
 
 
-def _facts(parameter: nn.Parameter, spec: ParamSpec | None) -> dict[str, Any]:
+def _facts(parameter: Tensor, spec: ParamSpec | None) -> dict[str, Any]:
     """The columns about what a tensor is."""
     return {
         "shape": tuple(parameter.shape),
@@ -64,7 +73,7 @@ def _facts(parameter: nn.Parameter, spec: ParamSpec | None) -> dict[str, Any]:
     }
 
 
-def _done(parameter: nn.Parameter, drawn: Drawn | None) -> dict[str, Any]:
+def _done(parameter: Tensor, drawn: Drawn | None) -> dict[str, Any]:
     """The columns about the values of a tensor."""
     mean = std = math.nan
     if parameter.is_floating_point() and not parameter.is_meta:

@@ -15,6 +15,7 @@ from initsuite.apply.account import account
 from initsuite.apply.checks import check_model, check_parameters
 from initsuite.apply.inplace import stand_in, write
 from initsuite.apply.precision import Casts
+from initsuite.apply.remembered import remember
 from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
 from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number, unknown_choice
@@ -94,7 +95,7 @@ def initialize_(
         [['0.weight', 'weight', 64, 'relu'], ['0.bias', 'bias', 64, 'relu']]
     """
     _check_arguments(model, seed, probe, frozen)
-    chosen = _chosen(initializer, options)
+    chosen = chosen_initializer(initializer, options)
     check_model(model, strict)
     prefix, network = unwrapped(model)
     check_parameters(network)
@@ -109,7 +110,7 @@ def initialize_(
     _check_some(description)
     if reads_nonlinearity(chosen) and nonlinearity is None:
         warn_of_order(type(chosen).__name__, description.specs, "what follows each layer")
-    start = _start(chosen, network, description.specs, seed, probe, wanted)
+    start = start_of(chosen, network, description.specs, seed, probe, wanted)
     wanted |= {name for name, direction in description.lengths.items() if direction in wanted}
     params = {**start.params, **_lengths(network, description, start)}
     start = Initialization({}, start.lr_factors)  # `write` lets go of what it has written
@@ -117,6 +118,7 @@ def initialize_(
     del params
     _warn_of_lost(network, wanted)
     table = account(network, description, chosen, wanted, prefix)
+    remember(network, table)
     table.attrs["inputs"] = description.recording.example.assumed if description.recording else ""
     table.attrs["lr_factors"] = {prefix + name: factor for name, factor in start.lr_factors.items() if name in wanted}
     if any(factor != 1 for factor in start.lr_factors.values()):
@@ -139,7 +141,7 @@ def _check_arguments(model: object, seed: object, probe: object, frozen: str) ->
         raise unknown_choice("initialize_", "frozen", frozen, ("keep", "draw"))
 
 
-def _chosen(initializer: object, options: Mapping[str, Any]) -> Initializer:
+def chosen_initializer(initializer: object, options: Mapping[str, Any]) -> Initializer:
     """The initializer, if it may be used on a user's model."""
     if not isinstance(initializer, str):
         if options:
@@ -175,7 +177,7 @@ def _check_some(description: Description) -> None:
 
 
 @rng.float32_on_cpu()
-def _start(
+def start_of(
     initializer: Initializer,
     model: nn.Module,
     specs: Sequence[ParamSpec],

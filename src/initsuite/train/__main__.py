@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit(say_interrupted(COMMAND, sys.argv[1:], "What is complete is stored. To go on from there"))
     except (Exception, Refused) as raised:
         error = raised.__cause__ if isinstance(raised, Refused) else raised
-        message = _explain(error)
+        message = explain(error)
         if wants_traceback or message is None:
             raise
         print(message, file=sys.stderr)
@@ -92,7 +92,7 @@ def _print_help() -> None:
         print("\n".join(textwrap.wrap(line, HELP_WIDTH, subsequent_indent="  ")) if len(line) > HELP_WIDTH else line)
 
 
-def _explain(error: BaseException | None) -> str | None:
+def explain(error: BaseException | None) -> str | None:
     """One short block for an error that the user can fix; None for a defect of ours."""
     cause = error if isinstance(error, OmegaConfBaseException) else getattr(error, "__cause__", None)
     if isinstance(error, InitsuiteError):

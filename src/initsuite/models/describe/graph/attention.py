@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from initsuite.models.describe.graph.branches import GraphBranch
-from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, operation, shape_of
+from initsuite.models.describe.graph.contractions import OPERANDS, Contraction, contractions, operation, shape_of
 from initsuite.models.describe.graph.flow import ATTENTION, Flow, is_product
 from initsuite.models.describe.graph.operations import is_linear, moves, pools
 from initsuite.models.describe.graph.recording import Recording
@@ -38,6 +38,11 @@ class Attention:
     @property
     def result(self) -> fx.Node:
         return self.nodes[-1]
+
+    @property
+    def softmax(self) -> fx.Node:
+        """What holds the attention weights: the softmax, or the one operation that does everything."""
+        return self.nodes[len(self.nodes) // 2]
 
 
 @dataclass
@@ -94,6 +99,11 @@ def parts(
     for first, second in adapters:
         found[first.node], found[second.node] = Parts(["lora_a"]), Parts(["lora_b"])
     return found
+
+
+def attentions_of(recording: Recording) -> list[Attention]:
+    """Every softmax attention of a model, in order."""
+    return list(_Finder(recording, contractions(recording)).attentions())
 
 
 class _Finder:

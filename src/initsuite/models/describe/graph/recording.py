@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,6 +41,8 @@ class Recording:
             node; None where there is no value.
         inputs: placeholders of the example.
         example: the inputs that were used.
+        outputs: where in what the model returns each of its tensors is: keys, names and numbers joined by dots; "" for
+            a tensor that is returned as it is.
     """
 
     nodes: tuple[fx.Node, ...]
@@ -49,6 +51,7 @@ class Recording:
     inputs: frozenset[fx.Node]
     example: Example
     index: Mapping[fx.Node, int] = field(repr=False)
+    outputs: tuple[str, ...] = ()
 
     @cached_property
     def signals(self) -> frozenset[fx.Node]:
@@ -104,8 +107,12 @@ class Recording:
         return float(argument) if type(argument) in (int, float) else None  # type: ignore[arg-type]
 
 
+Trains = Callable[[nn.Module], bool]
+"""Whether a module is in training mode."""
+
+
 def record(
-    model: nn.Module, example: Example, *, must_run: bool = False, is_training: bool = False
+    model: nn.Module, example: Example, *, must_run: bool = False, is_training: bool | Trains = False
 ) -> Recording | None:
     """Record the forward pass of a model on example inputs; None where it cannot be run on them.
 
@@ -117,7 +124,7 @@ def record(
         model: any module.
         example: what it is called with.
         must_run: raise an error where the model cannot be run.
-        is_training: as in training, with dropout and the statistics of the batch.
+        is_training: as in training, with dropout and the statistics of the batch; or for which modules.
 
     Raises:
         InitsuiteError: with `must_run`, what the model raises on these inputs.
@@ -144,9 +151,9 @@ def takes(model: nn.Module, example: Example, *, is_training: bool = False) -> b
     for is_fake in (True, False):
         try:
             with _quiet(plain, is_training):
-                run, tensors, mode = _prepared(plain, example, is_fake=is_fake)
-                with mode or nullcontext():
-                    run(*tensors)
+                prepared = _prepared(plain, example, is_fake=is_fake)
+                with prepared.mode or nullcontext():
+                    prepared.run(*prepared.tensors)
                 return True
         except Exception:  # a model's own code may raise anything
             continue
@@ -161,10 +168,24 @@ def _with_values(model: nn.Module, example: Example) -> Recording:
     return _recorded(model, example, is_fake=False)
 
 
-def _prepared(
-    model: nn.Module, example: Example, *, is_fake: bool
-) -> tuple[Callable[..., list[Tensor]], list[Tensor], FakeTensorMode | None]:
-    """The forward pass as a function of parameters, buffers and the tensors of the example; those; and their mode.
+@dataclass
+class _Pass:
+    """A forward pass as a function of parameters, buffers and the tensors of the example.
+
+    Attributes:
+        run: the function.
+        tensors: its arguments, and the mode that they are fake in.
+        places: where in what the model returned each of its tensors was, once the function has run.
+    """
+
+    run: Callable[..., list[Tensor]]
+    tensors: list[Tensor]
+    mode: FakeTensorMode | None
+    places: list[str]
+
+
+def _prepared(model: nn.Module, example: Example, *, is_fake: bool) -> _Pass:
+    """The forward pass of a model on example inputs.
 
     Raises:
         MemoryError: real values of too large a model.
@@ -174,29 +195,33 @@ def _prepared(
         raise MemoryError
     arguments, structure = tree_flatten((example.args, dict(example.kwargs)))
     given = [each for each in arguments if isinstance(each, Tensor)]
+    places: list[str] = []
 
     def run(*tensors: Tensor) -> list[Tensor]:
         values = dict(zip([*parameters, *buffers], tensors, strict=False))
         rest = iter(tensors[len(values) :])
         filled = [next(rest) if isinstance(each, Tensor) else each for each in arguments]
         args, kwargs = tree_unflatten(filled, structure)
-        return list(tensors_in(functional_call(model, values, args, kwargs)))
+        returned = dict(named_tensors_in(functional_call(model, values, args, kwargs)))
+        places[:] = returned
+        return list(returned.values())
 
     mode = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
-    return run, [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)], mode
+    tensors = [_stand_in(each, mode) for each in (*parameters.values(), *buffers.values(), *given)]
+    return _Pass(run, tensors, mode, places)
 
 
 def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording:
-    run, tensors, _ = _prepared(model, example, is_fake=is_fake)
+    prepared = _prepared(model, example, is_fake=is_fake)
     tracer = make_fx(
-        run,
+        prepared.run,
         tracing_mode="fake" if is_fake else "real",
         _allow_non_fake_inputs=True,
         _error_on_data_dependent_ops=is_fake,
     )
     # one mode for the shapes of all results of real tensors: torch would make one for each, with a stack trace
     with nullcontext() if is_fake else tracing(TracingContext(FakeTensorMode())):
-        graph = tracer(*tensors)
+        graph = tracer(*prepared.tensors)
     _join_writes(graph.graph)
     parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
@@ -209,7 +234,8 @@ def _recorded(model: nn.Module, example: Example, *, is_fake: bool) -> Recording
             value = getattr(graph, str(node.target), None)
             constants[node] = value if type(value) in (Tensor, nn.Parameter) else None
     nodes = tuple(graph.graph.nodes)
-    return Recording(nodes, names, constants, inputs, example, {node: place for place, node in enumerate(nodes)})
+    index = {node: place for place, node in enumerate(nodes)}
+    return Recording(nodes, names, constants, inputs, example, index, tuple(prepared.places))
 
 
 def _join_writes(graph: fx.Graph) -> None:
@@ -242,21 +268,25 @@ def _stand_in(tensor: Tensor, mode: FakeTensorMode | None) -> Tensor:
 
 def tensors_in(value: object) -> Iterator[Tensor]:
     """The tensors of a model's output, whatever holds them."""
+    yield from (tensor for _, tensor in named_tensors_in(value))
+
+
+def named_tensors_in(value: object, place: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a model's output with the keys, names and numbers that lead to each, joined by dots."""
+    inside: Iterable[tuple[object, object]] = ()
     if isinstance(value, Tensor):
-        yield value
+        yield place, value
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors_in(each)
+        inside = value.items()
     elif isinstance(value, list | tuple | set):
-        for each in value:
-            yield from tensors_in(each)
+        inside = enumerate(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for each in dataclasses.fields(value):
-            yield from tensors_in(getattr(value, each.name))
+        inside = ((each.name, getattr(value, each.name)) for each in dataclasses.fields(value))
     elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, nn.Module):
-        for each in vars(value).values():
-            if isinstance(each, Tensor | Mapping | list | tuple):
-                yield from tensors_in(each)
+        held = vars(value).items()
+        inside = ((name, each) for name, each in held if isinstance(each, Tensor | Mapping | list | tuple))
+    for name, each in inside:
+        yield from named_tensors_in(each, f"{place}.{name}".lstrip("."))
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -275,7 +305,7 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _quiet(model: nn.Module, is_training: bool) -> Iterator[None]:
+def _quiet(model: nn.Module, is_training: bool | Trains) -> Iterator[None]:
     """Evaluation or training mode, torch's defaults, no warnings; everything as it was afterwards."""
     states = [(module, dict(vars(module))) for module in model.modules()]
     held = [(each, copy.copy(each)) for _, kept in states for each in kept.values() if type(each) in (dict, list, set)]
@@ -294,7 +324,7 @@ def _quiet(model: nn.Module, is_training: bool) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         try:
             for module, _ in states:
-                module.training = is_training
+                module.training = is_training(module) if callable(is_training) else is_training
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fastpath)

@@ -1,0 +1,87 @@
+"""The door: initsuite diagnose."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number, door_parser, run_door
+
+if TYPE_CHECKING:
+    from initsuite.engine.workload import Cell
+    from initsuite.signal.diagnosis import Diagnosis
+
+_DESCRIPTION = """\
+What a network is like before its first step: whether the signal and its gradient reach
+the other end, layer by layer, beside what theory expects; in words, from a few forward
+and backward passes on training examples. Nothing is trained.
+"""
+_EPILOG = """\
+examples:
+  initsuite diagnose                                       the default network, with He's law
+  initsuite diagnose model=mlp model.depth=30 init=xavier
+  initsuite diagnose init=he,xavier activation=tanh        one after the other
+  initsuite diagnose model=transformer dataset=text init=gpt2 --json
+
+KEY=VALUE are the keys of initsuite train. For your own model in Python: initsuite.diagnose(model, example).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the diagnosis; returns the exit code, as `run_door` does."""
+    return run_door(_parser(), _print, arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = door_parser("initsuite diagnose", _DESCRIPTION, _EPILOG)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="the network, its data and the initializer")
+    parser.add_argument("--draws", type=int, default=8, metavar="N", help="draws of the weights (default: 8)")
+    parser.add_argument("--examples", type=int, default=64, metavar="N", help="examples in the batch (default: 64)")
+    parser.add_argument("--jacobian", action="store_true",
+                        help="singular values of the input-output Jacobian: up to 512 backward passes")  # fmt: skip
+    parser.add_argument("--curvature", action="store_true",
+                        help="largest eigenvalue of the Hessian of the loss: up to 200 passes")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="all tables as JSON, a list with one object per network")
+    return parser
+
+
+def _print(options: argparse.Namespace) -> None:
+    check_whole_number("diagnose", "draws", options.draws)
+    check_whole_number("diagnose", "examples", options.examples)
+    cells = _cells(options.overrides)
+    found = (_diagnosed(cell, options) for cell in cells)
+    if options.json:
+        print(f"[{', '.join(each.to_json() for each in found)}]")
+        return
+    for number, each in enumerate(found):
+        print("\n" * (number > 0) + str(each), flush=True)
+
+
+def _cells(overrides: Sequence[str]) -> list[Cell]:
+    """The networks of a command, each with its initializer, data and loss."""
+    from initsuite.config.build import Builder
+    from initsuite.config.sweep import build_jobs, compose_sweep
+    from initsuite.train.__main__ import explain
+
+    for each in overrides:
+        if "=" not in each:
+            raise bad_value("diagnose", "override", each, "KEY=VALUE", "Example: model.depth=30")
+    try:
+        built = build_jobs(compose_sweep(overrides), Builder())
+    except Exception as error:
+        message = explain(error)
+        if message is None or isinstance(error, InitsuiteError):
+            raise
+        raise ConfigError(message) from error
+    if built.illegal:
+        raise ConfigError(f"diagnose: cannot build {built.illegal[0][0]}. {built.illegal[0][1]}")
+    return [job.cell for job in built.jobs]
+
+
+def _diagnosed(cell: Cell, options: argparse.Namespace) -> Diagnosis:
+    from initsuite.apply.cells import diagnosis_of_cell
+
+    return diagnosis_of_cell(
+        cell, options.draws, options.examples, jacobian=options.jacobian, curvature=options.curvature
+    )

@@ -1,0 +1,1 @@
+"""How a signal and its gradient travel through a model before any training: measured, beside theory, in words."""

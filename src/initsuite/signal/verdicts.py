@@ -1,0 +1,281 @@
+"""What the numbers mean, in words: which illness, where it begins, how fast it grows.
+
+Every limit has a reason, none is a matter of taste:
+
+- Vanishing, exploding and input-independent: networks are trainable up to about 6 depth scales (Schoenholz et al.
+  2016), and over 6 of them a mean square changes by e^6 = 403, a root mean square by 20. So much, from one end of the network
+  to the other, is a trend (the median slope of its logarithm over the layers, times their number) or a step (between
+  the medians before and after it). Medians, because what happens inside a residual branch or in attention is undone.
+- Dead: pre-activations are distributed evenly about 0 unless something pushes them, so that even where all inputs look
+  the same at most half of the units are off for all of them; more than two standard errors above are too many.
+- Saturated: more than half of the entries, so the typical one, pass on less than 5 % of the largest slope.
+- Symmetric: random weights make no two units equal; more than half of the units are equal to another one.
+- Attention one-hot: sum p^2 above 1/2. Gaussian logits freeze onto few keys where their variance exceeds 2 log n
+  (Derrida 1981, the random energy model); 1/2 is reached at twice that standard deviation.
+- Attention uniform: logits deviate by less than 2^-8, so that bfloat16 cannot tell the weights of two keys apart.
+- A first loss above twice that of the uniform guess: exploding. For Gaussian logits this is where the softmax freezes
+  onto one class, variance 2 log C, as above.
+- Biased to one class: the mean prediction has less than half of the entropy of the uniform guess.
+
+Layers that start at 0 by design (heads, the last layers of residual branches) are no illness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+LIMIT = 6.0
+"""Depth scales within which a network is trainable."""
+UNIFORM = 2.0**-8
+"""The rounding of bfloat16."""
+NOTHING = 1e-14
+"""The variance that rounding to float32 leaves between equal inputs, as a share of their mean square."""
+HEALTHY, VANISHING, EXPLODING = "healthy", "vanishing", "exploding"
+DEAD, SATURATED, SYMMETRIC, INDEPENDENT = "dead", "saturated", "symmetric", "input-independent"
+ONE_HOT, EVEN, BIASED = "attention one-hot", "attention uniform", "biased to one class"
+NUMBERS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One illness.
+
+    Attributes:
+        verdict: its name: healthy, vanishing, exploding, dead, saturated, symmetric, input-independent, attention
+            one-hot, attention uniform, biased to one class.
+        direction: forward or backward, for what vanishes or explodes; "" for others.
+        layer: where it begins: seen from the inputs for signals, from the outputs for gradients; "" for healthy.
+        rate: the factor on the mean square per layer; ideal 1. NaN where it does not grow with depth.
+        float32, bfloat16, float16: after how many layers at this rate a number of this type is 0, below its smallest
+            normal number, or infinite; NaN where that has no meaning.
+        reason: a sentence.
+    """
+
+    verdict: str
+    direction: str = ""
+    layer: str = ""
+    rate: float = math.nan
+    float32: float = math.nan
+    bfloat16: float = math.nan
+    float16: float = math.nan
+    reason: str = ""
+
+    def __str__(self) -> str:
+        name = f"{self.verdict} {self.direction}".strip()
+        return f"{name} from `{self.layer}`: {self.reason}" if self.layer else f"{name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the logarithm of a mean square changes along a network.
+
+    Attributes:
+        rate: per layer.
+        total: from one end to the other, or at a step.
+        begin: the number of the first change.
+        is_step: whether it happens at once.
+    """
+
+    rate: float
+    total: float
+    begin: int
+    is_step: bool
+
+
+def drift(logs: Sequence[float]) -> Drift:
+    """The trend of a series, or its largest step, whichever is larger.
+
+    Example:
+        >>> drift([0, -1, -2, -3, -4])
+        Drift(rate=-1.0, total=-4.0, begin=0, is_step=False)
+        >>> drift([0, 0, 0, 9, 9, 9]).begin
+        2
+    """
+    values = np.asarray(logs, dtype=float)
+    count = len(values)
+    if count < 2:
+        return Drift(0.0, 0.0, 0, False)
+    first, second = np.triu_indices(count, 1)
+    rate = float(np.median((values[second] - values[first]) / (second - first)))
+    trend = rate * (count - 1)
+    edge = 1 if count < 5 else 2
+    cuts = range(edge, count - edge + 1)
+    shifts = [float(np.median(values[cut:]) - np.median(values[:cut])) for cut in cuts]
+    step = max(shifts, key=abs, default=0.0)
+    total, is_step = (step, True) if abs(step) > abs(trend) else (trend, False)
+    changes = np.sign(total) * np.diff(values)
+    begin = int(changes.argmax()) if is_step else int((changes >= min(LIMIT / count, changes.max())).argmax())
+    return Drift(rate, total, begin, is_step)
+
+
+def verdicts(layers: pd.DataFrame, points: pd.DataFrame, whole: Mapping[str, float]) -> list[Verdict]:
+    """All illnesses, those nearest to the inputs first; one that is `healthy` where there is none.
+
+    Args:
+        layers: one row per layer, in order; the mean over draws.
+        points: the same for each draw.
+        whole: numbers about the whole network.
+    """
+    found = [
+        *_forward(layers, points), *_backward(layers, points), *_units(layers), *_independent(layers, points),
+        *_attention(layers), *_outputs(layers, whole),
+    ]  # fmt: skip
+    place = {name: number for number, name in enumerate(layers["layer"])}
+    kinds = [SYMMETRIC, DEAD, SATURATED, EXPLODING, VANISHING, INDEPENDENT, ONE_HOT, EVEN, BIASED]
+    merged = {(each.verdict, each.direction): each for each in reversed(found)}
+    ordered = sorted(merged.values(), key=lambda each: (place.get(each.layer, len(place)), kinds.index(each.verdict)))
+    return ordered or [Verdict(HEALTHY, reason="signal and gradient keep their size, and units differ.")]
+
+
+def _series(points: pd.DataFrame, column: str, names: Sequence[str]) -> np.ndarray:
+    """log of a column, [draw, layer]; up to the first layer that is 0 or not finite in a draw the others are NaN."""
+    table = points.pivot(index="draw", columns="layer", values=column).reindex(columns=list(names))
+    values = table.to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(values)
+    logs[~np.isfinite(logs)] = np.nan
+    return logs
+
+
+def _drift_of(logs: np.ndarray) -> tuple[Drift, list[int], float]:
+    """The drift of the mean over draws, which columns it is of, and twice its standard error over draws."""
+    known = [number for number in range(logs.shape[1]) if np.isfinite(logs[:, number]).any()]
+    if not known:
+        return Drift(0.0, 0.0, 0, False), [0], 0.0
+    rows = logs[:, known]
+    totals = [drift(row[np.isfinite(row)]).total for row in rows if np.isfinite(row).sum() > 1]
+    error = 2 * float(np.std(totals, ddof=1)) / math.sqrt(len(totals)) if len(totals) > 1 else 0.0
+    return drift(np.nanmean(rows, axis=0)), known, error
+
+
+def _hidden(layers: pd.DataFrame) -> pd.DataFrame:
+    """Layers that multiply a signal by a weight."""
+    return layers[~layers["is_look_up"]]
+
+
+def _forward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
+    hidden = _hidden(layers)
+    names, heads = list(hidden["layer"]), set(hidden.loc[hidden["is_head"], "layer"])
+    if not names:
+        return []
+    broken = [row.layer for row in layers.itertuples() if not math.isfinite(row.q)]  # type: ignore[arg-type]
+    skip = len(names) > 1 and hidden["link"].iloc[1] != names[0]  # what a norm behind the first layer undoes
+    chain = names[1:] if skip else names
+    inputs = _series(points, "q_in", chain)
+    last = next((name for name in reversed(names) if name in heads), None)
+    found = []
+    for kind, logs in ((VANISHING, inputs), (EXPLODING, _with_head(inputs, points, last))):
+        moved, known, error = _drift_of(logs)
+        sign = -1 if kind == VANISHING else 1
+        if sign * moved.total - error <= LIMIT:
+            continue
+        begin = [*chain, last or ""][known[moved.begin]]
+        start = float(np.nanmean(logs[:, known[0]]))
+        found.append(_moving(kind, "forward", begin, moved, start, "the mean square of the signal"))
+    if broken and not any(each.verdict == EXPLODING for each in found):
+        found.append(Verdict(EXPLODING, "forward", broken[0], reason="its outputs are not finite."))
+    return found
+
+
+def _with_head(inputs: np.ndarray, points: pd.DataFrame, head: str | None) -> np.ndarray:
+    return inputs if head is None else np.concatenate([inputs, _series(points, "q", [head])], axis=1)
+
+
+def _backward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
+    hidden = _hidden(layers)
+    names = [row.layer for row in hidden.itertuples() if not row.is_idle][::-1]
+    if len(names) < 2:
+        return []
+    logs = 2 * _series(points, "gradient_norm", names)
+    moved, known, error = _drift_of(logs)
+    if abs(moved.total) - error <= LIMIT:
+        return []
+    kind = VANISHING if moved.total < 0 else EXPLODING
+    start = 2 * float(np.nanmean(_series(points, "gradient", names)[:, known[0]]))
+    return [_moving(kind, "backward", names[known[moved.begin]], moved, start, "the mean square of the gradient")]
+
+
+def _moving(kind: str, direction: str, layer: str, moved: Drift, start: float, what: str) -> Verdict:
+    depths = {} if moved.is_step else {name: _depth(start, moved.rate, dtype) for name, dtype in NUMBERS.items()}
+    factor = math.exp(min(abs(moved.total), 700.0))
+    verb = "shrinks" if kind == VANISHING else "grows"
+    how = "at once" if moved.is_step else f"by a factor of {math.exp(moved.rate):.3g} per layer"
+    reason = f"{what} {verb} {how}, {factor:.3g} times in all; up to 403 (6 depth scales) networks are trainable."
+    return Verdict(kind, direction, layer, math.nan if moved.is_step else math.exp(moved.rate), reason=reason, **depths)
+
+
+def _depth(start: float, rate: float, dtype: torch.dtype) -> float:
+    """The layer in which a root mean square leaves the range of a type, at a rate of the log mean square per layer."""
+    limit = 2 * math.log(torch.finfo(dtype).tiny if rate < 0 else torch.finfo(dtype).max)
+    return max(math.ceil((limit - start) / rate), 0)
+
+
+def _units(layers: pd.DataFrame) -> list[Verdict]:
+    found: dict[str, Verdict] = {}
+    for row in layers.itertuples():
+        too_many = 0.5 + 2 * math.sqrt(0.25 / row.units)  # type: ignore[arg-type, operator]
+        if row.dead > too_many and row.q > 0:  # type: ignore[operator]
+            reason = f"{row.dead:.0%} of its units are off for all inputs; chance alone leaves at most {too_many:.0%}."
+            found.setdefault(DEAD, Verdict(DEAD, layer=row.layer, reason=reason))  # type: ignore[arg-type]
+        if row.saturated > 0.5:  # type: ignore[operator]
+            reason = (
+                f"{row.saturated:.0%} of its outputs are where {row.nonlinearity} is flat (5 % of its largest slope)."
+            )
+            found.setdefault(SATURATED, Verdict(SATURATED, layer=row.layer, reason=reason))  # type: ignore[arg-type]
+        is_fed = row.is_look_up or row.q_in > 0  # type: ignore[operator]
+        is_made = row.q > 0 or row.is_zero  # type: ignore[operator]
+        if row.duplicates > 0.5 and is_fed and is_made and not row.is_idle:  # type: ignore[operator]
+            reason = f"{row.duplicates:.0%} of its units equal another one, and get equal gradients."
+            found.setdefault(SYMMETRIC, Verdict(SYMMETRIC, layer=row.layer, reason=reason))  # type: ignore[arg-type]
+    return list(found.values())
+
+
+def _independent(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
+    names = list(_hidden(layers)["layer"])
+    clipped = points.assign(input_share=points["input_share"].clip(lower=NOTHING).where(points["q"] > 0))
+    moved, known, error = _drift_of(_series(clipped, "input_share", names))
+    if -moved.total - error <= LIMIT:
+        return []
+    how = "at once" if moved.is_step else f"by a factor of {math.exp(moved.rate):.3g} per layer"
+    reason = (
+        f"the share of the signal that depends on the input shrinks {how}, {math.exp(-moved.total):.3g} times in all."
+    )
+    rate = math.nan if moved.is_step else math.exp(moved.rate)
+    return [Verdict(INDEPENDENT, layer=names[known[moved.begin]], rate=rate, reason=reason)]
+
+
+def _attention(layers: pd.DataFrame) -> list[Verdict]:
+    found = []
+    hot = layers[layers["attention_collision"] > 0.5]
+    if len(hot):
+        row = hot.iloc[0]
+        reason = f"a query gives {row.attention_collision:.0%} of its attention to one key (mean of sum p^2)."
+        found.append(Verdict(ONE_HOT, layer=row.layer, reason=reason))
+    even = layers[layers["attention_deviation"] < UNIFORM]
+    if len(even):
+        row = even.iloc[0]
+        reason = f"logits differ by {row.attention_deviation:.2g} between keys, below the rounding of bfloat16."
+        found.append(Verdict(EVEN, layer=row.layer, reason=reason))
+    return found
+
+
+def _outputs(layers: pd.DataFrame, whole: Mapping[str, float]) -> list[Verdict]:
+    heads = layers.loc[layers["is_head"], "layer"]
+    head = heads.iloc[-1] if len(heads) else layers["layer"].iloc[-1]
+    loss, guess = whole.get("loss", math.nan), whole.get("uniform_loss", math.nan)
+    found = []
+    if loss > 2 * guess:
+        reason = f"the first loss is {loss:.3g}, more than twice that of the uniform guess, {guess:.3g}."
+        found.append(Verdict(EXPLODING, "forward", head, reason=reason))
+    if whole.get("prediction_entropy", math.nan) < 0.5:
+        share = whole["commonest_class"]
+        reason = f"the mean prediction has {whole['prediction_entropy']:.0%} of the entropy of the uniform guess; "
+        reason += f"{share:.0%} of the examples get the commonest class."
+        found.append(Verdict(BIASED, layer=head, reason=reason))
+    return found

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initsuite.apply.comparison import compare
     from initsuite.apply.diagnosis import assert_healthy, diagnose
     from initsuite.apply.initialize import initialize_
     from initsuite.config.catalogue import initializers
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["assert_healthy", "diagnose", "initialize_", "initializers", "load_results", "plan", "recommend"]
+__all__ = ["assert_healthy", "compare", "diagnose", "initialize_", "initializers", "load_results", "plan", "recommend"]
 
 _HOMES = {
     "assert_healthy": "initsuite.apply.diagnosis",
+    "compare": "initsuite.apply.comparison",
     "diagnose": "initsuite.apply.diagnosis",
     "initialize_": "initsuite.apply.initialize",
     "initializers": "initsuite.config.catalogue",

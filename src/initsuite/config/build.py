@@ -84,6 +84,66 @@ class Draft:
 AnyJob = Job | Draft
 
 
+@dataclass(frozen=True)
+class Context:
+    """What the cells of a context share, besides their optimizer.
+
+    Attributes:
+        workload_id: of the model without what an initializer requires.
+        axes: labels of dataset, model and activation.
+        dataset: the configuration of the data set, with its chance.
+    """
+
+    workload_id: str
+    axes: Mapping[str, str]
+    dataset: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An initializer under test.
+
+    Attributes:
+        label: its name in tables.
+        tree: its configuration.
+        identity: what goes into a `cell_id`.
+    """
+
+    label: str
+    tree: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    initializer: Initializer
+
+
+def make_cell(context: Context, workload: Workload, arm: Arm, tree: Mapping[str, Any], overrides: str) -> Cell:
+    """A cell, its ids, and the configuration that is stored with its trials.
+
+    Args:
+        tree: the resolved configuration, with the optimizer and its schedule.
+        overrides: a JSON object; see `Cell`.
+    """
+    optimizer, optimizer_identity, optimizer_label = _optimizer(tree)
+    context_id = short_hash([context.workload_id, optimizer_identity, PROTOCOL_VERSION])
+    return Cell(
+        cell_id=short_hash([context_id, workload.workload_id, arm.identity]),
+        context_id=context_id,
+        axes={**context.axes, "init": arm.label, "optimizer": optimizer_label},
+        workload=workload,
+        yardstick=yardstick_of(context.dataset),
+        initializer=arm.initializer,
+        optimizer=optimizer,
+        lr_grid=_lr_grid(tree["optimizer"]["lr_grid"]),
+        config={
+            **frame_of(tree),
+            "dataset": context.dataset,
+            "init": arm.tree,
+            **{group: tree[group] for group in ("optimizer", "schedule")},
+            "network": asdict(network_of(workload.specs)),  # which the options of each model say in their own way
+        },
+        overrides=overrides,
+    )
+
+
 class Builder:
     """Builds jobs. What several of them share is built once, and kept as long as the builder is."""
 
@@ -114,7 +174,7 @@ class Builder:
         for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
             if tree[name] is not None:
                 check_whole_number("config", name, tree[name])
-        settings, protocol = settings_of(tree), _protocol(tree)
+        settings, protocol = settings_of(tree), protocol_of(tree)
         frame, init, model = frame_of(tree), tree["init"], required_model(tree)
         context = self._workload(frame)
         with _saying_what_requires(init, is_required=model != frame["model"]):
@@ -137,37 +197,30 @@ class Builder:
         return draft, settings
 
     def _cell(
-        self, tree: dict[str, Any], context: WorkloadDraft, required: WorkloadDraft, own: dict[str, Any], draft: Draft
+        self, tree: dict[str, Any], context: WorkloadDraft, required: WorkloadDraft, own: dict[str, Any], _: Draft
     ) -> Cell:
         """A cell. What its initializer requires is applied to its own workload, and not to its context."""
-        init, _ = tree["init"], context.workload  # the context must be trainable without what the arm requires
+        init, _workload = tree["init"], context.workload  # it must be trainable without what the arm requires
         with _saying_what_requires(init, is_required=required is not context):
             workload = required.workload
-        optimizer, _, optimizer_label = _optimizer(tree)
-        dataset = _with_chance(tree["dataset"], context)
-        return Cell(
-            cell_id=draft.cell_id,
-            context_id=draft.context_id,
-            axes={
-                "dataset": label("dataset", dataset),
-                "model": context.label,
-                "activation": label("activation", tree["activation"]),
-                "init": label("init", init, tree),
-                "optimizer": optimizer_label,
-            },
-            workload=workload,
-            yardstick=draft.yardstick,
-            initializer=self._initializer(workload, init, own),
-            optimizer=optimizer,
-            lr_grid=draft.lr_grid,
-            config={
-                **frame_of(tree),
-                "dataset": dataset,
-                **{group: tree[group] for group in ("init", "optimizer", "schedule")},
-                "network": asdict(network_of(workload.specs)),  # which the options of each model say in their own way
-            },
-            overrides=overrides_text(tree, tree["experiment_name"] or ""),
-        )
+        arm = Arm(label("init", init, tree), init, own, self._initializer(workload, init, own))
+        shared = self._context(tree, context)
+        return make_cell(shared, workload, arm, tree, overrides_text(tree, tree["experiment_name"] or ""))
+
+    def context(self, tree: dict[str, Any]) -> tuple[Context, Workload]:
+        """What the cells of a configuration share, and the workload without what an initializer requires.
+
+        Raises:
+            ConfigError: a combination that cannot be trained.
+            DataError: a missing or damaged data file.
+        """
+        found = self._workload(frame_of(tree))
+        return self._context(tree, found), found.workload
+
+    def _context(self, tree: dict[str, Any], found: WorkloadDraft) -> Context:
+        dataset = _with_chance(tree["dataset"], found)
+        axes = {"dataset": label("dataset", dataset), "model": found.label}
+        return Context(found.workload_id, {**axes, "activation": label("activation", tree["activation"])}, dataset)
 
     def _workload(self, frame: Mapping[str, Any]) -> WorkloadDraft:
         """The workload of a frame, kept by its id too, which changes with the source of a user's class."""
@@ -210,7 +263,7 @@ def _key(tree: Mapping[str, Any]) -> str:
     return json.dumps(tree, sort_keys=True)
 
 
-def _protocol(tree: Mapping[str, Any]) -> Protocol:
+def protocol_of(tree: Mapping[str, Any]) -> Protocol:
     seeds = {} if tree["seeds"] is None else {"scoring_seeds": tree["seeds"]}
     return call("protocol", Protocol, {**tree["protocol"], **seeds, "lr": tree["optimizer"]["lr"]})
 

@@ -45,6 +45,11 @@ def shipped_file(group: str, name: str) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.load(path)) if is_there else {}  # type: ignore[return-value]
 
 
+def names_of(group: str) -> list[str]:
+    """The names of the shipped choices of a group, without the one that stands for a user's own."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml") if path.stem != "custom")
+
+
 def choices_with(group: str, options: Iterable[str]) -> list[str]:
     """The shipped choices of a group that have all of these options."""
     names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))

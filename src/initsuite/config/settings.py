@@ -28,6 +28,8 @@ class Settings:
         dry_run: show the plan and train nothing.
         replan: measure again how fast this machine trains, in place of what it remembers.
         experiment: a tag for the store and for W&B.
+        has_processes: whether worker processes may train; False where what is trained cannot be sent to them. No key.
+        deadline: when the launch stops, on the clock of `time.monotonic`; None = when it is done. No key.
     """
 
     results_dir: Path
@@ -40,6 +42,8 @@ class Settings:
     dry_run: bool = False
     replan: bool = False
     experiment: str = ""
+    has_processes: bool = True
+    deadline: float | None = None
 
     @property
     def checkpoints(self) -> Path:

@@ -170,6 +170,18 @@ def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
         return compose_jobs(Composer(loader, master), jobs)
 
 
+def compose_each(jobs: Sequence[Sequence[str]]) -> list[Composed]:
+    """The jobs of these lists of overrides, each of them one combination.
+
+    Example:
+        >>> compose_each([["optimizer=adam", "seeds=3"]])[0].tree["optimizer"]["name"]
+        'adam'
+    """
+    with config_loader() as loader:
+        master = loader.load_configuration("config", [], RunMode.MULTIRUN)
+        return compose_jobs(Composer(loader, master), jobs)
+
+
 def _reason(error: Exception) -> str:
     """What is wrong, in one line."""
     cause = error.__cause__ if error.__cause__ is not None and not isinstance(error, ConfigError) else error

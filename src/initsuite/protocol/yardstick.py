@@ -53,9 +53,13 @@ METRICS = {
     "accuracy": Metric("accuracy", "max", "share of right answers, 0 to 1", ".3f", best=1.0, worst=0.0),
     "mse": Metric("mean squared error", "min", "squared units of the targets", ".3g", best=0.0, worst=math.inf),
     "bits_per_char": Metric("bits per character", "min", "bits", ".3g", best=0.0, worst=math.inf),
+    "loss": Metric("loss", "min", "units of your loss", ".4g", best=-math.inf, worst=math.inf),
+    "score": Metric("score", "max", "units of your metric", ".4g", best=math.inf, worst=-math.inf),
+    "error": Metric("error", "min", "units of your metric", ".4g", best=-math.inf, worst=math.inf),
 }
+"""The last three are a person's own, of which nothing is known but their direction."""
 
-LOSS_UNITS = {"cross_entropy": "nats", "mse": "squared units"}
+LOSS_UNITS = {"cross_entropy": "nats", "mse": "squared units", "own": "units of your loss"}
 """Units of the area under a curve, by loss."""
 
 
@@ -116,9 +120,16 @@ class Yardstick:
         return self.oriented(score) >= self.oriented(goal) - LEVEL_TOLERANCE
 
     def normalised(self, score: float) -> float:
-        """A score on the scale chance 0, hard level 1 (the best possible score if no level is frozen)."""
+        """A score on the scale chance 0, hard level 1.
+
+        If no level is frozen, 1 is the best possible score; of a person's own measure, whose best is not known, as far
+        from chance as 0 is: a loss that has gone down by a tenth trains, and so does a score from 0 that has reached
+        a tenth.
+        """
         hard = self.levels.get("hard")
         goal = METRICS[self.metric].best if hard is None else hard
+        if math.isinf(goal):
+            goal = self.chance + math.copysign(abs(self.chance) or 1.0, goal)
         return (score - self.chance) / (goal - self.chance)
 
     def counted(self, score: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
@@ -24,7 +25,7 @@ _AS_THEY_ARE = ("error", "setup_s", "test_score", "diverged_at", "wall_s", "stac
 
 
 class StopLaunch(Exception):
-    """As many trials have failed as `on_error` allows."""
+    """As many trials have failed as `on_error` allows, or the deadline is past."""
 
 
 class Recorder:
@@ -51,7 +52,7 @@ class Recorder:
 
         Raises:
             StoreError: results cannot be written.
-            StopLaunch: enough trials have failed.
+            StopLaunch: enough trials have failed, or the time is over.
         """
         match event:
             case Started(stack_id, trials):
@@ -67,6 +68,9 @@ class Recorder:
                 self.say(line)
             case _:
                 assert_never(event)
+        deadline = self.settings.deadline
+        if deadline is not None and time.monotonic() > deadline:
+            raise StopLaunch
 
     def _finish(self, stack_id: str, results: Sequence[TrialResult]) -> None:
         rows = [self._row(result) for result in results]

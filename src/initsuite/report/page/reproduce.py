@@ -16,6 +16,8 @@ from initsuite.spec import Stage
 
 COMMAND = "python -m initsuite.train"
 _FIXED = "fixed"
+FROM_PYTHON = "{}"
+"""The overrides of a cell that no command can make: its model or data were given as objects."""
 _EXPERIMENT = "experiment"
 _OF_THE_COMMAND = (_EXPERIMENT, "protocol", "seeds")
 """Keys with one value for all jobs of a command."""
@@ -37,13 +39,16 @@ def commands(report: Report) -> list[str]:
     The commands of an experiment name the values of its axes, as far as there are trials of them. A user's own classes
     must be importable where the command is run.
     """
-    trials = report.trials[report.trials.overrides.notna()].reset_index(drop=True)
+    has_one = report.trials.overrides.notna() & (report.trials.overrides != FROM_PYTHON)
+    trials = report.trials[has_one].reset_index(drop=True)
     return list(dict.fromkeys(_command(sweep) for sweep in _sweeps(list(_cells(trials)))))
 
 
 def without_command(report: Report) -> str:
     """What to say about trials whose overrides are not stored; "" where all trials have theirs."""
     number = int(report.trials.overrides.isna().sum())
+    if not number and (report.trials.overrides == FROM_PYTHON).any():
+        return "Trials of initsuite.compare are made again by the same call, in Python."
     if not number:
         return ""
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
@@ -64,6 +65,15 @@ def print_context(row: Row, table: Table, words: Text, console: Console) -> None
     console.print(Text(f"{row['context']} · {row['lr_rule']}", style="bold"))
     console.print(table)
     console.print(words)
+
+
+def context_text(recommendations: pd.DataFrame, arms: pd.DataFrame, width: int = 100) -> str:
+    """The same of one comparison as plain text, with the words broken into lines."""
+    (row,) = records(recommendations)
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, force_jupyter=False)
+    with console.capture() as captured:
+        print_context(row, _arms_table(arms, row["recommended"]), _sentence(row), console)
+    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:

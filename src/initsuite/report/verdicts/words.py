@@ -65,7 +65,9 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
 
 def _about_the_level(comparison: Comparison) -> Iterator[str]:
     primary = comparison.context.yardstick.levels.get("primary")
-    if primary is None:
+    if primary is None and (comparison.context.config.get("dataset") or {}).get("fingerprint"):
+        yield "No targets were given: the area under the validation loss ranks the arms."
+    elif primary is None:
         yield "This data set has no frozen target yet: the area under the validation loss ranks the arms."
     elif comparison.level == "easy":
         yield f"Nobody reaches the target {primary:g}: the easier level {comparison.target:g} ranks the arms."

@@ -150,7 +150,8 @@ class Planner:
         seconds = sum(draft.seconds for draft in drafts)
         largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
         num_stacks = sum(len(draft.stacks) for draft in drafts)
-        return place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
+        place = place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
+        return place if self.settings.has_processes else replace(place, are_processes=False)
 
     def check(self, event: Finished) -> None:
         """Forget the speed of a stack that took much longer than it promised."""

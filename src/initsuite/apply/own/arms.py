@@ -1,0 +1,148 @@
+"""The initializers of a comparison: names, names with options, objects, or all of the catalogue that fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from initsuite.apply.own.reading import WHERE
+from initsuite.apply.own.sources import Identity, is_plain, state_of
+from initsuite.config import catalogue
+from initsuite.config.build import Arm
+from initsuite.config.groups import label
+from initsuite.config.initializer import init_identity, rehearsed
+from initsuite.engine.stack import start_of
+from initsuite.engine.workload import Workload
+from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value
+from initsuite.init import as_initializer
+from initsuite.wording import first_line
+
+ALL = "all that fit"
+USUAL = ("torch_default", "he", "xavier", "orthogonal")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An initializer that was asked for.
+
+    Attributes:
+        name: in the catalogue; "" for an object.
+        options: those that replace its defaults.
+        given: the object.
+        is_optional: left out where it does not fit.
+    """
+
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    given: Any = None
+    is_optional: bool = False
+
+    @property
+    def overrides(self) -> list[str]:
+        """What composes its configuration."""
+        options = {f"++init.{key}": value for key, value in self.options.items()}
+        return [f"init={self.name or 'custom'}", *(as_overrides({key: value}) for key, value in options.items())]
+
+
+def wishes(init: Any) -> list[Wish]:
+    """What `init=` asks for.
+
+    Raises:
+        ConfigError: an unknown name, nothing, or the same twice.
+    """
+    if isinstance(init, str) and init == ALL:
+        return [Wish(name, is_optional=True) for name in catalogue.names()]
+    is_one = isinstance(init, str) or callable(init) or _is_pair(init)
+    if not is_one and not isinstance(init, Sequence):
+        expected = f"names, (name, options) pairs, objects, or {ALL!r}"
+        raise bad_value(WHERE, "init", type(init).__name__, expected)
+    found = [_wish(each) for each in ([init] if is_one else init)]
+    if not found:
+        raise bad_value(WHERE, "init", init, "at least one initializer")
+    return found
+
+
+def _is_pair(given: Any) -> bool:
+    return isinstance(given, tuple | list) and len(given) == 2 and isinstance(given[1], Mapping)
+
+
+def _wish(given: Any) -> Wish:
+    name, options = given if _is_pair(given) else (given, {})
+    if isinstance(name, str):
+        catalogue.build(name, options)  # refuses unknown names and options
+        return Wish(name, dict(options))
+    if _is_pair(given):
+        raise bad_value(WHERE, "init", type(name).__name__, "a name before options", "Give options to the class.")
+    as_initializer(given)
+    return Wish(given=given)
+
+
+def arm_of(wish: Wish, workload: Workload, tree: Mapping[str, Any], *, is_own: bool) -> tuple[Arm, list[str]]:
+    """An initializer that was tried on the model once, and what of its source cannot be read.
+
+    Args:
+        tree: the configuration, composed with what was asked for.
+        is_own: whether the model was built elsewhere, so that what an initializer requires of it is not known.
+
+    Raises:
+        ConfigError: the initializer is not for this model.
+        InitsuiteError: it fails.
+    """
+    if wish.name:
+        init = tree["init"]
+        if is_own:
+            _check_requirements(wish, init)
+        own = init_identity(init, lambda: workload.model)
+        arm = Arm(label("init", init, tree), init, own, rehearsed(workload, init))
+        if wish.is_optional:
+            start_of(workload, arm.initializer, seed=0)
+        return arm, []
+    kind = wish.given if inspect.isfunction(wish.given) else type(wish.given)
+    name, options = kind.__name__, _options(wish.given)
+    initializer = as_initializer(wish.given)
+    try:
+        start_of(workload, initializer, seed=0)
+    except InitsuiteError:
+        raise
+    except Exception as error:  # a person's own law may raise anything
+        raise InitsuiteError(f"{WHERE}: the initializer {name} failed on this model. {first_line(error)}") from error
+    identity = Identity(wish.given)
+    own = {"class": f"{kind.__module__}.{kind.__qualname__}", "parts": identity.parts}
+    version = getattr(kind, "law_version", 1)
+    number = version(workload.model) if callable(version) else version
+    own |= {"law_version": number} if number > 1 else {}
+    return Arm(_label(wish.given, name), {"name": name, **options}, own, initializer), identity.unread
+
+
+def _check_requirements(wish: Wish, init: Mapping[str, Any]) -> None:
+    built = catalogue.build(wish.name, wish.options)
+    if init.get("requires") and not getattr(built, "checks_model", False):
+        raise ConfigError(
+            f"{WHERE}: init `{wish.name}` is made for a model with the options {as_overrides(init['requires'])}, and "
+            "yours is not known to have them. Expected an initializer whose `requires` in initsuite.initializers() is "
+            "empty. Or compare on a model of the suite, such as model='resnet'."
+        )
+
+
+def _options(given: Any) -> dict[str, Any]:
+    state = {} if inspect.isfunction(given) else state_of(given)
+    return {key: value if is_plain(value) and _is_json(value) else repr(value) for key, value in state.items()}
+
+
+def _is_json(value: Any) -> bool:
+    return isinstance(value, str | bool | int | float | type(None))
+
+
+def _label(given: Any, name: str) -> str:
+    """The name of a class, with the fields of a dataclass that differ from their defaults."""
+    if not dataclasses.is_dataclass(given) or inspect.isclass(given):
+        return name
+    changed = [
+        f"{each.name}={getattr(given, each.name)!r}"
+        for each in dataclasses.fields(given)
+        if each.default is dataclasses.MISSING or getattr(given, each.name) != each.default
+    ]
+    return f"{name}({', '.join(changed)})" if changed else name

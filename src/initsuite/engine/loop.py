@@ -46,7 +46,8 @@ def train_stack(
         device: where the data, the parameters and the steps live.
         dtype: type of parameters, inputs and optimizer state; None = that of the workload.
         manner: how the trials are computed, as `rehearse` found it out for the workload.
-        on_evaluation: called after each evaluation, in the order of `members`; first for those of a checkpoint.
+        on_evaluation: called after each evaluation, in the order of `members`; first for those of a checkpoint. Its
+            own time does not count in `wall_s`.
         checkpoint: read at the start, written at evaluations; the caller removes it once the results are stored.
 
     Returns:
@@ -54,15 +55,22 @@ def train_stack(
     """
     begin = time.perf_counter()
     training = Training(members, torch.device(device), dtype, manner)
+
+    def tell(evaluation: Evaluation) -> None:
+        nonlocal begin
+        since = time.perf_counter()
+        on_evaluation(evaluation)
+        begin += time.perf_counter() - since  # others may draw meanwhile, which is no time of this stack
+
     if checkpoint and (snapshot := checkpoint.load(training.layout)):
         begin -= snapshot["wall_s"]
         for evaluation in training.restore(snapshot):
-            on_evaluation(evaluation)
+            tell(evaluation)
     while training.step < training.workload.max_steps:
         evaluation = training.advance()
         if checkpoint:
             checkpoint.save(training.layout, lambda: training.snapshot(time.perf_counter() - begin))
-        on_evaluation(evaluation)
+        tell(evaluation)
     test_score, diverged_at = training.test(), training.monitor.diverged_at.tolist()
     wall_s = (time.perf_counter() - begin) / len(members)
     return [_result(training, index, test_score[index], diverged_at[index], wall_s) for index in range(len(members))]

@@ -78,22 +78,30 @@ class Executor:
 
     def _initialise(self, task: Task) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
-        drawn: dict[tuple[str, int], tuple[Initialization, float] | str] = {}
+        drawn = self._drawn(task)
         members, broken = [], []
         for trial in task.trials:
-            cell, key = self.cells[trial.cell_id], (trial.cell_id, trial.seed)
-            if key not in drawn:
-                try:
-                    with self.gate.alone():
-                        drawn[key] = start_of(cell.workload, cell.initializer, trial.seed)
-                except Exception:  # a user's initializer may raise anything
-                    drawn[key] = traceback.format_exc()
-            start = drawn[key]
+            start = drawn[trial.cell_id, trial.seed]
             if isinstance(start, str):
                 broken.append(failure(trial, start, len(task.trials), self.device))
             else:
-                members.append(Member(cell, trial, *start))
+                members.append(Member(self.cells[trial.cell_id], trial, *start))
         return members, broken
+
+    def _drawn(self, task: Task) -> dict[tuple[str, int], tuple[Initialization, float] | str]:
+        """By cell and seed, the start of the trials, or the traceback of their initializer.
+
+        All in one go: those who train step aside at evaluations only, which is too long a wait for each draw.
+        """
+        drawn: dict[tuple[str, int], tuple[Initialization, float] | str] = {}
+        with self.gate.alone():
+            for cell_id, seed in dict.fromkeys((trial.cell_id, trial.seed) for trial in task.trials):
+                cell = self.cells[cell_id]
+                try:
+                    drawn[cell_id, seed] = start_of(cell.workload, cell.initializer, seed)
+                except Exception:  # a user's initializer may raise anything
+                    drawn[cell_id, seed] = traceback.format_exc()
+        return drawn
 
     def _attempt(self, task: Task, members: Sequence[Member], emit: Emit) -> Exception | None:
         """Train members as one stack. Returns the error of a stack that can be split; a lone trial fails with it."""

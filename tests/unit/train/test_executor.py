@@ -1,11 +1,15 @@
 """A broken trial fails alone, too little memory halves the width, and what `emit` raises is no failure of a trial."""
 
 import math
+import threading
+import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from initsuite.engine import loop
 from initsuite.spec import Stage, Status, TrialResult
 from initsuite.train import executor as module
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
@@ -109,6 +113,50 @@ def test_an_initializer_that_raises_for_one_seed_fails_that_trial(cell, executor
         2: Status.DONE,
     }
     assert "no law for seed 1" in by_seed[1].error
+
+
+def test_all_draws_of_a_task_are_one_wait_for_those_who_train(cell, executor, monkeypatch) -> None:
+    """One who trains steps aside at evaluations, here every 1/20 s: waiting for each of the draws would be a second."""
+    real, order, is_over = module.start_of, list[str](), threading.Event()
+
+    def start_of(workload, initializer, seed):
+        order.append("draw")
+        return real(workload, initializer, seed)
+
+    def train() -> None:
+        with executor.gate.among_others():
+            inside.set()
+            while not is_over.wait(0.05):
+                order.append("train")
+                executor.gate.let_pass()
+
+    monkeypatch.setattr(module, "start_of", start_of)
+    inside, trainer = threading.Event(), threading.Thread(target=train)
+    trainer.start()
+    try:
+        assert inside.wait(30)
+        by_seed = results(run(executor, task_of(cell, range(20))))
+    finally:
+        is_over.set()
+        trainer.join(timeout=30)
+    assert len(by_seed) == order.count("draw") == 20
+    first = order.index("draw")
+    assert order[first : first + 20] == ["draw"] * 20
+
+
+def test_waiting_for_those_who_draw_is_no_time_of_a_trial(cell, executor, monkeypatch) -> None:
+    waited_s = 2.0
+    clock = SimpleNamespace(perf_counter=lambda: time.perf_counter() + late[0])
+    late = [0.0]
+
+    def let_pass() -> None:
+        late[0] += waited_s
+
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(executor.gate, "let_pass", let_pass)
+    (result,) = results(run(executor, task_of(cell, [0]))).values()
+    assert late[0] == 2 * waited_s, "there are two evaluations"
+    assert 0 < result.wall_s < waited_s
 
 
 @pytest.mark.parametrize("kind", [Started, Finished])

@@ -146,8 +146,9 @@ class Planner:
         return drafts
 
     def place(self, drafts: Sequence[Draft]) -> Place:
-        """Where the stacks of these drafts are trained."""
-        seconds = sum(draft.seconds for draft in drafts)
+        """Where the stacks of these drafts are trained; one of unknown speed counts as the slowest known."""
+        slowest_s = max((draft.stack_s for draft in drafts if draft.speed), default=math.nan)
+        seconds = sum(draft.seconds if draft.speed else slowest_s * len(draft.stacks) for draft in drafts)
         largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
         num_stacks = sum(len(draft.stacks) for draft in drafts)
         place = place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)

@@ -20,7 +20,7 @@ from initsuite.train.executor import Executor
 from initsuite.train.launch import _pools
 from initsuite.train.plan import planner as planner_module
 from initsuite.train.plan.composition import groups_of
-from initsuite.train.plan.placement import Place
+from initsuite.train.plan.placement import PROCESSES_FROM_S, Place
 from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.stored import Plans
 from initsuite.train.runner import Runner
@@ -216,6 +216,19 @@ def test_stacks_are_trained_on_as_many_cores_as_there_are(planner) -> None:
     assert made.place(drafts) == Place(2)
     slow, _ = planner(lambda width: 1.0, "replan=true", threads=2)
     assert slow.place(slow.plan([group_of(slow, 100)], is_stored=False)) == Place(2, are_processes=True)
+
+
+def test_a_workload_of_unknown_speed_does_not_hide_what_is_known_of_the_others(planner) -> None:
+    made, _ = planner(lambda width: 1.0, threads=2)
+    (known,) = made.plan([group_of(made, 100)], is_stored=False)
+    unknown = replace(known, speed=None)
+    assert made.place([known, unknown]) == made.place([unknown, known]) == Place(2, are_processes=True)
+    third = replace(known, speed=replace(known.speed, step_s=PROCESSES_FROM_S / 3 / 600, evaluation_s=0.0))
+    stack, stacks = replace(third, new=third.new[:1]), replace(third, speed=None)
+    assert stack.seconds < PROCESSES_FROM_S / 2
+    assert made.place([stack, replace(stack, speed=None)]) == Place(2)
+    assert made.place([stack, stacks, stacks]) == Place(2, are_processes=True), "five thirds of what processes need"
+    assert made.place([unknown]) == made.place([unknown, replace(known, new=(), speed=None)]) == Place(2)
 
 
 def test_more_workers_than_cores_are_capped_and_that_is_said_once(planner, capsys) -> None:

@@ -56,6 +56,7 @@ class Task:
 
 
 Done = Callable[[Task], None]
+"""Called with each task, after the last of its parts: its lease can go."""
 
 
 def checkpoint_path(directory: Path, stack_id: str) -> Path:

@@ -16,10 +16,11 @@ import os
 import pickle
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -147,13 +148,17 @@ class Workers:
             worker.end()
 
     def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
-        """Train tasks until there are no more; `emit` and `done` are called in this process."""
-        idle, again = list(self.workers), list[Task]()
+        """Train tasks until there are no more; `emit` and `done` are called in this process.
+
+        A task is done after the last of its parts.
+        """
+        idle, again = list(self.workers), list[_Part]()
+        num_parts = Counter[Task]()
         busy: dict[Any, _Assignment] = {}
         while True:
-            while idle and (task := again.pop(0) if again else next(tasks, None)):
-                worker = self._send(idle.pop(0), task)
-                busy[worker.connection] = _Assignment(worker, task)
+            while idle and (part := again.pop(0) if again else _first_part(tasks, num_parts)):
+                worker = self._send(idle.pop(0), part.task)
+                busy[worker.connection] = _Assignment(worker, part)
             if not busy:
                 return
             for connection in wait(list(busy)):
@@ -164,11 +169,12 @@ class Workers:
                     emit(answer)
                     continue
                 del busy[connection]
-                is_alive = isinstance(answer, _Idle)
+                is_alive, whole = isinstance(answer, _Idle), assignment.part.whole
                 rest = [] if is_alive else _rest_of(assignment, emit)
-                again += rest
-                if not rest:
-                    done(assignment.task)
+                again += [_Part(task, whole) for task in rest]
+                num_parts[whole] += len(rest) - 1
+                if not num_parts[whole]:
+                    done(whole)
                 idle.append(assignment.worker if is_alive else self._replace(assignment.worker))
 
     def _send(self, worker: _Worker, message: Task) -> _Worker:
@@ -188,12 +194,28 @@ class Workers:
         return new
 
 
+class _Part(NamedTuple):
+    """What is sent to a worker: a task, which is the whole or a part of one that broke its worker."""
+
+    task: Task
+    whole: Task
+
+
+def _first_part(tasks: Iterator[Task], num_parts: Counter[Task]) -> _Part | None:
+    """The next task as a part of itself; None after the last."""
+    task = next(tasks, None)
+    if task is None:
+        return None
+    num_parts[task] += 1
+    return _Part(task, task)
+
+
 @dataclass
 class _Assignment:
-    """A task in a worker: which of its stacks are in training, and which of its trials are finished."""
+    """A part in a worker: which of its stacks are in training, and which of its trials are finished."""
 
     worker: _Worker
-    task: Task
+    part: _Part
     training: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
 
@@ -212,7 +234,7 @@ class _Assignment:
 
 def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
     """What is left of the task of a worker that ended, in halves; a trial that was left alone has failed."""
-    task, worker = assignment.task, assignment.worker
+    task, worker = assignment.part.task, assignment.worker
     for stack_id in assignment.training:
         emit(Abandoned(stack_id))
     left = [trial for trial in task.trials if trial.trial_id not in assignment.finished]

@@ -124,7 +124,15 @@ def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, w
             is_killed.append(workers.workers[0].process.pid)
             os.kill(is_killed[0], signal.SIGKILL)
 
-    workers.run(iter(tasks_of(cell, [0, 1], [2, 3])), emit, listener.done.append)
+    tasks, left_when_done = tasks_of(cell, [0, 1], [2, 3]), {}
+
+    def done(task) -> None:
+        listener.done.append(task)
+        left_when_done[task] = {trial.seed for trial in task.trials} - listener.results.keys()
+
+    workers.run(iter(tasks), emit, done)
+    assert sorted(listener.done, key=tasks.index) == tasks
+    assert not any(left_when_done.values()), "both halves have the lease of the whole"
     assert sorted(listener.results) == [0, 1, 2, 3]
     assert {result.status for result in listener.results.values()} == {Status.DONE}
     assert any("exit code -9" in note and "in halves" in note for note in listener.notes)

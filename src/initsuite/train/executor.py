@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,17 @@ class Executor:
     narrowed: dict[str, int] = field(default_factory=dict)
     gate: Gate = field(default_factory=Gate)
 
-    def run(self, task: Task, emit: Emit) -> None:
-        """Train a task, which may be emitted in parts. Only interrupts and what `emit` raises get out.
+    def run(self, task: Task, emit: Emit, before_draw: Callable[[], None] = lambda: None) -> None:
+        """Train a task, which may be emitted in parts. Only interrupts and what a listener raises get out.
 
         Several Python threads may call it at the same time.
+
+        Args:
+            emit: gets the events.
+            before_draw: called before the parameters of each trial are drawn; what it raises stops the task.
         """
         torch.set_num_threads(1)  # of this Python thread, for the drawing
-        members, broken = self._initialise(task)
+        members, broken = self._initialise(task, before_draw)
         if broken:
             part = task.part([result.trial for result in broken])
             tell_at_once(emit, part.stack.stack_id, broken)
@@ -76,9 +80,9 @@ class Executor:
         """Seconds of a step and of an evaluation of a stack of copies of one trial. Raises as `rehearse` does."""
         return pace([member] * width, device=self.device, manner=manner)
 
-    def _initialise(self, task: Task) -> tuple[list[Member], list[TrialResult]]:
+    def _initialise(self, task: Task, before_draw: Callable[[], None]) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""
-        drawn = self._drawn(task)
+        drawn = self._drawn(task, before_draw)
         members, broken = [], []
         for trial in task.trials:
             start = drawn[trial.cell_id, trial.seed]
@@ -88,7 +92,9 @@ class Executor:
                 members.append(Member(self.cells[trial.cell_id], trial, *start))
         return members, broken
 
-    def _drawn(self, task: Task) -> dict[tuple[str, int], tuple[Initialization, float] | str]:
+    def _drawn(
+        self, task: Task, before_draw: Callable[[], None]
+    ) -> dict[tuple[str, int], tuple[Initialization, float] | str]:
         """By cell and seed, the start of the trials, or the traceback of their initializer.
 
         All in one go: those who train step aside at evaluations only, which is too long a wait for each draw.
@@ -96,6 +102,7 @@ class Executor:
         drawn: dict[tuple[str, int], tuple[Initialization, float] | str] = {}
         with self.gate.alone():
             for cell_id, seed in dict.fromkeys((trial.cell_id, trial.seed) for trial in task.trials):
+                before_draw()
                 cell = self.cells[cell_id]
                 try:
                     drawn[cell_id, seed] = start_of(cell.workload, cell.initializer, seed)

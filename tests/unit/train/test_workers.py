@@ -110,7 +110,7 @@ def test_an_error_of_the_listener_ends_all_threads(cell) -> None:
 
 def test_an_interrupt_inside_a_thread_reaches_the_launch(cell, monkeypatch) -> None:
     executor = Executor({cell.cell_id: cell}, "cpu", None, math.inf)
-    monkeypatch.setattr(executor, "run", lambda task, emit: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(executor, "run", lambda task, emit, before_draw: (_ for _ in ()).throw(KeyboardInterrupt))
     with Pools(executor, ["cpu"], print) as pools, pytest.raises(KeyboardInterrupt):
         pools.get(Place(2)).run(iter(tasks_of(cell, [0], [1])), lambda event: None, lambda task: None)
 

@@ -201,6 +201,7 @@ class Planner:
         needed = bytes_each + set_up_bytes(workload.model)
         if error := lacking(name, workload.model, needed, why, self.pools.devices):
             return Rehearsal(group.cell, error, bytes_each)
+        _ = workload.can_be_shared  # makes a copy of the model, now that no thread draws with it or trains it
         for cell in group.cells:
             try:
                 member = executor.member(cell)

@@ -210,6 +210,19 @@ def test_where_no_initializer_works_the_trials_are_planned_and_nothing_is_timed(
     assert timed == []
 
 
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_whether_a_model_can_be_copied_is_known_before_threads_exist(planner, monkeypatch, is_drawn) -> None:
+    """Found out while another thread draws, a copy might fail, or hold what that thread lends the model."""
+    made, _ = planner(overhead)
+    group = group_of(made, 3)
+    asked: list[bool] = []
+    monkeypatch.setattr(type(group.cell.workload), "can_be_shared", property(lambda workload: asked.append(True)))
+    if not is_drawn:
+        monkeypatch.setattr(made.pools.here.executor, "member", lambda cell: 1 / 0)
+    made.rehearse(group)
+    assert asked
+
+
 def test_stacks_are_trained_on_as_many_cores_as_there_are(planner) -> None:
     made, _ = planner(overhead, threads=2)
     drafts = made.plan([group_of(made, 100)], is_stored=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,9 @@ def result(folder: Path) -> Any:
 
 def test_own_net_data_and_law(result: Any, folder: Path) -> None:
     assert set(result.table.init) == {"he", "orthogonal", "Law(gain=2.0)"}
-    assert len(result.trials) == len(stored(folder)) == 3 * (7 + 1)
+    assert len(result.trials) == len(stored(folder))
+    assert (result.trials[result.trials.stage == "tune"].groupby("init").lr.nunique() >= 7).all()
+    assert (result.trials[result.trials.stage == "score"].groupby("init").seed.nunique() == 1).all()
     assert len(result.curves) == 2 * len(result.trials)
     assert result.curves.val_score.dropna().between(0, 1).all()
     assert set(stored(folder).model) == {"Net"}
@@ -116,9 +118,12 @@ def test_the_same_call_trains_nothing_twice(result: Any, folder: Path, capsys: p
 
 
 def test_more_seeds_and_another_law_train_the_difference(folder: Path, result: Any) -> None:
-    before = len(stored(folder))
-    initsuite.compare(Net, (X, Y), init=["he", Law(3.0)], seeds=2, results_dir=folder, **FAST)
-    assert len(stored(folder)) == before + 1 + 7 + 2
+    before = stored(folder)
+    found = initsuite.compare(Net, (X, Y), init=["he", Law(3.0)], seeds=2, results_dir=folder, **FAST)
+    new = stored(folder)
+    new = new[~new.trial_id.isin(before.trial_id)]
+    assert list(new.seed[(new.init == "he") & (new.stage == "score")]) == [1]
+    assert (found.table.num_seeds == 2).all()
 
 
 def test_other_data_are_another_context(folder: Path, result: Any) -> None:
@@ -212,21 +217,14 @@ def test_a_budget_chooses_and_says_what_that_decides(tmp_path: Path, capsys: pyt
         initsuite.compare(Net, (X, Y), init=["he", "zero"], budget=1, results_dir=tmp_path, max_steps=500_000)
 
 
-def test_it_stops_in_time(tmp_path: Path) -> None:
-    from initsuite.apply.own import budget
-
-    jobs_of = budget.with_size
-    assert jobs_of  # the plan is bypassed: a comparison that takes longer than planned
-    import initsuite.apply.comparison as door
-
-    before = door.fitted
-    door.fitted = lambda jobs, settings, seconds, say: jobs
-    try:
-        found = initsuite.compare(
-            Net, (X, Y), init=["he", "zero"], budget=8.0, results_dir=tmp_path, max_steps=200_000, eval_every=20
-        )
-    finally:
-        door.fitted = before
+def test_it_stops_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the plan was far off."""
+    monkeypatch.setattr("initsuite.apply.comparison.fitted", lambda jobs, settings, seconds, say: jobs)
+    begin = time.monotonic()
+    found = initsuite.compare(
+        Net, (X, Y), init=["he", "zero"], budget=5.0, results_dir=tmp_path, max_steps=200_000, eval_every=20
+    )
+    assert time.monotonic() - begin < 60  # not the hours that it would take; the plan before it is not interrupted
     assert not found.is_complete
     assert "goes on from there" in str(found)
 
@@ -251,7 +249,7 @@ BAD: dict[str, tuple[tuple[Any, Any], dict[str, Any], str]] = {
     "a dtype": ((Net, (X, Y)), {"dtype": "float16"}, "unknown `dtype`='float16'"),
     "budget and seeds": ((Net, (X, Y)), {"budget": "5 min", "seeds": 3, "protocol": None}, "it chooses them"),
     "a strange budget": ((Net, (X, Y)), {"budget": "soon", "protocol": None}, 'such as "90 s"'),
-    "what needs another model": ((Net, (X, Y)), {"init": ["fixup"]}, "fixup"),
+    "what needs another model": ((Net, (X, Y)), {"init": ["fixup"]}, "Fixup: cannot initialize this model"),
 }
 
 
@@ -291,7 +289,7 @@ def test_all_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "Left out, as they are not for this model: " in capsys.readouterr().out
 
 
-SCRIPT = """
+NET = """
 import torch
 from torch import nn
 import initsuite
@@ -302,32 +300,54 @@ class MyNet(nn.Module):
         self.layers = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
     def forward(self, inputs):
         return self.layers(inputs)
-
+"""
+DATA = """
 generator = torch.Generator().manual_seed(0)
 x = torch.randn(240, 8, generator=generator)
 y = x[:, :3].argmax(1)
-CALL
 """
 CALL = (
-    "print(initsuite.compare(MyNet, (x, y), init=['he', 'zero'], protocol='smoke', max_steps=8, batch_size=16WORKERS), "
-    "'END')"
+    "initsuite.compare(MyNet, (x, y), init=['he', 'zero'], protocol='fixed', optimizer=('adam', {'lr': 0.01}), "
+    "seeds=3, max_steps=8, batch_size=16, max_stack=2"
 )
+"""Six trials in three stacks."""
+
+
+def ended(source: str, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end."""
+    (folder / "script.py").write_text(source)
+    given = [sys.executable, *(command or ["script.py"])]
+    done = subprocess.run(given, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def guarded(call: str, has_guard: bool) -> str:
+    return f'if __name__ == "__main__":\n    {call}\n' if has_guard else f"{call}\n"
 
 
 @pytest.mark.parametrize("workers", ["", ", workers=2"])
 @pytest.mark.parametrize("has_guard", [False, True])
 def test_a_script(tmp_path: Path, has_guard: bool, workers: str) -> None:
-    call = CALL.replace("WORKERS", workers)
-    guarded = f'if __name__ == "__main__":\n    {call}' if has_guard else call
-    (tmp_path / "script.py").write_text(SCRIPT.replace("CALL", guarded))
-    command = [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    source = NET + DATA + guarded(f"print({CALL}{workers}), 'END')", has_guard)
+    done = ended(source, tmp_path)
     assert done.stdout.count("END") == 1
-    assert len(stored(tmp_path / "results")) == 2 * 8
-    if not workers:
-        again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert "already stored" in again.stdout
+    assert "in a process of its own" not in done.stdout
+    assert ("MyNet cannot be imported by worker processes" in done.stdout) == bool(workers)
+    assert len(stored(tmp_path / "results")) == 6
+    assert "already stored" in ended(source, tmp_path).stdout
+
+
+@pytest.mark.parametrize("has_guard", [False, True])
+def test_a_script_with_its_network_in_a_module(tmp_path: Path, has_guard: bool) -> None:
+    """Worker processes start the script again: without the guard they are refused, and threads do their work."""
+    (tmp_path / "mynet.py").write_text(NET)
+    source = "import torch, initsuite\nfrom mynet import MyNet\n" + DATA
+    done = ended(source + guarded(f"print({CALL}, workers=2), 'END')", has_guard), tmp_path)
+    assert done.stdout.count("END") == 1
+    assert len(stored(tmp_path / "results")) == 6
+    assert ("a worker process has started your script again" in done.stderr) == (not has_guard)
+    assert ("Training in one process: no other can do it" in done.stdout) == (not has_guard)
 
 
 def test_a_class_in_a_cell_of_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,26 +355,22 @@ def test_a_class_in_a_cell_of_a_notebook(tmp_path: Path, monkeypatch: pytest.Mon
     from nbclient import NotebookClient
 
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    parts = [*SCRIPT.replace("CALL", "").split("generator =", 1)]
-    call = (
-        "result = initsuite.compare(MyNet, (x, y), init=['he', 'zero'], protocol='smoke', max_steps=8, batch_size=16)"
-    )
-    cells = [parts[0], f"generator ={parts[1]}", f"{call}\nresult", f"{call}\nprint(len(result.trials))"]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells])
+    call = f"result = {CALL})"
+    cells = [NET, DATA, f"{call}\nresult", f"{call}\nprint(len(result.trials))"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells for output in cell.outputs]
     assert any("Recommended" in output.get("data", {}).get("text/html", "") for output in shown)
+    assert not [output for output in shown if output.get("name") == "stderr"]
     said = "".join(str(output.get("text", "")) + str(output.get("data", "")) for output in notebook.cells[3].outputs)
     assert "already stored" in said
     assert "No source can be read" not in str(shown)
-    assert len(stored(tmp_path / "results")) == 16
+    assert len(stored(tmp_path / "results")) == 6
 
 
 def test_without_a_source_nothing_is_used_again(tmp_path: Path) -> None:
     """As with `python -c`, or in an interactive session."""
-    source = SCRIPT.replace("CALL", CALL.replace("WORKERS", ""))
-    for count in (16, 32):
-        done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+    for count in (6, 12):
+        done = ended("", tmp_path, "-c", f"{NET}{DATA}print({CALL}))")
         assert "No source can be read of __main__.MyNet" in done.stdout
         assert len(stored(tmp_path / "results")) == count

@@ -59,7 +59,7 @@ METRICS = {
 }
 """The last three are a person's own, of which nothing is known but their direction."""
 
-LOSS_UNITS = {"cross_entropy": "nats", "mse": "squared units", "own": "units of your loss"}
+LOSS_UNITS = {"cross_entropy": "nats", "mse": "squared units", "own": "loss units"}
 """Units of the area under a curve, by loss."""
 
 

@@ -142,18 +142,24 @@ class Compared:
 
     __repr__ = __str__
 
+    @cached_property
+    def _has_trials(self) -> bool:
+        cells = {job.cell.cell_id for job in self.jobs}
+        return bool(load_results(self.results_dir).trials.cell_id.isin(cells).any())
+
     def _words(self) -> str:
+        if not self._has_trials:
+            return "Nothing can be said yet: no trial has ended."
         report = self.views.report
-        if not len(report.recommendations):
-            return "Nothing can be said yet: no trial was scored."
         return context_text(report.recommendations, report.arms).replace("the same command", "the same call")
 
     def _remarks(self) -> list[str]:
         """What stands below the recommendation."""
-        found = [self._final(), *self.notes]
+        found = [self._final() if self._has_trials else "", *self.notes]
         if not self.is_complete:
             found.append("It was stopped before all trials were trained; the same call goes on from there.")
-        found += [f"Note: {note}" for note in self.views.report.notes if "working tree" not in note]
+        if self._has_trials:
+            found += [f"Note: {note}" for note in self.views.report.notes if "working tree" not in note]
         return [remark for remark in found if remark]
 
     def _final(self) -> str:
@@ -176,9 +182,9 @@ class Compared:
         )
 
     def _repr_html_(self) -> str:
-        report = self.views.report
-        if not len(report.recommendations):
+        if not self._has_trials:
             return f"<p>{html.escape(str(self))}</p>"
+        report = self.views.report
         row: Any = report.recommendations.iloc[0].to_dict()
         words = str(row["in_words"]).replace("the same command", "the same call")
         parts = [

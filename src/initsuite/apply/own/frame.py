@@ -14,7 +14,7 @@ from torch import Tensor
 from initsuite.activations import activation
 from initsuite.apply.own.calling import picked
 from initsuite.apply.own.examples import Examples
-from initsuite.apply.own.measures import Measures, measures_of, of_nothing, with_outputs
+from initsuite.apply.own.measures import Measures, check_measures, measures_of, of_nothing, with_outputs
 from initsuite.apply.own.network import FEW, Network, network_of
 from initsuite.apply.own.reading import WHERE
 from initsuite.config.build import Context
@@ -94,6 +94,7 @@ class Frame:
         few = dataset.train.map(lambda tensor: tensor[:FEW])
         measures = measures_of(self.asked["loss"], self.asked["metric"], self.asked["direction"], outputs, few)
         dataset = with_outputs(dataset, outputs, measures)
+        check_measures(measures, outputs, few)
         for name in (*network.identity.unread, *measures.identity.unread):
             if name not in self.unread:
                 self.unread.append(name)

@@ -96,7 +96,11 @@ def measures_of(loss: Any, metric: Any, direction: str | None, outputs: Any, few
     if isinstance(metric, str) and direction not in (None, METRICS[metric].direction):
         raise bad_value(WHERE, "direction", direction, f"{METRICS[metric].direction}, of metric={metric}")
     found = Measures(chosen, score, loss if isinstance(loss, str) else OWN, name, identity, tuple(notes))
-    _try(found, outputs, few)
+    named = {found.loss_name, found.metric} & {*losses.LOSSES, *losses.SCORES}
+    if named and not isinstance(outputs, Tensor):
+        raise ConfigError(f"{WHERE}: the model returns {parts_of(outputs)}. Expected a tensor of outputs. {DICT_FIX}")
+    if named:
+        _check_fit(named, outputs, targets)
     return found
 
 
@@ -127,13 +131,12 @@ def _named_or_own(what: str, given: Any, known: Mapping[str, Any], identity: Ide
     return known[given].function
 
 
-def _try(measures: Measures, outputs: Any, few: Split) -> None:
-    """Call both on the first examples."""
-    named = {measures.loss_name, measures.metric} & {*losses.LOSSES, *losses.SCORES}
-    if named and not isinstance(outputs, Tensor):
-        raise ConfigError(f"{WHERE}: the model returns {parts_of(outputs)}. Expected a tensor of outputs. {DICT_FIX}")
-    if named:
-        _check_fit(named, outputs, few.targets)
+def check_measures(measures: Measures, outputs: Any, few: Split) -> None:
+    """Call both on the first examples.
+
+    Raises:
+        ConfigError: one of them fails, or does not return what it should.
+    """
     for what, function in (("loss", measures.loss), ("metric", measures.score)):
         try:
             value = measured(function, outputs, few.inputs, few.targets)

@@ -150,8 +150,10 @@ def shapes_of(tree: Any) -> str:
 
 
 def _label(given: Any, model: nn.Module) -> str:
-    name = getattr(given, "__name__", "")
-    return type(model).__name__ if isinstance(given, nn.Module) or not name.isidentifier() else name
+    """The name of the class; of a container of torch, that of what made it, if it has one."""
+    name = str(getattr(given, "__name__", ""))
+    is_plain_container = type(model).__module__.startswith("torch.nn.")
+    return name if name and is_plain_container and name != "<lambda>" else getattr(model, "label", type(model).__name__)
 
 
 def _activation(specs: tuple[ParamSpec, ...]) -> str:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from initsuite.activations import activation
-from initsuite.apply.own.calling import picked
 from initsuite.apply.own.examples import Examples
 from initsuite.apply.own.measures import Measures, check_measures, measures_of, of_nothing, with_outputs
 from initsuite.apply.own.network import FEW, Network, network_of
@@ -22,6 +21,7 @@ from initsuite.config.groups import instantiate, label
 from initsuite.config.initializer import required_model
 from initsuite.data import losses
 from initsuite.data.base import Dataset, Split
+from initsuite.engine.passes import picked
 from initsuite.engine.workload import Workload
 from initsuite.errors import bad_value
 from initsuite.protocol.yardstick import METRICS

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from initsuite.apply.own.calling import arguments, measured, parts_of, picked
 from initsuite.apply.own.network import shapes_of
 from initsuite.apply.own.reading import WHERE
 from initsuite.apply.own.sources import Identity
 from initsuite.config import catalogue
 from initsuite.data import losses
 from initsuite.data.base import Dataset, Split, Tree
+from initsuite.engine.passes import arguments, picked
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Workload
 from initsuite.errors import ConfigError, bad_value, check_number, unknown_choice
@@ -150,6 +150,19 @@ def check_measures(measures: Measures, outputs: Any, few: Split) -> None:
         if shape not in ((), (len(few),)):
             got = f"{type(value).__name__}{f' of shape {list(shape)}' if shape is not None else ''}"
             raise bad_value(WHERE, what, got, f"one number, or one for each of the {len(few)} examples, as a tensor")
+
+
+def measured(measure: Measure, outputs: Any, inputs: Tree, targets: Tree) -> Tensor:
+    """A loss or score of outputs: [example], or one number for the batch."""
+    return measure(outputs, inputs if targets is None else targets)
+
+
+def parts_of(outputs: Any) -> str:
+    """What a model returns, in words."""
+    if isinstance(outputs, Mapping):
+        return f"a dictionary of {', '.join(map(str, outputs))}"
+    named = f" of {len(outputs)}" if isinstance(outputs, tuple | list) else ""
+    return f"a {type(outputs).__name__}{named}"
 
 
 def _check_fit(named: set[str], outputs: Tensor, targets: Tensor) -> None:

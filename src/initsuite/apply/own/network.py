@@ -15,11 +15,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 
 from initsuite import rng
-from initsuite.apply.own.calling import arguments
 from initsuite.apply.own.reading import WHERE
 from initsuite.apply.own.sources import Identity, digest_of, is_plain, state_of
 from initsuite.apply.wrapping import unwrapped
 from initsuite.data.base import Split
+from initsuite.engine.passes import arguments
 from initsuite.errors import ConfigError, bad_value
 from initsuite.models.copying import copied
 from initsuite.models.describe.describe import describe

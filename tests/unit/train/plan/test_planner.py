@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from initsuite.engine import memory
+from initsuite.engine.manner import STACKED
 from initsuite.engine.memory import bytes_a_trial
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
@@ -271,7 +272,7 @@ def on_gpus(planner, monkeypatch, *overrides: str) -> Planner:
     jobs = [SimpleNamespace(cell=cell, cell_id=cell.cell_id) for cell in made.pools.here.executor.cells.values()]
     made.pools = _pools(jobs, made.settings, print)  # type: ignore[arg-type]
     executor = made.pools.here.executor
-    monkeypatch.setattr(executor, "rehearse", lambda member: None)
+    monkeypatch.setattr(executor, "rehearse", lambda member: STACKED)
     monkeypatch.setattr(executor, "pace", lambda member, width: (overhead(width), 0.0))
     return made
 

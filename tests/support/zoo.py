@@ -27,9 +27,9 @@ TORCHVISION = {
 }  # fmt: skip
 """Models with the side of their images; classes of 1,000."""
 TIMM = {
-    "deit_tiny_patch16_224": 224, "mixer_s32_224": 224, "resmlp_12_224": 224, "convnextv2_atto": 64, "edgenext_xx_small": 64,
-    "poolformer_s12": 64, "mobilevitv2_050": 64, "cait_xxs24_224": 224, "xcit_nano_12_p16_224": 224, "levit_128s": 224,
-    "repvgg_a0": 64, "ghostnet_050": 64,
+    "deit_tiny_patch16_224": 224, "mixer_s32_224": 224, "resmlp_12_224": 224, "convnextv2_atto": 64,
+    "edgenext_xx_small": 64, "poolformer_s12": 64, "mobilevitv2_050": 64, "cait_xxs24_224": 224,
+    "xcit_nano_12_p16_224": 224, "levit_128s": 224, "repvgg_a0": 64, "ghostnet_050": 64,
 }  # fmt: skip
 
 

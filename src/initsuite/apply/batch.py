@@ -207,8 +207,8 @@ def _check_labels(targets: Tensor, classes: int) -> None:
     wrong = targets[((targets < 0) & (targets != IGNORED)) | (targets >= classes)]
     if len(wrong):
         raise ConfigError(
-            f"diagnose: labels out of range: `{int(wrong[0])}`, and {len(wrong):,} in all. Expected whole numbers from 0 "
-            f"to {classes - 1} for {classes} outputs. Check the labels, or the width of the head."
+            f"diagnose: labels out of range: `{int(wrong[0])}`, and {len(wrong):,} in all. Expected whole numbers from "
+            f"0 to {classes - 1} for {classes} outputs. Check the labels, or the width of the head."
         )
 
 

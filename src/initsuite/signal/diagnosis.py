@@ -32,7 +32,7 @@ WHOLE = {
     "draws": ("draws of the weights", "", "8 or more"),
     "loss": ("mean loss before the first step", "nats for classes", "that of the uniform guess"),
     "uniform_loss": ("the loss of the uniform guess, log of the number of classes", "nats", ""),
-    "commonest_class": ("share of the examples whose largest output is the commonest class", "share", "that of the data"),
+    "commonest_class": ("share of the examples that get the commonest class", "share", "that of the data"),
     "prediction_entropy": ("entropy of the mean prediction / that of the uniform guess", "share", "1"),
     "update_to_weight": ("|update| / |weight| in one step of Adam, the median over the layers", "ratio", "about 0.001"),
     "jacobian_spread": ("Var[s^2] / E[s^2]^2 of the singular values s of the input-output Jacobian", "", "0"),
@@ -52,21 +52,25 @@ class Diagnosis:
     Attributes:
         layers: one row per layer, in the order of use.
             layer: its weight, without `.weight`. kind: linear, convolution or embedding. nonlinearity: what follows.
-            units: output features. is_head, is_idle: whether it makes an output; whether it starts at 0 by design.
+            units: output features. is_head, is_normalised, is_idle: whether it makes an output; whether a norm is right
+            behind it; whether it starts at 0 by design. is_zero: whether its weights are 0. in_branch: whether it is in
+            a residual branch. link: the layer before it, if nothing but a nonlinearity is in between.
             q_in, q: mean square of what goes in, and of the pre-activations (with bias); ideal: about 1, the same in
-            all layers. c: mean cosine of the pre-activations of two examples; ideal: well below 1. input_share: the
-            share of their mean square that differs between examples, 0 to 1; ideal: as in the first layer.
+            all layers. q_norm: that of what a norm right behind makes of them; ideal: 1. c: mean cosine of the
+            pre-activations of two examples; ideal: well below 1. input_share: the share of their mean square that
+            differs between examples, 0 to 1; ideal: as in the first layer.
             dead: share of units that are off for the whole batch; ideal: 0, up to 1/2 where c is near 1. saturated:
             share of entries where the nonlinearity is flat and not 0; ideal: near 0. duplicates: share of units equal
             to another; ideal: 0. effective_rank: participation ratio of the singular values of the pre-activations;
             ideal: near rank_limit, the smaller of the examples (times places, up to 128) and the units.
-            gradient: root mean square of d loss / d pre-activation, one entry; gradient_norm: the length of all of it;
-            ideal: the same in all layers. Without a loss, that of a random direction of the outputs. chi: the factor on
-            |gradient|^2 from the next layer back to this one; ideal: 1. gradient_to_weight: |d loss / d weight| /
-            |weight|; ideal: similar in all layers. update_to_weight: |update| / |weight| in the first step of Adam;
-            ideal: about 0.001. attention_entropy: of the attention whose queries this layer makes, 0 (one key) to 1
-            (uniform); ideal: near, not at 1. attention_collision: sum p^2; attention_deviation: of the logits between
-            keys. token_cosine: mean cosine of two places of what goes in; ideal: well below 1.
+            gradient: root mean square of d loss / d pre-activation, one entry (behind a norm right after the layer,
+            which undoes its size); gradient_norm: the length of all of it; ideal: the same in all layers. Without a
+            loss, that of a random direction of the outputs. chi: the factor on |gradient|^2 from the next layer back to
+            this one; ideal: 1. gradient_to_weight: |d loss / d weight| / |weight|; ideal: similar in all layers.
+            update_to_weight: |update| / |weight| in the first step of Adam; ideal: about 0.001. attention_entropy: of
+            the attention whose queries this layer makes, 0 (one key) to 1 (uniform); ideal: near, not at 1.
+            attention_collision: sum p^2; attention_deviation: of the logits between keys. token_cosine: mean cosine of
+            two places of what goes in; ideal: well below 1.
             q_theory, c_theory, chi_theory: what mean-field theory expects. q_band: the standard deviation of q over
             draws that it expects at this width, as a share of q. theory: yes, or why it does not apply.
         whole: numbers about the whole network: measure, value, noise, unit, ideal, what.

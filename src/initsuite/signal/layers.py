@@ -30,6 +30,7 @@ class Use:
         output: the result with its bias: the pre-activation.
         entry: what the nonlinearity that follows is applied to, behind norms and sums; None where nothing follows.
         units: the axis of the units in `output`, and in `entry`.
+        normalised: what a norm right behind makes of the output; the output itself where there is none.
     """
 
     node: fx.Node
@@ -37,6 +38,7 @@ class Use:
     output: fx.Node
     entry: fx.Node | None
     units: int
+    normalised: fx.Node
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class _Finder:
         output = self._with_bias(found.node)
         entry = self._entry(output) if spec.nonlinearity is not None else None
         units = 1 if operation(found.node) in CONVOLUTIONS else -1
-        return Use(found.node, found.signal, output, entry, units)
+        return Use(found.node, found.signal, output, entry, units, self._normalised(output))
 
     def _role(self, node: object) -> Role | None:
         sources = self.recording.sources.get(node, ()) if isinstance(node, fx.Node) else ()  # type: ignore[call-overload]
@@ -136,6 +138,16 @@ class _Finder:
             if not moves(user) or others:
                 break
             each = user
+        return node
+
+    def _normalised(self, node: fx.Node) -> fx.Node:
+        each = node
+        while len(each.users) == 1:
+            (each,) = each.users
+            if is_norm(operation(each)):
+                return next((user for user in each.users if user.args[1:] == (0,)), each)
+            if not moves(each):
+                break
         return node
 
     def _entry(self, node: fx.Node) -> fx.Node | None:

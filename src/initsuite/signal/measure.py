@@ -171,6 +171,7 @@ class _Pass:
                 if not layer.is_look_up:
                     before.setdefault(use.node, []).append((use.signal, partial(self._inputs, layer, use)))
                 after.setdefault(use.output, []).append(partial(self._outputs, layer, use))
+                after.setdefault(use.normalised, []).append(partial(self._normalised, layer, use))
                 if use.entry is not None:
                     after.setdefault(use.entry, []).append(partial(self._entry, layer, use))
         for node, query in self.subject.attentions.items():
@@ -203,22 +204,27 @@ class _Pass:
                 if not layer.is_convolution:
                     self._add(layer, token_cosine=statistics.token_cosine(split))
 
+    @torch.no_grad()
     def _outputs(self, layer: Layer, use: Use, output: Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(partial(self._gradient, layer))
-        with torch.no_grad():
-            values = output.detach()
-            self._add(layer, q=statistics.mean_square(values))
-            self._add(layer, units=float(values.shape[use.units]))
-            split = by_example(values, self.subject.places.get(use.output), self.subject.batch, use.units)
-            if split is None:  # rows are still outputs of the same units
-                split = values.movedim(use.units, -1).reshape(1, -1, values.shape[use.units])
-            split = statistics.thinned(split)
-            self._add(layer, c=statistics.correlation(split), input_share=statistics.input_share(split))
-            self._add(layer, duplicates=statistics.duplicate_share(split))
-            self._add(layer, effective_rank=statistics.effective_rank(split))
-            if use is layer.uses[0]:
-                self.found.histograms[layer.name] = statistics.histogram(split)
+        values = output.detach()
+        self._add(layer, q=statistics.mean_square(values))
+        self._add(layer, units=float(values.shape[use.units]))
+        split = by_example(values, self.subject.places.get(use.output), self.subject.batch, use.units)
+        if split is None:  # rows are still outputs of the same units
+            split = values.movedim(use.units, -1).reshape(1, -1, values.shape[use.units])
+        split = statistics.thinned(split)
+        self._add(layer, c=statistics.correlation(split), input_share=statistics.input_share(split))
+        self._add(layer, duplicates=statistics.duplicate_share(split))
+        self._add(layer, effective_rank=statistics.effective_rank(split))
+        if use is layer.uses[0]:
+            self.found.histograms[layer.name] = statistics.histogram(split)
+
+    def _normalised(self, layer: Layer, use: Use, values: Tensor) -> None:
+        """The gradient behind a norm right after a layer: before it, it depends on the size of the weight."""
+        if use.normalised is not use.output:
+            self._add(layer, q_norm=statistics.mean_square(values))
+        if values.requires_grad:
+            values.register_hook(partial(self._gradient, layer))
 
     @torch.no_grad()
     def _entry(self, layer: Layer, use: Use, values: Any) -> None:

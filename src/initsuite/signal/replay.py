@@ -116,7 +116,7 @@ class Replay:
             args = (*args[:3], None, None, *args[5:])
             return torch.ops.aten.native_batch_norm.default(*args)
         if self.twice and name.startswith(ATTENTION):
-            return _in_steps(name, args, kwargs)
+            return _in_steps(node, args, kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
@@ -156,13 +156,17 @@ def _is_written(node: fx.Node) -> bool:
     return False
 
 
-def _in_steps(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Fused attention as softmax and two products."""
+def _in_steps(node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Fused attention as softmax and two products, its result in memory as the fused one: a view of it may follow."""
     query, key, value = args[:3]
-    mask, is_causal = attention_options(name, args, kwargs)
-    return torch.ops.aten._scaled_dot_product_attention_math.default(
+    mask, is_causal = attention_options(operation(node), args, kwargs)
+    strides = node.meta["val"][0].stride()
+    order = sorted(range(len(strides)), key=lambda axis: -strides[axis])
+    output, *others = torch.ops.aten._scaled_dot_product_attention_math.default(
         query, key, value, mask, 0.0, is_causal, scale=kwargs.get("scale")
     )
+    back = [order.index(axis) for axis in range(len(order))]
+    return output.permute(order).contiguous().permute(back), *others
 
 
 def attention_options(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor | None, bool]:

@@ -21,9 +21,9 @@ from initsuite.signal.measure import Measured, Subject
 from initsuite.signal.verdicts import verdicts
 
 MEASURED = (
-    "q_in", "q", "c", "input_share", "dead", "saturated", "duplicates", "effective_rank", "gradient", "gradient_norm",
-    "chi", "gradient_to_weight", "update_to_weight", "attention_entropy", "attention_collision", "attention_deviation",
-    "token_cosine",
+    "q_in", "q", "q_norm", "c", "input_share", "dead", "saturated", "duplicates", "effective_rank", "gradient",
+    "gradient_norm", "chi", "gradient_to_weight", "update_to_weight", "attention_entropy", "attention_collision",
+    "attention_deviation", "token_cosine",
 )  # fmt: skip
 """Columns of a layer that are means over draws, each with its noise."""
 
@@ -206,7 +206,8 @@ def _facts(layer: Layer) -> dict[str, Any]:
     phi = layer.spec.nonlinearity
     return {
         "layer": layer.name, "kind": kind, "nonlinearity": phi.name if phi else "", "is_head": layer.is_head,
-        "is_look_up": layer.is_look_up, "link": layer.link,
+        "is_look_up": layer.is_look_up, "is_normalised": layer.uses[0].normalised is not layer.uses[0].output,
+        "in_branch": layer.spec.branch_layers > 0, "link": layer.link,
     }  # fmt: skip
 
 

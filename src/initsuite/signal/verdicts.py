@@ -3,9 +3,12 @@
 Every limit has a reason, none is a matter of taste:
 
 - Vanishing, exploding and input-independent: networks are trainable up to about 6 depth scales (Schoenholz et al.
-  2016), and over 6 of them a mean square changes by e^6 = 403, a root mean square by 20. So much, from one end of the network
-  to the other, is a trend (the median slope of its logarithm over the layers, times their number) or a step (between
-  the medians before and after it). Medians, because what happens inside a residual branch or in attention is undone.
+  2016), and over 6 of them a mean square changes by e^6 = 403, a root mean square by 20. So much, from one end to the
+  other, is a trend (the median slope of its logarithm over the layers, times their number) or a step (between the
+  medians before and after it). Medians, because what happens inside a residual branch or in attention is undone.
+- Gradients where most layers have a norm right behind them grow by design (Yang et al. 2019), and the weights there
+  have no scale that a step could be too large for. Healthy ones were measured: the most is e^14.4, of torchvision's
+  resnet152; the limit is half as much again, e^21.
 - Dead: pre-activations are distributed evenly about 0 unless something pushes them, so that even where all inputs look
   the same at most half of the units are off for all of them; more than two standard errors above are too many.
 - Saturated: more than half of the entries, so the typical one, pass on less than 5 % of the largest slope.
@@ -17,7 +20,8 @@ Every limit has a reason, none is a matter of taste:
   onto one class, variance 2 log C, as above.
 - Biased to one class: the mean prediction has less than half of the entropy of the uniform guess.
 
-Layers that start at 0 by design (heads, the last layers of residual branches) are no illness.
+Layers that start at 0 by design (heads, the last layers of residual branches) are no illness, and neither are small
+heads: gradients are compared from the layer before the head on.
 """
 
 from __future__ import annotations
@@ -32,10 +36,14 @@ import torch
 
 LIMIT = 6.0
 """Depth scales within which a network is trainable."""
+LIMIT_WITH_NORMS = 21.0
+"""The same for gradients where most layers have a norm right behind them."""
 UNIFORM = 2.0**-8
 """The rounding of bfloat16."""
 NOTHING = 1e-14
 """The variance that rounding to float32 leaves between equal inputs, as a share of their mean square."""
+AT_ONCE = 0.6
+"""A change of which more than so much happens in one of several layers is a step."""
 HEALTHY, VANISHING, EXPLODING = "healthy", "vanishing", "exploding"
 DEAD, SATURATED, SYMMETRIC, INDEPENDENT = "dead", "saturated", "symmetric", "input-independent"
 ONE_HOT, EVEN, BIASED = "attention one-hot", "attention uniform", "biased to one class"
@@ -108,10 +116,11 @@ def drift(logs: Sequence[float]) -> Drift:
     cuts = range(edge, count - edge + 1)
     shifts = [float(np.median(values[cut:]) - np.median(values[:cut])) for cut in cuts]
     step = max(shifts, key=abs, default=0.0)
-    total, is_step = (step, True) if abs(step) > abs(trend) else (trend, False)
+    total = max(step, trend, key=abs)
     changes = np.sign(total) * np.diff(values)
+    is_step = count > 3 and changes.max() > AT_ONCE * abs(total)
     begin = int(changes.argmax()) if is_step else int((changes >= min(LIMIT / count, changes.max())).argmax())
-    return Drift(rate, total, begin, is_step)
+    return Drift(rate, step if is_step and step else total, begin, bool(is_step))
 
 
 def verdicts(layers: pd.DataFrame, points: pd.DataFrame, whole: Mapping[str, float]) -> list[Verdict]:
@@ -178,9 +187,19 @@ def _forward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
         begin = [*chain, last or ""][known[moved.begin]]
         start = float(np.nanmean(logs[:, known[0]]))
         found.append(_moving(kind, "forward", begin, moved, start, "the mean square of the signal"))
+    found += _lost_in_norms(layers) if not found else []
     if broken and not any(each.verdict == EXPLODING for each in found):
         found.append(Verdict(EXPLODING, "forward", broken[0], reason="its outputs are not finite."))
     return found
+
+
+def _lost_in_norms(layers: pd.DataFrame) -> list[Verdict]:
+    """Signals that are smaller than the number which a norm adds to their variance; scales of 0 are by design."""
+    small = layers[(layers["q_norm"] > 0) & (layers["q_norm"] < math.exp(-LIMIT))]
+    reason = "its outputs are so small that the norm behind it, which should make their mean square 1, leaves {:.2g}."
+    return [Verdict(VANISHING, "forward", row.layer, reason=reason.format(row.q_norm)) for row in small.itertuples()][
+        :1
+    ]  # type: ignore[arg-type]
 
 
 def _with_head(inputs: np.ndarray, points: pd.DataFrame, head: str | None) -> np.ndarray:
@@ -188,25 +207,35 @@ def _with_head(inputs: np.ndarray, points: pd.DataFrame, head: str | None) -> np
 
 
 def _backward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
+    """Layers inside and outside of residual branches apart: what a small branch adds has small gradients by design."""
     hidden = _hidden(layers)
-    names = [row.layer for row in hidden.itertuples() if not row.is_idle][::-1]
-    if len(names) < 2:
-        return []
+    hidden = hidden[~hidden["is_idle"] & ~hidden["is_head"]]
+    groups = [group for _, group in hidden.groupby("in_branch") if len(group) > 2 or len(group) == len(hidden) > 1]
+    found = [verdict for group in groups for verdict in _backward_in(group, points)]
+    return found[:1]
+
+
+def _backward_in(group: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
+    names = list(group["layer"])[::-1]
     logs = 2 * _series(points, "gradient_norm", names)
     moved, known, error = _drift_of(logs)
-    if abs(moved.total) - error <= LIMIT:
+    limit = LIMIT_WITH_NORMS if group["is_normalised"].mean() > 0.5 else LIMIT
+    if abs(moved.total) - error <= limit:
         return []
     kind = VANISHING if moved.total < 0 else EXPLODING
     start = 2 * float(np.nanmean(_series(points, "gradient", names)[:, known[0]]))
-    return [_moving(kind, "backward", names[known[moved.begin]], moved, start, "the mean square of the gradient")]
+    layer, what = names[known[moved.begin]], "the mean square of the gradient"
+    return [_moving(kind, "backward", layer, moved, start, what, limit)]
 
 
-def _moving(kind: str, direction: str, layer: str, moved: Drift, start: float, what: str) -> Verdict:
+def _moving(
+    kind: str, direction: str, layer: str, moved: Drift, start: float, what: str, limit: float = LIMIT
+) -> Verdict:
     depths = {} if moved.is_step else {name: _depth(start, moved.rate, dtype) for name, dtype in NUMBERS.items()}
     factor = math.exp(min(abs(moved.total), 700.0))
     verb = "shrinks" if kind == VANISHING else "grows"
     how = "at once" if moved.is_step else f"by a factor of {math.exp(moved.rate):.3g} per layer"
-    reason = f"{what} {verb} {how}, {factor:.3g} times in all; up to 403 (6 depth scales) networks are trainable."
+    reason = f"{what} {verb} {how}, {factor:.3g} times in all; networks are trainable up to {math.exp(limit):.3g}."
     return Verdict(kind, direction, layer, math.nan if moved.is_step else math.exp(moved.rate), reason=reason, **depths)
 
 
@@ -237,7 +266,10 @@ def _units(layers: pd.DataFrame) -> list[Verdict]:
 
 
 def _independent(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
-    names = list(_hidden(layers)["layer"])
+    hidden = _hidden(layers)
+    names = list(hidden.loc[~hidden["is_head"] & ~hidden["is_idle"], "layer"])
+    if not names:
+        return []
     clipped = points.assign(input_share=points["input_share"].clip(lower=NOTHING).where(points["q"] > 0))
     moved, known, error = _drift_of(_series(clipped, "input_share", names))
     if -moved.total - error <= LIMIT:

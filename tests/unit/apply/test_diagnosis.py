@@ -80,7 +80,11 @@ def test_small_weights_make_a_deep_network_vanish_both_ways() -> None:
     diagnosis = initsuite.diagnose(mlp(30), (X, Y), init=Normal(0.0, 0.01), draws=4)
     forward, backward = (diagnosis.verdicts.iloc[number] for number in range(2))
     assert (forward["verdict"], forward["direction"], forward["layer"]) == ("vanishing", "forward", "layers.linear1")
-    assert (backward["verdict"], backward["direction"], backward["layer"]) == ("vanishing", "backward", "layers.head")
+    assert (backward["verdict"], backward["direction"], backward["layer"]) == (
+        "vanishing",
+        "backward",
+        "layers.linear30",
+    )
     # theory: 64 x 0.01^2 / 2 a layer
     assert forward["rate"] == pytest.approx(0.0032, rel=0.2)
     assert forward["float16"] < forward["float32"] == forward["bfloat16"] < 40
@@ -89,7 +93,7 @@ def test_small_weights_make_a_deep_network_vanish_both_ways() -> None:
 def test_large_weights_explode_from_the_first_layer() -> None:
     illnesses = found(mlp(4, 512), init=Normal(0.0, 1.0))
     assert illnesses[0] == ("exploding forward", "layers.linear1")
-    assert ("exploding backward", "layers.head") in illnesses
+    assert ("exploding backward", "layers.linear4") in illnesses
 
 
 def test_a_bias_of_minus_10_kills_a_layer() -> None:
@@ -113,6 +117,9 @@ def test_one_bad_layer_in_a_healthy_resnet() -> None:
     nn.init.constant_(model.layer3[0].bn1.bias, -10.0)
     assert found(model, images) == [("dead", "layer3.0.conv1")]
     nn.init.zeros_(model.layer3[0].bn1.bias)
+    with torch.no_grad():
+        model.layer3[0].conv1.weight.mul_(1e-4)
+    assert found(model, images) == [("vanishing forward", "layer3.0.conv1")]
     nn.init.zeros_(model.layer3[0].conv1.weight)
     assert found(model, images) == [("symmetric", "layer3.0.conv1")]
 

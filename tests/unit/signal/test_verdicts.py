@@ -1,0 +1,88 @@
+"""Trends and steps, and the limits of verdicts from both sides."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import initsuite
+from initsuite.signal.verdicts import drift
+
+X = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_trend_a_step_and_what_is_undone() -> None:
+    trend = drift([-0.5 * layer for layer in range(20)])
+    assert (trend.rate, trend.total, trend.begin, trend.is_step) == (-0.5, -9.5, 0, False)
+    step = drift([0.0] * 7 + [8.0] * 9)
+    assert (step.total, step.begin, step.is_step) == (8.0, 6, True)
+    dips = [0.0, 0.0, -7.0, 0.0] * 6  # inside of residual branches
+    assert abs(drift(dips).total) < 1
+    assert drift([1.0]).total == 0.0
+
+
+def test_noise_is_no_trend() -> None:
+    walks = np.random.default_rng(0).normal(0, math.sqrt(5 / 64), (200, 30)).cumsum(1)  # He and ReLU at width 64
+    ill = sum(abs(drift(walk).total) > 6 for walk in walks)
+    assert ill <= 2
+
+
+@pytest.mark.parametrize(("rate", "is_healthy"), [(0.85, True), (0.6, False)])
+def test_the_limit_is_six_depth_scales(rate: float, is_healthy: bool) -> None:
+    """30 linear layers: 0.85^30 is e^-4.9, 0.6^30 e^-15."""
+    model = nn.Sequential(*[nn.Linear(32, 32, bias=False) for _ in range(30)])
+    with torch.no_grad():
+        for layer in model:
+            nn.init.orthogonal_(layer.weight, gain=math.sqrt(rate))  # type: ignore[arg-type]
+    found = initsuite.diagnose(model, X)
+    assert found.is_healthy == is_healthy
+    if not is_healthy:
+        assert found.verdicts["rate"][0] == pytest.approx(rate, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        (nn.LayerNorm(32), "behind a norm"),
+        (nn.Unflatten(1, (2, 16)), "yes"),
+        (nn.Sequential(nn.Unflatten(1, (32, 1)), nn.AvgPool1d(1), nn.Flatten()), "behind pooling"),
+    ],
+)
+def test_theory_says_where_it_does_not_apply(between: nn.Module, reason: str) -> None:
+    after = nn.Linear(16 if isinstance(between, nn.Unflatten) else 32, 8)
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), between, after)
+    layers = initsuite.diagnose(model, X).layers
+    assert layers["theory"].tolist() == ["yes", reason]
+    assert math.isnan(layers["q_theory"][1]) == (reason != "yes")
+
+
+def test_theory_needs_centred_weights_and_no_padding() -> None:
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+    with torch.no_grad():
+        model[2].weight.add_(1)
+    assert initsuite.diagnose(model, X).layers["theory"][1] == "its weights are not centred"
+    images = torch.randn(4, 3, 8, 8)
+    for padding, reason in ((0, "yes"), (1, "zero padding")):
+        convolutions = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=padding))
+        assert initsuite.diagnose(convolutions, images).layers["theory"][1] == reason
+
+
+def test_small_heads_and_idle_branches_are_no_illness() -> None:
+    model = nn.Sequential(*[nn.Linear(32, 32) for _ in range(4)], nn.Linear(32, 10))
+    for layer in list(model)[:4]:
+        nn.init.orthogonal_(layer.weight)  # type: ignore[arg-type]
+    for std in (0.0, 1e-4):
+        nn.init.normal_(model[4].weight, std=std)  # type: ignore[arg-type]
+        found = initsuite.diagnose(model, (X, torch.randint(0, 10, (16,))))
+        assert found.is_healthy
+        assert bool(found.layers["is_idle"].iloc[-1]) == (std == 0)
+    assert any("start at 0" in note for note in initsuite.diagnose(_idle(model), X).notes)
+
+
+def _idle(model: nn.Sequential) -> nn.Sequential:
+    nn.init.zeros_(model[4].weight)  # type: ignore[arg-type]
+    return model

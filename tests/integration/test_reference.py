@@ -58,10 +58,52 @@ def test_contexts_that_fit_are_taken_together(results: Results) -> None:
     assert answer.against.set_index("init").p_value["he"] < 3 * 2 / 2**10
 
 
-def test_a_depth_that_was_not_tried_is_answered_by_the_nearest(results: Results) -> None:
+def test_a_depth_beyond_what_was_tried_is_answered_by_the_nearest(results: Results) -> None:
     answer = recommend(model="mlp", depth=30, activation="relu", results=results)
-    assert "30 hidden layers were not tried; the nearest are 10." in answer.limits
+    assert answer.sentences.startswith("30 hidden layers were not tried; the nearest depth is 10. At 10: ")
+    assert answer.sentences.endswith("Confidence at 30: low, as it lies outside what was tried.")
+    assert (answer.confidence, answer.neighbours[10].confidence) == ("low", "moderate")
     assert recommend(depth=10, results=results).limits[0].startswith("It is based on 2 contexts")
+
+
+def test_a_depth_between_two_tried_ones_is_answered_by_both(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for depth, good, bad in ((2, "he", "orthogonal"), (30, "orthogonal", "he")):
+        planter = Planter(store, depth=depth, model=f"mlp-{depth}x64")
+        planter.arm(good, FAST)
+        planter.arm(bad, SLOW)
+    answer = recommend(model="mlp", depth=12, results=load_results(store.directory))
+    assert {layers: found.recommended for layers, found in answer.neighbours.items()} == {2: "he", 30: "orthogonal"}
+    assert {found.confidence for found in answer.neighbours.values()} == {"high"}
+    assert answer.confidence == "low"
+    assert answer.recommended == "orthogonal"  # 30/12 is a smaller ratio than 12/2
+    assert answer.evidence.recommended.tolist() == ["orthogonal", "he"]
+    for part in (
+        "12 hidden layers were not tried; the nearest depths are 2 and 30.",
+        "At 2: This rests on one context. Use he.",
+        "At 30: This rests on one context. Use orthogonal.",
+        "They disagree: what holds between them is not known.",
+        "Confidence at 12: low, as it lies outside what was tried.",
+    ):
+        assert part in answer.sentences
+
+
+def test_no_confidence_where_nobody_reaches_the_easy_level(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for depth in (2, 3):
+        planter = Planter(store, depth=depth, levels={"easy": 0.9, "primary": 0.95, "hard": 0.99})
+        planter.arm("he", FAST)
+        planter.arm("xavier", SLOW)
+    answer = recommend(results=load_results(store.directory))
+    assert answer.against.low[0] > 0.5  # what would be high otherwise
+    assert answer.sentences.endswith("Confidence: low, as nobody reaches the easy level.")
+
+
+def test_what_little_can_be_concluded_from_comes_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    Planter(store).arm("he", FAST[:1])
+    answer = recommend(results=load_results(store.directory))
+    assert answer.sentences.startswith("This rests on one initializer, one seed and one context. Use he.")
 
 
 def test_nothing_is_recommended_where_nothing_trains(tmp_path: Path) -> None:
@@ -124,6 +166,7 @@ def test_the_shipped_reference_answers_for_every_recommendation_of_the_article()
     answer = initsuite.recommend(model="mlp", depth=30, activation="relu")
     assert answer.recommended == answer.evidence.recommended[0]
     assert "small networks and data sets" in str(answer)
+    assert initsuite.recommend(depth=12).confidence == "low"  # between 2 and 30
 
 
 @pytest.mark.slow

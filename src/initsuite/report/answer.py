@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import pandas as pd
@@ -28,6 +28,11 @@ EVIDENCE_COLUMNS = [
     "confidence", "confidence_reason", "in_words",
 ]  # fmt: skip
 
+_OF_THE_REFERENCE = (
+    "These are small networks and data sets, trained for a few hundred steps with one optimizer. For yours, run: "
+    "python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... dataset=..."
+)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -36,11 +41,14 @@ class Answer:
     Attributes:
         recommended: the initializer with the best mean rank over the contexts; None where none trains.
         tied_with: initializers that the pooled test does not show to be worse.
-        confidence: high (better than all others), moderate (than some), low (than none), none.
+        confidence: high (better than all others), moderate (than some), low (than none), none. What the interval of
+            P(better) denies by spanning 1/2 does not count; a question outside what was tried is never above low.
         sentences: the answer in words.
         limits: what it is based on, and what it does not say.
         evidence: one row per context, columns `EVIDENCE_COLUMNS`; units as in `recommend_table`.
         against: one row per other initializer: init, improvement (P(recommended is better)), low, high, p_value.
+        neighbours: where the question lies outside what was tried, the answers at the nearest depths on either side, by
+            hidden layers; `recommended`, `tied_with` and `against` are those of the nearest one.
     """
 
     recommended: str | None
@@ -50,6 +58,7 @@ class Answer:
     limits: tuple[str, ...]
     evidence: pd.DataFrame
     against: pd.DataFrame
+    neighbours: Mapping[int, Answer] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return "\n".join([self.sentences, *(f"- {limit}" for limit in self.limits)])
@@ -71,7 +80,8 @@ def recommend(
     Args:
         model: kind of network: mlp, cnn, rnn; None = all of them.
         activation: None = all of them.
-        depth: hidden layers; the nearest depth that was tried is used, and the answer says so. None = all of them.
+        depth: hidden layers. One that was not tried is answered by the nearest tried ones on either side, with low
+            confidence. None = all of them.
         dataset: None = all of them.
         results: those of another store, from `load_results`; None = the reference, the results of `experiment=article`.
 
@@ -88,8 +98,13 @@ def recommend(
     found = list(main_comparisons(report))
     for name, wanted in {"model": model, "activation": activation, "dataset": dataset}.items():
         found = _with(name, wanted, found)
-    found = _at_depth(found, depth)
-    return _answer(report, found, list(_limits(found, depth, is_reference=results is None)))
+    by_depth = _at_depth(found, depth)
+    answers = {layers: _answer(report, chosen) for layers, chosen in by_depth.items()}
+    if depth is not None and depth not in answers:
+        answer = _between(depth, answers)
+    else:
+        (answer,) = answers.values()
+    return replace(answer, limits=(*answer.limits, _OF_THE_REFERENCE)) if results is None else answer
 
 
 @cache
@@ -112,23 +127,50 @@ def _with(name: str, wanted: str | None, found: Sequence[Comparison]) -> list[Co
     return fitting
 
 
-def _at_depth(found: list[Comparison], depth: int | None) -> list[Comparison]:
-    """The contexts whose number of hidden layers is nearest, as a ratio."""
+def _at_depth(found: list[Comparison], depth: int | None) -> dict[int, list[Comparison]]:
+    """The contexts with so many hidden layers or, where there are none, those nearest below and above, nearest first.
+
+    All of them, under 0, without a depth.
+    """
     if depth is None:
-        return found
+        return {0: found}
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected a number of hidden layers, from 1.")
-    tried = {comparison.context.network.hidden_layers for comparison in found} - {0}
+    tried = sorted({comparison.context.network.hidden_layers for comparison in found} - {0})
     if not tried:
         why = "the number of hidden layers of these networks is not known"
         raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected none: {why}. Leave it out.")
-    nearest = min(sorted(tried), key=lambda layers: abs(math.log(layers / depth)))
-    return [comparison for comparison in found if comparison.context.network.hidden_layers == nearest]
+    below, above = [layers for layers in tried if layers <= depth], [layers for layers in tried if layers >= depth]
+    nearest = {*below[-1:], *above[:1]} if depth not in tried else {depth}
+    ordered = sorted(nearest, key=lambda layers: abs(math.log(layers / depth)))
+    return {layers: [one for one in found if one.context.network.hidden_layers == layers] for layers in ordered}
 
 
-def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> Answer:
+def _between(depth: int, answers: Mapping[int, Answer]) -> Answer:
+    """The answer at a depth that was not tried: what holds at its neighbours, nearest first, and no more than that."""
+    nearest, *_ = answers.values()
+    tried = format_names([str(layers) for layers in sorted(answers)])
+    nearby = "the nearest depths are" if len(answers) > 1 else "the nearest depth is"
+    parts = [f"{depth} hidden layers were not tried; {nearby} {tried}."]
+    parts += [f"At {layers}: {answers[layers].sentences}" for layers in sorted(answers)]
+    chosen = {answer.recommended for answer in answers.values()}
+    if len(answers) > 1:
+        parts.append("They agree." if len(chosen) == 1 else "They disagree: what holds between them is not known.")
+    confidence = "none" if nearest.recommended is None else "low"
+    parts.append(f"Confidence at {depth}: {confidence}, as it lies outside what was tried.")
+    return replace(
+        nearest,
+        confidence=confidence,
+        sentences=" ".join(parts),
+        limits=tuple(dict.fromkeys(limit for answer in answers.values() for limit in answer.limits)),
+        evidence=pd.concat([answer.evidence for answer in answers.values()], ignore_index=True),
+        neighbours=dict(sorted(answers.items())),
+    )
+
+
+def _answer(report: Report, found: Sequence[Comparison]) -> Answer:
     evidence = rows_of(report.recommendations, {comparison.key for comparison in found})[EVIDENCE_COLUMNS]
-    block = complete_block(found)
+    block, limits = complete_block(found), list(_limits(found))
     if block.left_out:
         limits.append(f"Left out: {block.left_out}.")
     if all(comparison.leader is None for comparison in found):
@@ -139,7 +181,7 @@ def _answer(report: Report, found: Sequence[Comparison], limits: list[str]) -> A
         return _nothing("No initializer has test scores here.", limits, evidence)
     order = rank_places(block).mean(axis=0).argsort(kind="stable")
     best, *others = [block.names[place] for place in order]
-    return _judged(best, _duels(block, best, others), len(block.comparisons), evidence, limits)
+    return _judged(block, best, _duels(block, best, others), evidence, limits)
 
 
 def _nothing(sentence: str, limits: list[str], evidence: pd.DataFrame) -> Answer:
@@ -167,9 +209,7 @@ def _against(duels: Mapping[str, Pooled]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["init", "improvement", "low", "high", "p_value"])
 
 
-def _judged(
-    best: str, duels: Mapping[str, Pooled], num_contexts: int, evidence: pd.DataFrame, limits: list[str]
-) -> Answer:
+def _judged(block: Block, best: str, duels: Mapping[str, Pooled], evidence: pd.DataFrame, limits: list[str]) -> Answer:
     against = _against(duels)
     is_worse = (against.p_value <= ALPHA) & (against.improvement > 0.5)
     is_better = (against.p_value <= ALPHA) & (against.improvement < 0.5)
@@ -180,10 +220,30 @@ def _judged(
         "short": against[~is_worse & ~can_decide],
         "better": against[is_better],
     }
-    grade = "high" if is_worse.all() else "moderate" if is_worse.any() else "low"
-    confidence = "none" if against.empty else grade
-    sentences = f"Use {best}. {' '.join(_reasons(best, groups, num_contexts))} Confidence: {confidence}."
-    return Answer(best, tuple(against[~is_worse].init), confidence, sentences, tuple(limits), evidence, against)
+    confidence, why = _confidence(block, against, is_worse & (against.low > 0.5))
+    sentences = [*_singles(block), f"Use {best}.", *_reasons(best, groups, len(block.comparisons))]
+    text = " ".join([*sentences, f"Confidence: {confidence}{why}."])
+    return Answer(best, tuple(against[~is_worse].init), confidence, text, tuple(limits), evidence, against)
+
+
+def _confidence(block: Block, against: pd.DataFrame, is_clear: pd.Series) -> tuple[str, str]:
+    """The grade, and what keeps it down; `is_clear`: worse by the test, and by the interval of P(better), too."""
+    if against.empty:
+        return "none", ""
+    if all(comparison.misses_every_level for comparison in block.comparisons):
+        return "low", ", as nobody reaches the easy level"
+    if is_clear.any():
+        return ("high" if is_clear.all() else "moderate"), ""
+    is_claimed = (against.p_value <= ALPHA) & (against.improvement > 0.5)
+    return "low", ", as the interval of P(better) spans 1/2" if is_claimed.any() else ""
+
+
+def _singles(block: Block) -> Iterator[str]:
+    """What little can be concluded from comes first: one initializer, one seed, one context."""
+    seeds = [standing.num_seeds for found in block.comparisons for standing in block.standings(found)]
+    singles = {"initializer": len(block.names), "seed": max(seeds), "context": len(block.comparisons)}
+    if names := [f"one {what}" for what, number in singles.items() if number == 1]:
+        yield f"This rests on {format_names(names)}."
 
 
 def _reasons(best: str, groups: Mapping[str, pd.DataFrame], num_contexts: int) -> Iterator[str]:
@@ -209,18 +269,9 @@ def _listed(against: pd.DataFrame) -> str:
     return format_names(listed)
 
 
-def _limits(found: Sequence[Comparison], depth: int | None, *, is_reference: bool) -> Iterator[str]:
-    nearest = found[0].context.network.hidden_layers
-    if depth not in (None, nearest):
-        yield f"{depth} hidden layers were not tried; the nearest are {nearest}."
+def _limits(found: Sequence[Comparison]) -> Iterator[str]:
     titles = [comparison.context.title for comparison in found]
     listed = "; ".join(titles[:4]) + (" ..." if len(titles) > 4 else "")
     yield f"It is based on {format_count(len(found), 'context')}: {listed}."
     seeds = format_range(standing.num_seeds for comparison in found for standing in comparison.standings)
     yield f"Scoring seeds per initializer and context: {seeds}."
-    if is_reference:
-        yield (
-            "These are small networks and data sets, trained for a few hundred steps with one optimizer. For "
-            "yours, run: python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... "
-            "dataset=..."
-        )

@@ -48,6 +48,7 @@ class Standing:
         near_chance: the arm trains at no lr and in no scoring seed.
         improvement: P(better than the baseline), ties 1/2; None where the baseline is not among the scored arms.
         p_value: the adjusted one of the leader against this arm; NaN where nothing was compared.
+        lead: P(the leader is better than this arm), ties 1/2; None where nothing was compared.
     """
 
     arm: Arm
@@ -61,10 +62,16 @@ class Standing:
     improvement: Interval | None = None
     verdict: Verdict = Verdict.NOT_SCORED
     p_value: float = math.nan
+    lead: Interval | None = None
 
     @property
     def num_seeds(self) -> int:
         return len(self.arm.trials)
+
+    @property
+    def is_clearly_worse(self) -> bool:
+        """Whether the paired test finds it worse, and the interval of P(the leader is better) lies above 1/2, too."""
+        return self.verdict == Verdict.WORSE and self.lead is not None and self.lead.low > 0.5
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,11 @@ class Comparison:
         """The first arm, if it was scored and trains."""
         first = self.standings[0]
         return first if first.verdict == Verdict.LEADS else None
+
+    @property
+    def misses_every_level(self) -> bool:
+        """Whether the data set has an easy level, and nobody reaches it."""
+        return self.level is None and self.context.yardstick.levels.get("easy") is not None
 
     @property
     def scored(self) -> list[Standing]:
@@ -184,7 +196,12 @@ def _judge(scored: Sequence[Standing], level: str | None) -> list[Standing]:
     p_values = holm([sign_flip_test(values, rng=np.random.default_rng(0)) for values in differences]).tolist()
     best_case = holm([smallest_p(len(values)) for values in differences]).tolist()
     judged = [
-        replace(other, verdict=_verdict(values, p_value, best), p_value=p_value)
+        replace(
+            other,
+            verdict=_verdict(values, p_value, best),
+            p_value=p_value,
+            lead=_improvement(leader.arm.trials, other.arm.trials, level),
+        )
         for other, values, p_value, best in zip(others, differences, p_values, best_case, strict=True)
     ]
     return [replace(leader, verdict=Verdict.LEADS), *judged]
@@ -225,6 +242,10 @@ def _with_improvement(context: Context, standing: Standing, level: str | None) -
     baseline = next((arm for arm in context.arms if arm.name == BASELINE and len(arm.trials)), None)
     if baseline is None or baseline is standing.arm or not standing.num_seeds:
         return standing
-    ours, theirs = standing.arm.trials, baseline.trials
+    return replace(standing, improvement=_improvement(standing.arm.trials, baseline.trials, level))
+
+
+def _improvement(ours: pd.DataFrame, theirs: pd.DataFrame, level: str | None) -> Interval:
+    """P(one of our trials is better than one of theirs), ties 1/2."""
     places = -places_of(pd.concat([ours, theirs]), level)
-    return replace(standing, improvement=probability_of_improvement(places[: len(ours)], places[len(ours) :]))
+    return probability_of_improvement(places[: len(ours)], places[len(ours) :])

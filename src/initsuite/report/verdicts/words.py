@@ -26,24 +26,35 @@ def in_words(comparison: Comparison) -> str:
 
 
 def confidence(comparison: Comparison) -> tuple[Grade, str]:
-    """How sure the recommendation is, and why."""
-    others = [standing.verdict for standing in comparison.scored if standing is not comparison.leader]
+    """How sure the recommendation is, and why.
+
+    What the interval of P(the leader is better) denies by spanning 1/2 counts for nothing here, even where the paired
+    test claims it; and where nobody reaches the easy level, no order of the arms is worth more than `low`.
+    """
+    beside = [standing for standing in comparison.scored if standing is not comparison.leader]
+    others = [standing.verdict for standing in beside]
     if not comparison.scored:
         return Grade.NONE, "no scoring trials"
     if comparison.leader is None:
         return Grade.NONE, "no initializer trains"
     if not others:
         return Grade.NONE, "nothing to compare with"
+    if comparison.leader.num_seeds == 1:
+        return Grade.LOW, f"one seed ({comparison.seeds_to_decide} could decide)"
     if Verdict.BETTER_WHERE_SHARED in others:
         return Grade.LOW, "the paired test contradicts the ranking"
     if Verdict.TOO_FEW_SEEDS in others:
         return Grade.LOW, f"not enough seeds ({comparison.seeds_to_decide} could decide)"
     by_area = "" if comparison.level else ", by loss area"
-    num_worse = others.count(Verdict.WORSE)
+    num_worse = sum(standing.is_clearly_worse for standing in beside)
+    if comparison.misses_every_level:
+        return Grade.LOW, f"nobody reaches the easy level; better than {num_worse} of {len(others)} others by loss area"
     if num_worse == len(others):
         return Grade.HIGH, f"better than every other arm{by_area}"
     if num_worse:
         return Grade.MODERATE, f"better than {num_worse} of {len(others)} others{by_area}"
+    if Verdict.WORSE in others:
+        return Grade.LOW, f"the interval of P(better) spans 1/2{by_area}"
     return Grade.LOW, f"no difference found{by_area}"
 
 
@@ -54,6 +65,7 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     if comparison.leader is None:
         yield f"No initializer trains: {_near_chance(comparison, comparison.scored)}."
         return
+    yield from _about_what_is_single(comparison, comparison.leader)
     yield from _about_the_level(comparison)
     stuck = [found for found in comparison.scored if found.near_chance and found is not comparison.leader]
     others = f"; {_near_chance(comparison, stuck)}" if stuck else ""
@@ -61,6 +73,14 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     yield from _about_the_others(comparison, comparison.leader)
     if missing := comparison.of(Verdict.NOT_SCORED):
         yield f"No scoring trials of {_names(missing)} yet."
+
+
+def _about_what_is_single(comparison: Comparison, leader: Standing) -> Iterator[str]:
+    """What nothing can be concluded from comes first."""
+    if len(comparison.scored) == 1:
+        yield "Only one initializer was scored here: there is nothing to compare it with."
+    if leader.num_seeds == 1:
+        yield "Only one seed: another one may reverse the order."
 
 
 def _about_the_level(comparison: Comparison) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from initsuite.report.verdicts.comparison import Verdict, compare
 from initsuite.report.verdicts.words import Grade, confidence, in_words
-from support.arms import arm, context
+from support.arms import MISS, arm, context
 
 
 def test_a_paired_test_that_contradicts_the_ranking_is_told() -> None:
@@ -14,6 +14,31 @@ def test_a_paired_test_that_contradicts_the_ranking_is_told() -> None:
     assert result.standings[1].verdict == Verdict.BETTER_WHERE_SHARED
     assert "On the seeds they share, b is better on average (adjusted p = 0.0078)." in in_words(result)
     assert confidence(result) == (Grade.LOW, "the paired test contradicts the ranking")
+
+
+def test_a_lead_that_its_interval_denies_is_low() -> None:
+    # The same small lead at every seed, beside a spread of seeds ten times as large.
+    steps = [100.0 + 40 * seed for seed in range(10)]
+    result = compare(context(arm("a", steps), arm("b", [each + 20 for each in steps])))
+    beaten = result.standings[1]
+    assert beaten.verdict == Verdict.WORSE
+    assert beaten.lead is not None
+    assert beaten.lead.low < 0.5 < beaten.lead.estimate
+    assert confidence(result) == (Grade.LOW, "the interval of P(better) spans 1/2")
+
+
+def test_nobody_at_the_easy_level_is_low() -> None:
+    arms = [arm("a", [MISS] * 8, loss_auc=0.5), arm("b", [MISS] * 8, loss_auc=1.5)]
+    why = "nobody reaches the easy level; better than 1 of 1 others by loss area"
+    assert confidence(compare(context(*arms))) == (Grade.LOW, why)
+
+
+def test_one_seed_and_one_arm_are_said_first() -> None:
+    result = compare(context(arm("a", [100]), arm("b", [200])))
+    assert in_words(result).startswith("Only one seed: another one may reverse the order. a reaches")
+    assert confidence(result) == (Grade.LOW, "one seed (6 could decide)")
+    alone = compare(context(arm("a", [100] * 8)))
+    assert in_words(alone).startswith("Only one initializer was scored here: there is nothing to compare it with. a")
 
 
 def test_a_partial_lead_is_moderate() -> None:

@@ -88,6 +88,22 @@ def test_a_depth_between_two_tried_ones_is_answered_by_both(tmp_path: Path) -> N
         assert part in answer.sentences
 
 
+def test_a_pair_that_depends_names_where(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for depth in (2, 4, 8):
+        planter = Planter(store, depth=depth, model=f"mlp-{depth}x64")
+        planter.arm("he", FAST if depth < 8 else SLOW)
+        planter.arm("xavier", SLOW if depth < 8 else FAST)
+    answer = recommend(results=load_results(store.directory))
+    assert answer.recommended == "he"
+    assert answer.against.verdict.tolist() == ["depends"]
+    assert (
+        "Against xavier it depends: it is better at digits / mlp-2x64 / relu / sgd, digits / mlp-4x64 / relu / sgd; "
+        "worse at digits / mlp-8x64 / relu / sgd."
+    ) in answer.sentences
+    assert (answer.confidence, answer.tied_with) == ("low", ("xavier",))
+
+
 def test_no_confidence_where_nobody_reaches_the_easy_level(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     for depth in (2, 3):

@@ -80,8 +80,8 @@ def test_ties_are_an_answer(store: Store) -> None:
     row = only_row(store)
     assert row.recommended == "he"
     assert row.tied_with == "orthogonal"
-    assert (row.confidence, row.confidence_reason) == ("low", "no difference found")
-    assert "No difference found between he and orthogonal (adjusted p = " in row.in_words
+    assert (row.confidence, row.confidence_reason) == ("low", "undecided")
+    assert "Undecided between he and orthogonal (adjusted p = " in row.in_words
     assert math.isnan(row.improvement_over_torch_default)
 
 

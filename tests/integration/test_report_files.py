@@ -261,7 +261,7 @@ def test_ties_and_too_few_seeds_are_words(store: Store) -> None:
     few.arm("he", [100] * 3)
     few.arm("xavier", [200] * 3)
     text = recommendations_latex(views_of(store))
-    assert "no difference found: orthogonal" in text
+    assert "orthogonal" in text
     assert "not enough seeds: xavier" in text
 
 

@@ -12,15 +12,16 @@ import pandas as pd
 from initsuite.errors import ConfigError, unknown_choice
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import Block, complete_block, main_comparisons, rank_places
-from initsuite.report.verdicts.comparison import ALPHA, Comparison, rows_of
+from initsuite.report.verdicts.comparison import Comparison, rows_of
 from initsuite.report.verdicts.heat import workload_key
-from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
+from initsuite.report.verdicts.pooling import Duel, Pooled, duel, outcomes, pooled
 from initsuite.report.verdicts.recommendations import Report, build_report
+from initsuite.report.verdicts.rulings import EQUAL, Ruling, ruling_of
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, load_results
 from initsuite.stats.intervals import CONFIDENCE, Interval
 from initsuite.stats.pairwise import holm
-from initsuite.wording import format_count, format_names, format_range
+from initsuite.wording import format_count, format_first, format_names, format_range
 
 EVIDENCE_COLUMNS = [
     "context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds",
@@ -46,7 +47,8 @@ class Answer:
         sentences: the answer in words.
         limits: what it is based on, and what it does not say.
         evidence: one row per context, columns `EVIDENCE_COLUMNS`; units as in `recommend_table`.
-        against: one row per other initializer: init, improvement (P(recommended is better)), low, high, p_value.
+        against: one row per other initializer: init, improvement (P(recommended is better)), low, high, p_value, and
+            the verdict on "the recommended one is better", one of `Ruling`.
         neighbours: where the question lies outside what was tried, the answers at the nearest depths on either side, by
             hidden layers; `recommended`, `tied_with` and `against` are those of the nearest one.
     """
@@ -181,60 +183,71 @@ def _answer(report: Report, found: Sequence[Comparison]) -> Answer:
         return _nothing("No initializer has test scores here.", limits, evidence)
     order = rank_places(block).mean(axis=0).argsort(kind="stable")
     best, *others = [block.names[place] for place in order]
-    return _judged(block, best, _duels(block, best, others), evidence, limits)
+    return _judged(block, best, _matches(block, best, others), evidence, limits)
 
 
 def _nothing(sentence: str, limits: list[str], evidence: pd.DataFrame) -> Answer:
     return Answer(None, (), "none", sentence, tuple(limits), evidence, _against({}))
 
 
-def _duels(block: Block, best: str, others: Sequence[str]) -> dict[str, Pooled]:
-    found: dict[str, list[Duel]] = {}
+@dataclass(frozen=True)
+class _Match:
+    """The recommended initializer against another one, over contexts; contexts that are significant alone by title."""
+
+    pooled: Pooled
+    won: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def _matches(block: Block, best: str, others: Sequence[str]) -> dict[str, _Match]:
+    found: dict[str, dict[str, Duel]] = {}
     for comparison in block.comparisons:
         standings = dict(zip(block.names, block.standings(comparison), strict=True))
         cluster = workload_key(comparison, "activation")
         for other in others:
             pair = duel(standings[best], standings[other], comparison.level, cluster)
             if pair is not None and pair.num_pairs:
-                found.setdefault(other, []).append(pair)
-    return {other: pooled(found[other]) for other in others if other in found}
+                found.setdefault(other, {})[comparison.context.title] = pair
+    return {other: _match(found[other]) for other in others if other in found}
 
 
-def _against(duels: Mapping[str, Pooled]) -> pd.DataFrame:
-    adjusted = holm([found.p_value for found in duels.values()]) if duels else []
-    rows = [
-        (name, found.improvement.estimate, found.improvement.low, found.improvement.high, float(p_value))
-        for (name, found), p_value in zip(duels.items(), adjusted, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["init", "improvement", "low", "high", "p_value"])
+def _match(duels: Mapping[str, Duel]) -> _Match:
+    decided = dict(zip(duels, outcomes(list(duels.values())), strict=True))
+    won, lost = (tuple(title for title, one in decided.items() if one.is_won is is_won) for is_won in (True, False))
+    return _Match(pooled(list(duels.values())), won, lost)
 
 
-def _judged(block: Block, best: str, duels: Mapping[str, Pooled], evidence: pd.DataFrame, limits: list[str]) -> Answer:
-    against = _against(duels)
-    is_worse = (against.p_value <= ALPHA) & (against.improvement > 0.5)
-    is_better = (against.p_value <= ALPHA) & (against.improvement < 0.5)
-    can_decide = against.init.map(lambda name: duels[str(name)].can_decide(len(duels))).astype(bool)
-    groups = {
-        "worse": against[is_worse],
-        "tied": against[~is_worse & ~is_better & can_decide],
-        "short": against[~is_worse & ~can_decide],
-        "better": against[is_better],
-    }
-    confidence, why = _confidence(block, against, is_worse & (against.low > 0.5))
-    sentences = [*_singles(block), f"Use {best}.", *_reasons(best, groups, len(block.comparisons))]
+def _against(matches: Mapping[str, _Match]) -> pd.DataFrame:
+    adjusted = holm([found.pooled.p_value for found in matches.values()]) if matches else []
+    rows = []
+    for (name, found), p_value in zip(matches.items(), adjusted, strict=True):
+        lead = found.pooled.improvement
+        verdict = ruling_of(lead, float(p_value), len(found.won), len(found.lost))
+        rows.append((name, lead.estimate, lead.low, lead.high, float(p_value), str(verdict)))
+    return pd.DataFrame(rows, columns=["init", "improvement", "low", "high", "p_value", "verdict"])
+
+
+def _judged(
+    block: Block, best: str, matches: Mapping[str, _Match], evidence: pd.DataFrame, limits: list[str]
+) -> Answer:
+    against = _against(matches)
+    confidence, why = _confidence(block, against)
+    sentences = [*_singles(block), f"Use {best}.", *_reasons(against, matches, len(block.comparisons))]
     text = " ".join([*sentences, f"Confidence: {confidence}{why}."])
-    return Answer(best, tuple(against[~is_worse].init), confidence, text, tuple(limits), evidence, against)
+    tied = tuple(against.init[against.verdict != Ruling.SUPPORTED])
+    return Answer(best, tied, confidence, text, tuple(limits), evidence, against)
 
 
-def _confidence(block: Block, against: pd.DataFrame, is_clear: pd.Series) -> tuple[str, str]:
-    """The grade, and what keeps it down; `is_clear`: worse by the test, and by the interval of P(better), too."""
+def _confidence(block: Block, against: pd.DataFrame) -> tuple[str, str]:
+    """The grade, and what keeps it down."""
     if against.empty:
         return "none", ""
     if all(comparison.misses_every_level for comparison in block.comparisons):
         return "low", ", as nobody reaches the easy level"
+    is_claimed = against.verdict == Ruling.SUPPORTED
+    is_clear = is_claimed & (against.low > 0.5)
     if is_clear.any():
         return ("high" if is_clear.all() else "moderate"), ""
-    is_claimed = (against.p_value <= ALPHA) & (against.improvement > 0.5)
     return "low", ", as the interval of P(better) spans 1/2" if is_claimed.any() else ""
 
 
@@ -246,24 +259,37 @@ def _singles(block: Block) -> Iterator[str]:
         yield f"This rests on {format_names(names)}."
 
 
-def _reasons(best: str, groups: Mapping[str, pd.DataFrame], num_contexts: int) -> Iterator[str]:
-    if all(group.empty for group in groups.values()):
+def _reasons(against: pd.DataFrame, matches: Mapping[str, _Match], num_contexts: int) -> Iterator[str]:
+    if against.empty:
         yield "There is nothing to compare it with."
         return
     yield f"Over {format_count(num_contexts, 'context')} it has the best mean rank."
-    if not groups["worse"].empty:
-        yield f"It is better than {_listed(groups['worse'])}."
-    if not groups["tied"].empty:
-        yield f"No difference found from {format_names(list(groups['tied'].init))}."
-    if not groups["short"].empty:
-        yield f"Not enough seeds to tell it from {format_names(list(groups['short'].init))}."
-    if not groups["better"].empty:
-        yield f"Seed by seed it is worse than {_listed(groups['better'])}: test and mean rank disagree."
+    rows = {ruling: against[against.verdict == ruling] for ruling in Ruling}
+    if not rows[Ruling.SUPPORTED].empty:
+        yield f"It is better than {_listed(rows[Ruling.SUPPORTED])}."
+    for name in rows[Ruling.DEPENDS].init:
+        better, worse = (format_first(titles, 3) for titles in (matches[name].won, matches[name].lost))
+        yield f"Against {name} it depends: it is better at {better}; worse at {worse}."
+    if not rows[Ruling.NO_DIFFERENCE].empty:
+        low, high = EQUAL
+        yield f"No difference from {_names(rows[Ruling.NO_DIFFERENCE])}: P(better) lies within {low:g} to {high:g}."
+    undecided = rows[Ruling.UNDECIDED]
+    can_decide = undecided.init.map(lambda name: matches[name].pooled.can_decide(len(matches))).astype(bool)
+    if can_decide.any():
+        yield f"Undecided against {_listed(undecided[can_decide])}."
+    if not can_decide.all():
+        yield f"Not enough seeds to tell it from {_names(undecided[~can_decide])}."
+    if not rows[Ruling.CONTRADICTED].empty:
+        yield f"Seed by seed it is worse than {_listed(rows[Ruling.CONTRADICTED])}: test and mean rank disagree."
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return format_names(list(rows.init))
 
 
 def _listed(against: pd.DataFrame) -> str:
     listed = []
-    for init, estimate, low, high, p_value in against.itertuples(index=False):
+    for init, estimate, low, high, p_value, _ in against.itertuples(index=False):
         share = format_share(Interval(estimate, low, high, CONFIDENCE, 0))
         listed.append(f"{init} (P(better) {share}, {format_p(p_value)})")
     return format_names(listed)

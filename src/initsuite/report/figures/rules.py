@@ -7,18 +7,20 @@ from typing import Any
 
 from initsuite.report.figures import style
 from initsuite.report.formatting import format_p
-from initsuite.report.verdicts.scorecard import IMPROVEMENT, Ruling
+from initsuite.report.verdicts.rulings import Ruling
+from initsuite.report.verdicts.scorecard import IMPROVEMENT
 from initsuite.report.verdicts.views import Views
 from initsuite.wording import format_count
 
 RULING_COLOURS = {
     Ruling.SUPPORTED: "#0072B2",
     Ruling.CONTRADICTED: "#D55E00",
+    Ruling.DEPENDS: "#7B4EA3",
     Ruling.NO_DIFFERENCE: "#777777",
     Ruling.UNDECIDED: "#777777",
     Ruling.UNTESTED: "#aaaaaa",
 }
-"""Blue and vermilion are distinguishable with every colour blindness; the verdict stands beside in words."""
+"""Blue and vermilion are distinguishable with every colour blindness; every verdict stands beside in words."""
 _LEFT, _RIGHT = 1.95, 2.3
 _ROW = 0.34
 _NOTE = (

@@ -10,9 +10,10 @@ from typing import Any
 
 from initsuite.report.evidence.context import Context
 from initsuite.report.text import display
-from initsuite.report.verdicts.comparison import Comparison, Verdict
+from initsuite.report.verdicts.comparison import Comparison
 from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
+from initsuite.report.verdicts.rulings import TIED, Verdict
 from initsuite.report.verdicts.words import Grade
 from initsuite.wording import format_count, format_names
 
@@ -188,7 +189,7 @@ def _card(key: str, comparison: Comparison, row: Mapping[str, Any], facts: Seque
         kind=kind,
         shape=shape,
         recommended=row["recommended"],
-        tied=tuple(standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)),
+        tied=tuple(standing.arm.name for standing in comparison.of(*TIED)),
         undecided=tuple(standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)),
         grade=row["confidence"],
         reason=row["confidence_reason"],

@@ -39,8 +39,9 @@ STATISTICS = (
     ),
     (
         "Confidence",
-        "High: better than every other initializer tried. Moderate: better than some, not distinguishable from the "
-        "rest. Low: no difference found, or too few seeds to tell. None: nothing to recommend.",
+        "High: better than every other initializer tried, by the paired test and by the interval of P(better), which "
+        "lies above 1/2. Moderate: better than some. Low: undecided, too few seeds to "
+        "tell, or nobody reaches the easy level. None: nothing to recommend.",
     ),
 )
 """What holds for every store, as headings and texts."""

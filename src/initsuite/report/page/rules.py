@@ -8,15 +8,17 @@ from typing import Any
 
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.text.display import records
+from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.views import Views
 from initsuite.stats.intervals import CONFIDENCE, Interval
 
 MARKS = {
-    "supported": ("✓", "good"),
-    "contradicted": ("✗", "bad"),
-    "no difference found": ("≈", "even"),
-    "undecided": ("?", "open"),
-    "not tested": ("·", "open"),
+    Ruling.SUPPORTED: ("✓", "good"),
+    Ruling.CONTRADICTED: ("✗", "bad"),
+    Ruling.DEPENDS: ("±", "even"),
+    Ruling.NO_DIFFERENCE: ("≈", "even"),
+    Ruling.UNDECIDED: ("?", "open"),
+    Ruling.UNTESTED: ("·", "open"),
 }
 """The sign and the tone of each verdict; the tone decides its colour."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from initsuite.report.verdicts.comparison import Comparison, Verdict
+from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.rulings import TIED, Verdict
 
 _WORDS = {
     Verdict.WORSE: "is worse",
     Verdict.NOT_TRAINED: "stays near chance",
-    Verdict.NO_DIFFERENCE: "is tied with it",
+    **dict.fromkeys(TIED, "is tied with it"),
     Verdict.TOO_FEW_SEEDS: "has not enough seeds to be told from it",
     Verdict.BETTER_WHERE_SHARED: "is better on the shared seeds",
     Verdict.NOT_SCORED: "was not scored",

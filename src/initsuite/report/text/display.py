@@ -20,8 +20,8 @@ from initsuite.report.formatting import (
     format_share,
     format_steps,
 )
-from initsuite.report.verdicts.comparison import Verdict
 from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.rulings import TIED, Verdict
 from initsuite.stats.intervals import CONFIDENCE, Interval
 
 Row = Mapping[str, Any]
@@ -41,8 +41,9 @@ SCORECARD_CAPTION = (
     "P(better) is the probability that a random seed of the recommended initializer does better than one of the other, "
     "ties 1/2, averaged over workloads; a share of contexts stands where a rule says how one initializer behaves. "
     "Brackets hold 95 % intervals, which speak of further workloads like these; p-values speak of these. A context "
-    "is for or against at 5 %, unadjusted. p-values: pairs share a seed, signs are flipped for each workload and seed "
-    "at once, Holm over the rules."
+    "is for or against at 5 %, Hochberg over the contexts of its rule. Depends: some are for and others against. No "
+    "difference: the interval of P(better) lies within 0.4 to 0.6. p-values: pairs share a seed, signs are flipped for "
+    "each workload and seed at once, Holm over the rules."
 )
 RATE, STEPS = "success rate (seeds)", "median steps to target [95 %]"
 IMPROVEMENT, ESTIMATE = "P(better than torch_default) [95 %]", "estimate [95 %]"
@@ -157,8 +158,8 @@ def ties_in_words(row: Row) -> str:
     Args:
         row: of `recommend_table`.
     """
-    reasons = {Verdict.NO_DIFFERENCE: row["tied_with"], Verdict.TOO_FEW_SEEDS: row["undecided"]}
-    return "; ".join(f"{reason}: {names}" for reason, names in reasons.items() if names)
+    short = f"{Verdict.TOO_FEW_SEEDS}: {row['undecided']}" if row["undecided"] else ""
+    return "; ".join(part for part in (row["tied_with"], short) if part)
 
 
 def score_heading(table: pd.DataFrame, gap: str = " ") -> str:
@@ -199,7 +200,7 @@ def interval_of(row: Row, name: str) -> Interval:
 def _verdict(row: Row) -> Cell:
     verdict = row["verdict"]
     end = "; near chance" if row["near_chance"] and verdict != Verdict.NOT_TRAINED else ""
-    if verdict in (Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.BETTER_WHERE_SHARED):
+    if verdict in (Verdict.WORSE, *TIED, Verdict.BETTER_WHERE_SHARED):
         return Cell(verdict, verdict, f"({format_p(row['p_value'])}){end}")
     return Cell(verdict, f"{verdict}{end}")
 

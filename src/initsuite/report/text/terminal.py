@@ -28,7 +28,7 @@ from initsuite.report.text.display import (
     summary_line,
 )
 from initsuite.report.verdicts.comparison import by_comparison
-from initsuite.report.verdicts.scorecard import Ruling
+from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.views import Views
 
 Columns = Mapping[str, tuple[str, int]]
@@ -40,7 +40,7 @@ _RULE_COLUMNS: Columns = {
     ESTIMATE: ("estimate\n[95 %]", 16),
     "p": ("p", 9),
 }
-_STYLES = {Ruling.SUPPORTED: "green", Ruling.CONTRADICTED: "red"}
+_STYLES = {Ruling.SUPPORTED: "green", Ruling.CONTRADICTED: "red", Ruling.DEPENDS: "yellow"}
 
 
 def print_report(views: Views, console: Console) -> None:

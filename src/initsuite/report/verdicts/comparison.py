@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -14,24 +13,12 @@ import scipy
 from initsuite.protocol.tuning import trains
 from initsuite.report.evidence.context import Arm, Context, counted_scores
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
+from initsuite.report.verdicts.rulings import ALPHA, Verdict, verdict_of
 from initsuite.spec import Status
-from initsuite.stats.intervals import CONFIDENCE, Interval, mean_interval, median_interval, success_rate
+from initsuite.stats.intervals import Interval, mean_interval, median_interval, success_rate
 from initsuite.stats.pairwise import holm, pairs_to_decide, probability_of_improvement, sign_flip_test, smallest_p
 
-ALPHA = 1 - CONFIDENCE
 BASELINE = "torch_default"
-
-
-class Verdict(StrEnum):
-    """What the seeds say about an arm beside the leader."""
-
-    LEADS = "leads"
-    WORSE = "worse"
-    NO_DIFFERENCE = "no difference found"
-    TOO_FEW_SEEDS = "not enough seeds"
-    BETTER_WHERE_SHARED = "better on the shared seeds"
-    NOT_SCORED = "no scoring trials"
-    NOT_TRAINED = "stays near chance"
 
 
 @dataclass(frozen=True)
@@ -111,8 +98,8 @@ class Comparison:
     def scored(self) -> list[Standing]:
         return [standing for standing in self.standings if standing.num_seeds]
 
-    def of(self, verdict: Verdict) -> list[Standing]:
-        return [standing for standing in self.standings if standing.verdict == verdict]
+    def of(self, *verdicts: Verdict) -> list[Standing]:
+        return [standing for standing in self.standings if standing.verdict in verdicts]
 
 
 def by_comparison(table: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
@@ -195,24 +182,12 @@ def _judge(scored: Sequence[Standing], level: str | None) -> list[Standing]:
     # The flips of each test are drawn again from the same seed: a table does not change when it is made again.
     p_values = holm([sign_flip_test(values, rng=np.random.default_rng(0)) for values in differences]).tolist()
     best_case = holm([smallest_p(len(values)) for values in differences]).tolist()
+    leads = [_improvement(leader.arm.trials, other.arm.trials, level) for other in others]
     judged = [
-        replace(
-            other,
-            verdict=_verdict(values, p_value, best),
-            p_value=p_value,
-            lead=_improvement(leader.arm.trials, other.arm.trials, level),
-        )
-        for other, values, p_value, best in zip(others, differences, p_values, best_case, strict=True)
+        replace(other, verdict=verdict_of(lead, p_value, best, is_ahead=values.sum() > 0), p_value=p_value, lead=lead)
+        for other, values, p_value, best, lead in zip(others, differences, p_values, best_case, leads, strict=True)
     ]
     return [replace(leader, verdict=Verdict.LEADS), *judged]
-
-
-def _verdict(differences: np.ndarray, p_value: float, best_case: float) -> Verdict:
-    if best_case > ALPHA:
-        return Verdict.TOO_FEW_SEEDS
-    if p_value > ALPHA:
-        return Verdict.NO_DIFFERENCE
-    return Verdict.WORSE if differences.mean() > 0 else Verdict.BETTER_WHERE_SHARED
 
 
 def _paired_differences(leader: Arm, other: Arm, level: str | None) -> np.ndarray:

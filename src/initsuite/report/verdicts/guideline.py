@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from initsuite.protocol.guideline import DEEP_FROM, guideline_choice
 from initsuite.report.evidence.context import Context
-from initsuite.report.verdicts.comparison import Comparison, Verdict
+from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.rulings import TIED, Verdict
 
 GUIDELINE = "guideline"
 """The arm that is the rule itself."""
@@ -22,7 +23,7 @@ def guideline_agreement(comparison: Comparison) -> tuple[str, str]:
     if leader in standings:
         return "yes", choice
     verdicts = {standing.verdict for standing in standings}
-    if Verdict.NO_DIFFERENCE in verdicts:
+    if verdicts & set(TIED):
         return "yes", f"{choice} is tied"
     if Verdict.TOO_FEW_SEEDS in verdicts:
         return "cannot say", f"it chooses {choice} but there are not enough seeds"

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from initsuite.report.verdicts.comparison import ALPHA, Standing, places_of
+from initsuite.report.verdicts.comparison import Standing, places_of
+from initsuite.report.verdicts.rulings import ALPHA
 from initsuite.stats.intervals import Interval
-from initsuite.stats.pairwise import probability_of_improvement, sign_flip_test, smallest_p
+from initsuite.stats.pairwise import hochberg, probability_of_improvement, sign_flip_test, smallest_p
 from initsuite.stats.pooled import dependent_mean, mean_over_contexts, stratified_sign_flip_test
 
 
@@ -23,7 +24,7 @@ class Duel:
         cluster: equal for contexts whose trials share initial weights or are the same ones: those of one workload.
         places: rank among the trials of both, higher is better, columns ours and theirs, by seed.
         improvement: P(ours is better) for two random seeds, ties 1/2.
-        p_value: that of the sign flips paired by seed.
+        p_value: that of the sign flips paired by seed, of this context alone.
     """
 
     cluster: str
@@ -39,11 +40,6 @@ class Duel:
     def differences(self) -> pd.Series:
         """Ours less theirs, by seed; the sum is 2 P(ours is better) - 1, by the identity of Mann and Whitney."""
         return (self.places.ours - self.places.theirs) / max(1, self.num_pairs) ** 2
-
-    @property
-    def is_won(self) -> bool | None:
-        """Whether ours is better; None where the seeds do not decide."""
-        return None if not self.num_pairs or self.p_value > ALPHA else self.improvement.estimate > 0.5
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,32 @@ def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> D
     # Flips are drawn from the same seed, here and below: a table does not change when it is made again.
     p_value = sign_flip_test(places.ours - places.theirs, rng=np.random.default_rng(0))
     return Duel(cluster, places, probability_of_improvement(places.ours, places.theirs), p_value)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one context of several says about a pair.
+
+    Attributes:
+        is_won: whether ours is better; None where the seeds do not decide.
+        p_value: adjusted over the contexts (Hochberg).
+    """
+
+    is_won: bool | None
+    p_value: float
+
+
+def outcomes(duels: Sequence[Duel]) -> list[Outcome]:
+    """Which contexts are significant on their own, [duel].
+
+    Hochberg's adjustment over the contexts keeps the probability of a single false one at 5 %, so that contexts of
+    which some are for and others against are not an accident of many tests.
+    """
+    adjusted = hochberg([found.p_value for found in duels]).tolist()
+    return [
+        Outcome(found.improvement.estimate > 0.5 if found.num_pairs and p_value <= ALPHA else None, p_value)
+        for found, p_value in zip(duels, adjusted, strict=True)
+    ]
 
 
 def pooled(duels: Sequence[Duel]) -> Pooled:

@@ -12,8 +12,9 @@ import pandas as pd
 from initsuite.protocol.tuning import trains
 from initsuite.report.evidence.context import AXES, Arm, Context
 from initsuite.report.evidence.evidence import gather_evidence
-from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict, compare
+from initsuite.report.verdicts.comparison import Comparison, Standing, compare
 from initsuite.report.verdicts.guideline import guideline_agreement
+from initsuite.report.verdicts.rulings import TIED, Verdict
 from initsuite.report.verdicts.words import confidence, in_words
 from initsuite.results.store import Results
 from initsuite.stats.intervals import Interval
@@ -101,7 +102,9 @@ def recommend_table(results: Results) -> pd.DataFrame:
     Scores are in the `metric` of the data set, loss areas in `loss_unit`; accuracies, rates and probabilities are
     shares, 0 to 1; steps are optimizer updates, infinite where the median seed misses the level; `_low` and `_high`
     bound the 95 % interval, missing where the seeds are too few for one. `confidence` is high, moderate, low or none;
-    `article_agrees`, whether the article's rule chooses the same, is yes, no or cannot say; each has a `_reason`.
+    `tied_with` names the arms with the verdicts *no difference* and *undecided*, `undecided` those with too few seeds
+    for any verdict; `article_agrees`, whether the article's rule chooses the same, is yes, no or cannot say; grade
+    and agreement have a `_reason`.
 
     Example:
         recommend_table(initsuite.load_results("results"))[["dataset", "recommended", "in_words"]]
@@ -136,7 +139,7 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
     return {
         **_place(comparison),
         "recommended": leader.arm.name if leader else NOTHING,
-        "tied_with": ", ".join(standing.arm.name for standing in comparison.of(Verdict.NO_DIFFERENCE)),
+        "tied_with": ", ".join(standing.arm.name for standing in comparison.of(*TIED)),
         "undecided": ", ".join(standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)),
         **_measures(comparison, leader),
         "seeds": format_range(standing.num_seeds for standing in comparison.standings),

@@ -13,19 +13,22 @@ import pandas as pd
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import main_comparisons
-from initsuite.report.verdicts.comparison import ALPHA, Comparison
-from initsuite.report.verdicts.pooling import Duel, Pooled, duel, pooled
+from initsuite.report.verdicts.comparison import Comparison
+from initsuite.report.verdicts.pooling import Duel, Outcome, duel, outcomes, pooled
 from initsuite.report.verdicts.recommendations import MISSING, Report
 from initsuite.report.verdicts.rules import RULES, Pair, Rule
+from initsuite.report.verdicts.rulings import Ruling, ruling_of
 from initsuite.stats.intervals import Interval, success_rate
 from initsuite.stats.pairwise import holm
-from initsuite.wording import format_count
+from initsuite.wording import format_count, format_first
 
 SCORECARD_COLUMNS = [
     "rule", "recommendation", "test", "verdict", "num_contexts", "num_for", "num_against", "num_undecided",
     "measure", "estimate", "low", "high", "p_value", "num_pairs", "in_words",
 ]  # fmt: skip
 VOTE_COLUMNS = ["rule", "context", "vote", "improvement", "low", "high", "p_value", "num_pairs"]
+MOST_NAMED = 4
+"""Contexts on each side that a rule that depends names; the votes have all of them."""
 IMPROVEMENT, SHARE = "P(better)", "share of contexts"
 
 
@@ -38,16 +41,6 @@ class Vote(StrEnum):
     NEITHER = "neither trains"
 
 
-class Ruling(StrEnum):
-    """What all contexts together say about a rule."""
-
-    SUPPORTED = "supported"
-    CONTRADICTED = "contradicted"
-    NO_DIFFERENCE = "no difference found"
-    UNDECIDED = "undecided"
-    UNTESTED = "not tested"
-
-
 @dataclass(frozen=True)
 class ContextVote:
     """One context's evidence on a rule.
@@ -56,11 +49,13 @@ class ContextVote:
         where: the context, in words.
         duel: the recommended arm against the other one; None where neither trains, or where a rule says how one arm
             behaves.
+        p_value: that of this context, adjusted over the contexts of the rule (Hochberg); NaN where nothing was tested.
     """
 
     where: str
     vote: Vote
     duel: Duel | None = None
+    p_value: float = math.nan
 
     @property
     def num_pairs(self) -> int:
@@ -75,7 +70,6 @@ class Score:
         votes: [context].
         estimate: mean over contexts of P(better), or the share of contexts in which the statement holds.
         p_value: that of the pooled test, Holm over the rules; NaN for shares.
-        pooled: all contexts together, unadjusted; None for shares.
     """
 
     rule: Rule
@@ -83,7 +77,6 @@ class Score:
     ruling: Ruling
     estimate: Interval
     p_value: float = math.nan
-    pooled: Pooled | None = None
 
     @property
     def measure(self) -> str:
@@ -98,7 +91,8 @@ def scorecard(report: Report) -> tuple[Score, ...]:
 
     A context where both arms stay near chance says nothing and is left out of the pooled numbers. Elsewhere trials are
     ordered as in the recommendations (steps to the level; those that miss it, by their loss area), and pairs share a
-    seed. A context is for or against at 5 %, unadjusted. The pooled test flips the signs of each workload and seed
+    seed. A context is for or against at 5 % (Hochberg over the contexts of a rule, so that none is so by chance); with
+    contexts on both sides, the rule depends. The pooled test flips the signs of each workload and seed
     together, every workload weighing the same; its p-values are adjusted over the rules (Holm). Rules on how one arm
     behaves are judged by the share of contexts (Clopper-Pearson, as if contexts were independent): supported where the
     interval lies above one half, contradicted where below.
@@ -108,8 +102,7 @@ def scorecard(report: Report) -> tuple[Score, ...]:
     tested = [score for score in scores if not math.isnan(score.p_value)]
     adjusted = iter(holm([score.p_value for score in tested]).tolist())
     return tuple(
-        score if math.isnan(score.p_value) else _ruled(replace(score, p_value=next(adjusted)), len(tested))
-        for score in scores
+        score if math.isnan(score.p_value) else _ruled(replace(score, p_value=next(adjusted))) for score in scores
     )
 
 
@@ -121,37 +114,45 @@ def scorecard_table(scores: Sequence[Score]) -> pd.DataFrame:
 def votes_table(scores: Sequence[Score]) -> pd.DataFrame:
     """One row per rule and context, columns `VOTE_COLUMNS`.
 
-    `improvement` is P(the recommended arm is better), ties 1/2, with its 95 % interval; `p_value` is not adjusted.
+    `improvement` is P(the recommended arm is better), ties 1/2, with its 95 % interval; `p_value` is adjusted over
+    the contexts of the rule (Hochberg).
     """
     rows = []
     for rule, vote in ((score.rule, vote) for score in scores for vote in score.votes):
-        found, p_value = (vote.duel.improvement, vote.duel.p_value) if vote.duel else (MISSING, math.nan)
-        numbers = (found.estimate, found.low, found.high, p_value, vote.num_pairs)
+        found = vote.duel.improvement if vote.duel else MISSING
+        numbers = (found.estimate, found.low, found.high, vote.p_value, vote.num_pairs)
         rows.append((rule.number, vote.where, str(vote.vote), *numbers))
     return pd.DataFrame(rows, columns=VOTE_COLUMNS)
 
 
 def _of_pairs(rule: Rule, comparisons: Sequence[Comparison]) -> Score:
-    votes = tuple(_vote(pair) for pair in (rule.pairs(comparisons) if rule.pairs else ()))
-    duels = [vote.duel for vote in votes if vote.duel and vote.num_pairs]
-    if not duels:
+    pairs = list(rule.pairs(comparisons)) if rule.pairs else []
+    duels = [_duel(pair) for pair in pairs]
+    fought = [found for found in duels if found]
+    decided = iter(outcomes(fought))
+    votes = tuple(
+        _vote(pair.where, found, next(decided)) if found else ContextVote(pair.where, Vote.NEITHER)
+        for pair, found in zip(pairs, duels, strict=True)
+    )
+    if not any(found.num_pairs for found in fought):
         return Score(rule, votes, Ruling.UNTESTED, MISSING)
-    found = pooled(duels)
-    return Score(rule, votes, Ruling.UNDECIDED, found.improvement, found.p_value, found)
+    found = pooled([found for found in fought if found.num_pairs])
+    return Score(rule, votes, Ruling.UNDECIDED, found.improvement, found.p_value)
 
 
-def _vote(pair: Pair) -> ContextVote:
+def _duel(pair: Pair) -> Duel | None:
     (comparison, ours), (other, theirs) = pair.ours, pair.theirs
     level = next((level for level in COLUMN_OF_LEVEL if level in (comparison.level, other.level)), None)
-    found = duel(ours, theirs, level, pair.cluster)
-    return ContextVote(pair.where, _VOTE_OF[found.is_won] if found else Vote.NEITHER, found)
+    return duel(ours, theirs, level, pair.cluster)
 
 
-def _ruled(score: Score, num_tests: int) -> Score:
-    if score.p_value <= ALPHA:
-        return replace(score, ruling=Ruling.SUPPORTED if score.estimate.estimate > 0.5 else Ruling.CONTRADICTED)
-    can_decide = score.pooled is not None and score.pooled.can_decide(num_tests)
-    return replace(score, ruling=Ruling.NO_DIFFERENCE if can_decide else Ruling.UNDECIDED)
+def _vote(where: str, found: Duel, outcome: Outcome) -> ContextVote:
+    return ContextVote(where, _VOTE_OF[outcome.is_won], found, outcome.p_value)
+
+
+def _ruled(score: Score) -> Score:
+    ruling = ruling_of(score.estimate, score.p_value, score.count(Vote.FOR), score.count(Vote.AGAINST))
+    return replace(score, ruling=ruling)
 
 
 def _of_sightings(rule: Rule, comparisons: Sequence[Comparison]) -> Score:
@@ -191,6 +192,10 @@ def _sentences(score: Score) -> Iterator[str]:
     p_value = f", pooled {format_p(score.p_value)}" if not math.isnan(score.p_value) else ""
     yield f"{str(score.ruling).capitalize()}: of {format_count(len(score.votes), 'context')} {listed};"
     yield f"{score.measure} {format_share(score.estimate)}{p_value}."
+    if score.ruling == Ruling.DEPENDS:
+        for vote in (Vote.FOR, Vote.AGAINST):
+            where = [found.where for found in score.votes if found.vote == vote]
+            yield f"{str(vote).capitalize()}: {format_first(where, MOST_NAMED)}."
 
 
 def _why_untested(score: Score) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from initsuite.report.formatting import format_area, format_lr, format_p, format_score, format_steps
-from initsuite.report.verdicts.comparison import Comparison, Standing, Verdict
+from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.report.verdicts.rulings import EQUAL, Verdict
 from initsuite.wording import format_count, format_names
 
 
@@ -55,7 +56,8 @@ def confidence(comparison: Comparison) -> tuple[Grade, str]:
         return Grade.MODERATE, f"better than {num_worse} of {len(others)} others{by_area}"
     if Verdict.WORSE in others:
         return Grade.LOW, f"the interval of P(better) spans 1/2{by_area}"
-    return Grade.LOW, f"no difference found{by_area}"
+    is_equal = all(verdict == Verdict.NO_DIFFERENCE for verdict in others)
+    return Grade.LOW, f"{'no difference' if is_equal else 'undecided'}{by_area}"
 
 
 def _sentences(comparison: Comparison) -> Iterator[str]:
@@ -121,10 +123,13 @@ def _near_chance(comparison: Comparison, stuck: Sequence[Standing]) -> str:
 
 
 def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]:
-    if tied := comparison.of(Verdict.NO_DIFFERENCE):
+    if equal := comparison.of(Verdict.NO_DIFFERENCE):
+        low, high = EQUAL
+        yield f"No difference between {leader.arm.name} and {_names(equal)} (P(better) within {low:g} to {high:g})."
+    if tied := comparison.of(Verdict.UNDECIDED):
         least = "" if len(tied) == 1 else "smallest "
         p_value = format_p(min(standing.p_value for standing in tied))
-        yield f"No difference found between {leader.arm.name} and {_names(tied)} ({least}adjusted {p_value})."
+        yield f"Undecided between {leader.arm.name} and {_names(tied)} ({least}adjusted {p_value})."
     worse = [standing for standing in comparison.of(Verdict.WORSE) if not standing.near_chance]
     if worse:
         most = "" if len(worse) == 1 else "largest "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from initsuite.report.verdicts.comparison import Verdict, compare
+from initsuite.report.verdicts.comparison import compare
+from initsuite.report.verdicts.rulings import Verdict
 from initsuite.report.verdicts.words import in_words
 from support.arms import MISS, arm, context
 

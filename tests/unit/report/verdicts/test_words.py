@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from initsuite.report.verdicts.comparison import Verdict, compare
+from initsuite.report.verdicts.comparison import compare
+from initsuite.report.verdicts.rulings import Verdict
 from initsuite.report.verdicts.words import Grade, confidence, in_words
 from support.arms import MISS, arm, context
 

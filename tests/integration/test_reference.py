@@ -104,6 +104,26 @@ def test_a_pair_that_depends_names_where(tmp_path: Path) -> None:
     assert (answer.confidence, answer.tied_with) == ("low", ("xavier",))
 
 
+def test_two_leaders_are_both_named_and_by_ranks(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for depth in (2, 4):
+        planter = Planter(store, depth=depth, model=f"mlp-{depth}x64")
+        planter.arm("he", FAST, scores=[0.86 + 0.001 * (seed % 3) for seed in range(10)])
+        planter.arm("orthogonal", SLOW, scores=[0.865 + 0.001 * (seed % 3) for seed in range(10)])
+    found = load_results(store.directory)
+    fastest, accurate = (recommend(by=by, results=found) for by in ("speed", "score"))
+    assert (fastest.recommended, accurate.recommended) == ("he", "orthogonal")
+    both = "Fastest: he; most accurate: orthogonal, +0.5 points [0.5, 0.5], p < 0.001."
+    for answer, by in ((fastest, "speed"), (accurate, "final score")):
+        assert both in answer.sentences
+        assert f"it has the best mean rank by {by}." in answer.sentences
+        assert (answer.fastest, answer.most_accurate) == ("he", "orthogonal")
+        assert answer.score_gain.estimate == pytest.approx(0.005)
+        assert answer.against.improvement.tolist() == [1.0] if by == "speed" else [0.99]
+    with pytest.raises(ConfigError, match=r"recommend: unknown `by`='sped'. Expected one of: speed, score. Did you"):
+        recommend(by="sped", results=found)
+
+
 def test_no_confidence_where_nobody_reaches_the_easy_level(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     for depth in (2, 3):

@@ -180,7 +180,7 @@ def test_json_is_strict_and_whole(store: Store) -> None:
     plant(store, num_contexts=2, num_seeds=3)
     views = views_of(store)
     content = json.loads(report_json(views), parse_constant=refuse_constant)
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     assert content["protocol_version"] == views.report.trials.protocol_version.max()
     assert content["notes"] == list(views.report.notes)
     for name in ("recommendations", "arms"):

@@ -18,11 +18,11 @@ MISS = math.nan
 def arm(
     name: str,
     steps: Sequence[float],
-    accuracy: float = 0.85,
+    accuracy: float | Sequence[float] = 0.85,
     loss_auc: float = 0.5,
     scores: Mapping[float, float] | None = None,
 ) -> Arm:
-    """An arm whose seed j reached the target at steps[j], with this final accuracy in every seed."""
+    """An arm whose seed j reached the target at steps[j], with this final accuracy, or these."""
     trials = pd.DataFrame(
         {
             "trial_id": [f"{name}{seed}" for seed in range(len(steps))],

@@ -62,9 +62,13 @@ class Planter:
         easy: bool = True,
         options: Mapping[str, Any] | None = None,
         tuning_seed: int = 10_000,
+        scores: Sequence[float] | None = None,
         **changes: Any,
     ) -> None:
-        """Tuning trials with these final accuracies by lr, and a scoring trial a seed with these fates."""
+        """Tuning trials with these final accuracies by lr, and a scoring trial a seed with these fates.
+
+        A scoring trial that is not lost ends at its entry of `scores`, on validation and on test data alike.
+        """
         origin = {**self.origin, **changes}
         cell = short_hash([self.context_id, init, options])
         shared = {**self.axes, **origin, "init": init, "cell_id": cell, "context_id": self.context_id}
@@ -83,6 +87,8 @@ class Planter:
         for seed, fate in enumerate(fates):
             rows.append({**shared, "lr": lr, "seed": seed, "stage": "score", **self._result(fate, easy)})
         for row in rows:
+            if scores is not None and row["stage"] == "score" and row["status"] == "done":
+                row |= dict.fromkeys(("final_val_score", "test_score"), scores[row["seed"]])
             row["trial_id"] = short_hash([cell, row["lr"], row["seed"], row["stage"], row["protocol_version"]])
             curves[row["trial_id"]] = self._curve(row)
         self.store.append(rows, curves)

@@ -10,17 +10,15 @@ from functools import cache
 import pandas as pd
 
 from initsuite.errors import ConfigError, unknown_choice
-from initsuite.report.formatting import format_p, format_share
-from initsuite.report.verdicts.across import Block, complete_block, main_comparisons, rank_places
+from initsuite.report.formatting import format_difference, format_p, format_share
+from initsuite.report.verdicts.across import RESULTS, SCORE, SPEED, Block, complete_block, main_comparisons
 from initsuite.report.verdicts.comparison import Comparison, rows_of
-from initsuite.report.verdicts.heat import workload_key
-from initsuite.report.verdicts.pooling import Duel, Pooled, duel, outcomes, pooled
+from initsuite.report.verdicts.leaders import AGAINST_COLUMNS, Leader, leader_by, metrics_of, score_gain
 from initsuite.report.verdicts.recommendations import Report, build_report
-from initsuite.report.verdicts.rulings import EQUAL, Ruling, ruling_of
+from initsuite.report.verdicts.rulings import EQUAL, Ruling
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, load_results
-from initsuite.stats.intervals import CONFIDENCE, Interval
-from initsuite.stats.pairwise import holm
+from initsuite.stats.intervals import CONFIDENCE, MISSING, Interval
 from initsuite.wording import format_count, format_first, format_names, format_range
 
 EVIDENCE_COLUMNS = [
@@ -29,6 +27,7 @@ EVIDENCE_COLUMNS = [
     "confidence", "confidence_reason", "in_words",
 ]  # fmt: skip
 
+_RESULT_IN_WORDS = {SPEED: "speed", SCORE: "final score"}
 _OF_THE_REFERENCE = (
     "These are small networks and data sets, trained for a few hundred steps with one optimizer. For yours, run: "
     "python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... dataset=..."
@@ -40,7 +39,8 @@ class Answer:
     """Which initializer to use, why, and how far that reaches. Printed, it reads as a few sentences.
 
     Attributes:
-        recommended: the initializer with the best mean rank over the contexts; None where none trains.
+        recommended: the initializer with the best mean rank over the contexts, by the result that was asked for; None
+            where none trains.
         tied_with: initializers that the pooled test does not show to be worse.
         confidence: high (better than all others), moderate (than some), low (than none), none. What the interval of
             P(better) denies by spanning 1/2 does not count; a question outside what was tried is never above low.
@@ -49,6 +49,10 @@ class Answer:
         evidence: one row per context, columns `EVIDENCE_COLUMNS`; units as in `recommend_table`.
         against: one row per other initializer: init, improvement (P(recommended is better)), low, high, p_value, and
             the verdict on "the recommended one is better", one of `Ruling`.
+        fastest, most_accurate: the initializers with the best mean rank by speed and by final score.
+        score_gain: mean difference of the test scores of these two, positive where the most accurate one is better; in
+            the unit of the metric or, where contexts differ in that, of the way from chance to the hard level.
+        score_p_value: that of the most accurate against the fastest one, adjusted; NaN where both are the same.
         neighbours: where the question lies outside what was tried, the answers at the nearest depths on either side, by
             hidden layers; `recommended`, `tied_with` and `against` are those of the nearest one.
     """
@@ -60,6 +64,10 @@ class Answer:
     limits: tuple[str, ...]
     evidence: pd.DataFrame
     against: pd.DataFrame
+    fastest: str | None = None
+    most_accurate: str | None = None
+    score_gain: Interval = MISSING
+    score_p_value: float = math.nan
     neighbours: Mapping[int, Answer] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -72,6 +80,7 @@ def recommend(
     activation: str | None = None,
     depth: int | None = None,
     dataset: str | None = None,
+    by: str = SPEED,
     results: Results | None = None,
 ) -> Answer:
     """Which initializer to use for a network, from stored trials, without training.
@@ -85,10 +94,11 @@ def recommend(
         depth: hidden layers. One that was not tried is answered by the nearest tried ones on either side, with low
             confidence. None = all of them.
         dataset: None = all of them.
+        by: what ranks: `speed`, the steps to the target, or `score`, the final score. The answer names both leaders.
         results: those of another store, from `load_results`; None = the reference, the results of `experiment=article`.
 
     Raises:
-        ConfigError: nothing of the kind was tried.
+        ConfigError: nothing of the kind was tried, or there is no such result to rank by.
         StoreError: `results` holds no trials.
 
     Example:
@@ -96,12 +106,14 @@ def recommend(
         >>> answer.recommended, answer.confidence
         ('he_random_biases', 'moderate')
     """
+    if by not in RESULTS:
+        raise unknown_choice("recommend", "by", by, RESULTS)
     report = _reference() if results is None else build_report(results)
     found = list(main_comparisons(report))
     for name, wanted in {"model": model, "activation": activation, "dataset": dataset}.items():
         found = _with(name, wanted, found)
     by_depth = _at_depth(found, depth)
-    answers = {layers: _answer(report, chosen) for layers, chosen in by_depth.items()}
+    answers = {layers: _answer(report, chosen, by) for layers, chosen in by_depth.items()}
     if depth is not None and depth not in answers:
         answer = _between(depth, answers)
     else:
@@ -170,7 +182,7 @@ def _between(depth: int, answers: Mapping[int, Answer]) -> Answer:
     )
 
 
-def _answer(report: Report, found: Sequence[Comparison]) -> Answer:
+def _answer(report: Report, found: Sequence[Comparison], by: str) -> Answer:
     evidence = rows_of(report.recommendations, {comparison.key for comparison in found})[EVIDENCE_COLUMNS]
     block, limits = complete_block(found), list(_limits(found))
     if block.left_out:
@@ -181,61 +193,47 @@ def _answer(report: Report, found: Sequence[Comparison]) -> Answer:
         return _nothing(sentence if is_scored else "No scoring trials yet.", limits, evidence)
     if not block.comparisons:
         return _nothing("No initializer has test scores here.", limits, evidence)
-    order = rank_places(block).mean(axis=0).argsort(kind="stable")
-    best, *others = [block.names[place] for place in order]
-    return _judged(block, best, _matches(block, best, others), evidence, limits)
+    ranked = {result: leader_by(block, result) for result in RESULTS}
+    return _judged(block, ranked, by, evidence, limits)
 
 
 def _nothing(sentence: str, limits: list[str], evidence: pd.DataFrame) -> Answer:
-    return Answer(None, (), "none", sentence, tuple(limits), evidence, _against({}))
+    return Answer(None, (), "none", sentence, tuple(limits), evidence, pd.DataFrame(columns=AGAINST_COLUMNS))
 
 
-@dataclass(frozen=True)
-class _Match:
-    """The recommended initializer against another one, over contexts; contexts that are significant alone by title."""
-
-    pooled: Pooled
-    won: tuple[str, ...]
-    lost: tuple[str, ...]
-
-
-def _matches(block: Block, best: str, others: Sequence[str]) -> dict[str, _Match]:
-    found: dict[str, dict[str, Duel]] = {}
-    for comparison in block.comparisons:
-        standings = dict(zip(block.names, block.standings(comparison), strict=True))
-        cluster = workload_key(comparison, "activation")
-        for other in others:
-            pair = duel(standings[best], standings[other], comparison.level, cluster)
-            if pair is not None and pair.num_pairs:
-                found.setdefault(other, {})[comparison.context.title] = pair
-    return {other: _match(found[other]) for other in others if other in found}
-
-
-def _match(duels: Mapping[str, Duel]) -> _Match:
-    decided = dict(zip(duels, outcomes(list(duels.values())), strict=True))
-    won, lost = (tuple(title for title, one in decided.items() if one.is_won is is_won) for is_won in (True, False))
-    return _Match(pooled(list(duels.values())), won, lost)
-
-
-def _against(matches: Mapping[str, _Match]) -> pd.DataFrame:
-    adjusted = holm([found.pooled.p_value for found in matches.values()]) if matches else []
-    rows = []
-    for (name, found), p_value in zip(matches.items(), adjusted, strict=True):
-        lead = found.pooled.improvement
-        verdict = ruling_of(lead, float(p_value), len(found.won), len(found.lost))
-        rows.append((name, lead.estimate, lead.low, lead.high, float(p_value), str(verdict)))
-    return pd.DataFrame(rows, columns=["init", "improvement", "low", "high", "p_value", "verdict"])
-
-
-def _judged(
-    block: Block, best: str, matches: Mapping[str, _Match], evidence: pd.DataFrame, limits: list[str]
-) -> Answer:
-    against = _against(matches)
+def _judged(block: Block, ranked: Mapping[str, Leader], by: str, evidence: pd.DataFrame, limits: list[str]) -> Answer:
+    chosen, against = ranked[by], ranked[by].against
     confidence, why = _confidence(block, against)
-    sentences = [*_singles(block), f"Use {best}.", *_reasons(against, matches, len(block.comparisons))]
-    text = " ".join([*sentences, f"Confidence: {confidence}{why}."])
-    tied = tuple(against.init[against.verdict != Ruling.SUPPORTED])
-    return Answer(best, tied, confidence, text, tuple(limits), evidence, against)
+    fastest, accurate = ranked[SPEED].best, ranked[SCORE].best
+    p_values = dict(zip(ranked[SCORE].against.init, ranked[SCORE].against.p_value, strict=True))
+    answer = Answer(
+        chosen.best,
+        tuple(against.init[against.verdict != Ruling.SUPPORTED]),
+        confidence,
+        "",
+        tuple(limits),
+        evidence,
+        against,
+        fastest=fastest,
+        most_accurate=accurate,
+        score_gain=score_gain(block, accurate, fastest) if accurate != fastest else MISSING,
+        score_p_value=p_values.get(fastest, math.nan),
+    )
+    sentences = [*_singles(block), f"Use {chosen.best}.", _both(answer, block)]
+    sentences += [*_reasons(chosen, len(block.comparisons), by), f"Confidence: {confidence}{why}."]
+    return replace(answer, sentences=" ".join(sentences))
+
+
+def _both(answer: Answer, block: Block) -> str:
+    """Both leaders, in one sentence."""
+    if answer.fastest == answer.most_accurate:
+        return f"Fastest and most accurate: {answer.fastest}."
+    metrics = metrics_of(block)
+    is_mixed = len(metrics) > 1
+    gain = f"{format_share(answer.score_gain)} of the way from chance to the hard level" if is_mixed else ""
+    gain = gain or format_difference(answer.score_gain, *metrics)
+    p_value = "" if math.isnan(answer.score_p_value) else f", {format_p(answer.score_p_value)}"
+    return f"Fastest: {answer.fastest}; most accurate: {answer.most_accurate}, {gain}{p_value}."
 
 
 def _confidence(block: Block, against: pd.DataFrame) -> tuple[str, str]:
@@ -259,11 +257,12 @@ def _singles(block: Block) -> Iterator[str]:
         yield f"This rests on {format_names(names)}."
 
 
-def _reasons(against: pd.DataFrame, matches: Mapping[str, _Match], num_contexts: int) -> Iterator[str]:
+def _reasons(chosen: Leader, num_contexts: int, by: str) -> Iterator[str]:
+    against, matches = chosen.against, chosen.matches
     if against.empty:
         yield "There is nothing to compare it with."
         return
-    yield f"Over {format_count(num_contexts, 'context')} it has the best mean rank."
+    yield f"Over {format_count(num_contexts, 'context')} it has the best mean rank by {_RESULT_IN_WORDS[by]}."
     rows = {ruling: against[against.verdict == ruling] for ruling in Ruling}
     if not rows[Ruling.SUPPORTED].empty:
         yield f"It is better than {_listed(rows[Ruling.SUPPORTED])}."

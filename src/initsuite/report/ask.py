@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from initsuite.errors import door_parser, run_door
 from initsuite.report.answer import recommend
+from initsuite.report.verdicts.across import RESULTS, SPEED
 from initsuite.results.sources import load_results
 
 _DESCRIPTION = """\
@@ -17,6 +18,7 @@ _EPILOG = """\
 examples:
   initsuite recommend                                            over all that was tried
   initsuite recommend --model mlp --depth 30 --activation relu   for deep networks with relu
+  initsuite recommend --model cnn --by score                     by final score, not by speed
   initsuite recommend --dataset digits --results my_results      from trials of your own
 """
 
@@ -36,7 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = door_parser("initsuite recommend", _DESCRIPTION, _EPILOG)
     parser.add_argument("--model", metavar="NAME", help="kind of network, such as mlp, cnn, rnn")
     parser.add_argument("--activation", metavar="NAME", help="such as relu, tanh")
-    parser.add_argument("--depth", type=int, metavar="N", help="hidden layers; the nearest depth tried is used")
+    parser.add_argument(
+        "--depth", type=int, metavar="N", help="hidden layers; one that was not tried is answered by its neighbours"
+    )
     parser.add_argument("--dataset", metavar="NAME", help="such as digits")
+    parser.add_argument("--by", default=SPEED, metavar="|".join(RESULTS), help="what ranks (default: speed)")
     parser.add_argument("--results", metavar="DIR", help="a results store (default: the one shipped with initsuite)")
     return parser

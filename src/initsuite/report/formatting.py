@@ -67,6 +67,27 @@ def format_score(interval: Interval, metric: str) -> Cell:
     return _format(interval, lambda value: format(value, METRICS[metric].written))
 
 
+def format_difference(interval: Interval, metric: str) -> str:
+    """How much better one score is than another, with its interval: in points, hundredths, of an accuracy.
+
+    Args:
+        interval: of the difference, turned so that a positive one is better.
+
+    Example:
+        >>> format_difference(Interval(0.005, 0.001, 0.0094, 0.95, 10), "accuracy")
+        '+0.5 points [0.1, 0.9]'
+        >>> format_difference(Interval(0.012, -0.01, 0.034, 0.95, 10), "mse")
+        '0.012 lower mean squared error [-0.01, 0.034]'
+    """
+    if metric == "accuracy":
+        points = Interval(*(100 * value for value in (interval.estimate, interval.low, interval.high)), 1.0, 0)
+        cell = _format(points, lambda value: f"{value:.1f}")
+        return f"{'+' * (points.estimate >= 0)}{cell.text} points {cell.detail}"
+    cell = _format(interval, lambda value: format(value, METRICS[metric].written))
+    direction = "higher" if METRICS[metric].direction == "max" else "lower"
+    return f"{cell.text} {direction} {METRICS[metric].label} {cell.detail}"
+
+
 def format_area(interval: Interval) -> Cell:
     """A loss area with its interval, in the unit of the loss."""
     return _format(interval, lambda value: f"{value:.3g}")

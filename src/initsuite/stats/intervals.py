@@ -39,6 +39,10 @@ class Interval:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
+MISSING = Interval(math.nan, math.nan, math.nan, 0.0, 0)
+"""The interval of what was not measured."""
+
+
 def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """The median with its order-statistic interval, which assumes nothing about the distribution.
 

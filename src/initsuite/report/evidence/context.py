@@ -41,10 +41,15 @@ class Arm:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def test_scores(trials: pd.DataFrame, yardstick: Yardstick) -> pd.Series:
+    """Test scores of trials: a diverged one counts as chance, as does one worse than it on an unbounded scale."""
+    scores = trials.test_score.where(trials.status != Status.DIVERGED, yardstick.chance)
+    return scores.map(yardstick.counted, na_action="ignore")
+
+
 def counted_scores(arm: Arm, yardstick: Yardstick) -> pd.Series:
-    """Test scores by seed: a diverged trial counts as chance, as does a score worse than it on an unbounded scale."""
-    scores = arm.trials.test_score.where(arm.trials.status != Status.DIVERGED, yardstick.chance)
-    return scores.dropna().map(yardstick.counted)
+    """The test scores of an arm by seed, where there are any."""
+    return test_scores(arm.trials, yardstick).dropna()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from initsuite.report.formatting import (
     BLANK,
     Cell,
     format_area,
+    format_difference,
     format_lr,
     format_p,
     format_score,
@@ -30,7 +31,8 @@ Row = Mapping[str, Any]
 PRINTED_CAPTION = (
     "Brackets hold 95 % intervals over the scoring seeds. Steps are optimizer updates; a seed that misses the target "
     "counts as never. Accuracies and probabilities are shares from 0 to 1; a diverged trial counts as chance. "
-    "p-values: sign flips paired by seed, Holm over the arms of a context."
+    "Recommended is the fastest to the target; most accurate, the best final validation score, with the gain in test "
+    "score. p-values: sign flips paired by seed, Holm over the arms of a context."
 )
 CAPTION = (
     f"{PRINTED_CAPTION} The lr window is the range of tuned "
@@ -76,6 +78,7 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
             **{axis: row[axis] for axis in AXES},
             "learning rate": row["lr_rule"],
             "recommended": row["recommended"],
+            "most accurate": _most_accurate(row),
             "tied with": row["tied_with"],
             "not enough seeds to tell": row["undecided"],
             RATE: _success(row),
@@ -113,6 +116,7 @@ def arms_for_people(arms: pd.DataFrame) -> pd.DataFrame:
             "diverged": Cell(row["num_diverged"], f"{row['num_diverged']} of {row['num_seeds']}"),
             "failed": row["num_failed"],
             "verdict": _verdict(row),
+            "verdict by final score": _score_verdict(row),
         }
         for row in records(arms)
     )
@@ -203,6 +207,24 @@ def _verdict(row: Row) -> Cell:
     if verdict in (Verdict.WORSE, *TIED, Verdict.BETTER_WHERE_SHARED):
         return Cell(verdict, verdict, f"({format_p(row['p_value'])}){end}")
     return Cell(verdict, f"{verdict}{end}")
+
+
+def _score_verdict(row: Row) -> Cell:
+    """How much the most accurate arm is better, and whether the seeds can tell."""
+    verdict = row["score_verdict"]
+    if math.isnan(row["score_lead"]):
+        return Cell(verdict, "most accurate" if verdict == Verdict.LEADS else verdict)
+    lead = format_difference(interval_of(row, "score_lead"), row["metric"])
+    return Cell(verdict, f"{verdict}", f"(by {lead}, {format_p(row['score_p_value'])})")
+
+
+def _most_accurate(row: Row) -> Cell:
+    """The arm with the best final score, with what it gains over the fastest one where that is another."""
+    name = row["most_accurate"]
+    if math.isnan(row["score_gain"]):
+        return Cell(name, name)
+    gain = format_difference(interval_of(row, "score_gain"), row["metric"])
+    return Cell(name, name, f"({gain}, {format_p(row['score_p_value'])})")
 
 
 def _best_lr(row: Row) -> Cell:

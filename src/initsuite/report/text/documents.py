@@ -21,7 +21,7 @@ from initsuite.report.text.display import (
 )
 from initsuite.report.verdicts.views import Views
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the JSON; with another one, its readers have to change."""
 _FIGURES = {
     "curves": "learning curves",
@@ -77,14 +77,16 @@ def scorecard_parts(views: Views) -> list[str]:
 def report_json(views: Views) -> str:
     """The report for programs, in strict JSON.
 
-    An object with `schema` (2), `protocol_version` (of the trials that count), and lists of objects:
+    An object with `schema` (3), `protocol_version` (of the trials that count), and lists of objects:
     `recommendations`, `arms` and `scorecard`, with the columns of the CSV files of the same names, `votes` (one context
     on one rule of the scorecard), and `notes`, of strings. Units are those of `recommend_table`. A missing number is
     null. An infinite one, such as the steps of a median seed that never reaches the target, is the string "Infinity",
     which `float` in Python and `Number` in JavaScript read as infinity.
 
-    Since schema 2 `confidence` and `article_agrees` of the recommendations are one word each, with their reasons in
-    `confidence_reason` and `article_reason`; schema 1 had each pair in one string.
+    Since schema 3 the verdicts are those of `Verdict` and `Ruling` (schema 2 had `no difference found` for what is now
+    `no difference` or `undecided`), and final scores have columns of their own. Since schema 2 `confidence` and
+    `article_agrees` of the recommendations are one word each, with their reasons in `confidence_reason` and
+    `article_reason`; schema 1 had each pair in one string.
     """
     report = views.report
     content = {

@@ -21,6 +21,8 @@ from initsuite.wording import format_count
 
 TAUS = np.linspace(1.0, 4.0, 61)
 """Factors of the fastest arm's steps at which profiles are drawn."""
+SPEED, SCORE = RESULTS = ("speed", "score")
+"""The two results by which initializers are ranked."""
 AGGREGATE_COLUMNS = [
     "init", "num_contexts", "iqm", "iqm_low", "iqm_high",
     "optimality_gap", "optimality_gap_low", "optimality_gap_high", "profile_area", "mean_rank",
@@ -126,22 +128,40 @@ def aggregates(block: Block) -> pd.DataFrame:
         bootstrap that resamples the seeds of each context; scores are those of `normalised_scores`.
     """
     areas = dict(zip(block.names, profile_area(times).tolist(), strict=True)) if (times := _times(block)).size else {}
-    mean_ranks = rank_places(block).mean(axis=0) if block.comparisons else np.empty(0)
     rows = []
-    for place, name in enumerate(block.names):
+    for name, mean_rank in mean_ranks(block).items():
+        place = block.names.index(name)
         scores = [normalised_scores(found.context, block.standings(found)[place].arm) for found in block.comparisons]
         middle = stratified_bootstrap(scores, iqm, rng=np.random.default_rng(0))
         gap = stratified_bootstrap(scores, optimality_gap, rng=np.random.default_rng(0))
         values = (middle.estimate, middle.low, middle.high, gap.estimate, gap.low, gap.high)
-        rows.append((name, len(scores), *values, areas.get(name, math.nan), mean_ranks[place]))
-    return pd.DataFrame(rows, columns=AGGREGATE_COLUMNS).sort_values("mean_rank", ignore_index=True)
+        rows.append((name, len(scores), *values, areas.get(name, math.nan), mean_rank))
+    return pd.DataFrame(rows, columns=AGGREGATE_COLUMNS)
 
 
-def rank_places(block: Block) -> np.ndarray:
-    """Place of each arm in each context by the rule of the recommendations, [context, arm]; 1 is best, ties share."""
-    keys = [[rank_key(standing) for standing in block.standings(comparison)] for comparison in block.comparisons]
+def rank_places(block: Block, by: str = SPEED) -> np.ndarray:
+    """Place of each arm in each context, [context, arm]; 1 is best, ties share.
+
+    Args:
+        by: `speed`, the rule of the recommendations, or `score`, the mean final validation score.
+    """
+    keys = [[_key(found, standing, by) for standing in block.standings(found)] for found in block.comparisons]
     rows = [scipy.stats.rankdata([sorted(row).index(key) for key in row]) for row in keys]
     return np.array(rows).reshape(len(block.comparisons), len(block.names))
+
+
+def _key(comparison: Comparison, standing: Standing, by: str) -> tuple[float, ...]:
+    found = comparison.scores.of_arm(standing.arm.name) if by == SCORE else None
+    return found.key if found else rank_key(standing)
+
+
+def mean_ranks(block: Block, by: str = SPEED) -> dict[str, float]:
+    """The mean place of each initializer over the contexts, best first.
+
+    The one statistic behind what is recommended over contexts, the headline of the page and the diagram of ranks.
+    """
+    means = rank_places(block, by).mean(axis=0) if block.comparisons else np.empty(0)
+    return {block.names[place]: float(means[place]) for place in np.argsort(means, kind="stable")}
 
 
 @dataclass(frozen=True)
@@ -171,7 +191,7 @@ def ranks(block: Block) -> Ranks | None:
     distance = critical_difference(len(block.names), len(block.comparisons))
     means = np.asarray(found.mean_ranks)
     return Ranks(
-        {block.names[place]: float(means[place]) for place in np.argsort(means, kind="stable")},
+        mean_ranks(block),
         distance,
         tuple(tuple(block.names[place] for place in group) for group in cliques(means, distance)),
         found,

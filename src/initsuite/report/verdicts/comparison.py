@@ -1,4 +1,4 @@
-"""The arms of one context against each other: which leads, by how much, and whether the seeds can tell."""
+"""The arms of one context against each other: which is fastest, by how much, and whether the seeds can tell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import scipy
 from initsuite.protocol.tuning import trains
 from initsuite.report.evidence.context import Arm, Context, counted_scores
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
+from initsuite.report.verdicts.final_score import ScoreRanking, rank_scores
 from initsuite.report.verdicts.rulings import ALPHA, Verdict, verdict_of
 from initsuite.spec import Status
 from initsuite.stats.intervals import Interval, mean_interval, median_interval, success_rate
@@ -33,6 +34,7 @@ class Standing:
         num_reached: scoring seeds that reached the level.
         num_diverged: scoring seeds with a non-finite loss.
         near_chance: the arm trains at no lr and in no scoring seed.
+        always_trains: it trains in every scoring seed.
         improvement: P(better than the baseline), ties 1/2; None where the baseline is not among the scored arms.
         p_value: the adjusted one of the leader against this arm; NaN where nothing was compared.
         lead: P(the leader is better than this arm), ties 1/2; None where nothing was compared.
@@ -46,6 +48,7 @@ class Standing:
     num_reached: int
     num_diverged: int
     near_chance: bool
+    always_trains: bool
     improvement: Interval | None = None
     verdict: Verdict = Verdict.NOT_SCORED
     p_value: float = math.nan
@@ -70,6 +73,7 @@ class Comparison:
         target: the score of that level.
         standings: [arm], best first; arms without scoring trials last.
         seeds_to_decide: fewest shared seeds with which every comparison of this family could be claimed.
+        scores: the same arms by final score, the second result.
     """
 
     context: Context
@@ -77,6 +81,7 @@ class Comparison:
     target: float | None
     standings: tuple[Standing, ...]
     seeds_to_decide: int
+    scores: ScoreRanking
 
     @property
     def key(self) -> tuple[str, str]:
@@ -129,7 +134,8 @@ def compare(context: Context) -> Comparison:
     target = context.yardstick.levels.get(level) if level else None
     # Arms without scoring trials are the last ones.
     ranked = (*judged, *standings[len(scored) :])
-    return Comparison(context, level, target, ranked, pairs_to_decide(max(1, len(scored) - 1), ALPHA))
+    scores = rank_scores(context.yardstick, [(standing.arm, standing.near_chance) for standing in scored])
+    return Comparison(context, level, target, ranked, pairs_to_decide(max(1, len(scored) - 1), ALPHA), scores)
 
 
 def _level(context: Context) -> str | None:
@@ -144,6 +150,8 @@ def _level(context: Context) -> str | None:
 def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
     steps = arm.trials[COLUMN_OF_LEVEL[level]] if level else pd.Series(dtype=float)
     yardstick = context.yardstick
+    last = arm.trials.final_val_score.where(arm.trials.status == Status.DONE, yardstick.chance).dropna()
+    tuned, final = ([trains(score, yardstick) for score in scores] for scores in (arm.lr_scores.values(), last))
     return Standing(
         arm,
         reached=success_rate(steps.notna()),
@@ -152,14 +160,9 @@ def _measure(context: Context, arm: Arm, level: str | None) -> Standing:
         loss_auc=median_interval(arm.trials.loss_auc.fillna(math.inf)),
         num_reached=int(steps.notna().sum()),
         num_diverged=int((arm.trials.status == Status.DIVERGED).sum()),
-        near_chance=_is_near_chance(context, arm),
+        near_chance=bool(tuned or final) and not any(tuned + final),
+        always_trains=bool(final) and all(final),
     )
-
-
-def _is_near_chance(context: Context, arm: Arm) -> bool:
-    final = arm.trials.final_val_score.where(arm.trials.status == Status.DONE, context.yardstick.chance)
-    scores = [*arm.lr_scores.values(), *final.dropna()]
-    return bool(scores) and not any(trains(score, context.yardstick) for score in scores)
 
 
 def rank_key(standing: Standing) -> tuple[float, ...]:
@@ -184,10 +187,19 @@ def _judge(scored: Sequence[Standing], level: str | None) -> list[Standing]:
     best_case = holm([smallest_p(len(values)) for values in differences]).tolist()
     leads = [_improvement(leader.arm.trials, other.arm.trials, level) for other in others]
     judged = [
-        replace(other, verdict=verdict_of(lead, p_value, best, is_ahead=values.sum() > 0), p_value=p_value, lead=lead)
+        replace(other, verdict=_verdict(leader, other, values, p_value, best, lead), p_value=p_value, lead=lead)
         for other, values, p_value, best, lead in zip(others, differences, p_values, best_case, leads, strict=True)
     ]
     return [replace(leader, verdict=Verdict.LEADS), *judged]
+
+
+def _verdict(
+    leader: Standing, other: Standing, values: np.ndarray, p_value: float, best_case: float, lead: Interval
+) -> Verdict:
+    """An arm that never trains beside one that always does is reported as that, where the seeds are too few to test."""
+    verdict = verdict_of(lead, p_value, best_case, is_ahead=values.sum() > 0)
+    is_all_or_nothing = other.near_chance and leader.always_trains
+    return Verdict.NOT_TRAINED if verdict == Verdict.TOO_FEW_SEEDS and is_all_or_nothing else verdict
 
 
 def _paired_differences(leader: Arm, other: Arm, level: str | None) -> np.ndarray:

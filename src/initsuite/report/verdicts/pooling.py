@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import scipy
 
+from initsuite.protocol.yardstick import Yardstick
 from initsuite.report.verdicts.comparison import Standing, places_of
+from initsuite.report.verdicts.final_score import score_places
 from initsuite.report.verdicts.rulings import ALPHA
 from initsuite.stats.intervals import Interval
 from initsuite.stats.pairwise import hochberg, probability_of_improvement, sign_flip_test, smallest_p
 from initsuite.stats.pooled import dependent_mean, mean_over_contexts, stratified_sign_flip_test
+
+Order = Callable[[pd.DataFrame], np.ndarray]
+
+
+def by_speed(level: str | None) -> Order:
+    """Trials ordered as the recommendations rank them: by steps to a level, or by loss area."""
+    return partial(places_of, level=level)
+
+
+def by_score(yardstick: Yardstick) -> Order:
+    """Trials ordered by test score."""
+    return partial(score_places, yardstick=yardstick)
 
 
 @dataclass(frozen=True)
@@ -61,18 +76,18 @@ class Pooled:
         return num_tests * smallest_p(self.num_flips) <= ALPHA
 
 
-def duel(ours: Standing, theirs: Standing, level: str | None, cluster: str) -> Duel | None:
-    """Pair the trials of two arms by seed, ordered as the recommendations rank them; None where neither trains.
+def duel(ours: Standing, theirs: Standing, order: Order, cluster: str) -> Duel | None:
+    """Pair the trials of two arms by seed; None where neither trains.
 
     Args:
-        level: the one that both are held to; None = the loss area.
+        order: that of trials of both, [trial], lower is better, such as `by_speed`.
         cluster: see `Duel`.
     """
     if ours.near_chance and theirs.near_chance:
         return None
     seeds = ours.arm.trials.index.intersection(theirs.arm.trials.index)
     trials = pd.concat([ours.arm.trials.loc[seeds], theirs.arm.trials.loc[seeds]])
-    ranks = -scipy.stats.rankdata(places_of(trials, level))
+    ranks = -scipy.stats.rankdata(order(trials))
     places = pd.DataFrame({"ours": ranks[: len(seeds)], "theirs": ranks[len(seeds) :]}, index=seeds)
     # Flips are drawn from the same seed, here and below: a table does not change when it is made again.
     p_value = sign_flip_test(places.ours - places.theirs, rng=np.random.default_rng(0))

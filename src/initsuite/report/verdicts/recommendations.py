@@ -17,14 +17,12 @@ from initsuite.report.verdicts.guideline import guideline_agreement
 from initsuite.report.verdicts.rulings import TIED, Verdict
 from initsuite.report.verdicts.words import confidence, in_words
 from initsuite.results.store import Results
-from initsuite.stats.intervals import Interval
+from initsuite.stats.intervals import MISSING, Interval
 from initsuite.stats.tuning_budget import training_runs
 from initsuite.wording import format_range
 
 NOTHING = "none"
 """The recommendation where no initializer trains."""
-MISSING = Interval(math.nan, math.nan, math.nan, 0.0, 0)
-"""The interval of what was not measured."""
 _IMPROVEMENT = "improvement_over_torch_default"
 OF_INTERVAL = ("", "_low", "_high", "_coverage")
 """Endings of the columns that an interval fills."""
@@ -35,11 +33,13 @@ _MEASURES = [
     "best_lr", "lr_window_low", "lr_window_high", "lr_window_decades",
 ]  # fmt: skip
 RECOMMENDATION_COLUMNS = [
-    *_PLACE, "recommended", "tied_with", "undecided", *_MEASURES, "seeds", "seeds_to_decide",
+    *_PLACE, "recommended", "tied_with", "undecided", *_MEASURES, "most_accurate",
+    *[f"score_gain{end}" for end in OF_INTERVAL], "score_p_value", "score_verdict", "seeds", "seeds_to_decide",
     "confidence", "confidence_reason", "article_agrees", "article_reason", "in_words",
 ]  # fmt: skip
 ARM_COLUMNS = [
     *_PLACE, "init", "verdict", "p_value", *_MEASURES, *[f"loss_auc{end}" for end in OF_INTERVAL],
+    "val_score", *[f"score_lead{end}" for end in OF_INTERVAL], "score_p_value", "score_verdict",
     "num_diverged", "num_failed", "near_chance", "cell_id",
 ]  # fmt: skip
 
@@ -102,9 +102,11 @@ def recommend_table(results: Results) -> pd.DataFrame:
     Scores are in the `metric` of the data set, loss areas in `loss_unit`; accuracies, rates and probabilities are
     shares, 0 to 1; steps are optimizer updates, infinite where the median seed misses the level; `_low` and `_high`
     bound the 95 % interval, missing where the seeds are too few for one. `confidence` is high, moderate, low or none;
-    `tied_with` names the arms with the verdicts *no difference* and *undecided*, `undecided` those with too few seeds
-    for any verdict; `article_agrees`, whether the article's rule chooses the same, is yes, no or cannot say; grade
-    and agreement have a `_reason`.
+    `recommended` is the fastest arm and `most_accurate` the one with the best mean final validation score; `score_gain`
+    is the mean difference of their test scores, positive where the latter is better, with its adjusted p-value and
+    verdict. `tied_with` names the arms with the verdicts *no difference* and *undecided*, `undecided` those with too
+    few seeds for any verdict. `article_agrees`, whether the article's rule chooses the same, is yes, no or cannot say.
+    Grade and agreement have a `_reason`.
 
     Example:
         recommend_table(initsuite.load_results("results"))[["dataset", "recommended", "in_words"]]
@@ -118,7 +120,8 @@ def recommend_table(results: Results) -> pd.DataFrame:
 def arms_table(results: Results) -> pd.DataFrame:
     """How each initializer did: one row per context, lr rule and initializer, best first.
 
-    Units as in `recommend_table`.
+    Units as in `recommend_table`. `val_score` is the mean final validation score, which chooses the most accurate arm;
+    `score_lead` is the mean difference of that one's test score and this arm's, positive where the former is better.
 
     Raises:
         StoreError: the store holds no trials.
@@ -142,6 +145,7 @@ def _recommendation(comparison: Comparison) -> dict[str, Any]:
         "tied_with": ", ".join(standing.arm.name for standing in comparison.of(*TIED)),
         "undecided": ", ".join(standing.arm.name for standing in comparison.of(Verdict.TOO_FEW_SEEDS)),
         **_measures(comparison, leader),
+        **_most_accurate(comparison),
         "seeds": format_range(standing.num_seeds for standing in comparison.standings),
         "seeds_to_decide": comparison.seeds_to_decide,
         "confidence": str(grade),
@@ -160,10 +164,33 @@ def _arm_row(comparison: Comparison, standing: Standing) -> dict[str, Any]:
         "p_value": standing.p_value,
         **_measures(comparison, standing),
         **interval_columns("loss_auc", standing.loss_auc),
+        **_by_score(comparison, standing),
         "num_diverged": standing.num_diverged,
         "num_failed": standing.arm.num_failed,
         "near_chance": standing.near_chance,
         "cell_id": standing.arm.cell_id,
+    }
+
+
+def _most_accurate(comparison: Comparison) -> dict[str, Any]:
+    """The leader of the final score beside the fastest arm, the one that is recommended."""
+    leader, accurate = comparison.leader, comparison.scores.leader
+    beaten = comparison.scores.of_arm(leader.arm.name) if leader else None
+    return {
+        "most_accurate": accurate.arm.name if accurate else NOTHING,
+        **interval_columns("score_gain", beaten.difference if beaten else MISSING),
+        "score_p_value": beaten.p_value if beaten else math.nan,
+        "score_verdict": str(beaten.verdict) if beaten else "",
+    }
+
+
+def _by_score(comparison: Comparison, standing: Standing) -> dict[str, Any]:
+    found = comparison.scores.of_arm(standing.arm.name)
+    return {
+        "val_score": found.validation if found else math.nan,
+        **interval_columns("score_lead", found.difference if found else MISSING),
+        "score_p_value": found.p_value if found else math.nan,
+        "score_verdict": str(found.verdict if found else Verdict.NOT_SCORED),
     }
 
 

@@ -14,11 +14,11 @@ from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.formatting import format_p, format_share
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import Comparison
-from initsuite.report.verdicts.pooling import Duel, Outcome, duel, outcomes, pooled
-from initsuite.report.verdicts.recommendations import MISSING, Report
+from initsuite.report.verdicts.pooling import Duel, Outcome, by_speed, duel, outcomes, pooled
+from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.rules import RULES, Pair, Rule
 from initsuite.report.verdicts.rulings import Ruling, ruling_of
-from initsuite.stats.intervals import Interval, success_rate
+from initsuite.stats.intervals import MISSING, Interval, success_rate
 from initsuite.stats.pairwise import holm
 from initsuite.wording import format_count, format_first
 
@@ -143,7 +143,7 @@ def _of_pairs(rule: Rule, comparisons: Sequence[Comparison]) -> Score:
 def _duel(pair: Pair) -> Duel | None:
     (comparison, ours), (other, theirs) = pair.ours, pair.theirs
     level = next((level for level in COLUMN_OF_LEVEL if level in (comparison.level, other.level)), None)
-    return duel(ours, theirs, level, pair.cluster)
+    return duel(ours, theirs, by_speed(level), pair.cluster)
 
 
 def _vote(where: str, found: Duel, outcome: Outcome) -> ContextVote:

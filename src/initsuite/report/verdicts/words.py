@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
-from initsuite.report.formatting import format_area, format_lr, format_p, format_score, format_steps
+from initsuite.report.formatting import format_area, format_difference, format_lr, format_p, format_score, format_steps
 from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.report.verdicts.final_score import ScoreStanding
 from initsuite.report.verdicts.rulings import EQUAL, Verdict
 from initsuite.wording import format_count, format_names
 
@@ -44,6 +45,8 @@ def confidence(comparison: Comparison) -> tuple[Grade, str]:
         return Grade.LOW, f"one seed ({comparison.seeds_to_decide} could decide)"
     if Verdict.BETTER_WHERE_SHARED in others:
         return Grade.LOW, "the paired test contradicts the ranking"
+    if all(verdict == Verdict.NOT_TRAINED for verdict in others):
+        return Grade.LOW, f"no other arm trains, in {format_count(comparison.leader.num_seeds, 'seed')}"
     if Verdict.TOO_FEW_SEEDS in others:
         return Grade.LOW, f"not enough seeds ({comparison.seeds_to_decide} could decide)"
     by_area = "" if comparison.level else ", by loss area"
@@ -73,8 +76,28 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     others = f"; {_near_chance(comparison, stuck)}" if stuck else ""
     yield f"{_leader_sentence(comparison, comparison.leader)}{others}."
     yield from _about_the_others(comparison, comparison.leader)
+    if accurate := comparison.scores.leader:
+        yield _about_the_score(comparison, comparison.leader, accurate)
     if missing := comparison.of(Verdict.NOT_SCORED):
         yield f"No scoring trials of {_names(missing)} yet."
+
+
+def _about_the_score(comparison: Comparison, fastest: Standing, accurate: ScoreStanding) -> str:
+    """Both results in a sentence: who is fastest, who is most accurate, and by how much."""
+    metric = comparison.context.yardstick.metric
+    names = (fastest.arm.name, accurate.arm.name)
+    others = comparison.scores.standings[1:]
+    if names[0] == names[1]:
+        if not others:
+            return f"Fastest and most accurate: {names[0]}."
+        second = f"{format_difference(others[0].difference, metric)} over {others[0].arm.name}"
+        return f"Fastest and most accurate: {names[0]}, {second}, {format_p(others[0].p_value)}."
+    beaten = comparison.scores.of_arm(names[0])
+    if beaten is None:
+        return f"Fastest: {names[0]}; most accurate: {names[1]}."
+    difference = f"{format_difference(beaten.difference, metric)}, {format_p(beaten.p_value)}"
+    verdict = "" if beaten.verdict == Verdict.WORSE else f" ({beaten.verdict})"
+    return f"Fastest: {names[0]}; most accurate: {names[1]}, {difference}{verdict}."
 
 
 def _about_what_is_single(comparison: Comparison, leader: Standing) -> Iterator[str]:
@@ -139,6 +162,8 @@ def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]
     for standing in comparison.of(Verdict.BETTER_WHERE_SHARED):
         p_value = format_p(standing.p_value)
         yield f"On the seeds they share, {standing.arm.name} is better on average (adjusted {p_value})."
+    if never := comparison.of(Verdict.NOT_TRAINED):
+        yield f"{leader.arm.name} trains in all of {format_count(leader.num_seeds, 'seed')}, {_names(never)} in none."
     if short := comparison.of(Verdict.TOO_FEW_SEEDS):
         needed, least = comparison.seeds_to_decide, min(standing.num_seeds for standing in (leader, *short))
         yield (

@@ -42,6 +42,25 @@ def test_one_seed_and_one_arm_are_said_first() -> None:
     assert in_words(alone).startswith("Only one initializer was scored here: there is nothing to compare it with. a")
 
 
+def test_all_or_nothing_is_reported_as_that() -> None:
+    stuck = arm("stuck", [MISS] * 3, accuracy=0.1, loss_auc=2.3)
+    result = compare(context(arm("a", [100] * 3), stuck))
+    assert result.standings[1].verdict == Verdict.NOT_TRAINED
+    assert "a trains in all of 3 seeds, stuck in none." in in_words(result)
+    assert confidence(result) == (Grade.LOW, "no other arm trains, in 3 seeds")
+    sometimes = compare(context(arm("a", [100] * 3, accuracy=[0.85, 0.85, 0.1]), stuck))
+    assert sometimes.standings[1].verdict == Verdict.TOO_FEW_SEEDS
+
+
+def test_seven_seeds_decide_nothing_between_five_arms() -> None:
+    # 4 x 2/2^7 = 0.0625: above 5 % whatever the seeds say; with eight it would be 0.031.
+    others = [arm(name, [300] * 7) for name in "bcde"]
+    result = compare(context(arm("a", [100] * 7), *others))
+    assert {standing.verdict for standing in result.standings[1:]} == {Verdict.TOO_FEW_SEEDS}
+    assert "Not enough seeds to tell a from b, c, d and e (7 of at least 8): " in in_words(result)
+    assert confidence(result) == (Grade.LOW, "not enough seeds (8 could decide)")
+
+
 def test_a_partial_lead_is_moderate() -> None:
     steps = [100, 120, 140, 160] * 2
     result = compare(context(arm("a", steps), arm("b", steps[::-1]), arm("c", [400] * 8)))

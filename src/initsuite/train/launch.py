@@ -21,6 +21,7 @@ from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
 from initsuite.train.executor import Executor
+from initsuite.train.plan.deciding import too_few_seeds
 from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.preview import kept_lines, plan_table
 from initsuite.train.plan.stored import Plans
@@ -153,6 +154,7 @@ def _runner(store: Store, jobs: Sequence[AnyJob], settings: Settings) -> Iterato
         pools = closing.enter_context(_pools(built, settings, progress.say))
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
         progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in built))
+        progress.say(*too_few_seeds(jobs if built else ()))
         yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
     progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from initsuite.report.evidence.context import Context
 from initsuite.report.text import display
+from initsuite.report.verdicts.across import Block, mean_ranks
 from initsuite.report.verdicts.comparison import Comparison
 from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
@@ -99,24 +100,29 @@ def explain_model(context: Context) -> tuple[str, str]:
     return kind, format_count(layers, "hidden layer") if layers else ""
 
 
-def headline(found: Sequence[Card]) -> list[tuple[str, str]]:
-    """The answer over all contexts: pieces of a sentence, each with what it is ("", "init" or "strong")."""
-    chosen = Counter(card.recommended for card in found if card.is_recommended)
-    if not chosen:
+def headline(found: Sequence[Card], block: Block) -> list[tuple[str, str]]:
+    """The answer over all contexts: pieces of a sentence, each with what it is ("", "init" or "strong").
+
+    It names the best mean rank over the contexts that share their initializers, as `recommend()` does.
+
+    Args:
+        block: those contexts and initializers.
+    """
+    if not any(card.is_recommended for card in found):
         return [("No initializer can be recommended yet", "strong"), (": the contexts below say why.", "")]
-    if len(chosen) == 1 and len(found) == sum(chosen.values()):
-        everywhere = f" is the first choice in all {format_count(len(found), 'context')}."
-        return [(next(iter(chosen)), "init"), (everywhere, "")]
-    listed = chosen.most_common(3)
-    others = sum(chosen.values()) - sum(count for _, count in listed)
-    pieces = [(f"Of {format_count(len(found), 'context')}, ", "")]
-    for place, (name, count) in enumerate(listed):
-        if place:
-            pieces.append((" and " if place == len(listed) - 1 and not others else ", ", ""))
-        pieces += [(name, "init"), (f" in {count}" if place else f" is the first choice in {count}", "")]
-    nothing = len(found) - sum(chosen.values())
-    rest = f" and others in {others}" if others else ""
-    return [*pieces, (f"{rest}; in {nothing} none is recommended." if nothing else f"{rest}.", "")]
+    if not block.comparisons:
+        return [("No initializer has test scores yet", "strong"), (": the contexts below say why.", "")]
+    (best, rank), *others = mean_ranks(block).items()
+    if not others:
+        return [(best, "init"), (f" is the only initializer that was scored in {block.size}.", "")]
+    second, next_rank = others[0]
+    return [
+        (f"Over {block.size}, ", ""),
+        (best, "init"),
+        (f" has the best mean rank by speed, {rank:.1f} of {len(block.names)}, before ", ""),
+        (second, "init"),
+        (f" with {next_rank:.1f}.", ""),
+    ]
 
 
 def safest(found: Sequence[Card]) -> str:

@@ -35,7 +35,7 @@ def html_page(views: Views) -> str:
         summary=summary_line(report),
         cards=found,
         first=first_shown(found),
-        headline=headline(found),
+        headline=headline(found, views.block),
         safest=safest(found),
         facets=offered(found),
         columns=columns,

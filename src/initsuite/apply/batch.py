@@ -196,7 +196,7 @@ def scoring_of(recording: Recording, place: int, batch: Batch, loss: Any) -> Sco
 
 def _class_axis(outputs: tuple[int, ...], targets: tuple[int, ...]) -> int | None:
     """Which axis of the outputs the targets lack."""
-    if outputs[:-1] == targets and outputs[-1] > 1:
+    if outputs and outputs[:-1] == targets and outputs[-1] > 1:
         return len(outputs) - 1
     if len(outputs) > 2 and (outputs[0], *outputs[2:]) == targets:
         return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -159,7 +159,7 @@ def _network(model: object) -> tuple[nn.Module, Callable[[], nn.Module] | None]:
     if not isinstance(model, nn.Module):
         if not callable(model):
             raise bad_value("diagnose", "model", type(model).__name__, "a torch.nn.Module, or what makes one")
-        make = model
+        make = cast("Callable[[], nn.Module]", model)
         model = _made(make, 0)
     check_model(model, strict=False)
     network = unwrapped(model)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,20 +57,20 @@ def spread(weights: Tensor) -> Spread:
 
 
 @torch.no_grad()
-def fused_spread(node: fx.Node, operands: Sequence[Any]) -> Spread:
+def fused_spread(node: fx.Node, operands: Sequence[Any], keywords: Mapping[str, Any]) -> Spread:
     """Of a fused attention, on so many heads of the first examples as fit.
 
     Args:
         node: the operation.
-        operands: the values of its tensor arguments: queries and keys [example, head, place, feature], and the mask.
+        operands, keywords: the values of its arguments: queries and keys [example, head, place, feature], a mask ...
     """
     query, key = operands[0].detach(), operands[1].detach()
     queries, keys = query.shape[-2], key.shape[-2]
     heads = max(1, QUERIES // (queries * keys))
-    mask, is_causal = attention_options(operation(node), operands, node.kwargs)
+    mask, is_causal = attention_options(operation(node), operands, keywords)
     query, key = query.flatten(0, -3), key.flatten(0, -3)
     key = key.repeat_interleave(len(query) // len(key), 0)
-    scale = node.kwargs.get("scale") or query.shape[-1] ** -0.5
+    scale = keywords.get("scale") or query.shape[-1] ** -0.5
     chosen = torch.linspace(0, len(query) - 1, min(heads, len(query))).long()
     logits = query[chosen] @ key[chosen].mT * scale
     if is_causal:

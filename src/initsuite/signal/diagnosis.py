@@ -121,7 +121,7 @@ class Diagnosis:
 
     def sentences(self) -> list[str]:
         """The verdicts, one sentence each, with the depths at which number types give out."""
-        return [_sentence(row) for row in self.verdicts.to_dict("records")]
+        return [_sentence(row) for row in _records(self.verdicts)]
 
     def _short(self) -> pd.DataFrame:
         columns = [name for name in PRINTED if name in self.layers and not _is_empty(self.layers[name])]
@@ -154,7 +154,11 @@ def _sentence(row: Mapping[str, Any]) -> str:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return [{name: _plain(value) for name, value in row.items()} for row in _records(table)]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _plain(value: Any) -> Any:

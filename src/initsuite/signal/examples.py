@@ -91,7 +91,7 @@ def _turned(node: fx.Node, name: str, ndim: int) -> list[int]:
     if name == "permute":
         return [axis % ndim for axis in node.args[1]]  # type: ignore[union-attr, operator]
     if name == "transpose":
-        first, second = (axis % ndim for axis in node.args[1:3])  # type: ignore[operator]
+        first, second = (int(axis) % ndim for axis in node.args[1:3])  # type: ignore[arg-type]
         axes[first], axes[second] = axes[second], axes[first]
         return axes
     return []

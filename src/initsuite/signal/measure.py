@@ -176,13 +176,11 @@ class _Pass:
                     after.setdefault(use.entry, []).append(partial(self._entry, layer, use))
         for node, query in self.subject.attentions.items():
             if is_fused(node):
-                operands = [each for each in node.args if isinstance(each, fx.Node)]
-                held: list[Any] = [each if not isinstance(each, fx.Node) else None for each in node.args]
-                for place, each in enumerate(node.args):
-                    if each in operands:
-                        before.setdefault(node, []).append((each, partial(_hold, held, place)))
-                mask = node.kwargs.get("attn_mask")
-                after.setdefault(node, []).append(partial(self._fused, node, query, held, mask))
+                held: dict[Any, Any] = {**dict(enumerate(node.args)), **node.kwargs}
+                for place, each in held.items():
+                    if isinstance(each, fx.Node):
+                        before.setdefault(node, []).append((each, partial(held.__setitem__, place)))
+                after.setdefault(node, []).append(partial(self._fused, node, query, held))
             else:
                 after.setdefault(node, []).append(partial(self._weights, query))
         return Watch(before, after, keep)
@@ -254,11 +252,10 @@ class _Pass:
             self._add(layer, gradient_to_weight=norm / weight if weight else math.inf if norm else math.nan)
             self._add(layer, update_to_weight=moved / weight if weight else math.inf if norm else math.nan)
 
-    def _fused(self, node: fx.Node, query: fx.Node, held: list[Any], mask: fx.Node | None, _: Any) -> None:
-        if isinstance(mask, fx.Node):
-            held = [*held]  # masks given by keyword are rare, and read as absent
-        self._spread(query, fused_spread(node, held))
-        held[:] = [None] * len(held)
+    def _fused(self, node: fx.Node, query: fx.Node, held: dict[Any, Any], _: Any) -> None:
+        operands = [held[place] for place in range(len(node.args))]
+        self._spread(query, fused_spread(node, operands, {name: held[name] for name in node.kwargs}))
+        held.clear()
 
     def _weights(self, query: fx.Node, weights: Tensor) -> None:
         self._spread(query, spread(weights))
@@ -299,10 +296,6 @@ class _Pass:
                 if results[use.signal].requires_grad:
                     total = total + direction(results[use.signal])
         return total
-
-
-def _hold(held: list[Any], place: int, value: Any) -> None:
-    held[place] = value
 
 
 def _maker(node: fx.Node, layers: Sequence[Layer]) -> str:

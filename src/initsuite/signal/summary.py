@@ -113,7 +113,7 @@ class Summary:
         by_layer = points.groupby("layer", sort=False)
         means = by_layer[list(MEASURED)].mean()
         errors = by_layer[list(MEASURED)].std(ddof=1) / math.sqrt(self.draws)
-        numbers = {name: {**row, "c_in": math.nan} for name, row in means.to_dict("index").items()}
+        numbers = {str(name): {**row, "c_in": math.nan} for name, row in means.to_dict("index").items()}
         for name, row in numbers.items():
             given = points[points["layer"] == name]
             row["c_in"] = float(given["c_in"].mean()) if "c_in" in given else math.nan

@@ -152,6 +152,7 @@ def depth_scale(factor: float) -> float:
 
 def fixed_point(field: MeanField, q: float) -> float:
     """Where the q map leads to from q: 0 below 1e-8, infinite above 10,000."""
+    after = q
     for _ in range(STEPS):
         after = field.q_map(q)
         if not after > SMALLEST_Q:

@@ -112,7 +112,7 @@ def drift(logs: Sequence[float]) -> Drift:
     first, second = np.triu_indices(count, 1)
     rate = float(np.median((values[second] - values[first]) / (second - first)))
     trend = rate * (count - 1)
-    edge = 1 if count < 5 else 2
+    edge = 1 if count < 5 else 2 if count < 8 else 3
     cuts = range(edge, count - edge + 1)
     shifts = [float(np.median(values[cut:]) - np.median(values[:cut])) for cut in cuts]
     step = max(shifts, key=abs, default=0.0)
@@ -288,12 +288,12 @@ def _attention(layers: pd.DataFrame) -> list[Verdict]:
     if len(hot):
         row = hot.iloc[0]
         reason = f"a query gives {row.attention_collision:.0%} of its attention to one key (mean of sum p^2)."
-        found.append(Verdict(ONE_HOT, layer=row.layer, reason=reason))
+        found.append(Verdict(ONE_HOT, layer=str(row["layer"]), reason=reason))
     even = layers[layers["attention_deviation"] < UNIFORM]
     if len(even):
         row = even.iloc[0]
         reason = f"logits differ by {row.attention_deviation:.2g} between keys, below the rounding of bfloat16."
-        found.append(Verdict(EVEN, layer=row.layer, reason=reason))
+        found.append(Verdict(EVEN, layer=str(row["layer"]), reason=reason))
     return found
 
 

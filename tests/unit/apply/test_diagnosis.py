@@ -140,6 +140,21 @@ def test_attention_logits_times_30_are_one_hot_and_times_0_uniform(by_hand: bool
     assert found(lambda: Attention(0.0, by_hand), tokens) == [("attention uniform", "qkv")]
 
 
+def test_masks_of_attention_count() -> None:
+    """Behind a mask that leaves each query one other key beside itself, uniform attention is that over two."""
+
+    class Masked(Attention):
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (each.unflatten(-1, (4, 16)).transpose(1, 2) for each in self.qkv(self.norm(x)).chunk(3, -1))
+            mask = torch.eye(16, dtype=torch.bool) | torch.eye(16, dtype=torch.bool).roll(1, 0)
+            mixed = functional.scaled_dot_product_attention(q * 0, k, v, attn_mask=mask)
+            return self.head((x + self.out(mixed.transpose(1, 2).flatten(2))).mean(1))
+
+    layers = initsuite.diagnose(Masked(0.0, False), torch.randn(8, 16, 64)).layers.set_index("layer")
+    assert layers["attention_collision"]["qkv"] == pytest.approx(1 / 2)
+    assert layers["attention_entropy"]["qkv"] == pytest.approx(1)
+
+
 def test_torchs_biases_make_a_deep_relu_network_independent_of_its_input() -> None:
     assert found(lambda: mlp(30))[0] == ("input-independent", "layers.linear1")
 

@@ -6,7 +6,7 @@ import math
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,14 @@ class Executor:
         """Take two steps of one trial, to find its manner. Raises whatever a user's model or loss raises."""
         return rehearse([member], device=self.device)
 
-    def pace(self, member: Member, width: int, manner: Manner) -> tuple[float, float]:
-        """Seconds of a step and of an evaluation of a stack of copies of one trial. Raises as `rehearse` does."""
-        return pace([member] * width, device=self.device, manner=manner)
+    def pace(self, member: Member, seeds: Sequence[int], manner: Manner) -> tuple[float, float]:
+        """Seconds of a step and of an evaluation of a stack of copies of one trial. Raises as `rehearse` does.
+
+        Args:
+            seeds: of each copy, which decide whether they share their batches.
+        """
+        copies = [replace(member, trial=replace(member.trial, seed=seed)) for seed in seeds]
+        return pace(copies, device=self.device, manner=manner)
 
     def _initialise(self, task: Task, before_draw: Callable[[], None]) -> tuple[list[Member], list[TrialResult]]:
         """Draw the parameters of each trial; an initializer that raises fails its own trials only."""

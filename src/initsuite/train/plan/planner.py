@@ -178,19 +178,20 @@ class Planner:
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         new = [Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting))]
         draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each, manner=rehearsal.manner)
-        draft = replace(draft, speed=self._speed(group, rehearsal, draft.width, is_timed=is_timed))
+        draft = replace(draft, speed=self._speed(draft, rehearsal.cell, is_timed=is_timed))
         self._promised |= {stack.stack_id: draft for stack in draft.stacks}
         return draft
 
-    def _speed(self, group: Group, rehearsal: Rehearsal, width: int, *, is_timed: bool) -> Speed | None:
-        """The speed of a stack of copies of one trial; None where it is not known and cannot be measured."""
-        cell, manner = rehearsal.cell, rehearsal.manner
-        known = self.speeds.recall(group.key, width)
+    def _speed(self, draft: Draft, cell: Cell | None, *, is_timed: bool) -> Speed | None:
+        """The speed of the widest stack; None where it is not known and cannot be measured."""
+        key, width = draft.group.key, draft.width
+        known = self.speeds.recall(key, width)
         if known or cell is None or not is_timed:
             return known
-        executor = self.pools.here.executor
+        executor, widest_stack = self.pools.here.executor, max(draft.stacks, key=lambda stack: len(stack.trial_ids))
+        seeds = [trial.seed for trial in draft.group.trials if trial.trial_id in widest_stack.trial_ids]
         try:
-            return self.speeds.remember(group.key, width, *executor.pace(executor.member(cell), width, manner))
+            return self.speeds.remember(key, width, *executor.pace(executor.member(cell), seeds, draft.manner))
         except Exception:  # too wide for the memory; the executor will find a narrower width
             return None
 

@@ -15,6 +15,7 @@ from initsuite.engine.memory import bytes_a_trial
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Stage
+from initsuite.train import executor as executor_module
 from initsuite.train import workers as workers_module
 from initsuite.train.events import Finished
 from initsuite.train.executor import Executor
@@ -42,9 +43,9 @@ def planner(build_job, tmp_path, monkeypatch):
         executor = Executor({job.cell.cell_id: job.cell}, "cpu", None, math.inf)
         timed: list[int] = []
 
-        def pace(member, width, manner):
-            timed.append(width)
-            return step_s(width), 0.0
+        def pace(member, seeds, manner):
+            timed.append(len(seeds))
+            return step_s(len(seeds)), 0.0
 
         monkeypatch.setattr(executor, "pace", pace)
         pools = Pools(executor, devices, print)
@@ -99,6 +100,19 @@ def test_a_timing_is_remembered_by_the_next_launch_until_it_is_told_to_measure_a
     (draft,) = told.plan([group_of(told, 100)], is_stored=False)
     assert timed == [50]
     assert draft.seconds == pytest.approx(2 * 600 * 5.0)
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "lrs", "seeds"), [(6, 1, [0, 1, 2, 3, 4, 5]), (2, 3, [0, 0, 0, 1, 1, 1]), (1, 4, [0] * 4)]
+)
+def test_what_is_timed_shares_its_batches_as_the_stack_does(planner, monkeypatch, num_seeds, lrs, seeds) -> None:
+    """Trials of one seed share the product of the first layer; a timing of copies with one seed would promise that."""
+    made, _ = planner(overhead)
+    executor, found = made.pools.here.executor, []
+    monkeypatch.setattr(executor, "pace", lambda member, seeds: Executor.pace(executor, member, seeds))
+    monkeypatch.setattr(executor_module, "pace", lambda members, device: found.extend(members) or (1e-3, 0.0))
+    made.plan([group_of(made, num_seeds, lrs)], is_stored=False)
+    assert [member.trial.seed for member in found] == seeds
 
 
 def test_a_timing_that_promised_too_much_is_forgotten(planner) -> None:
@@ -273,7 +287,7 @@ def on_gpus(planner, monkeypatch, *overrides: str) -> Planner:
     made.pools = _pools(jobs, made.settings, print)  # type: ignore[arg-type]
     executor = made.pools.here.executor
     monkeypatch.setattr(executor, "rehearse", lambda member: STACKED)
-    monkeypatch.setattr(executor, "pace", lambda member, width: (overhead(width), 0.0))
+    monkeypatch.setattr(executor, "pace", lambda member, seeds, manner: (overhead(len(seeds)), 0.0))
     return made
 
 

@@ -109,8 +109,8 @@ def test_what_is_timed_shares_its_batches_as_the_stack_does(planner, monkeypatch
     """Trials of one seed share the product of the first layer; a timing of copies with one seed would promise that."""
     made, _ = planner(overhead)
     executor, found = made.pools.here.executor, []
-    monkeypatch.setattr(executor, "pace", lambda member, seeds: Executor.pace(executor, member, seeds))
-    monkeypatch.setattr(executor_module, "pace", lambda members, device: found.extend(members) or (1e-3, 0.0))
+    monkeypatch.setattr(executor, "pace", lambda *given: Executor.pace(executor, *given))
+    monkeypatch.setattr(executor_module, "pace", lambda members, **how: found.extend(members) or (1e-3, 0.0))
     made.plan([group_of(made, num_seeds, lrs)], is_stored=False)
     assert [member.trial.seed for member in found] == seeds
 

@@ -57,7 +57,9 @@ def test_pinned_width_and_workers_are_planned(launch) -> None:
 
 
 def test_the_expected_time_grows_with_the_work(launch, monkeypatch) -> None:
-    monkeypatch.setattr("initsuite.train.executor.Executor.pace", lambda self, member, seeds, manner: (0.001 * len(seeds), 0.0))
+    monkeypatch.setattr(
+        "initsuite.train.executor.Executor.pace", lambda self, member, seeds, manner: (0.001 * len(seeds), 0.0)
+    )
     jobs, settings = launch("max_steps=2000", "eval_every=2000")
     one, two = plan_cells(jobs[:1], settings), plan_cells(jobs, settings)
     assert one.expected_s.sum() == pytest.approx(0.001 * one.trials.sum() * 2000)

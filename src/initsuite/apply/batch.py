@@ -90,8 +90,9 @@ def _taken(model: nn.Module, example: Any) -> tuple[Sequence[Any], Mapping[str, 
     if isinstance(example, tuple | list) and example:
         if len(example) == 2 and isinstance(example[0], tuple | list) and isinstance(example[1], Mapping):
             return example[0], example[1], None
-        is_batch = len(example) > 1 and len(example) - 1 == max(_needed(model), 1) and isinstance(example[-1], Tensor)
-        return (example[:-1], {}, example[-1]) if is_batch else (example, {}, None)
+        given = list(example)
+        is_batch = len(given) > 1 and len(given) - 1 == max(_needed(model), 1) and isinstance(given[-1], Tensor)
+        return (given[:-1], {}, given[-1]) if is_batch else (given, {}, None)
     expected = "a tensor, a tuple of arguments, a batch (inputs, targets), a dict of keywords, or a pair of these two"
     raise bad_value("diagnose", "example", type(example).__name__, expected, ONE_BATCH)
 

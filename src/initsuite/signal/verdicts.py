@@ -189,7 +189,7 @@ def _forward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
         found.append(_moving(kind, "forward", begin, moved, start, "the mean square of the signal"))
     found += _lost_in_norms(layers) if not found else []
     if broken and not any(each.verdict == EXPLODING for each in found):
-        found.append(Verdict(EXPLODING, "forward", broken[0], reason="its outputs are not finite."))
+        found.append(Verdict(EXPLODING, "forward", str(broken[0]), reason="its outputs are not finite."))
     return found
 
 
@@ -197,9 +197,10 @@ def _lost_in_norms(layers: pd.DataFrame) -> list[Verdict]:
     """Signals that are smaller than the number which a norm adds to their variance; scales of 0 are by design."""
     small = layers[(layers["q_norm"] > 0) & (layers["q_norm"] < math.exp(-LIMIT))]
     reason = "its outputs are so small that the norm behind it, which should make their mean square 1, leaves {:.2g}."
-    return [Verdict(VANISHING, "forward", row.layer, reason=reason.format(row.q_norm)) for row in small.itertuples()][
-        :1
-    ]  # type: ignore[arg-type]
+    if small.empty:
+        return []
+    first = small.iloc[0]
+    return [Verdict(VANISHING, "forward", str(first["layer"]), reason=reason.format(first["q_norm"]))]
 
 
 def _with_head(inputs: np.ndarray, points: pd.DataFrame, head: str | None) -> np.ndarray:

@@ -121,7 +121,7 @@ def _check_place() -> None:
     Raises:
         InitsuiteError: it does.
     """
-    if multiprocessing.parent_process() and getattr(multiprocessing.current_process(), "_inheriting", False):
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as `multiprocessing.spawn` itself asks
         raise InitsuiteError(
             "compare: a worker process has started your script again. Expected a call that only the script itself "
             'makes. Put it under `if __name__ == "__main__":`, or leave out `workers`.'

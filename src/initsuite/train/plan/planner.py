@@ -28,6 +28,9 @@ from initsuite.train.task import Stack
 from initsuite.train.workers import Pools
 from initsuite.wording import format_count
 
+TIMING_S = 5.0
+"""After this time, workloads of unknown speed are no longer timed: other launches may be waiting for the plan."""
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -114,6 +117,7 @@ class Planner:
         self.speeds = Speeds(machine(settings.device), is_forgetful=settings.replan)
         self._rehearsals: dict[str, Rehearsal] = {}
         self._promised: dict[str, Draft] = {}
+        self._num_threads = 1
 
     @property
     def kind(self) -> str:
@@ -125,11 +129,10 @@ class Planner:
             self._rehearsals[group.key] = self._rehearse(group)
         return self._rehearsals[group.key]
 
-    def plan(self, groups: Sequence[Group], *, timing_s: float = math.inf, is_stored: bool = True) -> list[Draft]:
+    def plan(self, groups: Sequence[Group], *, is_stored: bool = True) -> list[Draft]:
         """Pack trials as an earlier launch did, where all of a stack is missing, and the rest by their shapes.
 
         Args:
-            timing_s: after this time, workloads of unknown speed are not timed.
             is_stored: keep the plan, because it will be carried out.
 
         Returns:
@@ -139,7 +142,7 @@ class Planner:
             StoreError: the plan cannot be stored.
         """
         stored, begin = self.plans.read(), time.monotonic()
-        drafts = [self._draft(group, stored, is_timed=time.monotonic() - begin < timing_s) for group in groups]
+        drafts = [self._draft(group, stored, is_timed=time.monotonic() - begin < TIMING_S) for group in groups]
         new = [stack for draft in drafts for stack in draft.new]
         if new and is_stored:
             self.plans.save(new, [f"{draft.group.label}: {draft.note}" for draft in drafts if draft.note])
@@ -152,13 +155,19 @@ class Planner:
         largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
         num_stacks = sum(len(draft.stacks) for draft in drafts)
         place = place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
-        return place if self.settings.has_processes else replace(place, are_processes=False)
+        if not self.settings.has_processes:
+            place = replace(place, are_processes=False)
+        self._num_threads = 1 if place.are_processes else place.workers
+        return place
 
     def check(self, event: Finished) -> None:
-        """Forget the speed of a stack that took much longer than it promised."""
+        """Forget the speed of a stack that took much longer than it promised.
+
+        Threads wait for each other in Python, up to as many times as long as a stack alone, which is what was timed.
+        """
         promise = self._promised.get(event.stack_id)
         took_s = sum(result.wall_s for result in event.results)
-        if promise and took_s > TOO_SLOW * promise.stack_s:
+        if promise and took_s > TOO_SLOW * self._num_threads * promise.stack_s:
             self.speeds.forget(promise.group.key, promise.width)
 
     def _draft(self, group: Group, stored: Sequence[Stack], *, is_timed: bool) -> Draft:

@@ -27,8 +27,6 @@ COLUMNS = [
     "stacks", "width", "workers", "expected_s", "memory_mb", "why", "kept", "unstacked", "illegal",
 ]  # fmt: skip
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "at a time", "time", "memory"]
-MEASURING_S = 5.0
-"""How long a dry run may time workloads; the others are estimated from those that were timed."""
 MAX_ROWS = 40
 
 
@@ -62,7 +60,7 @@ def plan_table(
         for group in groups_of((job.cell, trial) for job, trial in wanted)
     ]
     missing = [group.without(done) for _, group in groups]
-    drafts = planner.plan(missing, timing_s=MEASURING_S, is_stored=False)
+    drafts = planner.plan(missing, is_stored=False)
     place = planner.place(drafts)
     rows = [_row(*group, left, draft, place) for group, left, draft in zip(groups, missing, drafts, strict=True)]
     _estimate(rows)

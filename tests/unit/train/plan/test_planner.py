@@ -115,10 +115,20 @@ def test_what_is_timed_shares_its_batches_as_the_stack_does(planner, monkeypatch
     assert [member.trial.seed for member in found] == seeds
 
 
-def test_a_timing_that_promised_too_much_is_forgotten(planner) -> None:
-    for slower, is_known in ((1.9, True), (2.1, False)):
+def test_a_timing_that_promised_too_much_is_forgotten(planner, monkeypatch) -> None:
+    alone, beside, apart = Place(1), Place(2), Place(2, are_processes=True)
+    for place, slower, is_known in (
+        (alone, 1.9, True),
+        (alone, 2.1, False),
+        (beside, 3.9, True),  # threads wait for each other
+        (beside, 4.1, False),
+        (apart, 1.9, True),
+        (apart, 2.1, False),
+    ):
         made, _ = planner(lambda width: 1e-3)
         (draft,) = made.plan([group_of(made, 4)])
+        monkeypatch.setattr(planner_module, "place_for", lambda *arguments, place=place: place)
+        assert made.place([draft]) == place
         took = SimpleNamespace(wall_s=slower * draft.stack_s / 4)
         made.check(Finished(draft.stacks[0].stack_id, [took] * 4))  # type: ignore[list-item]
         later, timed = planner(lambda width: 1e-3)
@@ -126,10 +136,13 @@ def test_a_timing_that_promised_too_much_is_forgotten(planner) -> None:
         assert (timed == []) == is_known
 
 
-def test_a_preview_times_no_longer_than_it_may_and_stores_nothing(planner) -> None:
+def test_a_plan_times_no_longer_than_it_may_and_a_preview_stores_nothing(planner, monkeypatch) -> None:
+    """For a launch too: it holds the planning lease meanwhile."""
     made, timed = planner(overhead)
     group = group_of(made, 60)
-    (draft,) = made.plan([group], timing_s=0.0, is_stored=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(planner_module, "TIMING_S", 0.0)
+        (draft,) = made.plan([group], is_stored=False)
     assert timed == []
     assert math.isnan(draft.seconds)
     assert draft.lines() == ["1 stack of up to 60 trials"]

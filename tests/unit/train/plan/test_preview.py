@@ -68,13 +68,13 @@ def test_the_expected_time_grows_with_the_work(launch, monkeypatch) -> None:
 
 
 def test_a_workload_that_was_not_timed_is_estimated_from_one_that_was(launch, monkeypatch) -> None:
-    monkeypatch.setattr("initsuite.train.plan.preview.MEASURING_S", 0.0)
+    monkeypatch.setattr("initsuite.train.plan.planner.TIMING_S", 0.0)
     small, settings = launch("max_steps=2000", "eval_every=2000", inits=("he",))
     nothing_timed = plan_cells(small, settings)
     assert nothing_timed.expected_s.isna().all()
     monkeypatch.undo()
     plan_cells(small, settings)  # its speed is remembered
-    monkeypatch.setattr("initsuite.train.plan.preview.MEASURING_S", 0.0)
+    monkeypatch.setattr("initsuite.train.plan.planner.TIMING_S", 0.0)
     large, _ = launch("max_steps=2000", "eval_every=2000", "model.depth=4", inits=("he",))
     plan = plan_cells([*small, *large], settings)
     assert plan.expected_s.notna().all()

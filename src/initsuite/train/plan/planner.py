@@ -206,10 +206,8 @@ class Planner:
 
     def _rehearse(self, group: Group) -> Rehearsal:
         executor, workload = self.pools.here.executor, group.cell.workload
-        bytes_each, name = bytes_a_trial(workload), group.cell.config["model"]["name"]
-        why = f"train a trial at batch_size={workload.batch_size}"
-        needed = bytes_each + set_up_bytes(workload.model)
-        if error := lacking(name, workload.model, needed, why, self.pools.devices):
+        bytes_each = bytes_a_trial(workload)
+        if error := self._lacking(group, bytes_each):
             return Rehearsal(group.cell, error, bytes_each)
         _ = workload.can_be_shared  # makes a copy of the model, now that no thread draws with it or trains it
         for cell in group.cells:
@@ -222,3 +220,12 @@ class Planner:
             except Exception:  # a user's model or loss may raise anything
                 return Rehearsal(cell, traceback.format_exc(), bytes_each)
         return Rehearsal(None, None, bytes_each)
+
+    def _lacking(self, group: Group, bytes_each: int) -> str:
+        """What memory a trial lacks; empty where it lacks none. It is set up on the CPU, whatever trains it."""
+        workload, name = group.cell.workload, group.cell.config["model"]["name"]
+        set_up, why = set_up_bytes(workload.model), f"train a trial at batch_size={workload.batch_size}"
+        if not self.pools.are_gpus:
+            return lacking(name, workload.model, bytes_each + set_up, why)
+        without = lacking(name, workload.model, set_up, "make and draw them")
+        return without or lacking(name, workload.model, bytes_each, why, self.pools.devices)

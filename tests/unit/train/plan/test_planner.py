@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -345,6 +346,23 @@ def test_a_stack_fits_into_the_gpu_with_the_least_memory(planner, gpus, monkeypa
     (draft,) = refused.plan([group_of(refused, 3)], is_stored=False)
     assert "1 kB" in draft.error
     assert "cuda:0" in draft.error
+
+
+def test_a_gpu_need_not_hold_what_a_model_takes_of_the_cpu_to_be_set_up(planner, gpus, monkeypatch) -> None:
+    gpus.append(1 << 40)
+    made = on_gpus(planner, monkeypatch)
+    workload = group_of(made, 1).cell.workload
+    each, set_up = bytes_a_trial(workload), memory.set_up_bytes(workload.model)
+    available = 1 << 40
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=available))
+    for gpus[0], available, lacking in (
+        (each, set_up, None),
+        (each - 1, set_up, "to train a trial at batch_size=64. Expected at most the .* free on cuda:0"),
+        (each, set_up - 1, "to make and draw them. Expected at most the .* free on cpu"),
+    ):
+        refused = on_gpus(planner, monkeypatch).rehearse(group_of(made, 1)).error
+        assert bool(refused) == bool(lacking)
+        assert lacking is None or re.search(lacking, refused)
 
 
 def test_what_another_launch_stored_of_a_stack_is_not_trained_again(make_job, tmp_path, monkeypatch) -> None:

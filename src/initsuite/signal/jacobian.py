@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from initsuite import rng
-from initsuite.models.describe.graph.contractions import LOOK_UPS, operation, shape_of
+from initsuite.models.describe.graph.contractions import LOOK_UPS, operation
 from initsuite.signal.measure import Subject, leaves_of, values_of
 from initsuite.signal.replay import Replay, Watch
 
@@ -174,8 +174,3 @@ def _power(apply: Callable[[list[Tensor]], list[Tensor]], vector: list[Tensor]) 
         if change < TOLERANCE:
             break
     return found, change
-
-
-def inputs_of(subject: Subject) -> int:
-    """How many numbers an example has."""
-    return max((math.prod(shape_of(node)) for node in subject.recording.inputs), default=0)

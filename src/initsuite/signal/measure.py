@@ -13,7 +13,7 @@ from torch import Tensor, fx
 
 from initsuite import rng
 from initsuite.models.describe.graph.branches import GraphBranch, residual_branches
-from initsuite.models.describe.graph.contractions import contractions, shape_of
+from initsuite.models.describe.graph.contractions import contractions
 from initsuite.models.describe.graph.recording import Recording
 from initsuite.signal import statistics
 from initsuite.signal.attention import Spread, fused_spread, is_fused, softmax_nodes, spread
@@ -318,7 +318,3 @@ def _joined(name: str, values: Sequence[float]) -> float:
         return math.sqrt(sum(each * each for each in values))
     known = [each for each in values if not math.isnan(each)]
     return sum(known) / len(known) if known else math.nan
-
-
-def shape_in_words(node: fx.Node) -> str:
-    return " x ".join(map(str, shape_of(node)))

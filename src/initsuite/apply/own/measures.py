@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ def measures_of(loss: Any, metric: Any, direction: str | None, outputs: Any, few
     if named and not isinstance(outputs, Tensor):
         raise ConfigError(f"{WHERE}: the model returns {parts_of(outputs)}. Expected a tensor of outputs. {DICT_FIX}")
     if named:
-        _check_fit(named, outputs, targets)
+        _check_fit(named, outputs, cast("Tensor", targets))
     return found
 
 
@@ -124,7 +124,7 @@ def _usual_metric(loss: Any, kind: str | None, outputs: Any, targets: Tree) -> s
 def _named_or_own(what: str, given: Any, known: Mapping[str, Any], identity: Identity) -> Measure:
     if callable(given):
         identity.add(given, what)
-        return given
+        return cast("Measure", given)
     if given not in known:
         choices = [*known, "loss"] if what == "metric" else list(known)
         raise unknown_choice(WHERE, what, given, choices, "Or give a function of (outputs, targets).")

@@ -103,7 +103,7 @@ def _made(given: Any) -> tuple[Callable[[], nn.Module] | None, nn.Module]:
     except ValueError:  # no signature
         pass
 
-    def build() -> nn.Module:
+    def build() -> Any:
         model = given()
         return _on_cpu(unwrapped(model)[1]) if isinstance(model, nn.Module) else model
 

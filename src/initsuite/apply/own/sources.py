@@ -168,9 +168,10 @@ def is_plain(value: object) -> bool:
 
 def digest_of(tensor: Tensor | np.ndarray) -> str:
     """SHA-256 of the type, the shape and the bytes of a tensor or array."""
-    array = tensor.detach().cpu().contiguous() if isinstance(tensor, Tensor) else torch.from_numpy(tensor.copy())
+    array: Any = tensor.detach().cpu().contiguous() if isinstance(tensor, Tensor) else torch.from_numpy(tensor.copy())
     found = hashlib.sha256(f"{array.dtype} {tuple(array.shape)} ".encode())
-    found.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
+    bytes_: Any = array.reshape(-1).view(torch.uint8).numpy()
+    found.update(memoryview(bytes_))
     return found.hexdigest()
 
 

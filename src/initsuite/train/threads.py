@@ -63,9 +63,6 @@ class Threads:
         finally:
             _emit_rest(messages, emit)
 
-    def end(self) -> None:
-        """Nothing to end."""
-
     def _train(self, task: Task, messages: Queue[Event | _Ended], is_over: threading.Event) -> None:
         def stop_if_over() -> None:
             if is_over.is_set():

@@ -60,16 +60,16 @@ class Pools:
         self.devices, self.say = devices, say
         self.are_gpus = torch.device(devices[0]).type == "cuda"
         self.threads = torch.get_num_threads()
-        self._pools: dict[Place, Threads | Workers] = {Place(): self.here}
-        self._is_told = False
+        self._threads: dict[int, Threads] = {1: self.here}
+        self._processes: Workers | None = None
+        self._needs_one_process = self._is_told = False
 
     def __enter__(self) -> Pools:
         torch.set_num_threads(1)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for pool in self._pools.values():
-            pool.end()
+        self._end_processes()
         torch.set_num_threads(self.threads)
 
     def room(self, asked: int | None) -> Room:
@@ -97,26 +97,37 @@ class Pools:
         if known.keys() >= cells.keys():
             return
         self.here.executor.cells = {**known, **cells}
-        for place, pool in list(self._pools.items()):
-            if isinstance(pool, Workers):
-                pool.end()
-                del self._pools[place]
+        self._end_processes()
 
     def get(self, place: Place) -> Threads | Workers:
-        """The pool of a place; threads of this process where the cells cannot be sent to others."""
-        if place not in self._pools:
-            self._pools[place] = self._made(place)
-        return self._pools[place]
+        """The pool of a place; threads of this process where the cells cannot be sent to others.
 
-    def _made(self, place: Place) -> Threads | Workers:
-        if not place.are_processes:
-            return Threads(self.here.executor, place.workers)
-        devices = self.devices[: place.workers] if self.are_gpus else [*self.devices] * place.workers
+        There is one pool of processes at a time. It serves places with fewer workers, too, and ends for one with more.
+        """
+        if place.are_processes and not self._needs_one_process:
+            if not self._processes or len(self._processes.workers) < place.workers:
+                self._end_processes()
+                self._processes = self._started(place.workers)
+            if self._processes:
+                self._processes.count = place.workers
+                return self._processes
+        count = 1 if self.are_gpus else place.workers
+        return self._threads.setdefault(count, Threads(self.here.executor, count))
+
+    def _started(self, count: int) -> Workers | None:
+        """So many processes; None where there can be none, which the user is told."""
+        devices = self.devices[:count] if self.are_gpus else [*self.devices] * count
         try:
             return Workers(self.here.executor, devices)
         except (pickle.PicklingError, AttributeError, TypeError, OSError, AssertionError) as error:
             self.say(f"Training in one process: no other can do it ({last_line(str(error))}).")
-            return self.here if self.are_gpus else self.get(Place(place.workers))
+            self._needs_one_process = True
+            return None
+
+    def _end_processes(self) -> None:
+        if self._processes:
+            self._processes.end()
+        self._processes = None
 
 
 class Workers:
@@ -126,6 +137,9 @@ class Workers:
         executor: copied into each of them.
         devices: one for each worker.
 
+    Attributes:
+        count: how many of them train, the others wait.
+
     Raises:
         ChildProcessError: a worker that cannot start, or cannot load a cell.
         Exception: a cell that cannot be pickled, a class defined inside a function for example.
@@ -134,7 +148,7 @@ class Workers:
     def __init__(self, executor: Executor, devices: Sequence[str]) -> None:
         # by value: shared memory is too small for a data set in many containers
         self.executor = pickle.dumps(replace(executor, narrowed={}))
-        self.workers = [_Worker(device) for device in devices]
+        self.workers, self.count = [_Worker(device) for device in devices], len(devices)
         try:
             for worker in self.workers:  # after all of them have started: a pipe is full until its reader is there
                 worker.load(self.executor)
@@ -152,7 +166,7 @@ class Workers:
 
         A task is done after the last of its parts.
         """
-        idle, again = list(self.workers), list[_Part]()
+        idle, again = self.workers[: self.count], list[_Part]()
         num_parts = Counter[Task]()
         busy: dict[Any, _Assignment] = {}
         while True:

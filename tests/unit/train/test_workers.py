@@ -1,6 +1,7 @@
 """Threads and worker processes: the same numbers as here, and what happens when one of them ends."""
 
 import math
+import multiprocessing
 import os
 import signal
 import sys
@@ -201,6 +202,32 @@ def test_the_threads_of_this_process_are_given_back(cell) -> None:
     with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_one_pool_of_processes_serves_all_places(cell) -> None:
+    """Tuning with three stacks, scoring with two, an extension of the grid with four."""
+    pids: list[set[int]] = []
+    with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print) as pools:
+        three = pools.get(Place(3, are_processes=True))
+        for count in (3, 2):
+            assert pools.get(Place(count, are_processes=True)) is three
+            assert three.count == count
+            listener, together = Listener(), set()
+
+            def emit(event, listener=listener, together=together) -> None:
+                listener.emit(event)
+                together.add(len({e.stack_id for e in listener.events if isinstance(e, Started)}) - len(listener.done))
+
+            three.run(iter(tasks_of(cell, *([seed] for seed in range(6)))), emit, listener.done.append)
+            assert sorted(listener.results) == list(range(6))
+            assert max(together) <= count
+            pids.append({child.pid for child in multiprocessing.active_children()})
+        assert pids[0] == pids[1]
+        assert len(pids[0]) == 3
+        four = pools.get(Place(4, are_processes=True))
+        assert pids[0].isdisjoint(worker.process.pid for worker in four.workers)
+        assert len(multiprocessing.active_children()) == 4
+    assert not multiprocessing.active_children()
 
 
 def test_cells_that_come_later_are_known_to_workers_that_start_then(cell, make_job) -> None:

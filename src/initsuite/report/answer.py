@@ -266,7 +266,7 @@ def _reasons(chosen: Leader, num_contexts: int, by: str) -> Iterator[str]:
     rows = {ruling: against[against.verdict == ruling] for ruling in Ruling}
     if not rows[Ruling.SUPPORTED].empty:
         yield f"It is better than {_listed(rows[Ruling.SUPPORTED])}."
-    for name in rows[Ruling.DEPENDS].init:
+    for name in map(str, rows[Ruling.DEPENDS].init):
         better, worse = (format_first(titles, 3) for titles in (matches[name].won, matches[name].lost))
         yield f"Against {name} it depends: it is better at {better}; worse at {worse}."
     if not rows[Ruling.NO_DIFFERENCE].empty:

@@ -80,7 +80,7 @@ def format_difference(interval: Interval, metric: str) -> str:
         '0.012 lower mean squared error [-0.01, 0.034]'
     """
     if metric == "accuracy":
-        points = Interval(*(100 * value for value in (interval.estimate, interval.low, interval.high)), 1.0, 0)
+        points = Interval(100 * interval.estimate, 100 * interval.low, 100 * interval.high, 1.0, 0)
         cell = _format(points, lambda value: f"{value:.1f}")
         return f"{'+' * (points.estimate >= 0)}{cell.text} points {cell.detail}"
     cell = _format(interval, lambda value: format(value, METRICS[metric].written))

@@ -59,7 +59,8 @@ def wishes(init: Any) -> list[Wish]:
     if not is_one and not isinstance(init, Sequence):
         expected = f"names, (name, options) pairs, objects, or {ALL!r}"
         raise bad_value(WHERE, "init", type(init).__name__, expected)
-    found = [_wish(each) for each in ([init] if is_one else init)]
+    asked: Sequence[Any] = [init] if is_one else init
+    found = [_wish(each) for each in asked]
     if not found:
         raise bad_value(WHERE, "init", init, "at least one initializer")
     return found
@@ -111,8 +112,8 @@ def arm_of(wish: Wish, workload: Workload, tree: Mapping[str, Any], *, is_own: b
         raise InitsuiteError(f"{WHERE}: the initializer {name} failed on this model. {first_line(error)}") from error
     identity = Identity(wish.given)
     own = {"class": f"{kind.__module__}.{kind.__qualname__}", "parts": identity.parts}
-    version = getattr(kind, "law_version", 1)
-    number = version(workload.model) if callable(version) else version
+    version: Any = getattr(kind, "law_version", 1)
+    number: int = version(workload.model) if callable(version) else version
     own |= {"law_version": number} if number > 1 else {}
     return Arm(_label(wish.given, name), {"name": name, **options}, own, initializer), identity.unread
 

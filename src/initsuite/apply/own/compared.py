@@ -133,7 +133,7 @@ class Compared:
         if name not in known:
             raise unknown_choice("snippet", "init", name, known, "None trains: name one." if name is None else "")
         cell = next(job.cell for job in self.jobs if job.cell.cell_id == known[name])
-        lr = self.table.set_index("init").best_lr[name]
+        lr = self.table.set_index("init").best_lr[str(name)]
         title = f"{name}, for {cell.axes['model']}; best with {cell.axes['optimizer']} at a learning rate of {lr:g}."
         return snippet_of(cell.initializer, cell.workload.model, cell.workload.specs, title)
 

@@ -100,6 +100,7 @@ def _cut(parts: dict[str, Split]) -> tuple[dict[str, Split], str]:
 
     Validation chooses, and test is read once: a single held-out part is halved.
     """
+    made: dict[str, Split]
     if len(parts) == 1:
         (whole,) = parts.values()
         held = len(whole) // HELD_OUT

@@ -135,7 +135,7 @@ def _composed(question: Question, wanted: Sequence[Wish], examples: Examples | N
 
 
 def _choices(question: Question) -> list[str]:
-    given = {
+    given: dict[str, Any] = {
         "activation": question.activation,
         "model": question.model if question.names_model else "custom",
         "dataset": question.data if question.names_data else "custom",

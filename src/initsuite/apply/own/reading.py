@@ -221,5 +221,6 @@ def _as_split(batch: Any, where: str) -> Split:
         whole: Tree = inputs[0] if len(inputs) == 1 else tuple(inputs)
         return Split(tree_map(_tensor, whole), tree_map(_tensor, targets))
     if isinstance(batch, tuple | list):
-        batch = batch[0]
+        _check_some([*batch], where)
+        batch = next(iter(batch))
     return Split(tree_map(_tensor, dict(batch) if isinstance(batch, Mapping) else batch), None)

@@ -353,9 +353,9 @@ def test_a_gpu_need_not_hold_what_a_model_takes_of_the_cpu_to_be_set_up(planner,
     made = on_gpus(planner, monkeypatch)
     workload = group_of(made, 1).cell.workload
     each, set_up = bytes_a_trial(workload), memory.set_up_bytes(workload.model)
-    available = 1 << 40
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=available))
-    for gpus[0], available, lacking in (
+    machine = SimpleNamespace(available=1 << 40)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: machine)
+    for gpus[0], machine.available, lacking in (
         (each, set_up, None),
         (each - 1, set_up, "to train a trial at batch_size=64. Expected at most the .* free on cuda:0"),
         (each, set_up - 1, "to make and draw them. Expected at most the .* free on cpu"),

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from initsuite.apply.own.reading import WHERE
 from initsuite.apply.own.sources import Identity, is_plain, state_of
@@ -59,8 +59,7 @@ def wishes(init: Any) -> list[Wish]:
     if not is_one and not isinstance(init, Sequence):
         expected = f"names, (name, options) pairs, objects, or {ALL!r}"
         raise bad_value(WHERE, "init", type(init).__name__, expected)
-    asked: Sequence[Any] = [init] if is_one else init
-    found = [_wish(each) for each in asked]
+    found = [_wish(each) for each in cast("Sequence[Any]", [init] if is_one else init)]
     if not found:
         raise bad_value(WHERE, "init", init, "at least one initializer")
     return found
@@ -113,7 +112,7 @@ def arm_of(wish: Wish, workload: Workload, tree: Mapping[str, Any], *, is_own: b
     identity = Identity(wish.given)
     own = {"class": f"{kind.__module__}.{kind.__qualname__}", "parts": identity.parts}
     version: Any = getattr(kind, "law_version", 1)
-    number: int = version(workload.model) if callable(version) else version
+    number: Any = version(workload.model) if callable(version) else version
     own |= {"law_version": number} if number > 1 else {}
     return Arm(_label(wish.given, name), {"name": name, **options}, own, initializer), identity.unread
 

@@ -146,7 +146,7 @@ def _choices(question: Question) -> list[str]:
         raise bad_value(WHERE, "activation", question.activation, expected)
     overrides = []
     for group, value in given.items():
-        value = _DEFAULTS.get(group) if value is None else value
+        value: Any = _DEFAULTS.get(group) if value is None else value
         if value == "custom" and group in ("model", "dataset"):
             overrides.append(f"{group}=custom")
             continue

@@ -13,6 +13,9 @@ from initsuite.engine.workload import Cell
 from initsuite.spec import Trial
 from initsuite.train.task import Pair
 
+FEWEST, LEAST = {"cpu": 2, "cuda": 1}, 12
+"""A group is cut into this many stacks at least, if each of them then has so many trials: one stack trains on one core
+alone, and there are two nearly everywhere. Measured: from 12 trials on, a wider stack saves less than a second core."""
 WIDEST = {"cpu": 64, "cuda": 512}
 """Wider stacks gain nothing and store their results later."""
 STACK_BYTES = {"cpu": 256 << 20, "cuda": 8 << 30}
@@ -67,7 +70,7 @@ def _place(pair: Pair) -> tuple[int, str, float, str]:
     return trial.seed, trial.cell_id, trial.lr, str(trial.stage)
 
 
-def compose(trials: Sequence[Trial], width: int) -> list[tuple[str, ...]]:
+def compose(trials: Sequence[Trial], width: int, fewest: int = 1) -> list[tuple[str, ...]]:
     """Cut trials into stacks: the same trials and width give the same stacks, on every machine.
 
     Trials of one seed see the same batches, which a stack reads once. So a stack holds whole seeds, or trials of one
@@ -76,6 +79,7 @@ def compose(trials: Sequence[Trial], width: int) -> list[tuple[str, ...]]:
     Args:
         trials: sorted by seed.
         width: that of the widest stack, from 1.
+        fewest: stacks that there are to be at least, if each then has `LEAST` trials; see `FEWEST`.
 
     Returns:
         The ids of the trials of each stack, in their order.
@@ -86,15 +90,15 @@ def compose(trials: Sequence[Trial], width: int) -> list[tuple[str, ...]]:
         if is_alone:
             stacks += chain.from_iterable(_evenly(seed, -(-len(seed) // width)) for seed in those)
         else:
-            stacks += [list(chain.from_iterable(part)) for part in _packed(list(those), width)]
+            stacks += [list(chain.from_iterable(part)) for part in _packed(list(those), width, fewest)]
     return list(map(tuple, stacks))
 
 
-def _packed(seeds: Sequence[Sequence[str]], width: int) -> list[Sequence[Sequence[str]]]:
-    """Seeds that fit into a stack each, in as few stacks as their order allows, and of even width if they can be.
+def _packed(seeds: Sequence[Sequence[str]], width: int, fewest: int) -> list[Sequence[Sequence[str]]]:
+    """Seeds that fit into a stack each, in as few stacks as may be, and of even width if they can be.
 
     Example:
-        >>> [list(map(len, part)) for part in _packed(["ab", "cd", "ef", "ghi", "j"], 5)]
+        >>> [list(map(len, part)) for part in _packed(["ab", "cd", "ef", "ghi", "j"], 5, fewest=1)]
         [[2], [2, 2], [3, 1]]
     """
     full: list[list[Sequence[str]]] = [[]]
@@ -102,7 +106,8 @@ def _packed(seeds: Sequence[Sequence[str]], width: int) -> list[Sequence[Sequenc
         if sum(map(len, full[-1])) + len(seed) > width:
             full.append([])
         full[-1].append(seed)
-    even = _evenly(seeds, len(full))
+    wanted = min(fewest, sum(map(len, seeds)) // LEAST, len(seeds))
+    even = _evenly(seeds, max(len(full), wanted))
     return even if all(0 < sum(map(len, part)) <= width for part in even) else [*full]
 
 

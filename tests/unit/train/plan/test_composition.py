@@ -35,7 +35,9 @@ def trials_of(*counts: int) -> list[Trial]:
         ((35, 35, 35), 64, [35, 35, 35]),  # one stack a seed: two would be too many
         ((35, 35, 35), 70, [35, 70]),
         ((35, 35), 20, [17, 18, 17, 18]),
-        ((5,) * 10, 64, [50]),
+        ((5,) * 10, 64, [25, 25]),  # a core each
+        ((2,) * 10, 64, [20]),  # two would be too thin
+        ((30,), 64, [30]),
         ((5,) * 10, 20, [15, 15, 20]),
         ((2, 5, 1), 5, [2, 5, 1]),
         ((20, 20, 20, 20, 20) + (1,) * 15, 64, [60, 55]),  # a lower learning rate is missing for some seeds
@@ -46,7 +48,7 @@ def trials_of(*counts: int) -> list[Trial]:
 )
 def test_a_stack_holds_whole_seeds_or_trials_of_one(counts, width, sizes) -> None:
     trials = trials_of(*counts)
-    stacks = compose(trials, width)
+    stacks = compose(trials, width, fewest=2)
     assert [len(stack) for stack in stacks] == sizes
     assert [trial_id for stack in stacks for trial_id in stack] == [trial.trial_id for trial in trials]
     seed_of = {trial.trial_id: trial.seed for trial in trials}

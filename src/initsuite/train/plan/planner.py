@@ -186,9 +186,8 @@ class Planner:
             asked = 1  # nothing is gained by more, and other cores may take the other trials
         is_split = fitting < min(asked, len(left.pairs))
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
-        new = [
-            Stack(trial_ids, self.kind) for trial_ids in compose(left.trials, min(asked, fitting), FEWEST[self.kind])
-        ]
+        composed = compose(left.trials, min(asked, fitting), FEWEST[self.kind])
+        new = [Stack(trial_ids, self.kind) for trial_ids in composed]
         draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each, manner=rehearsal.manner)
         draft = replace(draft, speed=self._speed(draft, rehearsal.cell, is_timed=is_timed))
         self._promised |= {stack.stack_id: draft for stack in draft.stacks}

@@ -146,9 +146,9 @@ def test_a_plan_times_no_longer_than_it_may_and_a_preview_stores_nothing(planner
         (draft,) = made.plan([group], is_stored=False)
     assert timed == []
     assert math.isnan(draft.seconds)
-    assert draft.lines() == ["1 stack of up to 60 trials"]
+    assert draft.lines() == ["2 stacks of up to 30 trials"]
     (draft,) = made.plan([group], is_stored=False)
-    assert draft.seconds == pytest.approx(600 * overhead(60))
+    assert draft.seconds == pytest.approx(2 * 600 * overhead(30))
     assert made.plans.read() == []
 
 
@@ -159,17 +159,17 @@ def test_a_rerun_says_which_stacks_are_as_they_were(planner) -> None:
     (draft,) = made.plan([group_of(made, 40)])
     assert list(draft.kept) == stacks
     assert sizes(draft.new) == [10]
-    assert draft.lines()[0] == "1 stack as an earlier launch planned"
+    assert draft.lines()[0] == "2 stacks as an earlier launch planned"
     assert draft.lines()[1].startswith("1 stack of up to 10 trials (")
 
 
 def test_pinned_widths_hold_for_stored_plans_too(planner) -> None:
     free, _ = planner(overhead)
-    assert sizes(plan(free, 60)) == [60]
-    narrow, _ = planner(overhead, "max_stack=30")
-    assert sizes(plan(narrow, 60)) == [30, 30]
+    assert sizes(plan(free, 60)) == [30, 30]
+    narrow, _ = planner(overhead, "max_stack=20")
+    assert sizes(plan(narrow, 60)) == [20, 20, 20]
     wide, _ = planner(overhead, "max_stack=100")
-    assert sizes(plan(wide, 150)) == [30, 30, 90]
+    assert sizes(plan(wide, 150)) == [20, 20, 20, 45, 45]
 
 
 def test_a_workload_that_breaks_has_an_error_and_no_stacks(planner, monkeypatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from initsuite.protocol.guideline import ARTICLE
 from initsuite.report.answer import recommend
 from initsuite.report.colours import COLOURS, DARK_BACKGROUND, colour, contrast, on_dark
 from initsuite.report.page.contexts import Card, cards, headline, safest
@@ -90,6 +91,10 @@ def test_a_store_in_which_nothing_counts(tmp_path: Path) -> None:
     assert "Nothing can be recommended: no stored trial counts. The notes say why." in text
     assert "left out: the cell has no tuning trials" in text
     assert "Plotly" not in text
+
+
+def test_the_article_is_named(text: str) -> None:
+    assert f"<cite>{ARTICLE}</cite>" in text
 
 
 def test_figures_are_plotly_figures(views: Views, text: str) -> None:

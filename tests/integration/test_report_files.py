@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from initsuite.errors import StoreError
+from initsuite.protocol.guideline import ARTICLE
 from initsuite.report import files
 from initsuite.report.figures import FIGURES, drawings
 from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, look
@@ -270,6 +271,7 @@ def test_markdown_shows_the_scorecard_and_the_figures_that_are_there(written: Wr
     folder = written[1]
     text = (folder / "recommendations.md").read_text(encoding="utf-8")
     assert "## The article's recommendations" in text
+    assert f"The article: {ARTICLE}." in text
     assert "Not tested: no context here holds both sides (he against he\\_random\\_biases" in text
     assert (folder / "tables/scorecard.md").read_text(encoding="utf-8").strip() in text
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
@@ -289,6 +291,7 @@ def test_the_terminal_tells_tested_rules_within_80_columns(store: Store) -> None
     printed = printed_report(views_of(store))
     assert max(map(len, printed.splitlines())) <= 80
     assert "The article's recommendations against the trials" in printed
+    assert f"The article: {ARTICLE}." in " ".join(printed.split())
     words = " ".join(printed.split())
     assert "Not tested here: 3. Orthogonal for recurrent and very deep networks; 4. Biases zero" in words
     assert "6. Zero" in printed

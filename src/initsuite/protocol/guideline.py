@@ -8,6 +8,8 @@ from typing import Any
 
 from initsuite.spec import ParamSpec, Role
 
+ARTICLE = "Understanding Model Initialization: Key to Success in Deep Learning (2025)"
+"""The article whose recommendations are tested: its title and year."""
 DEEP_FROM = 30
 """Hidden layers from which a network is very deep. The article gives no number; this is the suite's reading of it."""
 RECURRENT = ("rnn", "irnn", "lstm", "gru", "recurrent")

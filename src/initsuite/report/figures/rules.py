@@ -7,6 +7,7 @@ from typing import Any
 
 from initsuite.report.figures import style
 from initsuite.report.formatting import format_p
+from initsuite.report.text.display import ARTICLE_NOTE
 from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.scorecard import IMPROVEMENT
 from initsuite.report.verdicts.views import Views
@@ -26,7 +27,8 @@ _ROW = 0.34
 _NOTE = (
     "Circle: the mean over contexts of P(the recommended initializer is better), ties 1/2. Square: the "
     "share of contexts in which the statement holds. Line: 95 % interval. Behind the verdict: contexts for, against, "
-    "undecided, and the p-value pooled over contexts (Holm over the rules)."
+    "undecided, and the p-value pooled over contexts (Holm over the rules). "
+    f"{ARTICLE_NOTE}"
 )
 
 

@@ -9,6 +9,7 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
+from initsuite.protocol.guideline import ARTICLE
 from initsuite.report.colours import colour, line_style, on_dark
 from initsuite.report.page import tables as page_tables
 from initsuite.report.page.across import charts_across, heat_charts
@@ -44,6 +45,7 @@ def html_page(views: Views) -> str:
         palette=_palette(views),
         rules=rules(views),
         caption=CAPTION,
+        article=ARTICLE,
         notes=report.notes,
         left_out=views.block.left_out,
         statistics=list(STATISTICS),

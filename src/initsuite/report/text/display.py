@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from initsuite.protocol.guideline import ARTICLE
 from initsuite.protocol.yardstick import METRICS
 from initsuite.report.evidence.context import AXES
 from initsuite.report.formatting import (
@@ -28,6 +29,7 @@ from initsuite.stats.intervals import CONFIDENCE, Interval
 Row = Mapping[str, Any]
 """A row of one of the tables of `recommendations`, by column."""
 
+ARTICLE_NOTE = f"The article: {ARTICLE}."
 PRINTED_CAPTION = (
     "Brackets hold 95 % intervals over the scoring seeds. Steps are optimizer updates; a seed that misses the target "
     "counts as never. Accuracies and probabilities are shares from 0 to 1; a diverged trial counts as chance. "
@@ -36,10 +38,12 @@ PRINTED_CAPTION = (
 )
 CAPTION = (
     f"{PRINTED_CAPTION} The lr window is the range of tuned "
-    "learning rates that train; the loss area is the mean validation loss over log step, lower is better."
+    "learning rates that train; the loss area is the mean validation loss over log step, lower is better. "
+    f"{ARTICLE_NOTE}"
 )
 
 SCORECARD_CAPTION = (
+    f"{ARTICLE_NOTE} "
     "P(better) is the probability that a random seed of the recommended initializer does better than one of the other, "
     "ties 1/2, averaged over workloads; a share of contexts stands where a rule says how one initializer behaves. "
     "Brackets hold 95 % intervals, which speak of further workloads like these; p-values speak of these. A context "

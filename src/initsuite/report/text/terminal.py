@@ -13,6 +13,7 @@ from rich.text import Text
 
 from initsuite.report.formatting import Cell
 from initsuite.report.text.display import (
+    ARTICLE_NOTE,
     ESTIMATE,
     RATE,
     STEPS,
@@ -112,7 +113,7 @@ def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
     if not is_tested.all():
         untested = map(str, scorecard_for_people(scorecard[~is_tested]).recommendation)
         console.print(Text(f"Not tested here: {'; '.join(untested)}.", style="dim"))
-    console.print(Text("p: pooled over contexts, Holm over the rules.", style="dim"))
+    console.print(Text(f"p: pooled over contexts, Holm over the rules. {ARTICLE_NOTE}", style="dim"))
 
 
 def _rule(row: Row) -> Row:

@@ -61,13 +61,13 @@ def claims(directory: Path) -> dict[str, int]:
     stories: dict[str, list[Comparison]] = {}
     for found in build_report(load_results(directory)).comparisons:
         stories.setdefault(found.context.axes["dataset"], []).append(found)
-    counts = dict.fromkeys(("single speed", "single score", "pooled speed", "pooled score"), 0)
+    counts: dict[str, int] = dict.fromkeys(("single speed", "single score", "pooled speed", "pooled score"), 0)
     for comparisons in stories.values():
         first, block = comparisons[0], complete_block(comparisons)
         counts["single speed"] += bool(first.of(*CLAIMS))
         counts["single score"] += any(found.verdict in CLAIMS for found in first.scores.standings)
         for result in RESULTS:
-            counts[f"pooled {result}"] += leader_by(block, result).against.verdict.isin(RULED).any()
+            counts[f"pooled {result}"] += bool(leader_by(block, result).against.verdict.isin(RULED).any())
     assert len(stories) == STORIES
     return counts
 

@@ -19,7 +19,7 @@ from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
 from initsuite.train.task import Stack, Task
 from initsuite.train.threads import Threads
-from initsuite.train.workers import Pools, Workers, _serve
+from initsuite.train.workers import PROCESS_BYTES, Pools, Workers, _serve
 
 pytestmark = pytest.mark.slow
 PROCESSES = Place(2, are_processes=True)
@@ -174,6 +174,17 @@ def test_cells_that_a_worker_cannot_load_are_trained_here(cell, tmp_path, monkey
     with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], said.append) as pools:
         assert isinstance(pools.get(PROCESSES), Threads)
     assert "only_here" in said[0]
+
+
+def test_a_process_takes_memory_for_itself_and_for_the_data(make_job) -> None:
+    cell = make_job("init=he").cell
+    data = cell.workload.dataset
+    inputs = sum(split.inputs.numel() * 4 for split in (data.train, data.validation, data.test))
+    with Pools(Executor({cell.cell_id: cell}, "cpu", None, math.inf), ["cpu"], print) as pools:
+        assert inputs < pools.room(None).process_bytes() - PROCESS_BYTES < 2 * inputs
+    local = replace(cell, workload=replace(cell.workload, loss=lambda outputs, targets: outputs.sum(-1)))
+    with Pools(Executor({local.cell_id: local}, "cpu", None, math.inf), ["cpu"], print) as pools:
+        assert pools.room(None).process_bytes() == PROCESS_BYTES
 
 
 def test_cells_that_cannot_be_sent_are_trained_here(cell) -> None:

@@ -6,6 +6,7 @@ Each stack has one thread. Nothing here changes a number: it decides only who tr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from initsuite.wording import format_count
@@ -49,12 +50,14 @@ class Room:
         are_gpus: whether they are GPUs. Each has a process and a memory of its own.
         asked: how many worker processes the user asked for; None = one on each core or GPU.
         memory: bytes that all stacks together may take; infinity on GPUs, where each has what `widest` gave it.
+        process_bytes: tells what a worker process takes before it trains; asked where there may be some.
     """
 
     count: int
     are_gpus: bool = False
     asked: int | None = None
     memory: float = math.inf
+    process_bytes: Callable[[], int] = lambda: 0
 
     @property
     def most(self) -> int:
@@ -69,7 +72,12 @@ def place_for(room: Room, num_stacks: int, seconds: float, stack_bytes: int) -> 
         seconds: what they take together on one core; NaN, if that is not known, counts as little.
         stack_bytes: memory of the largest.
     """
-    fitting = room.memory // max(1, stack_bytes)
-    workers = int(max(1, min(room.most, num_stacks, fitting)))
+
+    def fitting(each: int) -> int:
+        return int(max(1, min(room.most, num_stacks, room.memory // max(1, each))))
+
     are_processes = room.asked is not None or room.are_gpus or seconds > PROCESSES_FROM_S
-    return Place(workers, workers > 1 and are_processes)
+    workers = fitting(stack_bytes)
+    if are_processes and workers > 1 and (processes := fitting(stack_bytes + room.process_bytes())) > 1:
+        return Place(processes, are_processes=True)
+    return Place(workers)

@@ -39,6 +39,21 @@ def test_memory_decides_how_many_stacks_there_are_at_a_time() -> None:
         assert place_for(Room(4, memory=memory), 9, SHORT, stack_bytes=100).workers == workers
 
 
+@pytest.mark.parametrize(
+    ("memory", "seconds", "expected"),
+    [
+        (2000, LONG, Place(4, are_processes=True)),
+        (1200, LONG, Place(3, are_processes=True)),  # each takes 100 for its stack and 300 for itself
+        (799, LONG, Place(4)),  # one process fits, and four threads
+        (1200, SHORT, Place(4)),
+        (199, LONG, Place(1)),
+    ],
+)
+def test_processes_take_memory_of_their_own(memory, seconds, expected) -> None:
+    room = Room(4, memory=memory, process_bytes=lambda: 300)
+    assert place_for(room, 9, seconds, stack_bytes=100) == expected
+
+
 def test_what_is_said() -> None:
     assert Place().line() == "one stack at a time, on one thread"
     assert Place(3, are_processes=True).line() == "3 stacks at a time, each in a process of its own"

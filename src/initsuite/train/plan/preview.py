@@ -43,7 +43,8 @@ def plan_table(
         these are done; the stacks of the others, their width, and how many are trained at the same time; seconds
         expected for them, and memory for their stacks, in 10^6 bytes; why; the tensors of the model that no initializer
         draws; why each trial is trained by itself, where `torch.vmap` cannot map the model; and why a combination is
-        illegal.
+        illegal. `attrs["expected_s"]` has the seconds of the launch: less than the sum, as workloads are trained side
+        by side.
         Learning rates that an extension of the grid may add are not included.
     """
     is_there = (settings.results_dir / "trials").is_dir()  # a plan creates no store
@@ -64,8 +65,11 @@ def plan_table(
     place = planner.place(drafts)
     rows = [_row(*group, left, draft, place) for group, left, draft in zip(groups, missing, drafts, strict=True)]
     _estimate(rows)
+    total_s = sum(_stage_s([row for row in rows if row["stage"] == str(stage)], place) for stage in stages)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "work"]).drop(columns="work")
+    plan = pd.DataFrame(rows, columns=COLUMNS)
+    plan.attrs["expected_s"] = total_s
+    return plan
 
 
 def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None = None) -> None:
@@ -113,7 +117,7 @@ def _row(stage: Stage, group: Group, missing: Group, draft: Draft, place: Place)
         "stacks": len(draft.stacks),
         "width": draft.width,
         "workers": workers,
-        "expected_s": draft.seconds / max(1, workers),
+        "core_s": draft.seconds,
         "memory_mb": draft.bytes_each * draft.width * workers / 1e6,
         "why": "; ".join(draft.lines()) or "all of it is stored",
         "kept": ", ".join(group.cell.workload.kept),
@@ -124,15 +128,20 @@ def _row(stage: Stage, group: Group, missing: Group, draft: Draft, place: Place)
 
 
 def _estimate(rows: list[dict[str, Any]]) -> None:
-    """Fill in the time of what was not timed, in proportion to memory x steps, which grow with the size of a model."""
-    timed = [row for row in rows if row["expected_s"] > 0]
-    if not timed:
-        return
-    pace = sum(row["expected_s"] for row in timed) / sum(row["work"] for row in timed)
+    """Fill in the time of each row, of what was not timed in proportion to memory x steps, which grow with a model."""
+    timed = [row for row in rows if row["core_s"] > 0]
+    pace = sum(row["core_s"] for row in timed) / sum(row["work"] for row in timed) if timed else math.nan
     for row in rows:
-        if math.isnan(row["expected_s"]):
-            row["expected_s"] = pace * row["work"]
+        if timed and math.isnan(row["core_s"]):
+            row["core_s"] = pace * row["work"]
             row["why"] = "estimated from the workloads that were measured"
+        row["expected_s"] = row["core_s"] / max(1, row["workers"])
+
+
+def _stage_s(rows: Sequence[Mapping[str, Any]], place: Place) -> float:
+    """Seconds of the workloads of a stage, trained side by side: no less than those of the longest."""
+    together_s = sum(row["core_s"] for row in rows) / place.workers
+    return max([together_s, *(row["expected_s"] for row in rows)])
 
 
 def _cells_of(row: Mapping[Any, Any]) -> list[str]:
@@ -146,7 +155,7 @@ def _cells_of(row: Mapping[Any, Any]) -> list[str]:
 def _summary(legal: pd.DataFrame, settings: Settings) -> str:
     cells = int(legal[legal.stage == Stage.SCORE].cells.sum())
     trials, done, stacks = (int(legal[name].sum()) for name in ("trials", "done", "stacks"))
-    time = _time(legal.expected_s.sum(skipna=False))
+    time = _time(legal.attrs["expected_s"])
     return (
         f"{cells:,} {plural(cells, 'cell')}, {trials:,} {plural(trials, 'trial')}, {done:,} of them done; "
         f"{trials - done:,} to train in {stacks:,} {plural(stacks, 'stack')}: {time} on {settings.device}, up to "

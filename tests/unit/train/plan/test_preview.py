@@ -8,8 +8,12 @@ from rich.console import Console
 
 import initsuite
 from initsuite.errors import ConfigError
+from initsuite.train.executor import Executor
 from initsuite.train.launch import plan_cells, run_cells
+from initsuite.train.plan.placement import Place
+from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.preview import COLUMNS, print_plan
+from initsuite.wording import format_duration
 
 SMALL = ("max_steps=20", "eval_every=10", "optimizer.lr_grid=[0.01,0.0316,0.1]", "tracking=disabled", "protocol=smoke")
 
@@ -80,6 +84,23 @@ def test_a_workload_that_was_not_timed_is_estimated_from_one_that_was(launch, mo
     assert plan.expected_s.notna().all()
     estimated = plan[plan.why.str.contains("estimated")]
     assert set(estimated.model) == {"mlp-4x64"}
+
+
+def test_the_total_is_that_of_workloads_that_train_side_by_side(launch, monkeypatch) -> None:
+    """Three workloads with one stack each in tuning and one in scoring, a minute each, on four cores."""
+    monkeypatch.setattr(Executor, "pace", lambda executor, member, seeds: (0.0, 30.0))
+    monkeypatch.setattr(Planner, "place", lambda planner, drafts: Place(workers[0]))
+    workers = [1]
+    built = [launch(f"model.depth={depth}", inits=("he",)) for depth in (1, 2, 3)]
+    jobs, settings = [job for jobs, _ in built for job in jobs], built[0][1]
+    for workers[0], total_s in ((4, 120.0), (2, 180.0), (1, 360.0)):
+        plan = plan_cells(jobs, settings)
+        assert plan.stacks.tolist() == [1] * 6
+        assert plan.expected_s.tolist() == [60.0] * 6
+        assert plan.attrs["expected_s"] == total_s
+        console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        print_plan(plan, settings, console)
+        assert f"stacks: {format_duration(total_s)} on cpu" in console.export_text()
 
 
 def test_illegal_combinations_and_broken_workloads_are_shown_with_their_reason(launch, monkeypatch) -> None:

@@ -106,10 +106,14 @@ def machine(device: str) -> str:
 
 
 def _remembered(key: str) -> Speed | None:
-    """What was recently measured on this machine; None for anything else, as older versions wrote it."""
-    entry = _read().get(key)
+    """What was recently measured on this machine."""
+    return _recent(_read().get(key))
+
+
+def _recent(entry: Any) -> Speed | None:
+    """A timing that is not too old; None for anything else, as older versions wrote it."""
     try:
-        speed = Speed(**entry, is_remembered=True)  # type: ignore[arg-type]
+        speed = Speed(**entry, is_remembered=True)
         return speed if time.time() - speed.measured_at < KEPT_S and speed.step_s >= 0 <= speed.evaluation_s else None
     except TypeError:
         return None
@@ -125,10 +129,11 @@ def _read() -> Mapping[str, Any]:
 
 
 def _write(entries: Mapping[str, Any]) -> None:
-    path = _file()
+    """Keep timings, those that are still recent."""
+    path, recent = _file(), {key: entry for key, entry in entries.items() if _recent(entry)}
     with contextlib.suppress(OSError, StoreError):  # a cache that cannot be written is no reason to stop
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: temporary.write_text(json.dumps(entries)))
+        write_whole(path, lambda temporary: temporary.write_text(json.dumps(recent)))
 
 
 def _processor() -> str:

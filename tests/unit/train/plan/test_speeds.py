@@ -60,6 +60,15 @@ def test_old_timings_and_those_of_former_versions_are_not_used(cache, monkeypatc
     assert Speeds("here").recall("a", 1) is None
 
 
+def test_what_is_too_old_leaves_the_file(cache) -> None:
+    Speeds("here").remember("a", 1, 1.0, 1.0)
+    entries = json.loads(cache.read_text())
+    entries["a/1/here"]["measured_at"] -= module.KEPT_S + 1
+    cache.write_text(json.dumps({**entries, "former": {"num_trials": 7}}))
+    Speeds("here").remember("b", 1, 1.0, 1.0)
+    assert list(json.loads(cache.read_text())) == ["b/1/here"]
+
+
 def test_the_time_of_a_stack_counts_its_evaluations() -> None:
     workload = SimpleNamespace(max_steps=10, eval_every=4)
     assert Speed(1.0, 0.5, 0.0).stack_s(workload) == 10 * 1.0 + 3 * 0.5  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ class Settings:
 
     Attributes:
         device: cpu, cuda or cuda:N, checked to exist.
-        max_stack: trials per stack; None = by the shapes of the workload.
+        max_stack: the most trials per stack; None = by the shapes of the workload.
         workers: processes that train stacks side by side; None = threads or processes, one on each core or GPU.
         checkpoint_every_s: least seconds between two checkpoints of a stack; infinity writes none.
         max_failures: failed trials after which the launch stops; None = it goes on.

@@ -120,7 +120,7 @@ def plan(*overrides: str) -> pd.DataFrame:
 
 def plan_cells(jobs: Sequence[AnyJob], settings: Settings, illegal: Sequence[tuple[str, str]] = ()) -> pd.DataFrame:
     """What a launch would do, as `plan_table` describes it."""
-    with _pools(jobs, settings, lambda line: None) as pools:
+    with _pools(jobs, settings, print) as pools:
         return plan_table(jobs, settings, Planner(settings, Plans(settings.results_dir), pools), illegal)
 
 

@@ -60,6 +60,11 @@ def test_pinned_width_and_workers_are_planned(launch) -> None:
     assert (plan.width <= 4).all()
 
 
+def test_a_plan_says_that_there_are_not_so_many_cores(launch, capsys) -> None:
+    plan_cells(*launch("workers=1000"))
+    assert capsys.readouterr().out.count("workers=1000 is more than the") == 1
+
+
 def test_the_expected_time_grows_with_the_work(launch, monkeypatch) -> None:
     monkeypatch.setattr(
         "initsuite.train.executor.Executor.pace", lambda self, member, seeds, manner: (0.001 * len(seeds), 0.0)

@@ -23,10 +23,12 @@ class Place:
     Attributes:
         workers: how many are trained at the same time.
         are_processes: in processes of their own, not in threads of this one.
+        are_on_gpus: each on a GPU, not on one core.
     """
 
     workers: int = 1
     are_processes: bool = False
+    are_on_gpus: bool = False
 
     def line(self) -> str:
         """For the user.
@@ -36,7 +38,9 @@ class Place:
             '2 stacks at a time, each on one thread of this process'
         """
         if self.workers == 1:
-            return "one stack at a time, on one thread"
+            return f"one stack at a time, on one {'GPU' if self.are_on_gpus else 'thread'}"
+        if self.are_on_gpus:
+            return f"{self.workers} stacks at a time, each on a GPU and in a process of its own"
         where = "in a process of its own" if self.are_processes else "on one thread of this process"
         return f"{format_count(self.workers, 'stack')} at a time, each {where}"
 
@@ -79,5 +83,5 @@ def place_for(room: Room, num_stacks: int, seconds: float, stack_bytes: int) -> 
     are_processes = room.asked is not None or room.are_gpus or seconds > PROCESSES_FROM_S
     workers = fitting(stack_bytes)
     if are_processes and workers > 1 and (processes := fitting(stack_bytes + room.process_bytes())) > 1:
-        return Place(processes, are_processes=True)
-    return Place(workers)
+        return Place(processes, True, room.are_gpus)
+    return Place(workers, are_on_gpus=room.are_gpus)

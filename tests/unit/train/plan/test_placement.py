@@ -20,12 +20,12 @@ SHORT, LONG = PROCESSES_FROM_S / 2, PROCESSES_FROM_S * 2
         (Room(2, asked=1000), 5, SHORT, Place(2, are_processes=True)),
         (Room(8, asked=3), 5, SHORT, Place(3, are_processes=True)),
         (Room(1), 5, LONG, Place(1)),
-        (Room(1, are_gpus=True), 5, LONG, Place(1)),
-        (Room(4, are_gpus=True), 5, SHORT, Place(4, are_processes=True)),
-        (Room(4, are_gpus=True), 3, SHORT, Place(3, are_processes=True)),
-        (Room(4, are_gpus=True, asked=3), 5, SHORT, Place(3, are_processes=True)),
-        (Room(2, are_gpus=True, asked=3), 5, SHORT, Place(2, are_processes=True)),
-        (Room(1, are_gpus=True, asked=3), 5, SHORT, Place(1)),
+        (Room(1, are_gpus=True), 5, LONG, Place(1, are_on_gpus=True)),
+        (Room(4, are_gpus=True), 5, SHORT, Place(4, are_processes=True, are_on_gpus=True)),
+        (Room(4, are_gpus=True), 3, SHORT, Place(3, are_processes=True, are_on_gpus=True)),
+        (Room(4, are_gpus=True, asked=3), 5, SHORT, Place(3, are_processes=True, are_on_gpus=True)),
+        (Room(2, are_gpus=True, asked=3), 5, SHORT, Place(2, are_processes=True, are_on_gpus=True)),
+        (Room(1, are_gpus=True, asked=3), 5, SHORT, Place(1, are_on_gpus=True)),
     ],
 )
 def test_short_work_in_threads_long_work_in_processes_and_no_more_than_there_is(
@@ -56,4 +56,7 @@ def test_processes_take_memory_of_their_own(memory, seconds, expected) -> None:
 
 def test_what_is_said() -> None:
     assert Place().line() == "one stack at a time, on one thread"
+    assert Place(1, are_on_gpus=True).line() == "one stack at a time, on one GPU"
+    both = Place(2, are_processes=True, are_on_gpus=True)
+    assert both.line() == "2 stacks at a time, each on a GPU and in a process of its own"
     assert Place(3, are_processes=True).line() == "3 stacks at a time, each in a process of its own"

@@ -321,7 +321,7 @@ def test_each_gpu_has_one_worker_on_a_device_of_its_own(planner, gpus, monkeypat
     monkeypatch.setattr(workers_module, "Workers", lambda executor, devices: started.append(list(devices)))
     made = on_gpus(planner, monkeypatch, *words)
     place = made.place(made.plan([group_of(made, 5000)], is_stored=False))
-    assert place == Place(workers, are_processes=workers > 1)
+    assert place == Place(workers, are_processes=workers > 1, are_on_gpus=True)
     made.pools.get(place)
     assert started == ([devices] if workers > 1 else [])
     assert made.pools.devices == devices

@@ -49,7 +49,9 @@ def fashion_stack(sizes: Sizes, place: Place) -> Arms:
 
 
 def fashion_rate(sizes: Sizes, place: Place) -> Arms:
-    work, width = Work(WIDE, sizes.rate_trials * num_cores(), 0.05), sizes.rate_trials
+    """Stacks of one seed, as the suite packs tuning trials of which one seed has more than a stack holds."""
+    width, count = sizes.rate_trials, sizes.rate_trials * num_cores()
+    work = Work(WIDE, count, 0.05, num_lrs=-(-count // len(INITIALIZERS)))
     return {
         "suite": lambda: in_gflop(steps_arm(work, width, sizes.rate_steps, FASHION_BUDGET, num_cores())),
         LIMIT: sgemm_arm,

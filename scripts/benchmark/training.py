@@ -23,13 +23,14 @@ INITIALIZERS = ("zero", "normal", "xavier", "he", "orthogonal")
 
 @dataclass(frozen=True)
 class Work:
-    """Trials to train: initializers x seeds of one workload at one learning rate.
+    """Trials to train: initializers x learning rates x seeds of one workload.
 
     Attributes:
         overrides: overrides of the configuration, without init, budget and tracking.
         num_trials: number of trials in all; a multiple of the number of initializers.
-        lr: lr of every trial.
+        lr: the largest learning rate.
         device: cpu or cuda.
+        num_lrs: how many there are, each half of the one before.
     """
 
     overrides: tuple[str, ...]
@@ -37,6 +38,7 @@ class Work:
     lr: float
     device: str = "cpu"
     initializers: tuple[str, ...] = INITIALIZERS
+    num_lrs: int = 1
 
     def members(self) -> list[Member]:
         """The trials, those of one seed beside each other, as the suite packs them."""
@@ -48,11 +50,12 @@ class Work:
         return [
             Member(
                 job.cell,
-                job.cell.trial(self.lr, seed, Stage.TUNE),
+                job.cell.trial(self.lr / 2**halved, seed, Stage.TUNE),
                 *start_of(job.cell.workload, job.cell.initializer, seed),
             )
-            for seed in range(-(-self.num_trials // len(jobs)))
+            for seed in range(-(-self.num_trials // (len(jobs) * self.num_lrs)))
             for job in jobs
+            for halved in range(self.num_lrs)
         ][: self.num_trials]
 
 

@@ -388,6 +388,12 @@ def test_each_stack_has_a_budget() -> None:
     assert (first.max_steps, first.eval_every) == (6, 2)
 
 
+def test_trials_of_one_seed_differ_in_their_learning_rates() -> None:
+    members = Work(("model.width=8",), 5, 0.4, initializers=("he", "xavier"), num_lrs=2).members()
+    found = [(one.trial.seed, one.cell.axes["init"], one.trial.lr) for one in members]
+    assert found == [(0, "he", 0.4), (0, "he", 0.2), (0, "xavier", 0.4), (0, "xavier", 0.2), (1, "he", 0.4)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("lanes", "where"), [(1, "in turn on one core"), (2, "2 side by side")])
 def test_arms_train_the_amount_they_say(lanes: int, where: str) -> None:

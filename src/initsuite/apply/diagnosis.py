@@ -82,8 +82,8 @@ def diagnose(
     Example:
         >>> layers = [nn.Sequential(nn.Linear(64, 64), nn.Tanh()) for _ in range(30)]
         >>> found = diagnose(nn.Sequential(*layers), torch.randn(32, 64), init="normal", draws=2)
-        >>> found.verdicts["verdict"][0]
-        'vanishing'
+        >>> "vanishing" in set(found.verdicts["verdict"])
+        True
 
     References:
         Schoenholz et al. 2016, Deep Information Propagation. Saxe et al. 2013, Exact solutions (dynamical isometry).

@@ -131,7 +131,7 @@ def tails(activation: Activation) -> Tails:
 
     Example:
         >>> tails(Activation("tanh", torch.tanh)).right
-        2.18
+        2.17
     """
     points = torch.arange(-REACH, REACH + 0.01, 0.01, dtype=torch.float64)
     steepness = slope(activation, points).abs()

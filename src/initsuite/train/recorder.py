@@ -14,7 +14,7 @@ from initsuite.engine.checkpoint import remove_checkpoint, remove_leftovers
 from initsuite.errors import StoreError
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
-from initsuite.results.leases import hold_all
+from initsuite.results.leases import Leases, hold_all
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
@@ -86,11 +86,11 @@ class Recorder:
     def drop_leftovers(self) -> None:
         """Remove checkpoints that no launch will continue: those of older versions, and of stacks with stored trials.
 
-        A launch leaves some when it is killed, another when the plan changes. While another launch trains here they all
-        stay: it removes them when it ends.
+        A launch leaves some when it is killed, and leases, too; another when the plan changes. While another launch
+        trains here they all stay: it removes them when it ends.
         """
-        folder = self.settings.checkpoints
-        if not any(folder.glob("*")):
+        folder, leases = self.settings.checkpoints, Leases(self.store.directory).directory
+        if not any(folder.glob("*")) and not any(leases.glob("*.json")):
             return
         with contextlib.suppress(StoreError), hold_all("checkpoints", self.store.directory):
             stored = self.store.stored()

@@ -158,7 +158,7 @@ def test_a_workload_that_cannot_take_a_step_fails_without_a_long_run(build_job, 
     assert set(trials.status[trials.cell_id == bad.cell.cell_id]) == {"failed"}
     assert trials.error[trials.cell_id == bad.cell.cell_id].str.contains("this loss is broken").all()
     assert set(trials.status[trials.cell_id == "good"]) == {"done"}
-    assert len(steps) == 1, "one rehearsal, and none of its trials was started"
+    assert len(steps) == 3, "one rehearsal, in each manner, and none of its trials was started"
     assert np.isnan(outcome.scores[0])
     assert outcome.scores[1] > 0
 

@@ -93,7 +93,7 @@ def test_a_workload_that_was_not_timed_is_estimated_from_one_that_was(launch, mo
 
 def test_the_total_is_that_of_workloads_that_train_side_by_side(launch, monkeypatch) -> None:
     """Three workloads with one stack each in tuning and one in scoring, a minute each, on four cores."""
-    monkeypatch.setattr(Executor, "pace", lambda executor, member, seeds: (0.0, 30.0))
+    monkeypatch.setattr(Executor, "pace", lambda executor, member, seeds, manner: (0.0, 30.0))
     monkeypatch.setattr(Planner, "place", lambda planner, drafts: Place(workers[0]))
     workers = [1]
     built = [launch(f"model.depth={depth}", inits=("he",)) for depth in (1, 2, 3)]

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.draws import NamedDraws, global_state
 from initsuite.engine.loop import Training, train_stack
 from initsuite.engine.manner import Manner
 from initsuite.engine.rehearsal import rehearse
 from initsuite.engine.stack import Member
-from initsuite.spec import Evaluation, TrialResult
+from initsuite.spec import Evaluation
+from support.resuming import bits, resumed
 from support.stubborn import (
     AttentionDropout,
     Dropout,
@@ -38,10 +38,6 @@ MODELS = {"dropout": Dropout, "attention": AttentionDropout, "python": PythonNoi
 @pytest.fixture(scope="module")
 def jobs(make_job) -> list[Any]:
     return [make_job(f"init={init}") for init in ("he", "he", "xavier", "xavier")]
-
-
-def bits(results: Sequence[TrialResult]) -> np.ndarray:
-    return np.array([[*r.curve.train_loss, *r.curve.val_loss, *r.curve.val_score, r.test_score] for r in results])
 
 
 def stack_of(jobs, build) -> tuple[list[Member], Manner]:
@@ -121,16 +117,7 @@ def test_two_threads_give_the_bits_of_one(jobs, name: str) -> None:
 def test_resumed_it_ends_with_the_same_bits(jobs, tmp_path: Path, name: str) -> None:
     stack, manner = stack_of(jobs, MODELS[name])
     whole = bits(train_stack(stack, manner=manner))
-    checkpoint, seen = Checkpoint(tmp_path / "stack.pt", 0.0, {"stack_id": "a"}), []
-
-    def stop(evaluation: object) -> None:
-        seen.append(evaluation)
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_stack(stack, manner=manner, on_evaluation=stop, checkpoint=checkpoint)
-    assert np.array_equal(bits(train_stack(stack, manner=manner, checkpoint=checkpoint)), whole)
+    assert np.array_equal(bits(resumed(stack, manner, tmp_path, after=3)), whole)
 
 
 def test_evaluation_is_deterministic(jobs) -> None:

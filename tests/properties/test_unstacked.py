@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from initsuite.data.base import Dataset, Split
 from initsuite.data.order import BatchOrder
-from initsuite.engine.checkpoint import Checkpoint
 from initsuite.engine.loop import Training, train_stack
 from initsuite.engine.manner import STACKED, Manner
 from initsuite.engine.process import for_training
 from initsuite.engine.rehearsal import pace, rehearse
 from initsuite.engine.stack import Member, start_of
 from initsuite.errors import ConfigError
-from initsuite.spec import Stage, TrialResult
+from initsuite.spec import Stage
+from support.resuming import bits, resumed
 from support.stubborn import (
     STUBBORN,
     CheckpointedDropout,
@@ -48,11 +48,6 @@ SEEDS, LRS = (0, 1, 0, 1), (0.05, 0.05, 0.02, 0.02)
 @pytest.fixture(scope="module")
 def jobs(make_job) -> list[Any]:
     return [make_job(f"init={init}") for init in ("he", "he", "xavier", "xavier")]
-
-
-def bits(results: list[TrialResult]) -> np.ndarray:
-    """[trial, number]: all that training measures."""
-    return np.array([[*r.curve.train_loss, *r.curve.val_loss, *r.curve.val_score, r.test_score] for r in results])
 
 
 @pytest.mark.parametrize("name", STUBBORN)
@@ -166,16 +161,7 @@ def test_resumed_it_ends_with_the_same_bits(jobs, tmp_path: Path, name: str) -> 
     stack = members_of(jobs, workload_of(jobs[0], STUBBORN[name]), LRS, SEEDS)
     manner = rehearse(stack[:1])
     whole = bits(train_stack(stack, manner=manner))
-    checkpoint, seen = Checkpoint(tmp_path / "stack.pt", 0.0, {"stack_id": "a"}), []
-
-    def stop(evaluation: object) -> None:
-        seen.append(evaluation)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_stack(stack, manner=manner, on_evaluation=stop, checkpoint=checkpoint)
-    assert np.array_equal(bits(train_stack(stack, manner=manner, checkpoint=checkpoint)), whole)
+    assert np.array_equal(bits(resumed(stack, manner, tmp_path, after=2)), whole)
 
 
 def masked(kind: type) -> Dataset:

@@ -546,8 +546,8 @@ def test_every_ratio_of_the_documentation_can_be_measured_again() -> None:
     page = (SCRIPTS.parent / "docs" / "benchmarks.md").read_text()
     said = stated()
     assert said.keys() <= {row.name for row in ROWS}
-    lines = [line for line in page.splitlines() if line.startswith("|")][2:]
-    assert len(lines) == len(said)
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(lines) == len(said) > 0
     ratio = re.compile(r"\d(\.\d+)?x\b")
     for text in (page, (SCRIPTS.parent / "README.md").read_text()):
         assert not [line for line in text.splitlines() if ratio.search(line) and line not in lines]

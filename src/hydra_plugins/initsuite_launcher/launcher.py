@@ -1,7 +1,6 @@
 """A launcher that takes all jobs of a multirun at once, so that their trials can be trained in stacks."""
 
 # No `from __future__ import annotations`: Hydra executes this file before it is in sys.modules, where dataclass looks.
-import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,20 +46,18 @@ class InitsuiteLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         # imported late: Hydra imports every plugin at every start, and torch comes with the first line said
+        from initsuite.train.late import late_imports
         from initsuite.wording import format_count
 
         print(f"Checking {format_count(len(job_overrides), 'combination')} before the first step.", flush=True)
-        gc.disable()  # nothing that is imported is garbage
-        from initsuite.config.build import Builder
-        from initsuite.config.compose.hydra_files import Composer
-        from initsuite.config.compose.resolve import compose_jobs
-        from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
-        from initsuite.train.launch import Inventory, plan_cells, run_cells
-        from initsuite.train.plan.preview import print_plan
+        with late_imports():
+            from initsuite.config.build import Builder
+            from initsuite.config.compose.hydra_files import Composer
+            from initsuite.config.compose.resolve import compose_jobs
+            from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
+            from initsuite.train.launch import Inventory, plan_cells, run_cells
+            from initsuite.train.plan.preview import print_plan
 
-        if self._builder is None:
-            gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
-        gc.enable()
         setup_globals()
         self._folder, self._name = str(self.config.hydra.sweep.dir), str(self.config.hydra.job.name)  # resolved once
         Path(self._folder).mkdir(parents=True, exist_ok=True)  # Optuna's sweeper writes to it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import math
 import os
@@ -21,6 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
+from initsuite.train.late import late_imports
 
 COMMAND = "python -m initsuite.train"
 HELP_WIDTH = 120
@@ -37,14 +37,10 @@ def train(cfg: DictConfig) -> float:
     choices = HydraConfig.get().runtime.choices
     cell = "/".join(str(choices.get(group)) for group in ("dataset", "model", "activation", "optimizer", "init"))
     print(f"Checking {cell} before the first step.", flush=True)
-    gc.disable()  # nothing that is imported is garbage
-    # imported late, with torch: seconds that help and the first line do not need
-    from initsuite.config.build import draft
-    from initsuite.train.launch import Inventory, plan_cells, raise_if_failed, run_cells
-    from initsuite.train.plan.preview import print_plan
-
-    gc.freeze()  # imports stay to the end: the collector need not walk through them, not even at exit
-    gc.enable()
+    with late_imports():  # with torch: seconds that help and the first line do not need
+        from initsuite.config.build import draft
+        from initsuite.train.launch import Inventory, plan_cells, raise_if_failed, run_cells
+        from initsuite.train.plan.preview import print_plan
     try:
         job, settings = draft(cfg)
         inventory = Inventory()

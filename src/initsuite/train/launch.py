@@ -25,11 +25,11 @@ from initsuite.train.plan.deciding import too_few_seeds
 from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.preview import kept_lines, plan_table
 from initsuite.train.plan.stored import Plans
+from initsuite.train.pools import Pools
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder, StopLaunch
 from initsuite.train.runner import Runner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs, unfinished
-from initsuite.train.workers import Pools
 from initsuite.wording import format_count
 
 

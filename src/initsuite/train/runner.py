@@ -13,12 +13,13 @@ from initsuite.spec import short_hash
 from initsuite.train.events import Event, Finished, tell_at_once
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.planner import Planner
+from initsuite.train.pools import Pools
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
 from initsuite.train.task import Pair, Task, failure
 from initsuite.train.threads import Threads
 from initsuite.train.trials import Wanted
-from initsuite.train.workers import Pools, Workers
+from initsuite.train.workers import Workers
 from initsuite.wording import format_count
 
 POLL_S = 1.0

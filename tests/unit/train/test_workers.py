@@ -17,9 +17,10 @@ from initsuite.spec import Stage, Status
 from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
+from initsuite.train.pools import PROCESS_BYTES, Pools
 from initsuite.train.task import Stack, Task
 from initsuite.train.threads import Threads
-from initsuite.train.workers import PROCESS_BYTES, Pools, Workers, _serve
+from initsuite.train.workers import Workers, _serve
 
 pytestmark = pytest.mark.slow
 PROCESSES = Place(2, are_processes=True)

@@ -25,8 +25,8 @@ from initsuite.train.plan.composition import (
 from initsuite.train.plan.placement import Place, place_for
 from initsuite.train.plan.speeds import TOO_SLOW, Speed, Speeds, machine
 from initsuite.train.plan.stored import Plans, still_valid
+from initsuite.train.pools import Pools
 from initsuite.train.task import Stack
-from initsuite.train.workers import Pools
 from initsuite.wording import format_count
 
 TIMING_S = 5.0
@@ -51,7 +51,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class Draft:
+class PlannedGroup:
     """How missing trials of a group are to be trained.
 
     Attributes:
@@ -81,6 +81,17 @@ class Draft:
     @property
     def width(self) -> int:
         return max((len(stack.trial_ids) for stack in self.stacks), default=0)
+
+    @property
+    def seeds_of_widest(self) -> list[int]:
+        """The seed of each trial of a widest stack."""
+        widest_stack = max(self.stacks, key=lambda stack: len(stack.trial_ids))
+        return [trial.seed for trial in self.group.trials if trial.trial_id in widest_stack.trial_ids]
+
+    @property
+    def computes(self) -> str:
+        """What the speed of a widest stack depends on: trials of one seed share their batches."""
+        return f"{self.group.key}/{self.width}/{len(set(self.seeds_of_widest))}"
 
     @property
     def stack_s(self) -> float:
@@ -117,7 +128,7 @@ class Planner:
         self.settings, self.plans, self.pools = settings, plans, pools
         self.speeds = Speeds(machine(settings.device), is_forgetful=settings.replan)
         self._rehearsals: dict[str, Rehearsal] = {}
-        self._promised: dict[str, Draft] = {}
+        self._promised: dict[str, PlannedGroup] = {}
         self._num_threads = 1
 
     @property
@@ -130,31 +141,31 @@ class Planner:
             self._rehearsals[group.key] = self._rehearse(group)
         return self._rehearsals[group.key]
 
-    def plan(self, groups: Sequence[Group], *, is_stored: bool = True) -> list[Draft]:
+    def plan(self, groups: Sequence[Group], *, is_stored: bool = True) -> list[PlannedGroup]:
         """Pack trials as an earlier launch did, where all of a stack is missing, and the rest by their shapes.
 
         Args:
             is_stored: keep the plan, because it will be carried out.
 
         Returns:
-            A draft for each group.
+            How each group is to be trained.
 
         Raises:
             StoreError: the plan cannot be stored.
         """
         stored, begin = self.plans.read(), time.monotonic()
-        drafts = [self._draft(group, stored, is_timed=time.monotonic() - begin < TIMING_S) for group in groups]
-        new = [stack for draft in drafts for stack in draft.new]
+        planned = [self._planned(group, stored, is_timed=time.monotonic() - begin < TIMING_S) for group in groups]
+        new = [stack for one in planned for stack in one.new]
         if new and is_stored:
-            self.plans.save(new, [f"{draft.group.label}: {draft.note}" for draft in drafts if draft.note])
-        return drafts
+            self.plans.save(new, [f"{one.group.label}: {one.note}" for one in planned if one.note])
+        return planned
 
-    def place(self, drafts: Sequence[Draft]) -> Place:
-        """Where the stacks of these drafts are trained; one of unknown speed counts as the slowest known."""
-        slowest_s = max((draft.stack_s for draft in drafts if draft.speed), default=math.nan)
-        seconds = sum(draft.seconds if draft.speed else slowest_s * len(draft.stacks) for draft in drafts)
-        largest = max((draft.width * draft.bytes_each for draft in drafts), default=0)
-        num_stacks = sum(len(draft.stacks) for draft in drafts)
+    def place(self, planned: Sequence[PlannedGroup]) -> Place:
+        """Where the stacks of these planned are trained; one of unknown speed counts as the slowest known."""
+        slowest_s = max((one.stack_s for one in planned if one.speed), default=math.nan)
+        seconds = sum(one.seconds if one.speed else slowest_s * len(one.stacks) for one in planned)
+        largest = max((one.width * one.bytes_each for one in planned), default=0)
+        num_stacks = sum(len(one.stacks) for one in planned)
         place = place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
         if not self.settings.has_processes:
             place = replace(place, are_processes=False)
@@ -169,14 +180,14 @@ class Planner:
         promise = self._promised.get(event.stack_id)
         took_s = sum(result.wall_s for result in event.results)
         if promise and took_s > TOO_SLOW * self._num_threads * promise.stack_s:
-            self.speeds.forget(promise.group.key, promise.width)
+            self.speeds.forget(promise.computes)
 
-    def _draft(self, group: Group, stored: Sequence[Stack], *, is_timed: bool) -> Draft:
+    def _planned(self, group: Group, stored: Sequence[Stack], *, is_timed: bool) -> PlannedGroup:
         if not group.pairs:
-            return Draft(group)
+            return PlannedGroup(group)
         rehearsal = self.rehearse(group)
         if rehearsal.error:
-            return Draft(group, error=rehearsal.error)
+            return PlannedGroup(group, error=rehearsal.error)
         max_stack = self.settings.max_stack
         kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
         left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
@@ -188,21 +199,20 @@ class Planner:
         note = f", in place of up to {asked}: there is no memory for more" if is_split else ""
         composed = compose(left.trials, min(asked, fitting), FEWEST[self.kind])
         new = [Stack(trial_ids, self.kind) for trial_ids in composed]
-        draft = Draft(group, tuple(new), tuple(kept), None, note, bytes_each, manner=rehearsal.manner)
-        draft = replace(draft, speed=self._speed(draft, rehearsal.cell, is_timed=is_timed))
-        self._promised |= {stack.stack_id: draft for stack in draft.stacks}
-        return draft
+        planned = PlannedGroup(group, tuple(new), tuple(kept), None, note, bytes_each, manner=rehearsal.manner)
+        planned = replace(planned, speed=self._speed(planned, rehearsal.cell, is_timed=is_timed))
+        self._promised |= {stack.stack_id: planned for stack in planned.stacks}
+        return planned
 
-    def _speed(self, draft: Draft, cell: Cell | None, *, is_timed: bool) -> Speed | None:
+    def _speed(self, planned: PlannedGroup, cell: Cell | None, *, is_timed: bool) -> Speed | None:
         """The speed of the widest stack; None where it is not known and cannot be measured."""
-        key, width = draft.group.key, draft.width
-        known = self.speeds.recall(key, width)
+        known = self.speeds.recall(planned.computes)
         if known or cell is None or not is_timed:
             return known
-        executor, widest_stack = self.pools.here.executor, max(draft.stacks, key=lambda stack: len(stack.trial_ids))
-        seeds = [trial.seed for trial in draft.group.trials if trial.trial_id in widest_stack.trial_ids]
+        executor = self.pools.here.executor
         try:
-            return self.speeds.remember(key, width, *executor.pace(executor.member(cell), seeds, draft.manner))
+            pace = executor.pace(executor.member(cell), planned.seeds_of_widest, planned.manner)
+            return self.speeds.remember(planned.computes, *pace)
         except Exception:  # too wide for the memory; the executor will find a narrower width
             return None
 

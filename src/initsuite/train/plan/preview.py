@@ -18,7 +18,7 @@ from initsuite.results.store import load_results
 from initsuite.spec import Stage, Status
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.placement import Place
-from initsuite.train.plan.planner import Draft, Planner
+from initsuite.train.plan.planner import PlannedGroup, Planner
 from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.wording import format_duration, format_first, last_line, plural
 
@@ -61,9 +61,9 @@ def plan_table(
         for group in groups_of((job.cell, trial) for job, trial in wanted)
     ]
     missing = [group.without(done) for _, group in groups]
-    drafts = planner.plan(missing, is_stored=False)
-    place = planner.place(drafts)
-    rows = [_row(*group, left, draft, place) for group, left, draft in zip(groups, missing, drafts, strict=True)]
+    planned = planner.plan(missing, is_stored=False)
+    place = planner.place(planned)
+    rows = [_row(*group, left, one, place) for group, left, one in zip(groups, missing, planned, strict=True)]
     _estimate(rows)
     total_s = sum(_stage_s([row for row in rows if row["stage"] == str(stage)], place) for stage in stages)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
@@ -106,24 +106,24 @@ def kept_lines(models: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     )
 
 
-def _row(stage: Stage, group: Group, missing: Group, draft: Draft, place: Place) -> dict[str, Any]:
-    workers = min(place.workers, len(draft.stacks))
+def _row(stage: Stage, group: Group, missing: Group, planned: PlannedGroup, place: Place) -> dict[str, Any]:
+    workers = min(place.workers, len(planned.stacks))
     return {
         "stage": str(stage),
         **{axis: group.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer")},
         "cells": len(group.cells),
         "trials": len(group.pairs),
         "done": len(group.pairs) - len(missing.pairs),
-        "stacks": len(draft.stacks),
-        "width": draft.width,
+        "stacks": len(planned.stacks),
+        "width": planned.width,
         "workers": workers,
-        "core_s": draft.seconds,
-        "memory_mb": draft.bytes_each * draft.width * workers / 1e6,
-        "why": "; ".join(draft.lines()) or "all of it is stored",
+        "core_s": planned.seconds,
+        "memory_mb": planned.bytes_each * planned.width * workers / 1e6,
+        "why": "; ".join(planned.lines()) or "all of it is stored",
         "kept": ", ".join(group.cell.workload.kept),
-        "unstacked": draft.manner.line(),
-        "illegal": last_line(draft.error) or math.nan,
-        "work": draft.bytes_each * len(missing.pairs) * group.cell.workload.max_steps,
+        "unstacked": planned.manner.line(),
+        "illegal": last_line(planned.error) or math.nan,
+        "work": planned.bytes_each * len(missing.pairs) * group.cell.workload.max_steps,
     }
 
 

@@ -61,10 +61,10 @@ class Speed:
 
 @dataclass
 class Speeds:
-    """The speeds of stacks on one machine.
+    """The speeds of stacks on one machine, by what a stack computes (`PlannedGroup.computes`).
 
     Attributes:
-        machine: what they depend on, besides the workload and the width.
+        machine: what else they depend on.
         is_forgetful: start without those that are remembered.
         known: by key, what this launch has measured or recalled.
     """
@@ -73,30 +73,30 @@ class Speeds:
     is_forgetful: bool = False
     known: dict[str, Speed] = field(default_factory=dict)
 
-    def recall(self, group_key: str, width: int) -> Speed | None:
+    def recall(self, stack: str) -> Speed | None:
         """What this launch or an earlier one measured; None if nothing recent is known."""
-        key = self._key(group_key, width)
+        key = self._key(stack)
         if key not in self.known and not self.is_forgetful and (found := _remembered(key)):
             self.known[key] = found
         return self.known.get(key)
 
-    def remember(self, group_key: str, width: int, step_s: float, evaluation_s: float) -> Speed:
+    def remember(self, stack: str, step_s: float, evaluation_s: float) -> Speed:
         """Keep a timing of now, for this launch and later ones."""
-        key, speed = self._key(group_key, width), Speed(step_s, evaluation_s, time.time())
+        key, speed = self._key(stack), Speed(step_s, evaluation_s, time.time())
         self.known[key] = speed
         entry = asdict(speed)
         del entry["is_remembered"]
         _write({**_read(), key: entry})
         return speed
 
-    def forget(self, group_key: str, width: int) -> None:
+    def forget(self, stack: str) -> None:
         """Have the next launch measure again."""
-        key = self._key(group_key, width)
+        key = self._key(stack)
         self.known.pop(key, None)
         _write({name: entry for name, entry in _read().items() if name != key})
 
-    def _key(self, group_key: str, width: int) -> str:
-        return f"{group_key}/{width}/{self.machine}"
+    def _key(self, stack: str) -> str:
+        return f"{stack}/{self.machine}"
 
 
 def machine(device: str) -> str:

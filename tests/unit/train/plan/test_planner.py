@@ -17,7 +17,7 @@ from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Stage
 from initsuite.train import executor as executor_module
-from initsuite.train import workers as workers_module
+from initsuite.train import pools as pools_module
 from initsuite.train.events import Finished
 from initsuite.train.executor import Executor
 from initsuite.train.launch import _pools
@@ -26,9 +26,9 @@ from initsuite.train.plan.composition import groups_of
 from initsuite.train.plan.placement import PROCESSES_FROM_S, Place
 from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.stored import Plans
+from initsuite.train.pools import Pools
 from initsuite.train.runner import Runner
 from initsuite.train.task import Stack, Task
-from initsuite.train.workers import Pools
 from initsuite.wording import format_bytes
 from support.stubborn import Dropout, Item, workload_of
 
@@ -318,7 +318,7 @@ def on_gpus(planner, monkeypatch, *overrides: str) -> Planner:
 def test_each_gpu_has_one_worker_on_a_device_of_its_own(planner, gpus, monkeypatch, capsys, words, workers, devices):
     gpus += [1 << 34] * 3
     started: list[list[str]] = []
-    monkeypatch.setattr(workers_module, "Workers", lambda executor, devices: started.append(list(devices)))
+    monkeypatch.setattr(pools_module, "Workers", lambda executor, devices: started.append(list(devices)))
     made = on_gpus(planner, monkeypatch, *words)
     place = made.place(made.plan([group_of(made, 5000)], is_stored=False))
     assert place == Place(workers, are_processes=workers > 1, are_on_gpus=True)

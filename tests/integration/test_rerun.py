@@ -20,6 +20,7 @@ from initsuite.errors import ConfigError
 from initsuite.models.describe import describe
 from initsuite.results.store import load_results, write_part
 from initsuite.spec import Stage, Trial
+from initsuite.train import launch as launches
 from initsuite.train.launch import Inventory, Outcome, run_cells
 
 SMALL = ("protocol=smoke", "max_steps=2", "eval_every=1", "optimizer.lr_grid=[0.01,0.1]", "tracking=disabled")
@@ -45,7 +46,7 @@ def launch(tmp_path: Path) -> Launch:
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often models are made, recorded and run, and data sets read."""
+    """How often models are made, recorded and run, data sets read, and W&B started."""
     found: Counter[str] = Counter()
 
     def count(where: Any, name: str) -> None:
@@ -59,7 +60,13 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counting.__module__ = function.__module__
         monkeypatch.setattr(where, name, counting)
 
-    for where, name in ((workloads, "built"), (describe, "record"), (nn.Module, "__call__"), (digits, "digits")):
+    for where, name in (
+        (workloads, "built"),
+        (describe, "record"),
+        (nn.Module, "__call__"),
+        (digits, "digits"),
+        (launches, "wandb_sink"),
+    ):
         count(where, name)
     return found
 
@@ -69,7 +76,7 @@ def test_a_rerun_that_finds_everything_stored_makes_records_and_runs_no_model(
 ) -> None:
     _, first = launch(*SWEEP)
     assert work["built"] == work["record"] == WORKLOADS, "once for a workload, whatever its initializers"
-    assert work["digits"] == 1
+    assert work["digits"] == work["wandb_sink"] == 1
     assert work["__call__"] > WORKLOADS
     work.clear()
     built, again = launch(*SWEEP)

@@ -143,7 +143,7 @@ def raise_if_failed(outcome: Outcome, settings: Settings) -> None:
 def _runner(store: Store, jobs: Sequence[AnyJob], settings: Settings) -> Iterator[Runner]:
     """Everything a launch holds open, closed in reverse order."""
     built = [job for job in jobs if isinstance(job, Job)]
-    wandb = wandb_sink(settings.tracking)
+    wandb = wandb_sink(settings.tracking) if built else None  # a process that imports W&B
     with ExitStack() as closing:
         progress = closing.enter_context(Progress())
         sinks: list[Sink] = [progress]

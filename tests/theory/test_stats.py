@@ -156,6 +156,15 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+def test_tests_that_the_data_chose_count_as_the_whole_family(rng: np.random.Generator) -> None:
+    """By hand: 6, 5 and 4 times; and never below the adjustment of all of them, whichever are looked at."""
+    assert holm([0.002, 0.02, 0.01], family=6).tolist() == pytest.approx([0.012, 0.08, 0.05])
+    for _ in range(200):
+        p = rng.random(6) ** 2
+        chosen = rng.permutation(6)[:3]
+        assert (holm(p[chosen], family=6) >= holm(p)[chosen] - EXACT).all()
+
+
 def test_hochberg_by_hand_and_between_the_largest_and_holm(rng: np.random.Generator) -> None:
     # Sorted .01 .02 .025 .5: 4 x .01, 3 x .02, 2 x .025, 1 x .5; each the least from its place on.
     assert hochberg([0.5, 0.025, 0.01, 0.02]).tolist() == pytest.approx([0.5, 0.05, 0.04, 0.05])

@@ -149,11 +149,13 @@ def pairs_to_decide(num_comparisons: int, alpha: float = 1 - CONFIDENCE) -> int:
     return pairs
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
+def holm(p_values: ArrayLike, family: int | None = None) -> np.ndarray:
     """Holm's step-down adjustment: max over j <= i of (m - j + 1) p_(j), at most 1.
 
     Args:
         p_values: [comparison], the whole family.
+        family: how many tests m there are, if these are only some of them: those that the data chose to look at. None:
+            these are all.
 
     Returns:
         [comparison], in the given order; claims at adjusted p <= alpha are wrong with probability at most alpha.
@@ -161,11 +163,13 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
         [0.03, 0.06, 0.06]
+        >>> holm([0.01, 0.02], family=6).round(3).tolist()
+        [0.06, 0.1]
 
     References:
         S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
     """
-    return _adjusted(p_values, np.maximum.accumulate)
+    return _adjusted(p_values, np.maximum.accumulate, family)
 
 
 def hochberg(p_values: ArrayLike) -> np.ndarray:
@@ -191,11 +195,13 @@ def hochberg(p_values: ArrayLike) -> np.ndarray:
     return _adjusted(p_values, lambda values: np.minimum.accumulate(values[::-1])[::-1])
 
 
-def _adjusted(p_values: ArrayLike, accumulate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _adjusted(
+    p_values: ArrayLike, accumulate: Callable[[np.ndarray], np.ndarray], family: int | None = None
+) -> np.ndarray:
     """(m - i + 1) p_(i), made monotonic from one side, at most 1, in the given order."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
-    factors = len(p) - np.arange(len(p))
+    factors = (family or len(p)) - np.arange(len(p))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, accumulate(factors * p[order]))
     return adjusted

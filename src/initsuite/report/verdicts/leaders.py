@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,10 +38,17 @@ class Leader:
 
 
 def leader_by(block: Block, by: str) -> Leader:
-    """The best one by `speed` or `score`, tested by sign flips over contexts (Holm over the others)."""
+    """The best one by `speed` or `score`, tested by sign flips over contexts.
+
+    The same trials choose the leader and test it. Over several workloads the family (Holm) is every pair, therefore;
+    within a single one, whose few seeds could decide nothing then, it is the leader against each other, as in
+    `comparison.compare`.
+    """
     best, *others = mean_ranks(block, by)
     matches = _matches(block, best, others, by)
-    return Leader(best, matches, _against(matches))
+    num_workloads = len({workload_key(comparison, "activation") for comparison in block.comparisons})
+    family = len(matches) if num_workloads == 1 else math.comb(len(matches) + 1, 2)
+    return Leader(best, matches, _against(matches, family))
 
 
 def _matches(block: Block, best: str, others: Sequence[str], by: str) -> dict[str, Match]:
@@ -62,8 +70,8 @@ def _match(duels: Mapping[str, Duel]) -> Match:
     return Match(pooled(list(duels.values())), won, lost)
 
 
-def _against(matches: Mapping[str, Match]) -> pd.DataFrame:
-    adjusted = holm([found.pooled.p_value for found in matches.values()]) if matches else []
+def _against(matches: Mapping[str, Match], family: int) -> pd.DataFrame:
+    adjusted = holm([found.pooled.p_value for found in matches.values()], family) if matches else []
     rows = []
     for (name, found), p_value in zip(matches.items(), adjusted, strict=True):
         lead = found.pooled.improvement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -49,6 +50,35 @@ def writing(where: str, path: Path) -> Iterator[None]:
             f"{where}: cannot write `{path}`: {error.strerror or error}. "
             "Expected room and permission. What was stored is intact: fix the disk and run the command again."
         ) from error
+
+
+def sealed(content: Any) -> str:
+    """Content as JSON with a hash of it, so that whatever changes the file is noticed: `read_sealed`."""
+    return _compact({"content": content, "sha256": _seal(content)})
+
+
+def read_sealed(path: Path) -> Any:
+    """What a sealed file holds; a file that was written before there were seals is taken as it is.
+
+    Raises:
+        ValueError: it is not what was written.
+        OSError: it cannot be read.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or not found.keys() & {"content", "sha256"}:
+        return found
+    if found.keys() != {"content", "sha256"} or found["sha256"] != _seal(found["content"]):
+        raise ValueError("its content is not what was written")
+    return found["content"]
+
+
+def _seal(content: Any) -> str:
+    return hashlib.sha256(_compact(content).encode()).hexdigest()
+
+
+def _compact(content: Any) -> str:
+    """JSON without a character that means nothing."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def read_json(path: Path) -> Any:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import uuid
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from initsuite.files import write_whole
+from initsuite.files import read_sealed, sealed, write_whole
 from initsuite.spec import PROTOCOL_VERSION
 from initsuite.train.task import Stack
 
@@ -35,20 +38,41 @@ class Plans:
         content = [asdict(stack) for stack in stacks]
         plan = {"protocol_version": PROTOCOL_VERSION, "stacks": content, "notes": list(notes)}
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"
-        write_whole(self.directory / name, lambda path: path.write_text(json.dumps(plan)))
+        write_whole(self.directory / name, lambda path: path.write_text(sealed(plan)))
 
     def read(self) -> list[Stack]:
-        """All stacks, those of the newest plan first. A plan that is damaged, or of another version, is skipped."""
+        """All stacks, those of the newest plan first. A plan of another version is skipped, a damaged one put away."""
         stacks: dict[Stack, None] = {}
         for path in sorted(self.directory.glob("*.json"), reverse=True):
             try:
-                plan = json.loads(path.read_text())
-                found = [Stack(**{**stack, "trial_ids": tuple(stack["trial_ids"])}) for stack in plan["stacks"]]
-            except (OSError, ValueError, KeyError, TypeError):
+                plan = read_sealed(path)
+                if plan["protocol_version"] == PROTOCOL_VERSION:
+                    stacks |= dict.fromkeys(map(_stack, plan["stacks"]))
+            except OSError:
                 continue
-            if plan.get("protocol_version") == PROTOCOL_VERSION:
-                stacks |= dict.fromkeys(found)
+            except (ValueError, KeyError, TypeError) as error:
+                self._put_away(path, error)
         return list(stacks)
+
+    def _put_away(self, path: Path, error: Exception) -> None:
+        place = self.directory.parent / "quarantine" / f"plans-{path.name}"
+        with contextlib.suppress(OSError):  # a folder that is read-only here: it stays
+            place.parent.mkdir(exist_ok=True)
+            os.replace(path, place)
+        warnings.warn(f"plans: damaged plan `{path}` is left out: {error}. Its trials are packed again.", stacklevel=3)
+
+
+def _stack(found: Any) -> Stack:
+    """A stack as it was stored.
+
+    Raises:
+        KeyError, TypeError: it is none.
+    """
+    trial_ids, device = found["trial_ids"], found["device"]
+    is_stack = isinstance(trial_ids, list) and all(isinstance(one, str) for one in trial_ids) and trial_ids
+    if not is_stack or not isinstance(device, str):
+        raise TypeError("a stack without ids of trials, or without a device")
+    return Stack(tuple(trial_ids), device)
 
 
 def still_valid(stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None) -> list[Stack]:

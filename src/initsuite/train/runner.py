@@ -58,7 +58,7 @@ class Runner:
         for group in groups:
             if error := self.planner.rehearse(group).error:
                 self._fail(group, error)
-        with self.leases.hold("planning"):
+        with self.leases.hold("planning", self.progress.say):
             drafts = self.planner.plan(groups)
         lines = [f"{draft.group.label}: {line}" for draft in drafts for line in draft.lines()]
         more = [f"... and {len(lines) - MAX_LINES} more workloads"] if len(lines) > MAX_LINES else []

@@ -18,7 +18,8 @@ from initsuite.config.sweep import Built, build_jobs, compose_sweep, raise_if_il
 from initsuite.data import digits
 from initsuite.errors import ConfigError
 from initsuite.models.describe import describe
-from initsuite.results.store import load_results, write_part
+from initsuite.results.parts import new_name, write_parts
+from initsuite.results.store import load_results
 from initsuite.spec import Stage, Trial
 from initsuite.train import launch as launches
 from initsuite.train.launch import Inventory, Outcome, run_cells
@@ -133,7 +134,7 @@ def test_a_missing_trial_has_all_cells_of_its_context_built(launch: Launch, tmp_
         if lost in table["trial_id"].to_pylist():
             kept = table.filter(pc.not_equal(table["trial_id"], lost))
             part.unlink()
-            write_part(part, kept)
+            write_parts(tmp_path / "store", new_name(), {"trials": kept})
     jobs = compose_sweep([*SMALL, *sweep, f"results_dir={tmp_path / 'store'}"])
     found = build_jobs(jobs, finished=Inventory().finished).jobs
     assert [job.cell_id for job in found] == [job.cell_id for job in built.jobs]

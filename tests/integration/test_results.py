@@ -18,13 +18,14 @@ import pytest
 from initsuite.errors import StoreError
 from initsuite.report.page.reproduce import commands, without_command
 from initsuite.report.verdicts.recommendations import Report, build_report
-from initsuite.results import maintain as parts
+from initsuite.results import maintain, parts
 from initsuite.results import migrate as migration
 from initsuite.results.__main__ import main
 from initsuite.results.columns import KINDS
 from initsuite.results.leases import Leases
 from initsuite.results.maintain import merge, plan_prune, prune
 from initsuite.results.migrate import migrate
+from initsuite.results.parts import write_parts
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
@@ -128,8 +129,8 @@ def test_a_reader_of_a_merge_never_sees_a_trial_without_its_curve(
         written.append(target.parent.name)
         real(target, write)  # pyright: ignore[reportArgumentType]
 
-    real = parts.write_whole
-    monkeypatch.setattr(parts, "write_whole", watch)
+    real = maintain.write_whole
+    monkeypatch.setattr(maintain, "write_whole", watch)
     merge(tmp_path / "all", [one])
     assert written == ["curves", "curves", "trials", "trials"]
     assert not list((tmp_path / "all").rglob("*.tmp"))
@@ -137,9 +138,11 @@ def test_a_reader_of_a_merge_never_sees_a_trial_without_its_curve(
 
 def test_parts_of_one_name_that_differ_stop_a_merge(tmp_path: Path) -> None:
     one = plant(tmp_path / "one")
+    for part in (max((one / kind).glob("*.parquet")) for kind in KINDS):
+        part.rename(part.with_name("former.parquet"))  # without a hash
     edited = tmp_path / "edited"
     shutil.copytree(one, edited)
-    part = max((edited / "trials").glob("*.parquet"))
+    part = edited / "trials" / "former.parquet"
     table = pq.read_table(part)
     pq.write_table(table.set_column(table.column_names.index("lr"), "lr", pa.array([9.0] * len(table))), part)
     for arguments in ((one, [edited]), (tmp_path / "new", [one, edited])):
@@ -179,7 +182,7 @@ def test_a_source_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(5, "Input/output error")
 
     one = plant(tmp_path / "one")
-    monkeypatch.setattr(parts.pq, "read_table", away)
+    monkeypatch.setattr(Path, "read_bytes", away)
     monkeypatch.setattr(Store, "trials", lambda self: pd.DataFrame())
     with pytest.raises(StoreError, match=r"merge: cannot read `.*Fix the disk and try again"):
         merge(tmp_path / "all", [one])
@@ -209,7 +212,7 @@ def test_a_prune_leaves_the_report_as_it_was(tmp_path: Path, capsys: pytest.Capt
 def test_a_prune_in_several_parts_pairs_trials_with_their_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "TRIALS_PER_PART", 10)
+    monkeypatch.setattr(maintain, "TRIALS_PER_PART", 10)
     directory = untidy(tmp_path / "results")
     before = build_report(load_results(directory))
     num_trials = len(load_results(directory).trials)
@@ -308,8 +311,8 @@ def test_a_launch_waits_for_a_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with Leases(directory) as launch:
             taken.append(launch.take("planning"))
 
-    monkeypatch.setattr(parts, "_write", watch)
-    monkeypatch.setattr(parts, "put_away", watch)
+    monkeypatch.setattr(maintain, "_write", watch)
+    monkeypatch.setattr(maintain, "put_away", watch)
     prune(directory)
     assert taken
     assert not any(taken)
@@ -329,8 +332,8 @@ def test_trials_that_are_stored_during_a_prune_stay(tmp_path: Path, monkeypatch:
             part.write_bytes(found)
         real(*arguments)  # pyright: ignore[reportArgumentType]
 
-    real = parts._write
-    monkeypatch.setattr(parts, "_write", store_then_write)
+    real = maintain._write
+    monkeypatch.setattr(maintain, "_write", store_then_write)
     prune(directory)
     assert hash_of(directory) == before
 
@@ -339,7 +342,8 @@ def test_a_store_of_a_newer_version_is_not_pruned(tmp_path: Path) -> None:
     directory = plant(tmp_path / "results")
     part = max((directory / "trials").glob("*.parquet"))
     table = pq.read_table(part)
-    pq.write_table(table.append_column("sharpness", pa.array([1.0] * len(table))), part)
+    newer = table.append_column("sharpness", pa.array([1.0] * len(table)))
+    write_parts(directory, "newer", {"trials": newer})
     with pytest.raises(StoreError, match=r"unknown columns `sharpness`, .* Prune with the version that wrote it"):
         plan_prune(directory)
 
@@ -481,8 +485,7 @@ def test_a_reader_of_a_migration_finds_every_trial_with_its_curve(
 
         return watch
 
-    monkeypatch.setattr(migration, "write_whole", watched(migration.write_whole))
-    monkeypatch.setattr(migration, "write_part", watched(migration.write_part))
+    monkeypatch.setattr(parts, "write_whole", watched(parts.write_whole))
     monkeypatch.setattr(migration, "put_away", watched(migration.put_away))
     migrate(old_store)
     assert len(seen) == 24

@@ -22,7 +22,8 @@ from initsuite.errors import StoreError
 from initsuite.files import write_whole
 from initsuite.results.columns import FORMER_NAMES, KINDS
 from initsuite.results.leases import hold_all
-from initsuite.results.store import Results, Store, check_store, load_results, new_name, refuse_disk, write_part
+from initsuite.results.parts import checked_table, new_name, refuse_disk, write_parts
+from initsuite.results.store import Results, Store, check_store, load_results
 from initsuite.spec import Status
 
 TRIALS_PER_PART = 5_000
@@ -182,7 +183,7 @@ def _wanted(target: Path, sources: Sequence[Path]) -> tuple[dict[str, Path], int
 
 def _is_whole(part: Path) -> bool:
     try:
-        pq.read_table(part, page_checksum_verification=True)
+        checked_table(part)
     except (pa.ArrowException, OSError) as error:
         refuse_disk("merge", part, error)
         return False
@@ -231,9 +232,11 @@ def _write(plan: Pruning, name: str) -> None:
     for number, chosen in enumerate(_slices(len(plan.kept.trials))):
         trials = plan.kept.trials.iloc[chosen]
         curves = plan.kept.curves.loc[plan.kept.curves.trial_id.isin(trials.trial_id)]
-        for kind, rows in (("curves", curves), ("trials", trials)):
-            table = pa.Table.from_pandas(rows, schema=KINDS[kind], preserve_index=False)
-            write_part(plan.directory / kind / f"{name}-{number}.parquet", table)
+        tables = {
+            kind: pa.Table.from_pandas(rows, schema=KINDS[kind], preserve_index=False)
+            for kind, rows in (("curves", curves), ("trials", trials))
+        }
+        write_parts(plan.directory, f"{name}-{number}", tables)
 
 
 def put_away(where: str, part: Path, place: Path | None, old: Sequence[Path]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from initsuite.files import write_whole
 from initsuite.results.columns import TRIALS
 from initsuite.results.leases import hold_all
 from initsuite.results.maintain import put_away
-from initsuite.results.store import check_store, load_results, new_name, write_part
+from initsuite.results.parts import new_name, write_parts
+from initsuite.results.store import check_store, load_results
 
 COLUMN = "overrides"
 
@@ -67,10 +66,9 @@ def _replace(directory: Path, changed: Mapping[Path, pa.Table], old: Sequence[Pa
     """Write parts, each after a copy of its curves, and put the old ones away. Returns where these are now."""
     now = new_name()
     for number, (part, table) in enumerate(changed.items()):
-        name, curves = f"{now}-{number}.parquet", directory / "curves" / part.name
-        if curves in old:
-            write_whole(directory / "curves" / name, functools.partial(shutil.copyfile, curves))
-        write_part(directory / "trials" / name, table)
+        curves = directory / "curves" / part.name
+        beside = {"curves": curves.read_bytes()} if curves in old else {}
+        write_parts(directory, f"{now}-{number}", {**beside, "trials": table})
     for part in old:
         put_away("migrate", part, directory / "pruned" / now, old)
     return directory / "pruned" / now

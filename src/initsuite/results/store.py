@@ -2,7 +2,7 @@
 
     <dir>/trials/*.parquet    one row per trial
     <dir>/curves/*.parquet    one row per evaluation of a trial
-    <dir>/quarantine/         damaged parts, moved here when they are found
+    <dir>/quarantine/         damaged parts and plans, moved here when they are found
     <dir>/wandb/uploaded/*    address of the W&B run of a trial, written by its sink
 
 A part is written under a temporary name and renamed, its curves before its trials: a listed trial has its curve. Any
@@ -11,9 +11,7 @@ tool that reads Parquet reads the store; readers here also drop repeated trials.
 
 from __future__ import annotations
 
-import os
 import uuid
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,11 +20,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from initsuite.errors import StoreError
-from initsuite.files import write_whole
-from initsuite.results.columns import CURVES, FORMER_NAMES, KINDS, TRIALS
+from initsuite.results.columns import CURVES, KINDS, TRIALS
+from initsuite.results.parts import PartReader, new_name, write_parts
 from initsuite.spec import Curve, Status, short_hash
 
 _MEASURED = (
@@ -64,7 +61,7 @@ class Store:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self._parts: dict[Path, pa.Table] = {}  # read before, of curves each trial once; a part never changes
+        self._reader = PartReader(self.directory, _without_curves)
         self._table: tuple[list[Path], pd.DataFrame] | None = None  # what `trials` has put together, and out of what
         self._seen: set[str] = set()
         self._stored: set[str] = set()
@@ -87,17 +84,18 @@ class Store:
             rows: one mapping per trial with the columns of `TRIALS`; `written_at` is added where it is missing.
             curves: by trial_id.
         """
-        part, now = f"{new_name()}.parquet", datetime.now(UTC).isoformat()
+        now = datetime.now(UTC).isoformat()
         evaluations = [
             dict(zip(CURVES.names, (trial_id, *values), strict=True))
             for trial_id, curve in curves.items()
             for values in zip(*(getattr(curve, name).tolist() for name in CURVES.names[1:]), strict=True)
         ]
         dated = [{**row, "written_at": row.get("written_at") or now} for row in rows]
-        for kind, content in (("curves", evaluations), ("trials", dated)):
-            frame = pd.DataFrame(content, columns=KINDS[kind].names)
-            write_part(self.directory / kind / part, pa.Table.from_pandas(frame, KINDS[kind], preserve_index=False))
-        self._seen.add(part)
+        tables = {
+            kind: pa.Table.from_pandas(pd.DataFrame(content, columns=KINDS[kind].names), KINDS[kind], False)
+            for kind, content in (("curves", evaluations), ("trials", dated))
+        }
+        self._seen.add(write_parts(self.directory, new_name(), tables))
         self._stored |= {row["trial_id"] for row in rows if row["status"] != Status.FAILED}
 
     def read(self) -> Results:
@@ -105,14 +103,10 @@ class Store:
 
     def trials(self) -> pd.DataFrame:
         """The trials alone, as `read` gives them. Cheap to call again: only parts that are new are read."""
-        parts = [part for kind in ("trials", "curves") for part in sorted((self.directory / kind).glob("*.parquet"))]
-        good = [part for part in parts if self._part(part) is not None]
-        if self._table is None or self._table[0] != good:
-            trials, curves = (
-                _together([self._parts[part] for part in good if part.parent.name == kind], columns)
-                for kind, columns in (("trials", TRIALS), ("curves", _IDS))
-            )
-            self._table = good, _drop_lost(_drop_repeats(trials), curves.trial_id)
+        tables = self._reader.together()
+        if self._table is None or self._table[0] != [*tables]:
+            trials, curves = _of_kind("trials", tables, TRIALS), _of_kind("curves", tables, _IDS)
+            self._table = [*tables], _drop_lost(_drop_repeats(trials), curves.trial_id)
         return self._table[1].copy(deep=False)
 
     def stored(self) -> set[str]:
@@ -129,21 +123,12 @@ class Store:
 
     def _good_ids(self, name: str) -> set[str]:
         """The same from one pair of parts, which is read and checked whole."""
-        trials, curves = (self._part(self.directory / kind / name) for kind in ("trials", "curves"))
+        trials, curves = (self._reader.get(self.directory / kind / name) for kind in ("trials", "curves"))
         if trials is None or curves is None:
             return set()
         known = set(curves["trial_id"].to_pylist())
         pairs = zip(trials["trial_id"].to_pylist(), trials["status"].to_pylist(), strict=True)
         return {trial_id for trial_id, status in pairs if status != Status.FAILED and trial_id in known}
-
-    def _part(self, part: Path) -> pa.Table | None:
-        """A part, read and checked whole; None if it is damaged."""
-        if part not in self._parts:
-            table = _read_part(part, [])
-            if table is None:
-                return None
-            self._parts[part] = pa.table([table["trial_id"].unique()], _IDS) if part.parent.name == "curves" else table
-        return self._parts[part]
 
 
 def load_results(directory: str | Path = "results") -> Results:
@@ -152,27 +137,15 @@ def load_results(directory: str | Path = "results") -> Results:
     Raises:
         StoreError: the folder is not a results store.
     """
-    directory, damaged = Path(directory), list[Path]()
+    directory = Path(directory)
     check_store("load_results", directory, "directory")
-    trials = _drop_repeats(_read_parts(directory / "trials", damaged))
-    curves = _read_parts(directory / "curves", damaged).drop_duplicates(["trial_id", "step"])
+    reader = PartReader(directory)
+    tables = reader.together()
+    trials = _drop_repeats(_of_kind("trials", tables, TRIALS))
+    curves = _of_kind("curves", tables, CURVES).drop_duplicates(["trial_id", "step"])
     trials = _drop_lost(trials, curves.trial_id)
     curves = curves[curves.trial_id.isin(trials.trial_id)].sort_values(["trial_id", "step"], ignore_index=True)
-    return Results(trials, curves, damaged, _links(directory, set(trials.trial_id)))
-
-
-def new_name() -> str:
-    """A name for a part that no other part has; names sort by the time of writing."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-
-
-def write_part(part: Path, table: pa.Table) -> None:
-    """Write a part whole, with checksums.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    write_whole(part, lambda path: pq.write_table(table, path, write_page_checksum=True))
+    return Results(trials, curves, reader.damaged, _links(directory, set(trials.trial_id)))
 
 
 def check_store(where: str, directory: Path, name: str = "DIR") -> None:
@@ -186,16 +159,6 @@ def check_store(where: str, directory: Path, name: str = "DIR") -> None:
             f"{where}: no results store at `{name}`={str(directory)!r}. Expected a folder with trials/ and curves/, "
             "the results_dir of a command that trained. Make one with: python -m initsuite.train results_dir=DIR"
         )
-
-
-def refuse_disk(where: str, part: Path, error: Exception) -> None:
-    """Pass over an error that comes from damaged content.
-
-    Raises:
-        StoreError: it comes from the disk or the permissions, and the part may be whole.
-    """
-    if getattr(error, "errno", None):
-        raise StoreError(f"{where}: cannot read `{part}`: {error}. Fix the disk and try again.") from error
 
 
 def store_hash(trials: pd.DataFrame) -> str:
@@ -223,50 +186,15 @@ def _drop_lost(trials: pd.DataFrame, with_curve: pd.Series) -> pd.DataFrame:
     return trials[~lost].reset_index(drop=True)
 
 
-def _read_parts(folder: Path, damaged: list[Path]) -> pd.DataFrame:
-    """All good parts in the folder of a kind."""
-    tables = [_read_part(part, damaged) for part in sorted(folder.glob("*.parquet"))]
-    return _together([table for table in tables if table is not None], KINDS[folder.name])
+def _of_kind(kind: str, tables: Mapping[Path, pa.Table], schema: pa.Schema) -> pd.DataFrame:
+    """The rows of all parts of a kind."""
+    found = [table for part, table in tables.items() if part.parent.name == kind]
+    return pa.concat_tables(found or [schema.empty_table()]).to_pandas()
 
 
-def _together(tables: Sequence[pa.Table], schema: pa.Schema) -> pd.DataFrame:
-    return pa.concat_tables(tables or [schema.empty_table()]).to_pandas()
-
-
-def _read_part(part: Path, damaged: list[Path]) -> pa.Table | None:
-    """A part, checked; None if it is damaged, which is then noted."""
-    try:
-        with pq.ParquetFile(part, page_checksum_verification=True) as file:  # `read_table` makes a data set of it
-            return _as(KINDS[part.parent.name], file.read(use_threads=False))  # a part is small, its threads are not
-    except FileNotFoundError:  # another reader has moved it
-        damaged.append(part)
-    except (pa.ArrowException, OSError) as error:
-        refuse_disk("store", part, error)
-        damaged.append(_quarantine(part, error))
-    return None
-
-
-def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
-    """A table with the columns of a schema: missing values in those it lacks, accuracy where it names no metric."""
-    if table.schema.equals(schema):
-        return table
-    table = table.rename_columns([FORMER_NAMES.get(name, name) for name in table.column_names])
-    for name in schema.names:
-        if name not in table.column_names:
-            value = pa.scalar("accuracy" if name == "metric" else None, schema.field(name).type)
-            table = table.append_column(name, pa.repeat(value, len(table)))
-    return table.select(schema.names).cast(schema)
-
-
-def _quarantine(part: Path, error: Exception) -> Path:
-    place = part.parents[1] / "quarantine" / f"{part.parent.name}-{part.name}"
-    try:
-        place.parent.mkdir(exist_ok=True)
-        os.replace(part, place)
-    except OSError:  # a store that is read-only here: leave the part where it is
-        place = part
-    warnings.warn(f"store: damaged part `{place}` is left out: {error}. Its trials will be run again.", stacklevel=4)
-    return place
+def _without_curves(kind: str, table: pa.Table) -> pa.Table:
+    """Of curves, which trials have one."""
+    return pa.table([table["trial_id"].unique()], _IDS) if kind == "curves" else table
 
 
 def _drop_repeats(trials: pd.DataFrame) -> pd.DataFrame:

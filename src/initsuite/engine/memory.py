@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.data.base import map_tree
+from initsuite.engine.container import container_free
 from initsuite.engine.passes import arguments
 from initsuite.engine.workload import Workload
 from initsuite.wording import format_bytes
@@ -65,7 +66,7 @@ def _num_parameters(model: nn.Module) -> int:
 def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return int(min(psutil.virtual_memory().available, container_free()))
 
 
 def _outputs_of_one_example(workload: Workload) -> list[int]:

@@ -189,10 +189,10 @@ class Planner:
         if rehearsal.error:
             return PlannedGroup(group, error=rehearsal.error)
         max_stack = self.settings.max_stack
-        kept = still_valid(stored, group.trial_ids, self.kind, max_stack)
-        left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
         bytes_each = rehearsal.bytes_each
         asked, fitting = max_stack or width_for(bytes_each, self.kind), widest(self.pools.devices, bytes_each)
+        kept = still_valid(stored, group.trial_ids, self.kind, min(max_stack or fitting, fitting))
+        left = group.without({trial_id for stack in kept for trial_id in stack.trial_ids})
         if rehearsal.manner.why_unstacked:
             asked = 1  # nothing is gained by more, and other cores may take the other trials
         is_split = fitting < min(asked, len(left.pairs))

@@ -75,14 +75,14 @@ def _stack(found: Any) -> Stack:
     return Stack(tuple(trial_ids), device)
 
 
-def still_valid(stacks: Iterable[Stack], missing: Iterable[str], device: str, max_stack: int | None) -> list[Stack]:
+def still_valid(stacks: Iterable[Stack], missing: Iterable[str], device: str, widest: int | None) -> list[Stack]:
     """Stored stacks that can be trained as they were planned.
 
-    All of their trials are missing, each in one stack only, and what the user pins (`max_stack`) holds.
+    All of their trials are missing, each in one stack only, and none is wider than the user asks for or memory allows.
     """
     left, valid = set(missing), []
     for stack in stacks:
-        is_narrow = max_stack is None or len(stack.trial_ids) <= max_stack
+        is_narrow = widest is None or len(stack.trial_ids) <= widest
         if is_narrow and stack.device == device and left.issuperset(stack.trial_ids):
             left -= set(stack.trial_ids)
             valid.append(stack)

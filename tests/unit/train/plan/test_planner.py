@@ -1,6 +1,5 @@
 """What a launch plans: by earlier plans, by the shapes of the trials, by what the user pins."""
 
-import json
 import math
 import os
 import re
@@ -13,6 +12,7 @@ import torch
 from initsuite.engine import memory
 from initsuite.engine.manner import STACKED
 from initsuite.engine.memory import bytes_a_trial
+from initsuite.files import read_sealed
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Stage
@@ -228,7 +228,17 @@ def test_little_memory_splits_a_stack_and_the_plan_says_so(planner, monkeypatch)
     assert sizes(draft.new) == [15] * 4
     assert ", in place of up to 64: there is no memory for more" in draft.lines()[0]
     (stored,) = made.plans.directory.iterdir()
-    assert "no memory for more" in json.loads(stored.read_text())["notes"][0]
+    assert "no memory for more" in read_sealed(stored)["notes"][0]
+
+
+def test_a_stored_plan_that_needs_more_memory_than_there_is_now_is_not_repeated(planner, monkeypatch) -> None:
+    """A launch in a container with less memory would be killed, as would every one after it."""
+    made, _ = planner(overhead)
+    assert sizes(plan(made, 60)) == [30, 30]
+    monkeypatch.setattr(planner_module, "widest", lambda devices, bytes_each: 16)
+    (planned,) = planner(overhead)[0].plan([group_of(made, 60)])
+    assert sizes(planned.stacks) == [15] * 4
+    assert "no memory for more" in planned.lines()[0]
 
 
 def test_where_no_initializer_works_the_trials_are_planned_and_nothing_is_timed(planner, monkeypatch) -> None:

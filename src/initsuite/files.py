@@ -19,6 +19,21 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "initsuite"
 
 
+def folder_for(root: Path, *names: str) -> Path:
+    """A folder below `root` for names that come from elsewhere, a server for example.
+
+    Raises:
+        StoreError: a name that would lead out of the folder, or is none.
+    """
+    for name in names:
+        if name in ("", ".", "..") or not name.isprintable() or {"/", "\\", ":"}.intersection(name):
+            raise StoreError(
+                f"store: bad `name`={name!r} of a folder in {root}. Expected a name without separators. "
+                "It was not chosen here: ask whoever runs the server it comes from."
+            )
+    return root.joinpath(*names)
+
+
 def write_whole(target: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name and rename it: whatever kills the process, a file of this name is whole.
 

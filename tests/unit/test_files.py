@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from initsuite.errors import StoreError
-from initsuite.files import cache_root, read_json, write_whole, writing
+from initsuite.files import cache_root, folder_for, read_json, write_whole, writing
 
 
 def half(error: BaseException):
@@ -16,6 +16,13 @@ def half(error: BaseException):
         raise error
 
     return write
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "/etc", "a\\b", "C:", "a\0", "a\n"])
+def test_a_name_from_elsewhere_stays_in_its_folder(tmp_path, name: str) -> None:
+    with pytest.raises(StoreError, match="bad `name`="):
+        folder_for(tmp_path, "host", name)
+    assert folder_for(tmp_path, "host-1", "my.entity") == tmp_path / "host-1" / "my.entity"
 
 
 def test_a_file_is_written_and_its_folder_made(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initsuite.files import cache_root, read_json, write_whole
+from initsuite.files import cache_root, folder_for, read_json, write_whole
 from initsuite.results import store
 from initsuite.results.store import Results, Store
 from initsuite.spec import Status
@@ -97,13 +97,18 @@ def _of_project(name: str) -> Results:
 
 
 def cache_folder(project: Project) -> Path:
-    """Where the trials of a project are kept, as a results store."""
-    return cache_root() / "wandb" / project.host.replace(":", "-") / project.path
+    """Where the trials of a project are kept, as a results store.
+
+    Raises:
+        StoreError: a name of host, entity or project that is none; the server chooses the default entity.
+    """
+    return folder_for(cache_root() / "wandb", project.host.replace(":", "-"), *project.path.split("/"))
 
 
 def _fetch(project: Project, runs: list[ProjectRun], cache: Path) -> None:
     """Put the runs that the cache lacks into it; rebuild it where it holds an older state of one."""
-    known, stamps = set(Store(cache).trials().trial_id), read_json(cache / STAMPS) or {}
+    known, stamps = set(Store(cache).trials().trial_id), read_json(cache / STAMPS)
+    stamps = stamps if isinstance(stamps, dict) else {}
     fresh = [run for run in runs if run.run_id not in known or stamps.get(run.run_id) != run.stamp]
     if any(run.run_id in known for run in fresh):
         shutil.rmtree(cache)

@@ -176,8 +176,13 @@ def _links(directory: Path, trial_ids: set[str]) -> dict[str, str]:
     """The addresses that `tracking.uploads` has left in a results folder."""
     folder = directory / "wandb" / "uploaded"
     paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []  # a failure before its good rerun
-    links = {path.name.removesuffix(".failed"): path.read_text(encoding="utf-8").strip() for path in paths}
-    return {trial_id: url for trial_id, url in links.items() if url and trial_id in trial_ids}
+    known = [path for path in paths if path.name.removesuffix(".failed") in trial_ids]
+    texts = {path.name.removesuffix(".failed"): path.read_bytes().decode(errors="replace").strip() for path in known}
+    return {trial_id: url for trial_id, url in texts.items() if _is_address(url)}
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("https://", "http://")) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _drop_lost(trials: pd.DataFrame, with_curve: pd.Series) -> pd.DataFrame:

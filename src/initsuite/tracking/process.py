@@ -178,7 +178,8 @@ def _log(directory: Path) -> IO[bytes]:
     """Where the child's complaints go; nowhere if the folder cannot be written."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return open(directory / "writer.log", "ab")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # no link of somebody else
+        return open(directory / "writer.log", "ab", opener=lambda path, _: os.open(path, flags, 0o666))
     except OSError:
         return open(os.devnull, "wb")
 

@@ -200,3 +200,16 @@ def test_a_launch_reads_each_part_once(tmp_path, monkeypatch) -> None:
     assert len(opened) == len(set(opened)) == 6
     del store.trials()["trial_id"]
     assert "trial_id" in store.trials()  # what is kept is not the caller's
+
+
+def test_a_damaged_record_of_an_upload_costs_no_more_than_its_link(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.append([row(name) for name in "abcd"], {name: curve() for name in "abcd"})
+    folder = tmp_path / "wandb" / "uploaded"
+    folder.mkdir(parents=True)
+    (folder / "a").write_bytes(b"https://wandb.ai/me/initsuite/runs/a\n")
+    (folder / "b").write_bytes(b"https://wandb.ai/\xff")
+    (folder / "c").write_bytes(b"javascript:alert(1)")
+    (folder / "d").touch()
+    (folder / "other").mkdir()
+    assert store.read().links == {"a": "https://wandb.ai/me/initsuite/runs/a"}

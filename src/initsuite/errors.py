@@ -14,7 +14,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,6 +37,26 @@ class StoreError(InitsuiteError):
 
 class TrialsFailed(InitsuiteError):
     """Some trials raised. Everything else is stored, and so are their tracebacks."""
+
+
+@contextlib.contextmanager
+def exits_are_errors() -> Iterator[None]:
+    """In code of others, `sys.exit` is an error like any other: it fails a trial, and ends no launch.
+
+    Raises:
+        RuntimeError: in place of a SystemExit.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"SystemExit({error.code!r}): the code ends Python") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, CUDA or the CPU allocator, whose error is a plain RuntimeError, lacked memory."""
+    is_allocator = isinstance(error, RuntimeError) and re.search("can't allocate memory|not enough memory", str(error))
+    is_of_a_gpu = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)  # torch's: it is not loaded
+    return bool(is_allocator) or is_of_a_gpu or isinstance(error, MemoryError)
 
 
 def bad_value(where: str, name: str, got: object, expected: str, fix: str = "") -> ConfigError:

@@ -18,9 +18,17 @@ from initsuite.apply.precision import Casts
 from initsuite.apply.remembered import remember
 from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
-from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, check_whole_number, unknown_choice
+from initsuite.errors import (
+    ConfigError,
+    InitsuiteError,
+    as_overrides,
+    bad_value,
+    check_whole_number,
+    exits_are_errors,
+    unknown_choice,
+)
 from initsuite.init import as_initializer
-from initsuite.init.base.compose import ByLaws, draw, is_finite
+from initsuite.init.base.compose import ByLaws, draw
 from initsuite.init.base.probing import on_cpu
 from initsuite.init.base.requirements import reads_nonlinearity, warn_of_order
 from initsuite.models.describe.describe import NOT_LEARNED, Description, examine
@@ -194,16 +202,13 @@ def start_of(
         if isinstance(initializer, ByLaws) and type(initializer).__call__ is ByLaws.__call__:
             return _by_laws(initializer, model, specs, seed, wanted)
         given = stand_in(model, {spec.name for spec in specs})
-        start = initializer(given, specs, seed=seed, probe=probe and on_cpu(probe))
+        with exits_are_errors():
+            start = initializer(given, specs, seed=seed, probe=probe and on_cpu(probe))
     except InitsuiteError:
         raise
     except Exception as error:  # an initializer runs the user's code, which may raise anything
         raise InitsuiteError(f"initialize_: {name} failed. {type(error).__name__}: {error}") from error
-    Initialization.checked(start, specs, name)
-    for key, tensor in start.params.items():
-        if not is_finite(tensor):
-            raise ConfigError(f"{name}: bad values of `{key}`: not finite. Expected finite numbers.")
-    return start
+    return Initialization.checked(start, specs, name).finite(name)
 
 
 def _by_laws(

@@ -11,10 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
-from initsuite.config.groups import call, identity, instantiate, label
+from initsuite.config.groups import call, check_choices, identity, instantiate, label
 from initsuite.config.initializer import init_identity, rehearsed, required_model
 from initsuite.config.overrides import overrides_text
+from initsuite.config.schema import Schema
 from initsuite.config.settings import Settings, settings_of
 from initsuite.config.workload import WorkloadDraft, frame_id_of, frame_of, make_dataset
 from initsuite.engine.workload import Cell, Workload
@@ -171,6 +171,9 @@ class Builder:
         Raises:
             ConfigError: a value that cannot be used, as far as the ids show it.
         """
+        check_choices(tree)
+        if left_out := [name for name in Schema.__dataclass_fields__ if name not in tree]:
+            raise ConfigError(f"config: `{left_out[0]}` is left out. Expected a value. Leave away ~{left_out[0]}.")
         for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
             if tree[name] is not None:
                 check_whole_number("config", name, tree[name])

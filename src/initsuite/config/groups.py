@@ -15,7 +15,15 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from initsuite.config.trees import followed
-from initsuite.errors import ConfigError, bad_value, unknown_choice
+from initsuite.errors import (
+    ConfigError,
+    InitsuiteError,
+    bad_value,
+    exits_are_errors,
+    is_out_of_memory,
+    unknown_choice,
+)
+from initsuite.wording import first_line
 
 GROUP_KEYS = {
     "init": {"name", "_target_", "requires"},
@@ -60,16 +68,44 @@ def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in tree.items() if name not in GROUP_KEYS[group]}
 
 
+def check_choices(tree: Mapping[str, Any]) -> None:
+    """Refuse a configuration in which a group is left out, or has no name.
+
+    Raises:
+        ConfigError: so.
+    """
+    for group in GROUP_KEYS:
+        choice = tree.get(group)
+        if not isinstance(choice, Mapping):
+            expected = "a choice of this group, which no configuration can be without"
+            raise bad_value("config", group, choice, expected, f"For example {group}={names_of(group)[0]}.")
+        name = choice.get("name")
+        if not isinstance(name, str) or not name.strip():
+            raise bad_value(f"config: {group}", "name", name, "a name", f"It is what the report calls this {group}.")
+
+
 def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:
+    """The class or function that a choice names.
+
+    Raises:
+        ConfigError: it names none, or none that can be imported; or its module raises.
+    """
     where, path = f"{group}={tree['name']}", tree.get("_target_", "???")
-    if path == "???":
+    if path == "???" or not isinstance(path, str):
         fix = f"Example: {group}=custom {group}._target_=mypkg.MyClass"
         raise bad_value(where, "_target_", path, "the import path of your own class", fix)
     try:
-        return pkgutil.resolve_name(path)
+        with exits_are_errors():
+            target = pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         fix = f"({error}.) Run from the folder of your package, or install it."
         raise bad_value(where, "_target_", path, "an importable name", fix) from error
+    except Exception as error:  # a module of a user may raise anything
+        fix = f"Importing it raises {first_line(error)}."
+        raise bad_value(where, "_target_", path, "a module that can be imported", fix) from error
+    if not callable(target):
+        raise bad_value(where, "_target_", path, "a class or a function", f"It is a {type(target).__name__}.")
+    return target
 
 
 def instantiate(group: str, tree: Mapping[str, Any], **context: Any) -> Any:
@@ -92,7 +128,11 @@ def _is_open_ended(parameters: Mapping[str, inspect.Parameter]) -> bool:
 
 
 def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-    """Call with options; an error names one that the target does not take, or lacks, before the call."""
+    """Call with options; an error names one that the target does not take, or lacks, before the call.
+
+    Raises:
+        ConfigError: so; or code of a user raises; or there is no memory for what the options ask for.
+    """
     parameters = inspect.signature(target).parameters
     for name in options:
         if name not in parameters and not _is_open_ended(parameters):
@@ -101,7 +141,20 @@ def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> 
         is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if is_named and parameter.default is parameter.empty and name not in options:
             raise ConfigError(f"{where}: missing option `{name}`. Expected a value. Add it with +GROUP.{name}=VALUE")
-    return target(**options)
+    try:
+        with exits_are_errors():
+            return target(**options)
+    except InitsuiteError:
+        raise
+    except Exception as error:
+        is_ours = str(getattr(target, "__module__", "")).startswith("initsuite.")
+        if is_ours and not is_out_of_memory(error):
+            raise
+        given, why = ", ".join(f"{name}={str(value)[:80]}" for name, value in options.items()), first_line(error)
+        raise ConfigError(
+            f"{where}: cannot be made with ({given}): {why.rstrip('.')}. Expected options that it can be made with. "
+            "HYDRA_FULL_ERROR=1 shows where it happens."
+        ) from error
 
 
 def identity(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:

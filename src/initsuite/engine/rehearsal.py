@@ -18,6 +18,7 @@ from initsuite.engine.loop import Training
 from initsuite.engine.manner import STACKED, Manner
 from initsuite.engine.process import for_training
 from initsuite.engine.stack import Member
+from initsuite.errors import exits_are_errors
 
 REHEARSED_STEPS, REHEARSED_EXAMPLES = 2, 32
 """Steps that a rehearsal takes, and validation examples that it evaluates."""
@@ -54,7 +55,7 @@ def rehearse(members: Sequence[Member], *, device: torch.device | str = "cpu") -
 
 def _tried(members: Sequence[Member], device: torch.device, manner: Manner) -> Manner:
     """The manner, with what two steps and an evaluation have shown about it."""
-    with rng.isolated(0, "rehearsal"):
+    with rng.isolated(0, "rehearsal"), exits_are_errors():
         training = Training(members, device, manner=manner)
         moves = []
         for _ in range(REHEARSED_STEPS):

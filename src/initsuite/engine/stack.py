@@ -19,6 +19,7 @@ from initsuite.data.base import Dataset, Split, Tree
 from initsuite.engine.passes import picked
 from initsuite.engine.step import StackState
 from initsuite.engine.workload import Cell, Workload
+from initsuite.errors import exits_are_errors
 from initsuite.spec import Initialization, Initializer, Params, Probe, Trial
 
 PROBE_EXAMPLES = 256
@@ -62,15 +63,16 @@ def start_of(workload: Workload, initializer: Initializer, seed: int) -> tuple[I
         The initialization, with the model's own values of this seed where it has some, and the seconds it took.
 
     Raises:
-        ConfigError: a parameter that is missing, unknown or of the wrong shape.
+        ConfigError: a parameter that is missing, unknown, of the wrong shape or not finite.
     """
     begin = time.perf_counter()
-    with rng.float32_on_cpu():
+    with rng.float32_on_cpu(), exits_are_errors():
         own = workload.own_values(seed) if workload.own_values else {}
-    with _holding(workload.model, own):
+    with _holding(workload.model, own), exits_are_errors():
         start = initializer(workload.model, workload.specs, seed=seed, probe=probe_of(workload))
     seconds = time.perf_counter() - begin
-    start = Initialization.checked(start, workload.specs, type(initializer).__name__)
+    name = type(initializer).__name__
+    start = Initialization.checked(start, workload.specs, name).finite(name)
     return replace(start, params={**start.params, **own}) if own else start, seconds
 
 

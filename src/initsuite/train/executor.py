@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from initsuite.engine.manner import Manner
 from initsuite.engine.rehearsal import pace, rehearse
 from initsuite.engine.stack import Member, start_of
 from initsuite.engine.workload import Cell
+from initsuite.errors import exits_are_errors, is_out_of_memory
 from initsuite.spec import Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
 from initsuite.train.events import Emit, Finished, Note, Started, tell_at_once
 from initsuite.train.gate import Gate
@@ -132,7 +132,8 @@ class Executor:
             with self.gate.among_others() if can_be_shared else self.gate.alone():
                 checkpoint = self._checkpoint(part.stack)
                 how: dict[str, Any] = {"device": self.device, "manner": task.manner, "checkpoint": checkpoint}
-                results = train_stack(members, on_evaluation=on_evaluation, **how)
+                with exits_are_errors():
+                    results = train_stack(members, on_evaluation=on_evaluation, **how)
         except Exception as error:  # a user's model or loss may raise anything
             if len(members) > 1:
                 emit(Abandoned(stack_id))
@@ -161,9 +162,3 @@ class Executor:
         return Checkpoint(
             checkpoint_path(self.checkpoints, stack.stack_id), self.checkpoint_every_s, identity_of(stack)
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, CUDA or the CPU allocator, whose error is a plain RuntimeError, lacked memory."""
-    is_allocator = isinstance(error, RuntimeError) and re.search("can't allocate memory|not enough memory", str(error))
-    return bool(is_allocator) or isinstance(error, MemoryError | torch.OutOfMemoryError)

@@ -138,6 +138,22 @@ def test_an_edit_of_a_users_file_makes_another_cell(make_job, user_module) -> No
     assert after[1] == before[1]
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise KeyError('gain')", "KeyError: 'gain'"),
+        ("import sys; sys.exit(0)", r"RuntimeError: SystemExit\(0\): the code ends Python"),
+    ],
+)
+@pytest.mark.parametrize("is_import", [True, False])
+def test_code_of_a_user_that_raises_is_an_error_in_one_line(make_job, user_module, body, said, is_import) -> None:
+    inside = f"class Law:\n    def __init__(self):\n        {body}\n"
+    user_module(f"{body}\n" if is_import else inside)
+    where = "Importing it raises" if is_import else r"init=custom: cannot be made with \(\):"
+    with pytest.raises(ConfigError, match=f"{where} {said}"):
+        make_job("init=custom", "init._target_=mine.Law")
+
+
 def test_an_edit_of_a_users_file_makes_another_initializer(make_job, user_module) -> None:
     """One is built for the cells that share it, and forgotten when its source changes."""
     from initsuite.engine.stack import start_of
@@ -391,6 +407,14 @@ def test_only_models_with_values_of_their_own_have_another_id(make_job, user_mod
         (["device=gpu"], "Expected one of: auto, cpu, cuda, cuda:N"),
         (["init=custom"], "init=custom init._target_=mypkg.MyClass"),
         (["init=custom", "init._target_=nowhere.X"], "Run from the folder of your package"),
+        (["init=custom", "init._target_=1"], "the import path of your own class"),
+        (["init=custom", "init._target_=[]"], "the import path of your own class"),
+        (["init._target_=null"], "the import path of your own class"),
+        (["init=custom", "init._target_=torch"], "Expected a class or a function. It is a module"),
+        (["init.name=null"], "config: init: bad value `name`=None. Expected a name"),
+        (["model.name=''"], "config: model: bad value `name`=''"),
+        (["dataset.name=[1]"], r"config: dataset: bad value `name`=\[1\]"),
+        (["dataset=gaussian_blobs", "dataset.num_train=1000000000000"], "dataset=gaussian_blobs: cannot be made with"),
     ],
     ids=str,
 )

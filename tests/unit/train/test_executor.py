@@ -1,19 +1,22 @@
 """A broken trial fails alone, too little memory halves the width, and what `emit` raises is no failure of a trial."""
 
 import math
+import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from initsuite.engine import loop
-from initsuite.spec import Stage, Status, TrialResult
+from initsuite.errors import is_out_of_memory
+from initsuite.spec import Initialization, Stage, Status, TrialResult
 from initsuite.train import executor as module
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
-from initsuite.train.executor import Executor, is_out_of_memory
+from initsuite.train.executor import Executor
 from initsuite.train.task import Stack, Task
 
 
@@ -167,6 +170,25 @@ def test_an_error_of_the_listener_is_not_a_failed_trial(cell, executor, kind) ->
 
     with pytest.raises(OSError, match="disk full"):
         executor.run(task_of(cell, range(3)), emit)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda params: sys.exit(0), "the code ends Python"),
+        (lambda params: Initialization({name: value * math.nan for name, value in params.items()}), "not finite"),
+        (lambda params: Initialization(params, {next(iter(params)): math.nan}), r"`lr_factors"),
+        (lambda params: Initialization(params, {next(iter(params)): -1.0}), r"`lr_factors"),
+    ],
+)
+def test_an_initializer_that_is_broken_fails_its_trials_with_the_reason(cell, executor, made, said) -> None:
+    def broken(model, specs, *, seed, probe=None):
+        return made({spec.name: torch.ones(spec.shape) for spec in specs})
+
+    executor.cells = {cell.cell_id: replace(cell, initializer=broken)}
+    by_seed = results(run(executor, task_of(cell, range(2))))
+    assert [result.status for result in by_seed.values()] == [Status.FAILED] * 2
+    assert all(said in result.error for result in by_seed.values())
 
 
 def test_an_interrupt_gets_out(cell, executor, monkeypatch) -> None:

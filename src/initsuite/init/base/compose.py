@@ -18,7 +18,7 @@ from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.models.describe.layers import WEIGHTS
-from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit
+from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit, is_finite
 
 TENSOR_SIGNATURE = "__call__(self, spec, generator) for one tensor"
 MODEL_SIGNATURE = "__call__(self, model, specs, *, seed, probe=None) for a model"
@@ -182,11 +182,6 @@ def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
         f"{_name(law)}: bad tensor for `{spec.name}`: {got}. Expected {expected}. "
         "Return a new tensor built with torch.empty(spec.shape) and filled with `generator`."
     )
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are finite: the smallest and the largest say it 30 times as fast as a look at each."""
-    return not tensor.numel() or all(bool(end.isfinite()) for end in tensor.aminmax())
 
 
 def as_initializer(law: object) -> Initializer:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from initsuite.config.groups import identity
 from initsuite.data.base import check_dataset
 from initsuite.data.losses import score_of
 from initsuite.data.text import text
-from initsuite.errors import DataError
+from initsuite.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -30,6 +31,23 @@ def test_a_target_is_the_next_character(alphabet: str) -> None:
         assert torch.equal(split.targets, (split.inputs + 1) % 26)
     # 208, 26 and 26 characters, each without the last one, which has no next
     assert [len(split) for split in (data.train, data.validation, data.test)] == [51, 6, 6]
+
+
+def test_as_much_is_held_out_as_asked_for(alphabet: str) -> None:
+    data = text(path=alphabet, length=4, held_out=0.05)
+    # 13 characters in each held-out piece, 234 before them
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [58, 3, 3]
+    assert torch.equal(data.train.inputs[:51], text(path=alphabet, length=4).train.inputs)
+    for share in (0, 0.5, True):
+        with pytest.raises(ConfigError, match=r"`held_out`="):
+            text(path=alphabet, held_out=share)
+
+
+def test_a_share_of_the_usual_size_is_part_of_no_id() -> None:
+    """Trials that were stored before the option keep their ids."""
+    tree = {"name": "text", "_target_": "initsuite.data.text.text", "path": None, "length": 64}
+    assert identity("dataset", {**tree, "held_out": 0.1}) == identity("dataset", tree)
+    assert identity("dataset", {**tree, "held_out": 0.02}) != identity("dataset", tree)
 
 
 def test_the_vocabulary_is_in_the_order_of_unicode(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from initsuite.config.axes import planned_sweeps
 from initsuite.config.groups import PLACES, shipped_file
 from initsuite.config.trees import followed, paths
 from initsuite.errors import written
@@ -87,20 +88,34 @@ def _plan(experiment: str) -> dict[frozenset[tuple[str, str]], Overrides]:
     tree = shipped_file("experiment", experiment)
     if not tree:
         return {}
-    params = ((tree.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
-    axes = {key: _VALUE.findall(value if isinstance(value, str) else written(value)) for key, value in params.items()}
+    sweeps = [
+        {key: _VALUE.findall(value if isinstance(value, str) else written(value)) for key, value in axes.items()}
+        for axes in planned_sweeps((tree.get("hydra") or {}).get("sweeper") or {})
+    ]
+    counts = {key: len({value for axes in sweeps for value in axes.get(key, ())}) for axes in sweeps for key in axes}
     planned = {}
-    for values in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, values, strict=True))
-        choices, options = {}, {}
-        for file in (shipped_file("", "config"), shipped_file("workload", chosen.get("workload", "")), tree):
-            choices |= _choices_of(file)
-            options |= _flat({group: file[group] for group in GROUPS if group in file})
-        choices |= {key: value for key, value in chosen.items() if key in GROUPS}
-        options |= {key: value for key, value in chosen.items() if key not in (*GROUPS, "workload")}
-        swept = {key: value for key, value in chosen.items() if len(axes[key]) > 1}
-        planned[frozenset(_normal_form(choices, options).items())] = {"experiment": experiment, **swept}
+    for axes in sweeps:
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            swept = {key: value for key, value in chosen.items() if counts[key] > 1}
+            planned[frozenset(_cell(chosen, tree).items())] = {"experiment": experiment, **swept}
     return planned
+
+
+def _cell(chosen: Mapping[str, str], tree: Mapping[str, Any]) -> Overrides:
+    """A cell of an experiment as `_choices_and_options` would write it.
+
+    Args:
+        chosen: the values of its axes.
+        tree: the file of the experiment.
+    """
+    choices, options = {}, {}
+    for file in (shipped_file("", "config"), shipped_file("workload", chosen.get("workload", "")), tree):
+        choices |= _choices_of(file)
+        options |= _flat({group: file[group] for group in GROUPS if group in file})
+    choices |= {key: value for key, value in chosen.items() if key in GROUPS}
+    options |= {key: value for key, value in chosen.items() if key not in (*GROUPS, "workload")}
+    return _normal_form(choices, options)
 
 
 def _choices_of(file: Mapping[str, Any]) -> dict[str, str]:

@@ -11,12 +11,12 @@ import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.singleton import Singleton
 from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from initsuite.config.axes import chosen_sweeps
 from initsuite.config.build import AnyJob, Builder, Draft
 from initsuite.config.compose.hydra_files import Composer
 from initsuite.config.compose.resolve import Composed, compose_jobs
@@ -163,11 +163,12 @@ def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
     """
     with config_loader() as loader:
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
-        params = OmegaConf.to_container(master.hydra.sweeper).get("params") or {}  # type: ignore[union-attr]
-        tasks = [*(f"{key}={value}" for key, value in params.items()), *master.hydra.overrides.task]
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(tasks)
-        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        return compose_jobs(Composer(loader, master), jobs)
+        sweeper: Mapping[str, Any] = OmegaConf.to_container(master.hydra.sweeper)  # type: ignore[assignment]
+        composer, composed = Composer(loader, master), list[Composed]()
+        for parsed in chosen_sweeps(sweeper, master.hydra.overrides.task, loader):
+            (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+            composed += compose_jobs(composer, jobs, len(composed))
+        return composed
 
 
 def compose_each(jobs: Sequence[Sequence[str]]) -> list[Composed]:

@@ -139,10 +139,11 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.y
 )
 def test_experiments_are_made_by_their_name(name: str) -> None:
     trials = trials_of([[f"experiment={name}"]], experiment=name)
-    (found,) = commands_of(trials)
-    assert found.startswith(f"python -m initsuite.train -m experiment={name} ")
-    assert found.endswith(" protocol=quick seeds=6")
-    made = configs_composed([found])
+    found = commands_of(trials)
+    for command in found:
+        assert command.startswith(f"python -m initsuite.train -m experiment={name} ")
+        assert command.endswith(" protocol=quick seeds=6")
+    made = configs_composed(found)
     assert len(made) == len(set(made))
     assert set(made) == configs(trials)
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from readme_tables import readme_block
 
 import initsuite
 from initsuite.errors import ConfigError
-from initsuite.report.answer import recommend
+from initsuite.report.answer import Answer, derive, recommend
+from initsuite.report.derived import FOLDER, read_derived
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.sources import REFERENCE_STORE
-from initsuite.results.store import Results, Store, load_results
+from initsuite.results.store import Results, Store, load_results, store_hash
 from initsuite.spec import PROTOCOL_VERSION
 from support.planter import MISS, STUCK, Planter
 
@@ -102,6 +107,25 @@ def test_a_pair_that_depends_names_where(tmp_path: Path) -> None:
         "worse at digits / mlp-8x64 / relu / sgd."
     ) in answer.sentences
     assert (answer.confidence, answer.tied_with) == ("low", ("xavier",))
+
+
+def test_norm_and_optimizer_narrow_the_contexts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    best = {("none", "sgd"): "he", ("batch", "sgd"): "xavier", ("none", "adamw"): "lsuv", ("batch", "adamw"): "lecun"}
+    for (norm, optimizer), good in best.items():
+        planter = Planter(store, norm=norm, optimizer=optimizer)
+        for init in best.values():
+            planter.arm(init, FAST if init == good else SLOW)
+    found = load_results(store.directory)
+    for (norm, optimizer), good in best.items():
+        assert recommend(model="mlp", norm=norm, optimizer=optimizer, results=found).recommended == good
+    assert len(recommend(norm="batch", results=found).evidence) == 2
+    with pytest.raises(ConfigError, match=r"unknown `norm`='layer'. Expected one of: batch, none"):
+        recommend(norm="layer", results=found)
+
+
+def test_a_model_without_a_norm_option_has_none(results: Results) -> None:
+    assert len(recommend(norm="none", results=results).evidence) == 4
 
 
 def test_two_leaders_are_both_named_and_by_ranks(tmp_path: Path) -> None:
@@ -203,6 +227,59 @@ def test_the_shipped_reference_answers_for_every_recommendation_of_the_article()
     assert answer.recommended == answer.evidence.recommended[0]
     assert "small networks and data sets" in str(answer)
     assert initsuite.recommend(depth=12).confidence == "low"  # between 2 and 30
+
+
+QUESTIONS = (
+    {},
+    {"model": "mlp", "depth": 30, "activation": "relu"},
+    {"model": "cnn", "norm": "none", "optimizer": "sgd", "by": "score"},
+    {"depth": 12, "dataset": "digits"},
+)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+def test_what_was_worked_out_beforehand_is_what_the_trials_say(question: dict[str, Any]) -> None:
+    stored, fresh = recommend(**question), recommend(**question, results=reference().results)
+    _check_equal(replace(stored, limits=stored.limits[:-1]), fresh)  # the last limit speaks of the reference
+
+
+@pytest.mark.slow
+def test_every_answer_that_was_worked_out_beforehand_is_what_the_trials_say() -> None:
+    stored = read_derived(REFERENCE_STORE)
+    assert stored is not None
+    fresh = derive(reference())
+    assert stored.tried == fresh.tried
+    assert stored.answers == fresh.answers
+    pd.testing.assert_frame_equal(stored.evidence, fresh.evidence)
+
+
+def test_the_derived_tables_name_the_trials_they_come_from() -> None:
+    origin = json.loads((REFERENCE_STORE / FOLDER / "origin.json").read_text())
+    assert origin["store_hash"] == store_hash(reference().results.trials)
+    assert origin["protocol_version"] == PROTOCOL_VERSION
+    assert origin["dirty"] is False
+    assert sum(origin["trials"].values()) == len(reference().results.trials)
+
+
+def _check_equal(one: Answer, other: Answer) -> None:
+    for name in (field.name for field in fields(Answer)):
+        ours, theirs = getattr(one, name), getattr(other, name)
+        if isinstance(ours, pd.DataFrame):
+            pd.testing.assert_frame_equal(ours, theirs)
+        elif name == "neighbours":
+            assert ours.keys() == theirs.keys()
+            for layers in ours:
+                _check_equal(ours[layers], theirs[layers])
+        else:
+            assert repr(ours) == repr(theirs), name  # NaN equals NaN
+
+
+@pytest.mark.slow
+def test_the_reference_is_asked_in_less_than_a_second() -> None:
+    """Of processor time, imports included: the best of three, on a machine that others use."""
+    code = "import initsuite, time; str(initsuite.recommend()); print(time.process_time())"
+    taken = [float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(3)]
+    assert min(taken) < 1.0
 
 
 @pytest.mark.slow

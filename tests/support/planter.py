@@ -39,7 +39,7 @@ class Planter:
             },
             "model": {"name": "mlp", "depth": 2, "width": 64},
             "activation": {"name": self.axes["activation"]},
-            "optimizer": {"name": "sgd", "lr_grid": GRID},
+            "optimizer": {"name": self.axes["optimizer"], "lr_grid": GRID},
             "batch_size": 64,
             "max_steps": 600,
             "eval_every": 20,
@@ -49,6 +49,8 @@ class Planter:
             self.config["dataset"] = {**self.config["dataset"], "levels": changes["levels"]}
         if "depth" in changes:
             self.config["model"] = {**self.config["model"], "depth": changes["depth"]}
+        if "norm" in changes:
+            self.config["model"] = {**self.config["model"], "norm": changes["norm"]}
         dataset = self.config["dataset"]["name"]  # no id depends on a level or a grid
         self.context_id = short_hash([self.axes, {**self.config, "dataset": dataset, "optimizer": None}])
         self.origin = {"protocol": "standard", "protocol_version": PROTOCOL_VERSION, "commit": "a" * 40, "dirty": False}

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from functools import cache, partial
+from typing import Any
 
 import pandas as pd
 
-from initsuite.errors import ConfigError, unknown_choice
+from initsuite.errors import unknown_choice
+from initsuite.report.derived import Derived, questions, read_derived, set_name
 from initsuite.report.formatting import format_difference, format_p, format_share
+from initsuite.report.reasons import limits_of, reasons_of, what_is_single
+from initsuite.report.tried import Tried, at_depth, fitting, tried_in
 from initsuite.report.verdicts.across import RESULTS, SCORE, SPEED, Block, complete_block, main_comparisons
-from initsuite.report.verdicts.comparison import Comparison, rows_of
+from initsuite.report.verdicts.comparison import rows_of
 from initsuite.report.verdicts.leaders import AGAINST_COLUMNS, Leader, leader_by, metrics_of, score_gain
 from initsuite.report.verdicts.recommendations import Report, build_report
-from initsuite.report.verdicts.rulings import EQUAL, Ruling
+from initsuite.report.verdicts.rulings import Ruling
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import Results, load_results
-from initsuite.stats.intervals import CONFIDENCE, MISSING, Interval
-from initsuite.wording import format_count, format_first, format_names, format_range
+from initsuite.stats.intervals import MISSING, Interval
+from initsuite.wording import format_count, format_names
 
 EVIDENCE_COLUMNS = [
     "context", "recommended", "tied_with", "undecided", "best_lr", "num_reached", "num_seeds",
@@ -27,11 +32,9 @@ EVIDENCE_COLUMNS = [
     "confidence", "confidence_reason", "in_words",
 ]  # fmt: skip
 
-_RESULT_IN_WORDS = {SPEED: "speed", SCORE: "final score"}
-_OF_THE_REFERENCE = (
-    "These are small networks and data sets, trained for a few hundred steps with one optimizer. For yours, run: "
-    "python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... dataset=..."
-)
+_PLAIN = (
+    "recommended", "tied_with", "confidence", "sentences", "limits", "fastest", "most_accurate", "score_p_value"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ class Answer:
 def recommend(
     *,
     model: str | None = None,
+    norm: str | None = None,
     activation: str | None = None,
+    optimizer: str | None = None,
     depth: int | None = None,
     dataset: str | None = None,
     by: str = SPEED,
@@ -90,12 +95,15 @@ def recommend(
 
     Args:
         model: kind of network: mlp, cnn, rnn; None = all of them.
+        norm: none, batch, layer, pre, post, as the option of the network is called; None = all of them.
         activation: None = all of them.
+        optimizer: sgd, adamw; None = all of them.
         depth: hidden layers. One that was not tried is answered by the nearest tried ones on either side, with low
             confidence. None = all of them.
         dataset: None = all of them.
         by: what ranks: `speed`, the steps to the target, or `score`, the final score. The answer names both leaders.
-        results: those of another store, from `load_results`; None = the reference, the results of `experiment=article`.
+        results: those of another store, from `load_results`; None = the reference that ships with the package, whose
+            answers are worked out beforehand.
 
     Raises:
         ConfigError: nothing of the kind was tried, or there is no such result to rank by.
@@ -108,17 +116,34 @@ def recommend(
     """
     if by not in RESULTS:
         raise unknown_choice("recommend", "by", by, RESULTS)
-    report = _reference() if results is None else build_report(results)
-    found = list(main_comparisons(report))
-    for name, wanted in {"model": model, "activation": activation, "dataset": dataset}.items():
-        found = _with(name, wanted, found)
-    by_depth = _at_depth(found, depth)
-    answers = {layers: _answer(report, chosen, by) for layers, chosen in by_depth.items()}
+    tried, answer_to = _source(results)
+    question = {"model": model, "norm": norm, "activation": activation, "optimizer": optimizer, "dataset": dataset}
+    answers = {layers: answer_to(found, by) for layers, found in at_depth(fitting(tried, question), depth).items()}
     if depth is not None and depth not in answers:
         answer = _between(depth, answers)
     else:
         (answer,) = answers.values()
-    return replace(answer, limits=(*answer.limits, _OF_THE_REFERENCE)) if results is None else answer
+    return replace(answer, limits=(*answer.limits, _of_the_reference(tried))) if results is None else answer
+
+
+def derive(report: Report) -> Derived:
+    """The answers to all questions about these results, for `read_derived`; minutes for dozens of contexts."""
+    tried = [tried_in(comparison) for comparison in main_comparisons(report)]
+    evidence = rows_of(report.recommendations, {one.key for one in tried})[EVIDENCE_COLUMNS]
+    answers = {
+        (set_name(found), by): json.dumps(_as_fields(_answer(report, found, by)))
+        for found in questions(tried)
+        for by in RESULTS
+    }
+    return Derived(tuple(tried), evidence, answers)
+
+
+def _source(results: Results | None) -> tuple[Sequence[Tried], Callable[[Sequence[Tried], str], Answer]]:
+    """What was tried, and what answers for some of it."""
+    if results is None and (derived := _derived()):
+        return derived.tried, partial(_stored, derived)
+    report = _reference() if results is None else build_report(results)
+    return [tried_in(comparison) for comparison in main_comparisons(report)], partial(_answer, report)
 
 
 @cache
@@ -126,38 +151,34 @@ def _reference() -> Report:
     return build_report(load_results(REFERENCE_STORE))
 
 
-def _kind(comparison: Comparison, name: str) -> str:
-    """The name by which a question refers to the model, activation or data set of a context."""
-    context = comparison.context
-    config = {} if name == "activation" else context.config.get(name) or {}
-    return str(config.get("name") or context.axes[name])
+@cache
+def _derived() -> Derived | None:
+    return read_derived(REFERENCE_STORE)
 
 
-def _with(name: str, wanted: str | None, found: Sequence[Comparison]) -> list[Comparison]:
-    fitting = [comparison for comparison in found if wanted in (None, _kind(comparison, name))]
-    if not fitting:
-        tried = sorted({_kind(comparison, name) for comparison in found})
-        raise unknown_choice("recommend", name, wanted, tried)
-    return fitting
+def _of_the_reference(tried: Sequence[Tried]) -> str:
+    optimizers = format_names(sorted({one.kinds["optimizer"] for one in tried}))
+    return (
+        f"These are small networks and data sets, trained for a few hundred steps with {optimizers}. For yours, run: "
+        "python -m initsuite.train -m init=zero,normal,xavier,he,orthogonal model=... activation=... dataset=..."
+    )
 
 
-def _at_depth(found: list[Comparison], depth: int | None) -> dict[int, list[Comparison]]:
-    """The contexts with so many hidden layers or, where there are none, those nearest below and above, nearest first.
+def _stored(derived: Derived, found: Sequence[Tried], by: str) -> Answer:
+    """An answer of the reference that was worked out beforehand; where there is none, it is worked out now."""
+    fields = derived.answer(found, by)
+    if fields is None:
+        return _answer(_reference(), found, by)
+    lists = {name: tuple(fields[name]) for name in ("tied_with", "limits")}
+    against = pd.DataFrame(fields["against"], columns=AGAINST_COLUMNS)
+    gain = Interval(*fields["score_gain"])
+    return Answer(**{**fields, **lists, "against": against, "score_gain": gain, "evidence": derived.evidence_of(found)})
 
-    All of them, under 0, without a depth.
-    """
-    if depth is None:
-        return {0: found}
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected a number of hidden layers, from 1.")
-    tried = sorted({comparison.context.network.hidden_layers for comparison in found} - {0})
-    if not tried:
-        why = "the number of hidden layers of these networks is not known"
-        raise ConfigError(f"recommend: bad `depth`={depth!r}. Expected none: {why}. Leave it out.")
-    below, above = [layers for layers in tried if layers <= depth], [layers for layers in tried if layers >= depth]
-    nearest = {*below[-1:], *above[:1]} if depth not in tried else {depth}
-    ordered = sorted(nearest, key=lambda layers: abs(math.log(layers / depth)))
-    return {layers: [one for one in found if one.context.network.hidden_layers == layers] for layers in ordered}
+
+def _as_fields(answer: Answer) -> dict[str, Any]:
+    """An answer at one depth as plain values, without its evidence: what `_stored` reads."""
+    plain = {name: getattr(answer, name) for name in _PLAIN}
+    return {**plain, "against": answer.against.values.tolist(), "score_gain": astuple(answer.score_gain)}
 
 
 def _between(depth: int, answers: Mapping[int, Answer]) -> Answer:
@@ -182,9 +203,11 @@ def _between(depth: int, answers: Mapping[int, Answer]) -> Answer:
     )
 
 
-def _answer(report: Report, found: Sequence[Comparison], by: str) -> Answer:
-    evidence = rows_of(report.recommendations, {comparison.key for comparison in found})[EVIDENCE_COLUMNS]
-    block, limits = complete_block(found), list(_limits(found))
+def _answer(report: Report, tried: Sequence[Tried], by: str) -> Answer:
+    keys = {one.key for one in tried}
+    evidence = rows_of(report.recommendations, keys)[EVIDENCE_COLUMNS]
+    found = [comparison for comparison in report.comparisons if comparison.key in keys]
+    block, limits = complete_block(found), list(limits_of(found))
     if block.left_out:
         limits.append(f"Left out: {block.left_out}.")
     if all(comparison.leader is None for comparison in found):
@@ -219,8 +242,8 @@ def _judged(block: Block, ranked: Mapping[str, Leader], by: str, evidence: pd.Da
         score_gain=score_gain(block, accurate, fastest) if accurate != fastest else MISSING,
         score_p_value=p_values.get(fastest, math.nan),
     )
-    sentences = [*_singles(block), f"Use {chosen.best}.", _both(answer, block)]
-    sentences += [*_reasons(chosen, len(block.comparisons), by), f"Confidence: {confidence}{why}."]
+    sentences = [*what_is_single(block), f"Use {chosen.best}.", _both(answer, block)]
+    sentences += [*reasons_of(chosen, len(block.comparisons), by), f"Confidence: {confidence}{why}."]
     return replace(answer, sentences=" ".join(sentences))
 
 
@@ -247,56 +270,3 @@ def _confidence(block: Block, against: pd.DataFrame) -> tuple[str, str]:
     if is_clear.any():
         return ("high" if is_clear.all() else "moderate"), ""
     return "low", ", as the interval of P(better) spans 1/2" if is_claimed.any() else ""
-
-
-def _singles(block: Block) -> Iterator[str]:
-    """What little can be concluded from comes first: one initializer, one seed, one context."""
-    seeds = [standing.num_seeds for found in block.comparisons for standing in block.standings(found)]
-    singles = {"initializer": len(block.names), "seed": max(seeds), "context": len(block.comparisons)}
-    if names := [f"one {what}" for what, number in singles.items() if number == 1]:
-        yield f"This rests on {format_names(names)}."
-
-
-def _reasons(chosen: Leader, num_contexts: int, by: str) -> Iterator[str]:
-    against, matches = chosen.against, chosen.matches
-    if against.empty:
-        yield "There is nothing to compare it with."
-        return
-    yield f"Over {format_count(num_contexts, 'context')} it has the best mean rank by {_RESULT_IN_WORDS[by]}."
-    rows = {ruling: against[against.verdict == ruling] for ruling in Ruling}
-    if not rows[Ruling.SUPPORTED].empty:
-        yield f"It is better than {_listed(rows[Ruling.SUPPORTED])}."
-    for name in map(str, rows[Ruling.DEPENDS].init):
-        better, worse = (format_first(titles, 3) for titles in (matches[name].won, matches[name].lost))
-        yield f"Against {name} it depends: it is better at {better}; worse at {worse}."
-    if not rows[Ruling.NO_DIFFERENCE].empty:
-        low, high = EQUAL
-        yield f"No difference from {_names(rows[Ruling.NO_DIFFERENCE])}: P(better) lies within {low:g} to {high:g}."
-    undecided = rows[Ruling.UNDECIDED]
-    can_decide = undecided.init.map(lambda name: matches[str(name)].pooled.can_decide(len(matches))).astype(bool)
-    if can_decide.any():
-        yield f"Undecided against {_listed(undecided[can_decide])}."
-    if not can_decide.all():
-        yield f"Not enough seeds to tell it from {_names(undecided[~can_decide])}."
-    if not rows[Ruling.CONTRADICTED].empty:
-        yield f"Seed by seed it is worse than {_listed(rows[Ruling.CONTRADICTED])}: test and mean rank disagree."
-
-
-def _names(rows: pd.DataFrame) -> str:
-    return format_names(list(rows.init))
-
-
-def _listed(against: pd.DataFrame) -> str:
-    listed = []
-    for init, estimate, low, high, p_value, _ in against.itertuples(index=False):
-        share = format_share(Interval(estimate, low, high, CONFIDENCE, 0))
-        listed.append(f"{init} (P(better) {share}, {format_p(p_value)})")
-    return format_names(listed)
-
-
-def _limits(found: Sequence[Comparison]) -> Iterator[str]:
-    titles = [comparison.context.title for comparison in found]
-    listed = "; ".join(titles[:4]) + (" ..." if len(titles) > 4 else "")
-    yield f"It is based on {format_count(len(found), 'context')}: {listed}."
-    seeds = format_range(standing.num_seeds for comparison in found for standing in comparison.standings)
-    yield f"Scoring seeds per initializer and context: {seeds}."

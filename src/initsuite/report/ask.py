@@ -37,7 +37,9 @@ def _answer(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = door_parser("initsuite recommend", _DESCRIPTION, _EPILOG)
     parser.add_argument("--model", metavar="NAME", help="kind of network, such as mlp, cnn, rnn")
+    parser.add_argument("--norm", metavar="NAME", help="none, batch, layer, pre, post")
     parser.add_argument("--activation", metavar="NAME", help="such as relu, tanh")
+    parser.add_argument("--optimizer", metavar="NAME", help="such as sgd, adamw")
     parser.add_argument(
         "--depth", type=int, metavar="N", help="hidden layers; one that was not tried is answered by its neighbours"
     )

@@ -10,22 +10,21 @@ from typing import Any, cast
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from initsuite import rng
 from initsuite.apply.account import account
-from initsuite.apply.batch import Batch, batch_of, chosen_output, misfit, scoring_of
+from initsuite.apply.batch import batch_of
 from initsuite.apply.checks import check_model, check_parameters
 from initsuite.apply.initialize import chosen_initializer, start_of
+from initsuite.apply.pictures import Pictured
 from initsuite.apply.remembered import changed_since, remembered
 from initsuite.apply.wrapping import unwrapped
-from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_number, check_whole_number
-from initsuite.models.describe.describe import Description, examine
-from initsuite.models.describe.graph.recording import Recording, record
-from initsuite.signal.diagnosis import Diagnosis
+from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
+from initsuite.models.describe.describe import Description
+from initsuite.models.describe.graph.recording import Recording
 from initsuite.signal.jacobian import curvature, spectrum
 from initsuite.signal.measure import Subject, measure
-from initsuite.signal.replay import Replay
+from initsuite.signal.subject import Batch, chosen_output, described, scoring_of
 from initsuite.signal.summary import Summary
 from initsuite.spec import Initializer, Probe, TensorInit
 from initsuite.wording import format_count
@@ -45,7 +44,7 @@ def diagnose(
     jacobian: bool = False,
     curvature: bool = False,
     lr: float = 1e-3,
-) -> Diagnosis:
+) -> Pictured:
     """Say what a model is like before its first step: whether signal and gradient reach the other end, and if not, why.
 
     One forward and one backward pass for each draw of the weights, on one batch, in float32 on the CPU; batch norm uses
@@ -72,7 +71,7 @@ def diagnose(
 
     Returns:
         The tables (`.layers`, `.whole`, `.verdicts`, `.audit` ...), which `Diagnosis` explains; printed, the verdicts
-        in words.
+        in words; `.plot()`, the figure over the depth; `.save(folder)`, all of it as files.
 
     Raises:
         ConfigError: an empty batch, NaN in it, inputs that the model does not take, targets that do not fit, a model
@@ -115,7 +114,7 @@ def diagnosis_of(
     *,
     jacobian: bool = False,
     curves: bool = False,
-) -> Diagnosis:
+) -> Pictured:
     """Measure each draw of the parameters in turn."""
     if curves and subject.loss is None:
         raise ConfigError("diagnose: no targets, so that no curvature is known. Expected a batch (inputs, targets).")
@@ -128,7 +127,7 @@ def diagnosis_of(
                      "jacobian_largest": float(found.values[0]), "jacobian_error": found.error}  # fmt: skip
         if number == 0 and curves:
             extra["curvature"], extra["curvature_change"] = curvature(subject, params)
-    return summary.diagnosis(audit(), notes, name, extra, found)
+    return Pictured.of(summary.diagnosis(audit(), notes, name, extra, found))
 
 
 def assert_healthy(model: nn.Module | Callable[[], nn.Module], example: Any, **options: Any) -> None:
@@ -180,29 +179,6 @@ def _made(make: Callable[[], nn.Module], number: int) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise bad_value("diagnose", "model", f"a function that returns {type(model).__name__}", "a torch.nn.Module")
     return model
-
-
-def described(network: nn.Module, batch: Batch) -> tuple[Description, Recording]:
-    """The facts about the parameters, and the pass that is measured, with the batch norms in training mode."""
-    try:
-        description = examine(network, example=(batch.args, dict(batch.kwargs)), frozen="draw")
-    except ConfigError:
-        raise
-    except InitsuiteError as error:
-        if "cannot record" in str(error):
-            raise misfit(network, batch, error) from error
-        raise
-    recording = description.recording
-    assert recording is not None
-    if any(isinstance(module, _BatchNorm) for module in network.modules()):
-        trained = record(network, recording.example, is_training=lambda module: isinstance(module, _BatchNorm))
-        if trained is None:
-            warnings.warn("batch norm cannot use the statistics of this batch; it uses its running ones", stacklevel=2)
-        recording = trained or recording
-    if lacking := Replay(recording).without_values:
-        raise InitsuiteError(f"diagnose: {len(lacking)} constants of the forward pass have no value. Expected buffers "
-                             "with values, not on the meta device.")  # fmt: skip
-    return description, recording
 
 
 def _sentence(message: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number, door_parser, run_door
 
 if TYPE_CHECKING:
+    from initsuite.apply.pictures import Pictured
     from initsuite.engine.workload import Cell
-    from initsuite.signal.diagnosis import Diagnosis
 
 _DESCRIPTION = """\
 What a network is like before its first step: whether the signal and its gradient reach
@@ -23,6 +25,7 @@ examples:
   initsuite diagnose model=mlp model.depth=30 init=xavier
   initsuite diagnose init=he,xavier activation=tanh        one after the other
   initsuite diagnose model=transformer dataset=text init=gpt2 --json
+  initsuite diagnose model.depth=30 init=he,xavier --out pictures
 
 KEY=VALUE are the keys of initsuite train. For your own model in Python: initsuite.diagnose(model, example).
 """
@@ -42,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="singular values of the input-output Jacobian: up to 512 backward passes")  # fmt: skip
     parser.add_argument("--curvature", action="store_true",
                         help="largest eigenvalue of the Hessian of the loss: up to 200 passes")  # fmt: skip
+    parser.add_argument("--out", metavar="DIR",
+                        help="write picture, JSON and tables into DIR; several networks: a folder each")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="all tables as JSON, a list with one object per network")
     return parser
 
@@ -52,10 +57,25 @@ def _print(options: argparse.Namespace) -> None:
     cells = _cells(options.overrides)
     found = (_diagnosed(cell, options) for cell in cells)
     if options.json:
-        print(f"[{', '.join(each.to_json() for each in found)}]")
+        print(f"[{', '.join(each.to_json() for each in _saved(found, cells, options.out))}]")
         return
-    for number, each in enumerate(found):
+    for number, each in enumerate(_saved(found, cells, options.out)):
         print("\n" * (number > 0) + str(each), flush=True)
+    if options.out:
+        print(f"\nWritten: {options.out}")
+
+
+def _saved(found: Iterable[Pictured], cells: Sequence[Cell], out: str | None) -> Iterator[Pictured]:
+    """The diagnoses, each in its folder."""
+    for number, each in enumerate(found):
+        if out:
+            name = "-".join(value for key, value in cells[number].axes.items() if key != "optimizer")
+            each.save(Path(out) / f"{number + 1}-{_file_name(name)}" if len(cells) > 1 else Path(out))
+        yield each
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.=-]+", "_", text)
 
 
 def _cells(overrides: Sequence[str]) -> list[Cell]:
@@ -79,7 +99,7 @@ def _cells(overrides: Sequence[str]) -> list[Cell]:
     return [job.cell for job in built.jobs]
 
 
-def _diagnosed(cell: Cell, options: argparse.Namespace) -> Diagnosis:
+def _diagnosed(cell: Cell, options: argparse.Namespace) -> Pictured:
     from initsuite.apply.cells import diagnosis_of_cell
 
     return diagnosis_of_cell(

@@ -28,6 +28,7 @@ PRINTED = (
     "gradient",
     "gradient_to_weight",
 )
+NAMES_OF_VERDICTS = ("verdict", "direction", "layer", "rate", "float32", "bfloat16", "float16")
 WHOLE = {
     "draws": ("draws of the weights", "", "8 or more"),
     "loss": ("mean loss before the first step", "nats for classes", "that of the uniform guess"),
@@ -44,7 +45,7 @@ WHOLE = {
 """What each number about the whole network is, its unit, and its ideal value."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
     """What a model is like before its first step. Numbers are means over draws; `..._noise` is their standard error
     over draws, the noise floor (NaN for one draw).
@@ -119,6 +120,8 @@ class Diagnosis:
     def __str__(self) -> str:
         return "\n".join([self.subject, "", *self.sentences(), "", _printed(self._short()), *self._more()])
 
+    __repr__ = __str__
+
     def sentences(self) -> list[str]:
         """The verdicts, one sentence each, with the depths at which number types give out."""
         return [_sentence(row) for row in _records(self.verdicts)]
@@ -134,11 +137,16 @@ class Diagnosis:
         return lines + ([""] if self.notes else []) + [f"Note: {note}" for note in self.notes]
 
     def _repr_html_(self) -> str:
+        return self.html()
+
+    def html(self, picture: str = "") -> str:
+        """The verdicts in words and as a table, a picture as HTML, then the tables."""
         words = "".join(f"<li>{html.escape(each)}</li>" for each in self.sentences())
         notes = "".join(f"<p>{html.escape(each)}</p>" for each in self.notes)
         tables = [self._short(), self.whole, *([self.scales] if len(self.scales) else [])]
-        shown = "".join(each.to_html(index=False, float_format=_number, na_rep="", max_rows=SHOWN) for each in tables)
-        return f"<h4>{html.escape(self.subject)}</h4><ul>{words}</ul>{shown}{notes}"
+        shown = "".join(map(_html_table, tables))
+        illnesses = "" if self.is_healthy else _html_table(self.verdicts[list(NAMES_OF_VERDICTS)])
+        return f"<h4>{html.escape(self.subject)}</h4><ul>{words}</ul>{illnesses}{picture}{shown}{notes}"
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
@@ -178,7 +186,11 @@ def _is_empty(column: pd.Series) -> bool:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value + 0.0:.3g}"  # + 0: no "-0"
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, float_format=_number, na_rep="", max_rows=SHOWN, border=0)
 
 
 def _printed(table: pd.DataFrame) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.apply.pictures import embedded
 from initsuite.config.build import Job
 from initsuite.errors import unknown_choice
 from initsuite.protocol.tuning import Protocol
@@ -194,7 +193,7 @@ class Compared:
             arms_for_people(report.arms).to_html(index=False, border=0),
         ]
         if len(self.views.curves):
-            parts.append(f'<img alt="learning curves" src="data:image/png;base64,{_png(self.plot())}">')
+            parts.append(embedded(self.plot(), "learning curves"))
         parts += [f"<p>{html.escape(remark)}</p>" for remark in self._remarks()]
         return "\n".join(parts)
 
@@ -204,9 +203,3 @@ def _is_asked(comparison: Comparison, protocol: Protocol) -> bool:
     if protocol.is_tuned or context.is_tuned:
         return protocol.is_tuned and context.is_tuned
     return context.lr_rule.endswith(f": {protocol.lr:g}")
-
-
-def _png(figure: Any) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,48 @@
+"""What a workload is measured on before the first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from initsuite.data.base import map_tree, tensors_of
+from initsuite.engine.passes import arguments
+from initsuite.engine.stack import probe_of
+from initsuite.engine.workload import Workload
+from initsuite.models.describe.describe import Description
+from initsuite.signal.measure import Subject
+from initsuite.signal.subject import Batch, Scoring, chosen_output, described, scoring_of
+from initsuite.spec import Params
+
+EXAMPLES = 64
+"""Training examples that a start is measured on, those of `initsuite diagnose`."""
+
+
+def subject_of(workload: Workload, examples: int = EXAMPLES) -> tuple[Subject, Description]:
+    """What is measured of a workload: its model on training examples, with its own loss, and what the model is.
+
+    Raises:
+        ConfigError: the model returns several tensors, and none is named.
+        InitsuiteError: it cannot be recorded.
+    """
+    probe = probe_of(workload)
+    inputs, targets = (map_tree(lambda tensor: tensor[:examples], part) for part in (probe.inputs, probe.targets))
+    args, kwargs = arguments(inputs)
+    is_plain = isinstance(targets, Tensor)
+    batch = Batch(args, kwargs, targets if is_plain else None, len(tensors_of(inputs)[0]))
+    description, recording = described(workload.model, batch)
+    place = chosen_output(recording, workload.output, workload.model)
+
+    def loss(outputs: Tensor, wanted: Any = targets) -> Tensor:
+        return workload.loss(outputs, wanted).mean()
+
+    scoring = scoring_of(recording, place, batch, loss) if is_plain else Scoring(loss)
+    subject = Subject(recording, workload.specs, place, batch.size, scoring.loss, class_axis=scoring.class_axis,
+                      num_classes=scoring.num_classes)  # fmt: skip
+    return subject, description
+
+
+def kept_values(workload: Workload) -> Params:
+    """The values of the parameters that no initializer draws."""
+    return {name: each.detach() for name, each in workload.model.named_parameters() if not each.is_meta}

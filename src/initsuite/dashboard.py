@@ -65,13 +65,14 @@ def dashboard_content(views: Views, entity: str, project: str) -> Content:
         method=_method(trials),
         report_run=f"report-{short_hash([table.to_csv(index=False) for table in tables.values()])}",
         tables=tuple(tables),
+        has_signal="signal" in tables,
     )
 
 
 def exact_tables(views: Views) -> dict[str, pd.DataFrame]:
     """The tables that the run of the report carries, by name; those without rows are left out."""
     tables = {"recommendations": views.report.recommendations, "arms": views.report.arms}
-    tables |= {"scorecard": views.scorecard, "aggregates": views.aggregates}
+    tables |= {"scorecard": views.scorecard, "aggregates": views.aggregates, "signal": views.starts}
     return {name: table for name, table in tables.items() if len(table)}
 
 

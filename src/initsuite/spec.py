@@ -316,6 +316,13 @@ class Curve:
     val_score: np.ndarray
 
 
+SIGNAL = (
+    "q_ratio", "gradient_ratio", "input_share", "dead", "saturated", "loss_ratio", "commonest_class", "verdict",
+    "layer",
+)  # fmt: skip
+"""What `diagnostics=true` stores of a trial at step 0, in columns `signal_NAME`; `signal.brief` says what each is."""
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """What the engine returns for a trial.
@@ -327,6 +334,7 @@ class TrialResult:
         setup_s: seconds spent in the initializer.
         wall_s: seconds the whole stack took, divided by its size.
         error: the traceback of a failed trial, else "".
+        signal: what was measured of its start, by the names in `SIGNAL`; empty where nothing was.
     """
 
     trial: Trial
@@ -339,6 +347,7 @@ class TrialResult:
     stack_size: int
     device: str
     error: str = ""
+    signal: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

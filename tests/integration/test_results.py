@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from initsuite.errors import StoreError
-from initsuite.report.page.reproduce import commands, without_command
 from initsuite.report.verdicts.recommendations import Report, build_report
+from initsuite.report.verdicts.reproduce import commands, without_command
 from initsuite.results import maintain, parts
 from initsuite.results import migrate as migration
 from initsuite.results.__main__ import main

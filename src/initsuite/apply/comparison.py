@@ -75,7 +75,8 @@ def compare(
         optimizer, schedule, protocol, tracking: a choice of the group, or (choice, options). `tracking="auto"` logs
             each scoring trial to Weights & Biases.
         seeds, max_steps, eval_every, batch_size, device, results_dir: the keys of the command line; so are data_dir,
-            max_stack, workers, checkpoint_every_s, on_error, replan and experiment_name.
+            max_stack, workers, checkpoint_every_s, on_error, replan, experiment_name and
+            diagnostics.
         budget: a time such as "5 min": the seeds and learning rates that fit into it are chosen by a plan, and it stops
             then.
         dtype: float32, float64, or bfloat16 for the forward pass.

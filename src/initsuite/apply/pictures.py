@@ -26,8 +26,8 @@ class Pictured(Diagnosis):
         return cls(**{each.name: getattr(found, each.name) for each in fields(found)})
 
     def plot(self) -> Any:
-        """One matplotlib figure: signal, gradient, similarity of inputs and dead units over the depth, draws as points and theory
-        as a line; the distribution in each layer; the singular values of the Jacobian where they were asked for."""
+        """A matplotlib figure over the depth: signal, gradient, similarity of inputs and dead units, draws as points,
+        theory as a line; the distribution in each layer; the singular values of the Jacobian if they were asked for."""
         from initsuite.report.figures.depths import over_depth
 
         return over_depth(self)

@@ -36,6 +36,7 @@ class Schema:
     on_error: str = MISSING
     dry_run: bool = MISSING
     replan: bool = MISSING
+    diagnostics: bool = MISSING
     experiment_name: str | None = None
 
 

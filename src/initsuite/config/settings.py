@@ -27,6 +27,7 @@ class Settings:
         max_failures: failed trials after which the launch stops; None = it goes on.
         dry_run: show the plan and train nothing.
         replan: measure again how fast this machine trains, in place of what it remembers.
+        diagnostics: whether the starts of scoring trials are measured.
         experiment: a tag for the store and for W&B.
         has_processes: whether worker processes may train; False where what is trained cannot be sent to them. No key.
         deadline: when the launch stops, on the clock of `time.monotonic`; None = when it is done. No key.
@@ -41,6 +42,7 @@ class Settings:
     max_failures: int | None = None
     dry_run: bool = False
     replan: bool = False
+    diagnostics: bool = False
     experiment: str = ""
     has_processes: bool = True
     deadline: float | None = None
@@ -65,7 +67,10 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
         device=_device(tree["device"]),
         tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
         max_failures=_max_failures(tree["on_error"]),
-        **{name: tree[name] for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run", "replan")},
+        **{
+            name: tree[name]
+            for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run", "replan", "diagnostics")
+        },
         experiment=tree["experiment_name"] or "",
     )
 

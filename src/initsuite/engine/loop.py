@@ -193,4 +193,5 @@ def _result(training: Training, index: int, test_score: float, diverged_at: int,
         wall_s=wall_s,
         stack_size=len(training.members),
         device=str(training.device),
+        signal=member.signal,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,12 +28,18 @@ PROBE_EXAMPLES = 256
 
 @dataclass(frozen=True)
 class Member:
-    """A trial with the parameters it starts from."""
+    """A trial with the parameters it starts from.
+
+    Attributes:
+        setup_s: seconds spent in the initializer.
+        signal: what was measured of the start, for the result.
+    """
 
     cell: Cell
     trial: Trial
     start: Initialization
     setup_s: float
+    signal: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def probe_of(workload: Workload) -> Probe:

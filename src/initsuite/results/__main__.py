@@ -92,6 +92,7 @@ def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
         ("protocols", _names(trials.protocol)),
         ("protocol versions", _counted(trials.protocol_version)),
         ("commits", ", ".join(commits) or "none"),
+        ("signal at step 0", _measured(trials.signal_verdict)),
         ("W&B runs", f"{len(links)}, such as {links[0]}" if links else "none"),
         ("written", f"{written.min()[:19]} to {written.max()[:19]} UTC" if len(written) else "never"),
     ]
@@ -163,6 +164,14 @@ def _by_stage(trials: pd.DataFrame) -> str:
 def _names(column: pd.Series) -> str:
     names = sorted({str(name) for name in column.dropna() if name})
     return f"{len(names)}: {format_first(names, MAX_NAMES)}" if names else "none"
+
+
+def _measured(verdicts: pd.Series) -> str:
+    """What `diagnostics=true` found, the commonest first."""
+    counts = verdicts[verdicts.notna() & (verdicts != "")].value_counts()
+    return (
+        "; ".join(f"{verdict} ({format_count(count, 'trial')})" for verdict, count in counts.items()) or "not measured"
+    )
 
 
 def _counted(column: pd.Series) -> str:

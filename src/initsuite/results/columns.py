@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from initsuite.spec import SIGNAL
+
 _TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
 TRIALS = pa.schema({
     "trial_id": _TEXT, "cell_id": _TEXT, "context_id": _TEXT,
@@ -17,11 +19,13 @@ TRIALS = pa.schema({
     "protocol": _TEXT, "protocol_version": _COUNT, "experiment": _TEXT,
     "torch_version": _TEXT, "commit": _TEXT, "dirty": pa.bool_(),
     "config": _TEXT, "overrides": _TEXT, "written_at": _TEXT,
+    **{f"signal_{name}": _TEXT if name in ("verdict", "layer") else _NUMBER for name in SIGNAL},
 })  # fmt: skip
 """Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas.
 
 `config` is the resolved configuration of the cell, and `overrides` are those of a command that makes it, both as JSON
 objects. Parts written before `overrides` existed lack them until `python -m initsuite.results migrate DIR`.
+`signal_...` is missing where `diagnostics=true` was not asked for, in tuning trials, and in older parts.
 """
 
 CURVES = pa.schema({

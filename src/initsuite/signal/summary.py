@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from initsuite.signal import statistics
+from initsuite.signal.brief import brief
 from initsuite.signal.diagnosis import WHOLE, Diagnosis, table_of
 from initsuite.signal.expected import Drawn, expected, scales_of
 from initsuite.signal.jacobian import Spectrum
@@ -86,10 +87,7 @@ class Summary:
             extra: further numbers about the whole network, of the first draw.
             spectrum: of the first draw.
         """
-        points = pd.DataFrame(self._points)
-        for column in MEASURED:
-            if column not in points:
-                points[column] = math.nan
+        points = self._table()
         layers, scales = self._layers(points)
         whole = self._whole_table(extra, points)
         values = dict(zip(whole["measure"], whole["value"], strict=True))
@@ -109,6 +107,30 @@ class Summary:
             subject=name,
         )  # fmt: skip
 
+    def brief(self, chance_loss: float = math.nan) -> dict[str, float | str]:
+        """The main measures, without theory; see `signal.brief`."""
+        points = self._table()
+        layers = pd.DataFrame(self._rows(points.groupby("layer", sort=False)[list(MEASURED)].mean()))
+        whole = {str(name): value for name, value in pd.DataFrame(self._whole).mean().items()}
+        return brief(layers, whole, verdicts(layers, points, whole), chance_loss)
+
+    def _table(self) -> pd.DataFrame:
+        """The numbers of each layer in each draw."""
+        points = pd.DataFrame(self._points)
+        unknown = {column: math.nan for column in MEASURED if column not in points}
+        return points.assign(**unknown)
+
+    def _rows(self, means: pd.DataFrame) -> list[dict[str, Any]]:
+        """What a layer is, and its means over the draws, for each layer."""
+        found = means.to_dict("index")
+        rows = []
+        for layer in self.subject.layers:
+            measured = {str(column): value for column, value in found[layer.name].items()}
+            state = {"units": self._entries[layer.name], "is_idle": layer.name in self._idle,
+                     "is_zero": all(each.square == 0 for each in self._drawn[layer.name])}  # fmt: skip
+            rows.append({**_facts(layer), **state, **measured})
+        return rows
+
     def _layers(self, points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         by_layer = points.groupby("layer", sort=False)
         means = by_layer[list(MEASURED)].mean()
@@ -121,12 +143,10 @@ class Summary:
         drawn = {name: _mean_of(each) for name, each in self._drawn.items()}
         theory = expected(self.subject.layers, drawn, numbers)
         rows = []
-        for layer in self.subject.layers:
-            own, expects = means.loc[layer.name], theory[layer.name]
+        for layer, row in zip(self.subject.layers, self._rows(means), strict=True):
+            expects = theory[layer.name]
             rows.append({
-                **_facts(layer), "units": self._entries[layer.name], "is_idle": layer.name in self._idle,
-                "is_zero": drawn[layer.name].square == 0, **own.to_dict(),
-                **errors.loc[layer.name].add_suffix("_noise").to_dict(),
+                **row, **errors.loc[layer.name].add_suffix("_noise").to_dict(),
                 "rank_limit": self._rank_limit(layer), "q_theory": expects.q, "c_theory": expects.c,
                 "chi_theory": expects.chi_1, "q_band": expects.q_error, "theory": expects.theory,
             })  # fmt: skip

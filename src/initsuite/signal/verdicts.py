@@ -144,8 +144,11 @@ def verdicts(layers: pd.DataFrame, points: pd.DataFrame, whole: Mapping[str, flo
 
 def _series(points: pd.DataFrame, column: str, names: Sequence[str]) -> np.ndarray:
     """log of a column, [draw, layer]; up to the first layer that is 0 or not finite in a draw the others are NaN."""
-    table = points.pivot(index="draw", columns="layer", values=column).reindex(columns=list(names))
-    values = table.to_numpy(dtype=float)
+    place = {name: number for number, name in enumerate(names)}
+    columns = np.array([place.get(name, -1) for name in points["layer"]], dtype=int)
+    draws, rows = np.unique(points["draw"].to_numpy(), return_inverse=True)
+    values = np.full((len(draws), len(names)), np.nan)  # a pivot of pandas takes ten times as long
+    values[rows[columns >= 0], columns[columns >= 0]] = points[column].to_numpy(float)[columns >= 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(values)
     logs[~np.isfinite(logs)] = np.nan

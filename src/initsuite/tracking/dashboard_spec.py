@@ -35,6 +35,7 @@ class Content:
         baseline: the run that others are compared with, if any.
         leaderboard, failures, findings, method: Markdown.
         report_run, tables: id of the run that holds the exact tables, and their names.
+        has_signal: whether runs have measures of step 0.
     """
 
     entity: str
@@ -48,6 +49,7 @@ class Content:
     method: str
     report_run: str
     tables: Sequence[str]
+    has_signal: bool = False
 
 
 def specification(content: Content) -> dict[str, Any]:
@@ -76,6 +78,8 @@ def workspace(content: Content) -> Any:
         "Speed": speed,
         "Failures": [wr.MarkdownPanel(markdown=content.failures), *failures],
     }
+    if content.has_signal:
+        sections["Signal at step 0"] = _signal_panels(wr, content)
     return ws.Workspace(
         entity=content.entity,
         project=content.project,
@@ -158,7 +162,9 @@ def _as_json(thing: Any) -> dict[str, Any]:
 def _pinned(content: Content) -> list[str]:
     scores = [f"test_{metric}" for metric in content.metrics]
     shown = ("reached_target", "steps_to_target", *scores, "loss_auc", "diverged", "error")
-    return ["run:displayName", "config:init.value", "config:lr.value", *(f"summary:result/{name}" for name in shown)]
+    signal = ["summary:signal/verdict", "summary:signal/layer"] if content.has_signal else []
+    results = (f"summary:result/{name}" for name in shown)
+    return ["run:displayName", "config:init.value", "config:lr.value", *results, *signal]
 
 
 def _panels(wr: Any, content: Content) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
@@ -189,6 +195,25 @@ def _panels(wr: Any, content: Content) -> tuple[list[Any], list[Any], list[Any],
         ),
     ]
     return leaders, curves, speed, failures
+
+
+def _signal_panels(wr: Any, content: Content) -> list[Any]:
+    """The test score by what was measured at step 0, a dot for each run."""
+    titles = {
+        "q_ratio": "mean square of the signal, last / first hidden layer",
+        "gradient_ratio": "mean square of the gradient, first / last hidden layer",
+        "loss_ratio": "first loss / that of a model that knows nothing",
+    }
+    return [
+        wr.ScatterPlot(
+            title=f"test {metric} by {title}",
+            x=wr.SummaryMetric(f"signal/{name}"),
+            y=wr.SummaryMetric(f"result/test_{metric}"),
+            log_x=True,
+        )
+        for metric in content.metrics
+        for name, title in titles.items()
+    ]
 
 
 def _curve(wr: Any, group: str | None, name: str) -> Any:

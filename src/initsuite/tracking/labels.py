@@ -7,13 +7,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from initsuite.spec import Stage, Status, TrialInfo
+from initsuite.spec import SIGNAL, Stage, Status, TrialInfo
 from initsuite.wording import last_line
 
 MEASURES = ("steps_to_target", "epochs_to_target", "loss_auc", "diverged_at")
 SCORES = ("final_val_score", "best_val_score", "test_score")
 """Columns of a stored row that become `result/...` in the summary where they have a value; the key of a score names its
 metric, as in `result/test_accuracy`."""
+
+SIGNALS = {f"signal/{name}": f"signal_{name}" for name in SIGNAL}
+"""By key in the summary of a run, the columns of its stored row that `diagnostics=true` fills."""
 
 GROUP_AXES = ("dataset", "model", "activation", "optimizer", "init")
 CONFIG_COLUMNS = (*GROUP_AXES, "lr", "seed", "stage", "cell_id", "protocol")
@@ -59,7 +62,7 @@ def curve_keys(metric: str) -> dict[str, str]:
 def summary_keys(metric: str) -> dict[str, str]:
     """By key in the summary of a run, the column of its stored row."""
     scores = {f"result/{name.removesuffix('score')}{metric}": name for name in SCORES}
-    return {**{f"result/{name}": name for name in MEASURES}, **scores}
+    return {**{f"result/{name}": name for name in MEASURES}, **scores, **SIGNALS}
 
 
 def run_summary(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def run_rest(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
     One of them is the configuration as text: the tree under `config` comes back from W&B with 1 instead of 1.0.
     """
-    shown = {"trial_id", *CONFIG_COLUMNS, *MEASURES, *SCORES}
+    shown = {"trial_id", *CONFIG_COLUMNS, *MEASURES, *SCORES, *SIGNALS.values()}
     return {REST: {name: value for name, value in row.items() if name not in shown and _has_value(value)}}
 
 

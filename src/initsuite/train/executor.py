@@ -21,7 +21,9 @@ from initsuite.errors import exits_are_errors, is_out_of_memory
 from initsuite.spec import Abandoned, Evaluated, Evaluation, Initialization, Stage, TrialResult
 from initsuite.train.events import Emit, Finished, Note, Started, tell_at_once
 from initsuite.train.gate import Gate
+from initsuite.train.starts import measured
 from initsuite.train.task import Stack, Task, checkpoint_path, failure, identity_of
+from initsuite.wording import last_line
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Executor:
         checkpoint_every_s: least seconds between two checkpoints of a stack.
         narrowed: by workload, the width that fitted into memory after a wider one did not.
         gate: keeps those apart who train and those who draw parameters.
+        diagnostics: whether the starts of scoring trials are measured.
+        unmeasured: workloads for which that failed, which was said.
     """
 
     cells: Mapping[str, Cell]
@@ -43,6 +47,8 @@ class Executor:
     checkpoint_every_s: float
     narrowed: dict[str, int] = field(default_factory=dict)
     gate: Gate = field(default_factory=Gate)
+    diagnostics: bool = False
+    unmeasured: set[str] = field(default_factory=set)
 
     def run(self, task: Task, emit: Emit, before_draw: Callable[[], None] = lambda: None) -> None:
         """Train a task, which may be emitted in parts. Only interrupts and what a listener raises get out.
@@ -55,6 +61,9 @@ class Executor:
         """
         torch.set_num_threads(1)  # of this Python thread, for the drawing
         members, broken = self._initialise(task, before_draw)
+        if self.diagnostics:
+            with self.gate.alone():
+                members = [self._measured(member, emit, before_draw) for member in members]
         if broken:
             part = task.part([result.trial for result in broken])
             tell_at_once(emit, part.stack.stack_id, broken)
@@ -114,6 +123,19 @@ class Executor:
                 except Exception:  # a user's initializer may raise anything
                     drawn[cell_id, seed] = traceback.format_exc()
         return drawn
+
+    def _measured(self, member: Member, emit: Emit, before_draw: Callable[[], None]) -> Member:
+        """A scoring trial with the measures of its start. What fails here is said; the trial trains without them."""
+        workload_id = member.cell.workload.workload_id
+        if member.trial.stage != Stage.SCORE or workload_id in self.unmeasured:
+            return member
+        before_draw()
+        try:
+            return replace(member, signal=measured(member.cell, member.start.params, member.trial.seed))
+        except Exception as error:  # a user's model or loss may raise anything
+            self.unmeasured.add(workload_id)
+            emit(Note(f"Not measured at step 0: {member.cell.axes['model']}: {last_line(str(error))}"))
+            return member
 
     def _attempt(self, task: Task, members: Sequence[Member], emit: Emit) -> Exception | None:
         """Train members as one stack. Returns the error of a stack that can be split; a lone trial fails with it."""

@@ -164,7 +164,9 @@ def _pools(jobs: Sequence[AnyJob], settings: Settings, say: Callable[[str], None
     gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if settings.device == "cuda" else []
     devices = gpus[: settings.workers] or [settings.device]
     cells = {job.cell_id: job.cell for job in jobs}
-    return Pools(Executor(cells, devices[0], settings.checkpoints, settings.checkpoint_every_s), devices, say)
+    executor = Executor(cells, devices[0], settings.checkpoints, settings.checkpoint_every_s)
+    executor.diagnostics = settings.diagnostics
+    return Pools(executor, devices, say)
 
 
 def _tune(runner: Runner, jobs: Sequence[AnyJob]) -> None:

@@ -134,6 +134,7 @@ class Recorder:
                 steps_per_epoch=cell.workload.steps_per_epoch,
             ),
             **{name: getattr(result, name) for name in _AS_THEY_ARE},
+            **{f"signal_{name}": value for name, value in result.signal.items()},
             "protocol": job.protocol.name,
             "protocol_version": PROTOCOL_VERSION,
             "experiment": self.settings.experiment,

@@ -1,7 +1,11 @@
-"""What a workload is measured on before the first step."""
+"""What the starts of trials are like before the first step, measured where `diagnostics=true` asks for it."""
 
 from __future__ import annotations
 
+import functools
+import warnings
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -9,10 +13,11 @@ from torch import Tensor
 from initsuite.data.base import map_tree, tensors_of
 from initsuite.engine.passes import arguments
 from initsuite.engine.stack import probe_of
-from initsuite.engine.workload import Workload
+from initsuite.engine.workload import Cell, Workload
 from initsuite.models.describe.describe import Description
-from initsuite.signal.measure import Subject
+from initsuite.signal.measure import Subject, measure
 from initsuite.signal.subject import Batch, Scoring, chosen_output, described, scoring_of
+from initsuite.signal.summary import Summary
 from initsuite.spec import Params
 
 EXAMPLES = 64
@@ -46,3 +51,29 @@ def subject_of(workload: Workload, examples: int = EXAMPLES) -> tuple[Subject, D
 def kept_values(workload: Workload) -> Params:
     """The values of the parameters that no initializer draws."""
     return {name: each.detach() for name, each in workload.model.named_parameters() if not each.is_meta}
+
+
+def measured(cell: Cell, params: Params, seed: int) -> Mapping[str, float | str]:
+    """The main measures of one start, by the names in `spec.SIGNAL`. No random stream of a trial is drawn from.
+
+    Args:
+        params: what the initializer drew.
+
+    Raises:
+        Exception: as `subject_of`, and whatever a user's loss raises.
+    """
+    subject, kept = _subject(weakref.ref(cell.workload))
+    whole = {**kept, **params}
+    summary = Summary(subject)
+    summary.add(measure(subject, whole, seed), whole)
+    return summary.brief(cell.workload.chance_loss)
+
+
+@functools.lru_cache(maxsize=4)
+def _subject(of: weakref.ref[Workload]) -> tuple[Subject, Params]:
+    """Held without its workload, whose data goes with the launch."""
+    workload = of()
+    assert workload is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return subject_of(workload)[0], kept_values(workload)

@@ -232,6 +232,16 @@ def test_labels() -> None:
             {"status": "done", "metric": "mse", "final_val_score": 0.5, "test_score": 0.25},
             {"result/final_val_mse": 0.5, "result/test_mse": 0.25, "result/diverged": False},
         ),
+        (
+            {
+                "status": "done",
+                "metric": "mse",
+                "signal_q_ratio": 0.5,
+                "signal_dead": math.nan,
+                "signal_verdict": "dead",
+            },
+            {"signal/q_ratio": 0.5, "signal/verdict": "dead", "result/diverged": False},
+        ),
     ],
 )
 def test_summary(row: dict[str, Any], expected: dict[str, Any]) -> None:

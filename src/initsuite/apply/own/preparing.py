@@ -24,7 +24,7 @@ from initsuite.protocol.yardstick import METRICS
 from initsuite.wording import first_line, format_first
 
 KEYS = (
-    "data_dir", "max_stack", "workers", "checkpoint_every_s", "on_error", "replan", "experiment_name",
+    "data_dir", "max_stack", "workers", "checkpoint_every_s", "on_error", "replan", "experiment_name", "diagnostics",
 )  # fmt: skip
 """Keys of the command line that are passed on as they are."""
 _DEFAULTS = {"protocol": "standard", "activation": "relu"}

@@ -17,11 +17,11 @@ from initsuite.report.page.cells import script_json
 from initsuite.report.page.charts import charts_of
 from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
 from initsuite.report.page.measured import STATISTICS, protocol_facts
-from initsuite.report.page.reproduce import commands, without_command
 from initsuite.report.page.rules import rules
 from initsuite.report.text.citation import bibtex, citation_block
 from initsuite.report.text.display import CAPTION, summary_line
 from initsuite.report.verdicts.comparison import by_comparison
+from initsuite.report.verdicts.reproduce import commands, without_command
 from initsuite.report.verdicts.views import Views
 
 

@@ -8,23 +8,16 @@ from typing import Any
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.report.verdicts.comparison import Standing
 from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.starts import PLACE, place_of
 from initsuite.spec import Status
 from initsuite.stats.intervals import median_interval
 
-PLACE = ["context", "context_id", "lr_rule", "init"]
-"""The first columns of every table here: which arm of which comparison."""
 BAND_COLUMNS = [*PLACE, "step", "median", "low", "high", "band", "num_seeds"]
 LR_COLUMNS = [*PLACE, "lr", "score", "trains", "is_best", "num_seeds"]
 INTERVAL, RANGE = "95 %", "range"
 """What a band is: the interval of the median, or the range where the seeds are too few for one."""
-
-
-def place_of(comparison: Comparison, standing: Standing) -> dict[str, Any]:
-    """The values of the columns `PLACE`."""
-    context = comparison.context
-    return dict(zip(PLACE, (context.title, context.context_id, context.lr_rule, standing.arm.name), strict=True))
 
 
 def curve_bands(report: Report) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from initsuite.report.verdicts.bands import curve_bands, lr_sensitivity
 from initsuite.report.verdicts.heat import by_activation, by_depth
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.scorecard import scorecard, scorecard_table, votes_table
+from initsuite.report.verdicts.starts import starts_table
 from initsuite.spec import Stage, Status
 from initsuite.wording import last_line
 
@@ -49,6 +50,7 @@ class Views:
     scores = cached_property(lambda self: scorecard(self.report))
     scorecard = cached_property(lambda self: scorecard_table(self.scores))
     votes = cached_property(lambda self: votes_table(self.scores))
+    starts = cached_property(lambda self: starts_table(self.report))
 
     @cached_property
     def trials(self) -> pd.DataFrame:

@@ -6,9 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+import pandas as pd
+
 from initsuite.report.formatting import format_area, format_difference, format_lr, format_p, format_score, format_steps
 from initsuite.report.verdicts.comparison import Comparison, Standing
 from initsuite.report.verdicts.final_score import ScoreStanding
+from initsuite.report.verdicts.next_step import next_step
+from initsuite.report.verdicts.reproduce import commands_of
 from initsuite.report.verdicts.rulings import EQUAL, Verdict
 from initsuite.wording import format_count, format_names
 
@@ -69,6 +73,7 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
         return
     if comparison.leader is None:
         yield f"No initializer trains: {_near_chance(comparison, comparison.scored)}."
+        yield next_step(comparison)
         return
     yield from _about_what_is_single(comparison, comparison.leader)
     yield from _about_the_level(comparison)
@@ -168,8 +173,15 @@ def _about_the_others(comparison: Comparison, leader: Standing) -> Iterator[str]
         needed, least = comparison.seeds_to_decide, min(standing.num_seeds for standing in (leader, *short))
         yield (
             f"Not enough seeds to tell {leader.arm.name} from {_names(short)} ({least} of at least {needed}): "
-            f"run the same command with seeds={needed}."
+            f"run {_again(comparison, needed)}."
         )
+
+
+def _again(comparison: Comparison, seeds: int) -> str:
+    """The command that trains so many seeds; in words where none is stored."""
+    trials = pd.concat([standing.arm.trials for standing in comparison.scored], ignore_index=True)
+    found = commands_of(trials, seeds) if "overrides" in trials else []
+    return found[0] if len(found) == 1 else f"the same command with seeds={seeds}"
 
 
 def _worse(comparison: Comparison, standing: Standing) -> str:

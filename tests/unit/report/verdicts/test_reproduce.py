@@ -16,8 +16,8 @@ from initsuite.config.compose.resolve import Composed
 from initsuite.config.groups import conf_dir
 from initsuite.config.overrides import overrides_text
 from initsuite.config.sweep import compose_sweep
-from initsuite.report.page.reproduce import COMMAND, commands, merged, without_command
 from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.reproduce import COMMAND, commands, merged, without_command
 from initsuite.spec import short_hash
 
 GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init", "batch_size", "max_steps", "eval_every")

@@ -6,13 +6,15 @@ import itertools
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from initsuite.errors import written
-from initsuite.report.verdicts.recommendations import Report
 from initsuite.spec import Stage
+
+if TYPE_CHECKING:
+    from initsuite.report.verdicts.recommendations import Report
 
 COMMAND = "python -m initsuite.train"
 _FIXED = "fixed"
@@ -39,9 +41,28 @@ def commands(report: Report) -> list[str]:
     The commands of an experiment name the values of its axes, as far as there are trials of them. A user's own classes
     must be importable where the command is run.
     """
-    has_one = report.trials.overrides.notna() & (report.trials.overrides != FROM_PYTHON)
-    trials = report.trials[has_one].reset_index(drop=True)
-    return list(dict.fromkeys(_command(sweep) for sweep in _sweeps(list(_cells(trials)))))
+    return commands_of(report.trials)
+
+
+def commands_of(trials: pd.DataFrame, seeds: int | None = None) -> list[str]:
+    """The same for some trials, with so many scoring seeds; None = as many as there are."""
+    has_one = trials.overrides.notna() & (trials.overrides != FROM_PYTHON)
+    cells = list(_cells(trials[has_one].reset_index(drop=True)))
+    if seeds is not None:
+        cells = [({**given, "seeds": str(seeds)}, config) for given, config in cells]
+    return list(dict.fromkeys(_command(sweep) for sweep in _sweeps(cells)))
+
+
+def diagnose_command(overrides: Iterable[str]) -> str:
+    """The command that measures cells at step 0, from the stored overrides of each; their first sweep if they need
+    several.
+
+    Example:
+        >>> diagnose_command(['{"init": "he", "model": "mlp"}', '{"init": "zero", "model": "mlp"}'])
+        'initsuite diagnose model=mlp init=he,zero'
+    """
+    sweep = merged([json.loads(text) for text in overrides])[0]
+    return " ".join(["initsuite diagnose", *_parts(sweep)])
 
 
 def without_command(report: Report) -> str:
@@ -123,9 +144,12 @@ def _cells(trials: pd.DataFrame) -> Iterator[tuple[Overrides, Mapping[str, Any]]
 
 
 def _command(sweep: Sweep) -> str:
-    parts = [shlex.quote(f"{key}={','.join(sweep[key])}") for key in sorted(sweep, key=_place)]
     is_sweep = _EXPERIMENT in sweep or any(len(values) > 1 for values in sweep.values())
-    return " ".join([COMMAND, *(["-m"] if is_sweep else []), *parts])
+    return " ".join([COMMAND, *(["-m"] if is_sweep else []), *_parts(sweep)])
+
+
+def _parts(sweep: Sweep) -> list[str]:
+    return [shlex.quote(f"{key}={','.join(sweep[key])}") for key in sorted(sweep, key=_place)]
 
 
 def _place(key: str) -> tuple[int, bool]:

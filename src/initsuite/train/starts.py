@@ -6,6 +6,7 @@ import functools
 import warnings
 import weakref
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +16,7 @@ from initsuite.engine.passes import arguments
 from initsuite.engine.stack import probe_of
 from initsuite.engine.workload import Cell, Workload
 from initsuite.models.describe.describe import Description
+from initsuite.models.describe.graph.recording import Recording
 from initsuite.signal.measure import Subject, measure
 from initsuite.signal.subject import Batch, Scoring, chosen_output, described, scoring_of
 from initsuite.signal.summary import Summary
@@ -34,18 +36,26 @@ def subject_of(workload: Workload, examples: int = EXAMPLES) -> tuple[Subject, D
     probe = probe_of(workload)
     inputs, targets = (map_tree(lambda tensor: tensor[:examples], part) for part in (probe.inputs, probe.targets))
     args, kwargs = arguments(inputs)
-    is_plain = isinstance(targets, Tensor)
-    batch = Batch(args, kwargs, targets if is_plain else None, len(tensors_of(inputs)[0]))
+    batch = Batch(args, kwargs, targets if isinstance(targets, Tensor) else None, len(tensors_of(inputs)[0]))
     description, recording = described(workload.model, batch)
+    place, scoring = _scored(workload, recording, batch, targets)
+    subject = Subject(recording, workload.specs, place, batch.size, scoring.loss, class_axis=scoring.class_axis,
+                      num_classes=scoring.num_classes)  # fmt: skip
+    return subject, description
+
+
+def _scored(workload: Workload, recording: Recording, batch: Batch, targets: Any) -> tuple[int, Scoring]:
+    """Which of the tensors that the model returns is scored, and how: the loss that it returns itself, if nothing is
+    picked from what it returns."""
+    names = list(recording.outputs)
+    if workload.output is None and "loss" in names:
+        return names.index("loss"), Scoring(lambda own: workload.loss(SimpleNamespace(loss=own), targets).mean())
     place = chosen_output(recording, workload.output, workload.model)
 
     def loss(outputs: Tensor, wanted: Any = targets) -> Tensor:
         return workload.loss(outputs, wanted).mean()
 
-    scoring = scoring_of(recording, place, batch, loss) if is_plain else Scoring(loss)
-    subject = Subject(recording, workload.specs, place, batch.size, scoring.loss, class_axis=scoring.class_axis,
-                      num_classes=scoring.num_classes)  # fmt: skip
-    return subject, description
+    return place, Scoring(loss) if batch.targets is None else scoring_of(recording, place, batch, loss)
 
 
 def kept_values(workload: Workload) -> Params:

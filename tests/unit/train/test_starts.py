@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,27 @@ def test_a_launch_stores_them_and_older_parts_lack_them(build_job: Any, tmp_path
     assert former.trials.signal_q_ratio.isna().all()
     assert former.trials.signal_verdict.isna().all()
     assert dict(contents(tmp_path, former))["signal at step 0"] == "not measured"
+
+
+@pytest.mark.slow
+def test_a_model_that_returns_its_loss_is_measured_with_it(make_job: Any) -> None:
+    """A causal language model of transformers: its first loss is about that of the uniform guess, log 20."""
+    from initsuite.data.base import Dataset, Split
+    from initsuite.data.torchvision_import import import_torchvision
+
+    import_torchvision()
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from support.stubborn import workload_of
+
+    tokens = torch.randint(0, 20, (96, 6), generator=torch.Generator().manual_seed(0))
+    part = Split({"input_ids": tokens, "labels": tokens}, None)
+    job = make_job("init=gpt2")
+    given = Dataset(**{**vars(job.cell.workload.dataset), "train": part, "validation": part, "test": part})
+    small = GPT2Config(vocab_size=20, n_positions=6, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    options: dict[str, Any] = {"loss": lambda outputs, _: outputs.loss, "output": None, "chance_loss": math.log(20)}
+    workload = workload_of(job, lambda: GPT2LMHeadModel(small), given, **options)
+    cell = replace(job.cell, workload=workload)
+    found = measured(cell, start_of(workload, cell.initializer, 0)[0].params, 0)
+    assert found["loss_ratio"] == pytest.approx(1, abs=0.05)
+    assert found["verdict"] == "healthy"

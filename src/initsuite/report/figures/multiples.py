@@ -15,9 +15,9 @@ from initsuite.report.colours import colour
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.figures import style
 from initsuite.report.formatting import format_lr
-from initsuite.report.verdicts.bands import place_of
 from initsuite.report.verdicts.comparison import Comparison, Standing, by_comparison
 from initsuite.report.verdicts.recommendations import Report
+from initsuite.report.verdicts.starts import place_of
 from initsuite.report.verdicts.views import Views
 
 PER_PAGE = 12
@@ -140,7 +140,8 @@ def _with_metric(table: pd.DataFrame, shown: Sequence[Comparison]) -> pd.DataFra
 
 def _limit_scores(axes: Axes, comparison: Comparison) -> None:
     low, high = comparison.context.yardstick.bounds
-    axes.set_ylim(low, high * 1.02 if math.isfinite(high) else comparison.context.yardstick.chance * 1.15)
+    if math.isfinite(low):  # of a person's own metric neither is known: the numbers decide
+        axes.set_ylim(low, high * 1.02 if math.isfinite(high) else comparison.context.yardstick.chance * 1.15)
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from initsuite.report.verdicts.comparison import Comparison, Standing
 from initsuite.report.verdicts.reproduce import FROM_PYTHON, diagnose_command
-from initsuite.report.verdicts.starts import start_of
+from initsuite.report.verdicts.starts import HEALTHY, start_of
 from initsuite.wording import format_names
 
-HEALTHY = "healthy"
 KEEPERS = ("he", "orthogonal", "lsuv")
 """Laws that keep the size of a signal: by the activation, by its gain, by measuring."""
 _REMEDIES = {

@@ -17,6 +17,7 @@ PLACE = ["context", "context_id", "lr_rule", "init"]
 """The first columns of tables with a row for each arm: which arm of which comparison."""
 RATIOS = ("q_ratio", "gradient_ratio")
 SHARES = ("input_share", "dead", "saturated", "loss_ratio", "commonest_class")
+HEALTHY = "healthy"
 START_COLUMNS = [*PLACE, "num_seeds", "verdict", "num_agreeing", "layer", *RATIOS, *SHARES]
 
 
@@ -25,8 +26,8 @@ def starts_table(report: Report) -> pd.DataFrame:
 
     Returns:
         Columns `START_COLUMNS`, one row per arm with measured trials, best arm first. `verdict` is the commonest one
-        of the seeds, `num_agreeing` of which have it, and `layer` the commonest place where it begins. Ratios are
-        geometric means over the seeds, all others arithmetic ones.
+        of the seeds (healthy, if another one is as common), `num_agreeing` of which have it, and `layer` the commonest
+        place where it begins. Ratios are geometric means over the seeds, all others arithmetic ones.
     """
     rows = [
         {**place_of(comparison, standing), **found}
@@ -50,7 +51,8 @@ def start_of(arm: Arm) -> dict[str, Any]:
     known = arm.trials[arm.trials.signal_verdict.notna() & (arm.trials.signal_verdict != "")]
     if known.empty:
         return {}
-    verdict = str(known.signal_verdict.mode().iloc[0])
+    counts = known.signal_verdict.value_counts()
+    verdict = str(max(counts.index, key=lambda name: (counts[name], name == HEALTHY)))
     agreeing = known[known.signal_verdict == verdict]
     layers = agreeing.signal_layer.fillna("").mode()
     means = {name: float(known[f"signal_{name}"].astype(float).mean()) for name in SHARES}

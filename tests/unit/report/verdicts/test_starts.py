@@ -42,6 +42,10 @@ def test_a_row_is_the_commonest_verdict_and_the_means_over_seeds() -> None:
     assert found["dead"] == 0.5
 
 
+def test_half_of_the_seeds_are_no_illness() -> None:
+    assert start_of(ill("a", ["biased to one class", "healthy"] * 4))["verdict"] == "healthy"  # type: ignore[arg-type]
+
+
 def test_a_ratio_of_0_is_0_and_nothing_measured_is_no_row() -> None:
     none = ill("a", "symmetric", "x")
     zero = replace(none, trials=none.trials.assign(signal_q_ratio=0.0, signal_gradient_ratio=math.nan))

@@ -26,6 +26,7 @@ def for_training() -> Iterator[None]:
     180 times.
     """
     _keep_freed_memory()
+    _map_without_warning()
     threads, is_flushed = torch.get_num_threads(), _flushes()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -40,6 +41,13 @@ def _flushes() -> bool:
     """Whether this thread takes numbers that are almost 0 for 0; torch sets that and does not say it."""
     smallest = sys.float_info.min
     return smallest * 0.5 == 0
+
+
+@functools.cache
+def _map_without_warning() -> None:
+    """No warning that `torch.vmap` carries an operation out for one trial after the other: a plan measures what that
+    costs, and the warning would come again from each thread."""
+    torch._C._functorch._set_vmap_fallback_warning_enabled(False)
 
 
 @functools.cache

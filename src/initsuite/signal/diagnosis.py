@@ -190,7 +190,7 @@ def _number(value: float) -> str:
 
 
 def _html_table(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, float_format=_number, na_rep="", max_rows=SHOWN, border=0)
+    return table.to_html(index=False, float_format=_number, na_rep="", max_rows=SHOWN, border=0, justify="left")
 
 
 def _printed(table: pd.DataFrame) -> str:

@@ -1,10 +1,12 @@
 """What training sets in its process."""
 
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch.nn import functional
 
 from initsuite.engine.process import for_training
 
@@ -15,6 +17,12 @@ def test_numbers_that_are_almost_0_are_0_in_training_only() -> None:
     with for_training():
         assert float(torch.tensor(DENORMAL * 2) * 0.5) == 0
     assert float(torch.tensor(DENORMAL * 2) * 0.5) > 0
+
+
+def test_an_operation_that_vmap_carries_out_in_turn_is_no_warning() -> None:
+    with for_training(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.vmap(lambda each: functional.scaled_dot_product_attention(each, each, each))(torch.ones(2, 1, 2, 3, 4))
 
 
 def test_what_a_user_has_set_is_there_afterwards() -> None:

@@ -190,12 +190,17 @@ class Compared:
             f"<h4>{html.escape(str(row['context']))}</h4>",
             f"<p><b>Recommended: {html.escape(str(row['recommended']))}.</b> {html.escape(words)} Confidence "
             f"{html.escape(confidence_text(row))}.</p>",
-            arms_for_people(report.arms).to_html(index=False, border=0),
+            _without_blanks(arms_for_people(report.arms)).to_html(index=False, border=0, justify="left"),
         ]
         if len(self.views.curves):
             parts.append(embedded(self.plot(), "learning curves"))
         parts += [f"<p>{html.escape(remark)}</p>" for remark in self._remarks()]
         return "\n".join(parts)
+
+
+def _without_blanks(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns in which nothing stands, such as steps to a target where there is none."""
+    return table[[name for name in table if any(str(cell) for cell in table[name])]]
 
 
 def _is_asked(comparison: Comparison, protocol: Protocol) -> bool:

@@ -7,13 +7,13 @@ all of them share, in `hydra.sweeper.params`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from typing import TYPE_CHECKING, Any
 
 from initsuite.errors import bad_value
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.override_parser.types import Override
 
 Axes = dict[str, str]
 """Values by key, as the command line writes them, with commas between those of an axis."""
@@ -41,6 +41,8 @@ def chosen_sweeps(
         ConfigError: a value that no sweep has together with the other ones.
         HydraException: an override that Hydra refuses.
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # late: overrides are written without Hydra
+
     parser = OverridesParser.create(config_loader=loader)
     shared = parser.parse_overrides([*_written(sweeper.get("params") or {}), *arguments])
     asked = {override.get_key_element(): _values(override) for override in parser.parse_overrides(list(arguments))}

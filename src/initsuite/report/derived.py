@@ -57,7 +57,7 @@ def questions(tried: Sequence[Tried]) -> list[list[Tried]]:
     found: dict[str, list[Tried]] = {}
     choices = [[None, *sorted({one.kinds[name] for one in tried})] for name in KINDS]
     for values in itertools.product(*choices):
-        wanted = dict(zip(KINDS, values, strict=True))
+        wanted: dict[str, str | None] = dict(zip(KINDS, values, strict=True))
         chosen = [one for one in tried if all(value in (None, one.kinds[name]) for name, value in wanted.items())]
         if not chosen:
             continue
@@ -93,7 +93,7 @@ def read_derived(store: Path) -> Derived | None:
         if origin["parts"] != _parts(store) or origin["protocol_version"] != PROTOCOL_VERSION:
             return None
         contexts, answers = (pd.read_parquet(folder / name) for name in (_CONTEXTS, _ANSWERS))
-        tried = tuple(_tried(row) for row in contexts[_PLACE].to_dict("records"))
+        tried = tuple(_tried(row) for row in contexts[_PLACE].to_dict("records"))  # pyright: ignore[reportArgumentType]
         by_question = dict(zip(zip(answers.contexts, answers.by, strict=True), answers.answer, strict=True))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: they are worked out again
         return None

@@ -1,0 +1,96 @@
+"""What breaks the suite: bad arguments, damaged files, and readers beside a prune. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from faults import bad_inputs, damages
+
+SHOWN = 40
+"""How many of those that went wrong are listed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0 where everything went as it should, 1 where something did not."""
+    parser = argparse.ArgumentParser(
+        prog="python scripts/faults",
+        description="Try to break the suite, and count what happens. Each part may be run alone; all take about an "
+        "hour on two cores, almost all of it for the bad inputs.",
+    )
+    parts = {"inputs": _inputs, "bits": _bits, "damages": _damages, "prunes": _prunes}
+    parser.add_argument("part", nargs="*", choices=[*parts, []], help="which part (default: all)")
+    parser.add_argument("--group", action="append", help="only the bad inputs of this group; may be repeated")
+    for name, default, what in (
+        ("at-once", 2, "commands at once"),
+        ("number", 200, "damages of each kind of file"),
+        ("stride", 1, "flip the bits of each Nth byte"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
+    options = parser.parse_args(arguments)
+    wrong = 0
+    for name in options.part or parts:
+        with tempfile.TemporaryDirectory(prefix="initsuite-faults-") as folder:
+            wrong += parts[name](Path(folder), options)
+    print("Everything went as it should." if not wrong else f"{wrong} went wrong.")
+    return 1 if wrong else 0
+
+
+def _inputs(folder: Path, options: argparse.Namespace) -> int:
+    chosen = [one for one in bad_inputs.inputs() if not options.group or one.group in options.group]
+    counts: Counter[str] = Counter()
+    wrong = []
+    for index, outcome in enumerate(bad_inputs.outcomes(chosen, folder, options.at_once), 1):
+        counts[outcome.kind] += 1
+        if not outcome.is_good:
+            wrong.append(outcome)
+        print(f"\r{index} of {len(chosen)} bad inputs", end="", flush=True)
+    print(
+        f"\rBad inputs: {len(chosen)} tried, " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+    )
+    for outcome in wrong[:SHOWN]:
+        last = "".join(outcome.shown.strip().splitlines()[-1:])
+        what = f"{outcome.kind}, expected {outcome.input.expected}"
+        print(f"  {what}: {outcome.input.arguments[:90]}  {last[:100]}")
+    return len(wrong)
+
+
+def _store(folder: Path) -> Path:
+    return damages.with_leases(damages.plant(folder / "store"))
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in counts.most_common())
+
+
+def _bits(folder: Path, options: argparse.Namespace) -> int:
+    wrong = 0
+    for found in damages.flipped_bits(_store(folder), options.stride):
+        print(f"Flipped bits, {found.kind}: {found.noticed:,} of {found.tried:,} noticed")
+        wrong += found.tried - found.noticed
+    return wrong
+
+
+def _damages(folder: Path, options: argparse.Namespace) -> int:
+    counts: dict[str, Counter[str]] = {}
+    for kind, damage, became in damages.damaged_files(_store(folder), options.number):
+        counts.setdefault(kind, Counter())[became if became == "survived" else f"{became} ({damage})"] += 1
+    for kind, found in counts.items():
+        print(f"Damages of {kind}: {_listed(found)}")
+    return sum(number for found in counts.values() for became, number in found.items() if became != "survived")
+
+
+def _prunes(folder: Path, options: argparse.Namespace) -> int:
+    counts = damages.reads_beside_prunes(damages.plant(folder / "store", num_parts=40), 22)
+    print(f"Beside {counts['prunes']} prunes: {counts['short']} of {counts['reads']} reads were short")
+    return counts["short"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Bad arguments on every command and function: what each of them does."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+TABLE = Path(__file__).parent / "bad_inputs.tsv"
+LIMIT_S = 90
+"""A command that takes longer hangs."""
+LIMIT_BYTES = 6 << 30
+"""Of address space that a command may take beyond what torch takes."""
+SMALL = ("protocol=smoke", "max_steps=2", "eval_every=1", "tracking=disabled")
+"""What a launch is given besides, unless its arguments say otherwise."""
+COMMANDS = ("report", "results", "sync", "dashboard", "diagnose")
+OUR_ERRORS = re.compile(r"^initsuite\.errors\.\w+: ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Arguments of a command, or a line of Python.
+
+    Attributes:
+        group: what they are about; `SMALL` commands are named here, all else goes to `train`.
+        expected: refused or accepted.
+    """
+
+    group: str
+    arguments: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an input: refused, accepted, traceback, hang, memory, or another exit code; and what was shown."""
+
+    input: Input
+    kind: str
+    shown: str
+
+    @property
+    def is_good(self) -> bool:
+        return self.kind == self.input.expected
+
+
+def inputs(table: Path = TABLE) -> list[Input]:
+    with open(table, encoding="utf-8", newline="") as file:
+        return [Input(*row) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)][1:]
+
+
+def outcomes(chosen: Sequence[Input], folder: Path, at_once: int) -> Iterator[Outcome]:
+    """Try each input in a folder of its own, several at once, in their order."""
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(lambda pair: _tried(pair[1], folder / str(pair[0])), enumerate(chosen))
+
+
+def command_of(chosen: Input, store: Path) -> list[str]:
+    """The command of an input, with DIR as a folder that is a store where the command reads one."""
+    if chosen.arguments.startswith("import "):
+        return [sys.executable, "-c", chosen.arguments.replace(" ; ", "\n").replace("DIR", str(store))]
+    words = [word.encode().decode("unicode_escape") if "\\" in word else word for word in _split(chosen.arguments)]
+    words = [word.replace("DIR", str(store)) for word in words]
+    if words and words[0] in COMMANDS:
+        return [sys.executable, "-m", "initsuite", *words]
+    keys = {word.lstrip("+~").partition("=")[0] for word in words}
+    small = [word for word in SMALL if word.partition("=")[0] not in keys]
+    swept = ["-m"] if chosen.group == "sweep" else []
+    return [sys.executable, "-m", "initsuite.train", *swept, *small, *words]
+
+
+def _split(text: str) -> list[str]:
+    """The words of a command line, quotes kept: they are Hydra's."""
+    return re.findall(r"""(?:[^\s'"]|'[^']*'|"[^"]*"|['"])+""", text)
+
+
+def _tried(chosen: Input, folder: Path) -> Outcome:
+    folder.mkdir(parents=True)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder.parent / "cache"), "WANDB_MODE": "disabled"}
+    try:
+        done = subprocess.run(
+            command_of(chosen, folder / "results"),
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S,
+            preexec_fn=_limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(chosen, "hang", f"no end after {LIMIT_S} s")
+    except ValueError as error:  # a zero byte, which no command line can hold
+        return Outcome(chosen, "refused", str(error))
+    return Outcome(chosen, kind_of(done.returncode, done.stderr), done.stdout[-2000:] + done.stderr[-2000:])
+
+
+def kind_of(code: int, errors: str) -> str:
+    """What an exit code and the error output say."""
+    if "Traceback (most recent call last)" in errors:
+        if "MemoryError" in errors or "allocate" in errors:
+            return "memory"
+        return "refused" if OUR_ERRORS.search(errors) and code == 1 else "traceback"
+    if code < 0:
+        return f"killed by signal {-code}"
+    return {0: "accepted", 2: "refused"}.get(code, f"exit code {code}")
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, LIMIT_BYTES))

@@ -1,0 +1,57 @@
+"""The script that tries to break the suite: what it counts, and that it would notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from faults import bad_inputs, damages
+from faults.__main__ import main
+from faults.bad_inputs import Input, kind_of
+
+
+def test_damages_bits_and_prunes_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bits", "damages", "--stride", "400", "--number", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert "Damages of claims: 4 survived" in shown
+    assert "Everything went as it should." in shown
+
+
+def test_a_reader_that_takes_what_is_damaged_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(damages, "read_sealed", lambda path: path.read_bytes())
+    store = damages.with_leases(damages.plant(tmp_path / "store", num_parts=1), 1)
+    found = {flips.kind: flips for flips in damages.flipped_bits(store, stride=400)}
+    assert found["plans"].noticed == 0 < found["plans"].tried
+    assert found["trials"].noticed == found["trials"].tried
+
+
+def test_what_is_lost_or_breaks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = damages.with_leases(damages.plant(tmp_path / "store", num_parts=2, trials_a_part=6), 1)
+    became = {found for kind, _, found in damages.damaged_files(store, 3) if kind == "trials"}
+    assert any("6 trials lost" in one for one in became), "a part with more trials than this store may lose"
+    monkeypatch.setattr(damages, "Plans", lambda directory: 1 / 0)
+    assert {found for _, _, found in damages.damaged_files(store, 1)} == {"traceback: ZeroDivisionError"}
+
+
+@pytest.mark.parametrize(
+    ("code", "errors", "kind"),
+    [
+        (0, "", "accepted"),
+        (2, "seeds: bad value", "refused"),
+        (1, "Traceback (most recent call last):\n  x\ninitsuite.errors.ConfigError: bad value", "refused"),
+        (1, "Traceback (most recent call last):\n  x\nKeyError: 'a'", "traceback"),
+        (1, "Traceback (most recent call last):\n  x\nMemoryError", "memory"),
+        (-9, "", "killed by signal 9"),
+        (1, "8 trials failed", "exit code 1"),
+    ],
+)
+def test_what_an_exit_says(code: int, errors: str, kind: str) -> None:
+    assert kind_of(code, errors) == kind
+
+
+def test_arguments_become_commands(tmp_path: Path) -> None:
+    words = bad_inputs.command_of(Input("results_dir", "results_dir='DIR space' seeds=1", "accepted"), tmp_path)
+    assert words[-2:] == [f"results_dir='{tmp_path} space'", "seeds=1"]
+    assert "protocol=smoke" in words
+    assert bad_inputs.command_of(Input("report", "report DIR", "refused"), tmp_path)[-2:] == ["report", str(tmp_path)]
+    assert len(bad_inputs.inputs()) > 400

@@ -33,9 +33,9 @@ def write_report(views: Views, directory: Path) -> list[Path]:
 
     In the folder itself: the page recommendations.html, recommendations.md, .csv and .json, and arms.csv. In `tables`:
     recommendations_table.html and recommendations.tex, scorecard as .html, .md, .tex and .csv, and votes.csv,
-    trials.csv, aggregates.csv, failures.csv and signal.csv (step 0). In `figures`: each figure as NAME.pdf, NAME.png
-    (further pages as NAME-2.png and so on) and NAME.csv, the data that it shows. A figure or table without data is not
-    written, and one from an earlier report is removed.
+    trials.csv, aggregates.csv, failures.csv, signal.csv (step 0) and worth.csv. In `figures`: each figure as NAME.pdf,
+    NAME.png (further pages as NAME-2.png and so on) and NAME.csv, the data that it shows. A figure or table without
+    data is not written, and one from an earlier report is removed.
 
     Returns:
         The written paths.
@@ -70,7 +70,13 @@ def write_side_by_side(pair: SideBySide, directory: Path) -> list[Path]:
 def _tables(views: Views) -> dict[str, Content]:
     """The files of the folder `tables`."""
     has_rows = len(views.report.comparisons) > 0
-    some = {"signal": views.starts, "votes": views.votes, "aggregates": views.aggregates, "failures": views.failures}
+    some = {
+        "signal": views.starts,
+        "votes": views.votes,
+        "aggregates": views.aggregates,
+        "failures": views.failures,
+        "worth": views.worth,
+    }
     return {
         "recommendations_table.html": recommendations_html(views) if has_rows else None,
         "recommendations.tex": recommendations_latex(views) if has_rows else None,

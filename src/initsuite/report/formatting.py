@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from initsuite.protocol.yardstick import METRICS
 from initsuite.stats.intervals import CONFIDENCE, Interval
@@ -86,6 +86,19 @@ def format_difference(interval: Interval, metric: str) -> str:
     cell = _format(interval, lambda value: format(value, METRICS[metric].written))
     direction = "higher" if METRICS[metric].direction == "max" else "lower"
     return f"{cell.text} {direction} {METRICS[metric].label} {cell.detail}"
+
+
+def format_ratio(interval: Interval) -> Cell:
+    """How many times the steps of one arm another one takes, with its interval; a miss is `never`.
+
+    Example:
+        >>> str(format_ratio(Interval(1.6, 1.5, math.inf, 0.98, 10)))
+        'x 1.6 [1.5, never]'
+    """
+    if math.isinf(interval.low):
+        return Cell(math.inf, NEVER)
+    cell = _format(interval, lambda value: NEVER if math.isinf(value) else f"{value:.3g}")
+    return replace(cell, text=f"x {cell.text}") if math.isfinite(interval.estimate) else cell
 
 
 def format_area(interval: Interval) -> Cell:

@@ -12,6 +12,7 @@ from initsuite.report.formatting import format_p
 from initsuite.report.page.cells import plot_text, short, shorts
 from initsuite.report.page.charts import Figure, axes, error_bar, rows_axis, trace
 from initsuite.report.page.contexts import rank_of
+from initsuite.report.page.worth import worth_chart
 from initsuite.report.text.display import records
 from initsuite.report.verdicts.heat import EVERYWHERE
 from initsuite.report.verdicts.views import Views
@@ -29,6 +30,7 @@ def charts_across(views: Views) -> dict[str, Figure]:
         "aggregates": aggregates_chart(views),
         "ranks": ranks_chart(views),
         "budget": budget_chart(views),
+        "worth": worth_chart(views),
     }
 
 

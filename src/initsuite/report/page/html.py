@@ -20,6 +20,7 @@ from initsuite.report.page.measured import STATISTICS, protocol_facts
 from initsuite.report.page.rules import rules
 from initsuite.report.text.citation import bibtex, citation_block
 from initsuite.report.text.display import CAPTION, summary_line
+from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_words
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.reproduce import commands, without_command
 from initsuite.report.verdicts.views import Views
@@ -44,6 +45,7 @@ def html_page(views: Views) -> str:
         dots=DOTS,
         palette=_palette(views),
         rules=rules(views),
+        worth={"title": WORTH_TITLE, "words": worth_words(views), "caption": WORTH_CAPTION},
         caption=CAPTION,
         article=ARTICLE,
         notes=report.notes,
@@ -83,6 +85,7 @@ def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
             "aggregates": page_tables.aggregates(views),
             "failures": page_tables.failures(views),
             "trials": page_tables.trials(views),
+            "worth": page_tables.worth(views),
         },
         "dots": DOTS,
         "first": first_shown(found),

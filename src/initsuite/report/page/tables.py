@@ -21,6 +21,7 @@ from initsuite.report.text.display import (
     recommendations_for_people,
     records,
 )
+from initsuite.report.text.worth import worth_for_people
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.views import Views
@@ -87,6 +88,11 @@ def aggregates(views: Views) -> Table:
         for row in records(views.aggregates)
     )
     return {**_of_cells(made), "empty": "Needs two initializers that were scored in the same contexts."}
+
+
+def worth(views: Views) -> Table:
+    """What the choice of an initializer is worth, one row per context."""
+    return _of_cells(worth_for_people(views.worth), ("network", "norm", "optimizer"))
 
 
 def safe_link(address: object) -> str | None:

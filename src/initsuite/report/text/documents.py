@@ -19,6 +19,7 @@ from initsuite.report.text.display import (
     scorecard_for_people,
     summary_line,
 )
+from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_for_people, worth_words
 from initsuite.report.verdicts.views import Views
 
 SCHEMA = 3
@@ -27,6 +28,7 @@ _FIGURES = {
     "curves": "learning curves",
     "steps_to_target": "steps to the target",
     "lr_sensitivity": "score by learning rate",
+    "worth": "what the choice of initializer is worth, without a norm and with one, by optimizer",
     "scorecard": "the article's recommendations against the trials",
 }
 """The figures that the Markdown shows, with what they are."""
@@ -49,6 +51,7 @@ def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
     if not report.comparisons:
         return parts
     parts += ["## Recommendations", markdown_table(recommendations_for_people(report.recommendations)), CAPTION]
+    parts += worth_parts(views)
     parts += scorecard_parts(views)
     parts += [f"![{what}]({pictures[name]})" for name, what in _FIGURES.items() if name in pictures]
     parts.append("## Every initializer")
@@ -65,6 +68,15 @@ def markdown(parts: Sequence[str]) -> str:
 def notes_parts(notes: Sequence[str]) -> list[str]:
     """Notes as a list under a heading; nothing without any."""
     return ["## Left out, and warnings", "\n".join(f"- {plain(note)}" for note in notes)] if notes else []
+
+
+def worth_parts(views: Views) -> list[str]:
+    """What the choice is worth, in Markdown: the answer, the table, how it was measured; nothing where that is not
+    known."""
+    if views.worth.empty:
+        return []
+    table = markdown_table(worth_for_people(views.worth))
+    return [f"## {WORTH_TITLE}", plain(worth_words(views)), table, WORTH_CAPTION]
 
 
 def scorecard_parts(views: Views) -> list[str]:

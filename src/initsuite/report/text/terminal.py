@@ -28,6 +28,7 @@ from initsuite.report.text.display import (
     scorecard_for_people,
     summary_line,
 )
+from initsuite.report.text.worth import WORTH_TITLE, worth_words
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.views import Views
@@ -56,6 +57,9 @@ def print_report(views: Views, console: Console) -> None:
     if report.comparisons:
         note = "[95 %]: intervals over the scoring seeds. p-values: paired by seed, Holm."
         console.print(Text(note, style="dim"))
+    if words := worth_words(views):
+        console.print(Text(f"\n{WORTH_TITLE}", style="bold"))
+        console.print(Text(words))
     _print_scorecard(views.scorecard, console)
     print_notes(report.notes, console)
 

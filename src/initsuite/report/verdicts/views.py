@@ -14,6 +14,8 @@ from initsuite.report.verdicts.heat import by_activation, by_depth
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.scorecard import scorecard, scorecard_table, votes_table
 from initsuite.report.verdicts.starts import starts_table
+from initsuite.report.verdicts.worth import worth_table, worths
+from initsuite.report.verdicts.worth_summary import worth_summary
 from initsuite.spec import Stage, Status
 from initsuite.wording import last_line
 
@@ -51,6 +53,9 @@ class Views:
     scorecard = cached_property(lambda self: scorecard_table(self.scores))
     votes = cached_property(lambda self: votes_table(self.scores))
     starts = cached_property(lambda self: starts_table(self.report))
+    worths = cached_property(lambda self: worths(self.report))
+    worth = cached_property(lambda self: worth_table(self.worths))
+    worth_summary = cached_property(lambda self: worth_summary(self.worths))
 
     @cached_property
     def trials(self) -> pd.DataFrame:

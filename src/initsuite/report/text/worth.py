@@ -1,0 +1,62 @@
+"""What the choice of an initializer is worth, as people read it."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from initsuite.report.formatting import BLANK, Cell, format_difference, format_ratio
+from initsuite.report.text.display import interval_of, people_table, records
+from initsuite.report.verdicts.comparison import BASELINE
+from initsuite.report.verdicts.views import Views
+from initsuite.report.verdicts.worth_summary import worth_in_words
+
+WORTH_TITLE = "What the choice of initializer is worth"
+WORTH_CAPTION = (
+    "The best and the worst, the fastest and the slowest initializer are chosen by the tuning seeds and judged by the "
+    "scoring seeds, which are others, so that no difference is flattered by the choice. Differences are those of test "
+    "scores, paired by seed, with Student's interval. A factor says how many times the steps of the fastest one are "
+    "taken: the median over seeds, with the interval of order statistics; never, where the slower one misses the "
+    "target. Decades of learning rates that train, from the widest window to the narrowest, have no interval."
+)
+
+
+def worth_words(views: Views) -> str:
+    """The answer in a few sentences; "" where no network was trained with and without a norm by two optimizers."""
+    return worth_in_words(views.worth_summary)
+
+
+def worth_for_people(worth: pd.DataFrame) -> pd.DataFrame:
+    """One row per context, in cells.
+
+    Args:
+        worth: as `worth_table` makes it.
+    """
+    return people_table(
+        {
+            "network": row["network"],
+            "norm": row["norm"],
+            "optimizer": row["optimizer"],
+            "best, worst": f"{row['best']}, {row['worst']}",
+            "best against worst": _difference(row, "score"),
+            f"best against {BASELINE}": _difference(row, "score_over_default"),
+            "fastest, slowest": f"{row['fastest']}, {row['slowest']}" if row["level"] else BLANK,
+            "slowest takes": format_ratio(interval_of(row, "steps")),
+            f"{BASELINE} takes": format_ratio(interval_of(row, "steps_over_default")),
+            "decades of lr": _windows(row),
+        }
+        for row in records(worth)
+    )
+
+
+def _difference(row: dict[str, object], name: str) -> Cell:
+    found = interval_of(row, name)
+    return BLANK if math.isnan(found.estimate) else Cell(found.estimate, format_difference(found, str(row["metric"])))
+
+
+def _windows(row: dict[str, object]) -> Cell:
+    widest, narrowest = float(str(row["widest_decades"])), float(str(row["narrowest_decades"]))
+    text = f"{widest:g} ({row['widest']}) to {narrowest:g} ({row['narrowest']})"
+    default = float(str(row["default_decades"]))
+    return Cell(widest - narrowest, text, "" if math.isnan(default) else f"{BASELINE} {default:g}")

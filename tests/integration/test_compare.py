@@ -326,6 +326,7 @@ def guarded(call: str, has_guard: bool) -> str:
     return f'if __name__ == "__main__":\n    {call}\n' if has_guard else f"{call}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["", ", workers=2"])
 @pytest.mark.parametrize("has_guard", [False, True])
 def test_a_script(tmp_path: Path, has_guard: bool, workers: str) -> None:
@@ -338,6 +339,7 @@ def test_a_script(tmp_path: Path, has_guard: bool, workers: str) -> None:
     assert "already stored" in ended(source, tmp_path).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_guard", [False, True])
 def test_a_script_with_its_network_in_a_module(tmp_path: Path, has_guard: bool) -> None:
     """Worker processes start the script again: without the guard they are refused, and threads do their work."""
@@ -350,6 +352,7 @@ def test_a_script_with_its_network_in_a_module(tmp_path: Path, has_guard: bool) 
     assert ("Training in one process: no other can do it" in done.stdout) == (not has_guard)
 
 
+@pytest.mark.slow
 def test_a_class_in_a_cell_of_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
     from nbclient import NotebookClient
@@ -368,6 +371,7 @@ def test_a_class_in_a_cell_of_a_notebook(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(stored(tmp_path / "results")) == 6
 
 
+@pytest.mark.slow
 def test_without_a_source_nothing_is_used_again(tmp_path: Path) -> None:
     """As with `python -c`, or in an interactive session."""
     for count in (6, 12):

@@ -90,6 +90,20 @@ def test_a_dry_run_writes_the_specification(isolated_wandb, results_dir, capsys,
     assert found["run"]["tables"][:2] == ["recommendations", "arms"]
 
 
+def test_what_was_measured_at_step_0_has_a_section(isolated_wandb, tmp_path, capsys) -> None:
+    measured = {"signal_verdict": "dead", "signal_layer": "l1", "signal_q_ratio": 0.5, "signal_gradient_ratio": 2.0}
+    folder = make_store(tmp_path / "r", **measured)
+    found = dry_run(capsys, str(folder), "--project", "p", "--entity", "team")
+    configs = [panel["config"] for panel in panels(found)["Signal at step 0"]]
+    assert [config["xAxis"] for config in configs] == [
+        f"summary:signal/{name}" for name in ("q_ratio", "gradient_ratio", "loss_ratio")
+    ]
+    assert {config["yAxis"] for config in configs} == {"summary:result/test_accuracy"}
+    assert all(config["xAxisLogScale"] for config in configs)
+    assert "signal" in found["run"]["tables"]
+    assert "signal/verdict" in str(run_set(found))
+
+
 def test_runs_are_grouped_by_cell_with_pinned_columns_and_a_baseline(isolated_wandb, results_dir, capsys) -> None:
     found = run_set(dry_run(capsys, str(results_dir), "--project", "p", "--entity", "team"))
     [condition] = found["filters"]["filters"]

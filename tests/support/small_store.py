@@ -68,12 +68,12 @@ def stored_curve(init: str) -> Curve:
     return Curve(np.array(STEPS), np.where(np.array(STEPS) == 0, np.nan, losses), losses, score)
 
 
-def make_store(folder: Path, seeds: int = 6) -> Path:
-    """One tuning trial and `seeds` scoring trials an arm; the last one of zero diverges."""
+def make_store(folder: Path, seeds: int = 6, **changes: Any) -> Path:
+    """One tuning trial and `seeds` scoring trials an arm; the last one of zero diverges. All rows have `changes`."""
     for init in REACHED_AT:
         trials = [Trial(f"cell-{init}", 0.1, 10_000, Stage.TUNE)]
         trials += [Trial(f"cell-{init}", 0.1, seed, Stage.SCORE) for seed in range(seeds)]
-        rows = [stored_row(trial, init) for trial in trials]
+        rows = [stored_row(trial, init, **changes) for trial in trials]
         if init == "zero":
             rows[-1] |= {"status": str(Status.DIVERGED), "diverged_at": 20.0, "test_score": None}
         Store(folder).append(rows, {trial.trial_id: stored_curve(init) for trial in trials})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,33 +13,19 @@ from initsuite.report.colours import colour, contrast, on_dark
 from initsuite.report.page.html import html_page
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
-from support.pages import INITS, PATIENCE_MS, Browser, column, draw, lines_shown, plant, until, views_of
+from support.browsers import needs_a_browser, open_chromium
+from support.pages import INITS, Browser, column, draw, lines_shown, plant, until, views_of
 from support.planter import FAILED, MISS, Planter
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 READABLE = 4.5
 """Contrast of text (WCAG 2.2, 1.4.3)."""
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script><b>%{x}", "{{ 7 * 7 }}"]
-needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE_MS)
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -143,7 +128,7 @@ def test_a_legend_click_hides_a_curve_with_its_band(browser: Browser, text: str)
 def test_every_chart_is_drawn_with_its_caption(browser: Browser, text: str) -> None:
     page = browser.open(text)
     names = page.locator("figure[data-chart]").evaluate_all("(all) => all.map((one) => one.dataset.chart)")
-    assert len(names) == 9
+    assert len(names) == 10
     for name in names:
         figure = page.locator(f"figure[data-chart={name}]")
         figure.scroll_into_view_if_needed()
@@ -219,7 +204,7 @@ def test_only_web_addresses_become_links(browser: Browser, tmp_path: Path) -> No
     links = {ids[0]: "https://wandb.ai/a/b/runs/c", ids[1]: "javascript:alert(1)", ids[2]: "https://[bad"}
     page = browser.open(html_page(views_of(directory, links=links)))
     found = page.evaluate("page.data.tables.trials.rows.map((row) => row.at(-1)).filter(Array.isArray)")
-    assert found == [[ids[0], ids[0], links[ids[0]]]]
+    assert found == [[ids[0], ids[0], "", links[ids[0]]]]
     page.locator("[data-table=trials] input[type=search]").fill(ids[0])
     link = page.locator("[data-table=trials] tbody a")
     link.wait_for()

@@ -51,7 +51,8 @@ class Browser:
     folder: Path
     complaints: list[str] = field(default_factory=list)
 
-    def open(self, text: str, **options: Any) -> Any:
+    def open(self, text: str, address: str = "", **options: Any) -> Any:
+        """Open a page with this address after its name, such as `#rules`."""
         page = self.playwright.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
@@ -60,8 +61,8 @@ class Browser:
         page.on("request", lambda request: self._requested(request.url))
         path = self.folder / f"page-{len(list(self.folder.iterdir()))}.html"
         path.write_text(text, encoding="utf-8")
-        page.goto(path.as_uri())
-        page.wait_for_selector("[data-table=trials] tbody tr", state="attached")
+        page.goto(path.as_uri() + address)
+        page.wait_for_selector("[data-table] tbody tr", state="attached")
         return page
 
     def _requested(self, url: str) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from initsuite.protocol.tuning import TRAINS_ABOVE
 from initsuite.report.formatting import format_p
 from initsuite.report.page.cells import plot_text, short, shorts
-from initsuite.report.page.charts import Figure, axes, error_bar, rows_axis, trace
 from initsuite.report.page.contexts import rank_of
+from initsuite.report.page.plots import Figure, axes, error_bar, rows_axis, trace, zoomed
 from initsuite.report.page.worth import worth_chart
 from initsuite.report.text.display import records
 from initsuite.report.verdicts.heat import EVERYWHERE
@@ -81,11 +82,14 @@ def aggregates_chart(views: Views) -> Figure:
     for row, found in enumerate(records(table)):
         bar = error_bar(found["iqm"], found["iqm_low"], found["iqm_high"])
         traces.append(trace(str(found["init"]), "median", x=[short(found["iqm"])], y=[row], error_x=bar, **shown))
-    layout = axes("normalised test score (IQM)", "", y=rows_axis([str(name) for name in table.init]))
+    axis, beyond = zoomed([[value] for value in table.iqm], [value for value in table.iqm if value > TRAINS_ABOVE])
+    layout = axes("normalised test score (IQM)", "", x=axis, y=rows_axis([str(name) for name in table.init]))
+    layout |= {"annotations": beyond}
     caption = (
         "Interquartile mean: the mean of the middle half of the test scores of all seeds and contexts, 0 at chance and "
         "1 at the hard level (the best score there is where none is frozen). Bar: 95 % interval of a bootstrap that "
-        f"redraws the seeds of each context. {views.block.size}; rows by mean rank, best first.{left_out(views)}"
+        f"redraws the seeds of each context. {views.block.size}; rows by mean rank, best first. "
+        f"Arrows: initializers beyond the axis.{left_out(views)}"
     )
     return {"data": traces, "layout": layout, "caption": caption, "rows": len(table)}
 

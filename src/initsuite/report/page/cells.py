@@ -38,8 +38,8 @@ def short(value: Any, digits: int = DIGITS) -> float | int | None:
     return int(found) if found.is_integer() and abs(found) < 1e15 else found
 
 
-def shorts(values: Iterable[Any]) -> list[float | int | None]:
-    return [short(value) for value in values]
+def shorts(values: Iterable[Any], digits: int = DIGITS) -> list[float | int | None]:
+    return [short(value, digits) for value in values]
 
 
 def plot_text(name: str) -> str:

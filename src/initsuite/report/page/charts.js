@@ -23,25 +23,29 @@ function painted(trace) {
   made.line = { ...trace.line, color: colour };
   if (role === "band") {
     made.line = { width: 0, color: colour };
-    made.fillcolor = faded(colour, page.dark.matches ? 0.22 : 0.15);
+    made.fillcolor = faded(colour, page.isDark() ? 0.22 : 0.15);
   }
   if (role === "line" && trace.mode === "lines+markers") {
     made.marker = { size: 6, ...trace.marker, color: colour, opacity: 1, line: { width: 0 } };
   }
   if (role === "dots") made.marker = { color: faded(colour, 0.55), size: 6, line: { width: 0 } };
-  if (role === "median") {
-    made.marker = { color: colour, size: 12, symbol: "diamond", line: { width: 1.5, color: page.variable("--back") } };
+  if (role === "median" || role === "second") {
+    const back = page.variable("--back");
+    made.marker = role === "median"
+      ? { color: colour, size: 12, symbol: "diamond", line: { width: 1.5, color: back } }
+      : { color: back, size: 9, symbol: "square", line: { width: 2, color: colour } };
     if (trace.error_x) made.error_x = { ...trace.error_x, color: colour, thickness: 2.5, width: 6 };
   }
   made.visible = page.hidden.has(init) ? (trace.showlegend === false ? false : "legendonly") : true;
   return made;
 }
 
-/** Black or white, whichever is more readable on a colour of a scale of stops [place, "#rrggbb"]. */
-function ink(place, scale) {
+/** Black or white, whichever is more readable on a colour of a scale of stops [place, "#rrggbb"] from 0 to 1. */
+function ink(value, scale) {
+  const place = Math.min(1, Math.max(0, value));
   const after = Math.max(1, scale.findIndex(([stop]) => stop >= place));
   const [[low, from], [high, to]] = [scale[after - 1], scale[after]];
-  const share = Math.min(1, Math.max(0, (place - low) / (high - low)));
+  const share = (place - low) / (high - low);
   const linear = [1, 3, 5].map((start) => {
     const [a, b] = [from, to].map((colour) => parseInt(colour.slice(start, start + 2), 16));
     return ((a + share * (b - a)) / 255) ** 2.2;
@@ -83,7 +87,7 @@ function dressed(figure, width) {
     shapes: (layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: soft } })),
     annotations: heat ? numbers(heat) : notes,
     hovermode: narrow ? "closest" : layout.hovermode || "closest",
-    dragmode: byFinger(width) ? false : "zoom",
+    dragmode: byFinger() ? false : "zoom",
     showlegend: legend,
     legend: {
       orientation: "h", xref: "container", yref: "container", x: 0, y: 0, xanchor: "left", yanchor: "bottom",
@@ -101,22 +105,40 @@ function dressed(figure, width) {
 }
 
 /** Whether dragging should scroll the page rather than zoom the chart. */
-function byFinger(width) {
-  return width < NARROW || matchMedia("(pointer: coarse)").matches;
+function byFinger() {
+  return innerWidth < NARROW || matchMedia("(pointer: coarse)").matches;
 }
 
 /** The buttons over a chart: on a touch screen those that a finger cannot do without. */
-function configuration(width) {
+function configuration() {
   const zoom = ["zoomIn2d", "zoomOut2d", "resetScale2d"];
-  const touch = byFinger(width);
-  const buttons = touch ? [zoom] : [["toImage"], ["zoom2d", "pan2d"], zoom];
+  const touch = byFinger();
+  const buttons = touch ? [zoom] : [["zoom2d", "pan2d"], zoom];
   return { displaylogo: false, responsive: false, displayModeBar: touch ? true : "hover", modeBarButtons: buttons };
 }
 
-/** What a chart shows now: by the chosen context, or by its own panel. */
-function figureOf(name, panel) {
-  if (name === "activation" || name === "depth") return page.data.heat[name][panel][1];
+/** What a chart can show: by the chosen context, or over all of them. */
+function figureOf(name) {
   return page.data.across[name] || page.chosen.charts[name];
+}
+
+/** What can be chosen over a chart: what it is called in the address, its label, and [value, text] of each option. */
+function choicesOf(name) {
+  const panels = page.data.heat[name];
+  if (panels) {
+    const options = panels.map(([title]) => [title, title]);
+    return [{ name, label: name === "depth" ? "networks" : "workload", options }];
+  }
+  const { views } = figureOf(name);
+  if (!views) return [];
+  const options = views.map((view) => [view.name, view.title]);
+  return [{ name: "y", label: "height", options }, { name: "x", label: "steps", options: STEP_SCALES }];
+}
+
+/** The value that is chosen: that of the address, if it is one of the options, else the first. */
+function chosenOf({ name, options }) {
+  const found = options.find(([value]) => value === page.shown[name]) || options[0];
+  return found[0];
 }
 
 class Chart {
@@ -125,29 +147,29 @@ class Chart {
     this.root = figure;
     this.plot = figure.querySelector(".plot");
     this.caption = figure.querySelector("figcaption");
-    this.panel = 0;
+    this.title = figure.querySelector("h3").textContent;
     this.near = false;
     this.drawn = null;
-    this.startPanels();
+    this.offered = "";
+    this.tools = page.make("div", { class: "tools" });
+    this.plot.before(this.tools);
     this.plot.classList.add("waiting");
   }
 
-  startPanels() {
-    const panels = page.data.heat[this.name] || [];
-    if (panels.length < 2) return;
-    const select = page.make("select", {
-      onchange: (event) => {
-        this.panel = Number(event.target.value);
-        this.draw();
-      },
-    });
-    select.append(...panels.map(([title], place) => page.make("option", { value: place }, title)));
-    this.plot.before(page.make("label", {}, this.name === "depth" ? "networks" : "workload", select));
+  /** The figure that the choices over the chart amount to. */
+  figure(choices) {
+    const values = choices.map(chosenOf);
+    const panels = page.data.heat[this.name];
+    if (panels) return panels.find(([title]) => title === values[0])[1];
+    const figure = figureOf(this.name);
+    return figure.views ? viewed(figure, ...values) : figure;
   }
 
   draw() {
     if (!this.near) return;
-    const figure = figureOf(this.name, this.panel);
+    const choices = choicesOf(this.name);
+    const figure = this.figure(choices);
+    this.offer(choices, !figure.empty);
     this.plot.classList.remove("waiting");
     this.caption.textContent = figure.caption || "";
     if (figure.empty) {
@@ -160,10 +182,37 @@ class Chart {
     const fresh = !this.drawn;
     this.drawn = figure;
     this.width = this.plot.clientWidth;
-    Plotly.react(this.plot, figure.data.map(painted), dressed(figure, this.width), configuration(this.width));
+    Plotly.react(this.plot, figure.data.map(painted), dressed(figure, this.width), configuration());
     this.plot.setAttribute("role", "img");
-    this.plot.setAttribute("aria-label", `${this.root.querySelector("h3").textContent}. ${figure.caption}`);
+    this.plot.setAttribute("aria-label", `${this.title}. ${figure.caption}`);
     if (fresh) this.listen();
+  }
+
+  /** The choices over a chart, and the button that saves it; made again only where they change, to keep the focus. */
+  offer(choices, isDrawn) {
+    const offered = JSON.stringify([choices, isDrawn]);
+    if (offered !== this.offered) {
+      this.offered = offered;
+      const save = page.make("button", { type: "button", class: "save", onclick: () => this.save() }, "PNG");
+      save.setAttribute("aria-label", `Save “${this.title}” as PNG`);
+      this.selects = choices.filter(({ options }) => options.length > 1).map((choice) => this.select(choice));
+      const labels = this.selects.map(({ label, select }) => page.make("label", {}, label, select));
+      this.tools.replaceChildren(...labels, ...(isDrawn ? [save] : []));
+    }
+    for (const { select, choice } of this.selects) select.value = chosenOf(choice);
+  }
+
+  select(choice) {
+    const { name, label, options } = choice;
+    const change = (event) => page.show(name, event.target.value === options[0][0] ? null : event.target.value);
+    const select = page.make("select", { onchange: change });
+    select.append(...options.map(([value, text]) => page.make("option", { value }, text)));
+    return { choice, label, select };
+  }
+
+  save() {
+    const where = this.name in page.chosen.charts ? page.chosen.name : "";
+    saving.chart(this.plot, [this.title, where].filter(Boolean).join(" · "), saving.name(this.name, where));
   }
 
   /** The legend switches an initializer in all charts; a double click shows it alone. */
@@ -175,7 +224,7 @@ class Chart {
     });
     this.plot.on("plotly_legenddoubleclick", (event) => {
       const others = Object.keys(page.data.palette).filter((other) => other !== name(event));
-      page.hide(page.hidden.size === others.length && !page.hidden.has(name(event)) ? [] : others);
+      page.pickHidden(page.hidden.size === others.length && !page.hidden.has(name(event)) ? [] : others);
       return false;
     });
   }
@@ -197,6 +246,7 @@ function startCharts() {
   const redraw = (which = () => true) => { for (const chart of charts.values()) if (which(chart)) chart.draw(); };
   page.onChoice.push(() => redraw((chart) => chart.name in page.chosen.charts));
   page.onHidden.push(() => redraw((chart) => chart.drawn));
+  page.onShown.push(() => redraw((chart) => choicesOf(chart.name).length));
   page.dark.addEventListener("change", () => redraw());
   let timer = 0;
   addEventListener("resize", () => {
@@ -204,7 +254,12 @@ function startCharts() {
     timer = setTimeout(() => redraw((chart) => chart.drawn && chart.width !== chart.plot.clientWidth), 150);
   });
   addEventListener("beforeprint", () => {
+    document.documentElement.dataset.printing = "";
     for (const chart of charts.values()) chart.near = true;
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    delete document.documentElement.dataset.printing;
     redraw();
   });
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from initsuite.report.evidence.context import Context
+from initsuite.report.evidence.context import TUNED, Context
 from initsuite.report.text import display
 from initsuite.report.verdicts.across import Block, mean_ranks
 from initsuite.report.verdicts.comparison import Comparison
@@ -34,6 +34,7 @@ class Card:
 
     Attributes:
         key: unique on the page.
+        name: unique in the store, too: what the address of the page says of it.
         facets: what the picker chooses by: the axes, the lr rule and the options that distinguish namesakes.
         kind, shape: the network in words, as `explain_model` gives them.
         tied, undecided: names tied with the recommended one, and those with too few seeds to tell.
@@ -42,6 +43,7 @@ class Card:
     """
 
     key: str
+    name: str
     title: str
     lr_rule: str
     facets: Mapping[str, str]
@@ -72,6 +74,20 @@ def cards(report: Report) -> list[Card]:
         facts = [(name, str(cells[name])) for name in headings if str(cells[name])] if comparison.leader else []
         found.append(_card(f"c{len(found)}", comparison, row, facts))
     return found
+
+
+def name_of(title: str, lr_rule: str) -> str:
+    """A context under a rule of learning rates, for people and for the address of the page."""
+    return title if lr_rule == TUNED else f"{title} · {lr_rule}"
+
+
+def short_names(found: Sequence[Card]) -> list[str]:
+    """The contexts by what distinguishes them alone; the whole name of one that nothing does."""
+    varying = _varying(found)
+    return [
+        " / ".join(value for name, value in card.facets.items() if name in varying and value) or card.name
+        for card in found
+    ]
 
 
 def first_shown(found: Sequence[Card]) -> str:
@@ -174,8 +190,7 @@ def grid(found: Sequence[Card]) -> tuple[list[str], list[GridRow]]:
         key = tuple(value for facet, value in card.facets.items() if facet != "activation")
         groups.setdefault(key, []).append(card)
     # A title has the data set, the model, and the other facets in which the contexts differ.
-    varying = {name for card in found for name, value in card.facets.items() if value != found[0].facets[name]}
-    titled = {"dataset", "model"} | varying - {"activation"}
+    titled = {"dataset", "model"} | _varying(found) - {"activation"}
     rows = []
     for group in groups.values():
         title = " / ".join(value for name, value in group[0].facets.items() if name in titled and value)
@@ -184,11 +199,16 @@ def grid(found: Sequence[Card]) -> tuple[list[str], list[GridRow]]:
     return columns, rows
 
 
+def _varying(found: Sequence[Card]) -> set[str]:
+    return {name for card in found for name, value in card.facets.items() if value != found[0].facets[name]}
+
+
 def _card(key: str, comparison: Comparison, row: Mapping[str, Any], facts: Sequence[tuple[str, str]]) -> Card:
     context = comparison.context
     kind, shape = explain_model(context)
     return Card(
         key=key,
+        name=name_of(context.title, context.lr_rule),
         title=context.title,
         lr_rule=context.lr_rule,
         facets=dict(_facets(context)),

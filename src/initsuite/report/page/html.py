@@ -1,21 +1,16 @@
-"""The report as one self-contained HTML page: the answer first, then the evidence. No network, no server."""
+"""The report as one self-contained HTML page: the answer first, then the evidence."""
 
 from __future__ import annotations
 
-from importlib import resources
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jinja2
-import plotly.offline
-from markupsafe import Markup
-
 from initsuite.protocol.guideline import ARTICLE
-from initsuite.report.colours import colour, line_style, on_dark
 from initsuite.report.page import tables as page_tables
 from initsuite.report.page.across import charts_across, heat_charts
-from initsuite.report.page.cells import script_json
 from initsuite.report.page.charts import charts_of
 from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
+from initsuite.report.page.frame import Section, framed, palette_of
 from initsuite.report.page.measured import STATISTICS, protocol_facts
 from initsuite.report.page.rules import rules
 from initsuite.report.text.citation import bibtex, citation_block
@@ -27,61 +22,89 @@ from initsuite.report.verdicts.views import Views
 
 
 def html_page(views: Views) -> str:
-    """The page. Text from the store is escaped; scripts get it as data."""
-    report = views.report
-    found = cards(report)
-    columns, rows = grid(found)
-    scripts = [plotly.offline.get_plotlyjs(), *map(_text, ("page.js", "charts.js", "tables.js"))]
-    strict = {"autoescape": True, "undefined": jinja2.StrictUndefined}
-    return jinja2.Template(_text("page.html.jinja"), trim_blocks=True, lstrip_blocks=True, **strict).render(
-        summary=summary_line(report),
-        cards=found,
-        first=first_shown(found),
-        headline=headline(found, views.block),
-        safest=safest(found),
-        facets=offered(found),
-        columns=columns,
-        rows=rows,
-        dots=DOTS,
-        palette=_palette(views),
-        rules=rules(views),
-        worth={"title": WORTH_TITLE, "words": worth_words(views), "caption": WORTH_CAPTION},
-        caption=CAPTION,
-        article=ARTICLE,
-        notes=report.notes,
-        left_out=views.block.left_out,
-        statistics=list(STATISTICS),
-        facts=protocol_facts(report),
-        commands=commands(report),
-        without_command=without_command(report),
-        citation=citation_block(report.results.trials),
-        bibtex=bibtex(),
-        style=Markup(_text("page.css")),
-        # Neither plotly.js nor our own scripts contain anything that ends a script element.
-        scripts=list(map(Markup, scripts)) if found else [],
-        data=Markup(script_json(_payload(views, found))),
+    """The page of a report."""
+    found = cards(views.report)
+    names = [standing.arm.name for comparison in views.report.comparisons for standing in comparison.standings]
+    return framed(
+        title="which weight initializer, and how sure are we?",
+        heading="Which weight initializer, and how sure are we?",
+        sections=list(_sections(len(found), has_worth=not views.worth.empty)),
+        palette=palette_of([*names, *views.report.trials.init]),
+        drawn=_drawn(views, found) if found else None,
+        values=_values(views, found),
     )
 
 
-def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
+def _sections(num_contexts: int, *, has_worth: bool) -> Iterator[Section]:
+    """The sections of a page of so many contexts: what a single context is about stands before the rules."""
+    yield Section("answer", "Answer")
+    if num_contexts > 1:
+        yield Section("everywhere", "All contexts")
+        if has_worth:
+            yield Section("worth", "Worth of the choice")
+        yield Section("rules", "Rules of thumb")
+        yield Section("recommendations", "Recommendations")
+        yield Section("context", "Charts")
+        yield Section("across", "Over contexts")
+    if num_contexts == 1:
+        yield Section("context", "Evidence")
+        yield Section("rules", "Rules of thumb")
+    if num_contexts:
+        yield Section("failures", "Failures")
+        yield Section("trials", "Trials")
+    yield Section("measured", "How measured")
+    yield Section("reproduce", "Reproduce")
+
+
+def _values(views: Views, found: Sequence[Card]) -> dict[str, Any]:
+    """What the templates of the sections read."""
+    report = views.report
+    columns, rows = grid(found)
+    return {
+        "summary": summary_line(report),
+        "cards": found,
+        "first": first_shown(found),
+        "headline": headline(found, views.block),
+        "safest": safest(found),
+        "facets": offered(found),
+        "columns": columns,
+        "rows": rows,
+        "dots": DOTS,
+        "rules": rules(views),
+        "caption": CAPTION,
+        "worth": {"title": WORTH_TITLE, "words": worth_words(views), "caption": WORTH_CAPTION},
+        "article": ARTICLE,
+        "notes": report.notes,
+        "left_out": views.block.left_out,
+        "statistics": list(STATISTICS),
+        "facts": protocol_facts(report),
+        "commands": commands(report),
+        "without_command": without_command(report),
+        "citation": citation_block(report.results.trials),
+        "bibtex": bibtex(),
+    }
+
+
+def _drawn(views: Views, found: Sequence[Card]) -> dict[str, Any]:
     """What the scripts draw, sort and filter."""
     report = views.report
-    curves, rates = by_comparison(views.curves), by_comparison(views.lr_sensitivity)
-    no_curves, no_rates = views.curves.iloc[:0], views.lr_sensitivity.iloc[:0]
+    bands = {measure: by_comparison(table) for measure, table in views.bands.items()}
+    rates = by_comparison(views.lr_sensitivity)
+    no_bands, no_rates = views.curves.iloc[:0], views.lr_sensitivity.iloc[:0]
     contexts = []
     for card, comparison, arms in zip(found, report.comparisons, page_tables.arms(report), strict=True):
         key = comparison.key
-        charts = charts_of(comparison, curves.get(key, no_curves), rates.get(key, no_rates))
-        contexts.append({"key": card.key, "facets": card.facets, "charts": charts, "arms": arms})
+        own = {measure: tables.get(key, no_bands) for measure, tables in bands.items()}
+        charts = charts_of(comparison, own, rates.get(key, no_rates))
+        contexts.append({"key": card.key, "name": card.name, "facets": card.facets, "charts": charts, "arms": arms})
     activation = heat_charts(views.by_activation, "activation", "No scoring trials yet.")
     depth = heat_charts(views.by_depth, "depth", "Needs scored networks that differ in nothing but their depth.")
     return {
         "contexts": contexts,
-        "palette": _palette(views),
         "across": charts_across(views),
         "heat": {"activation": activation, "depth": depth},
         "tables": {
-            "recommendations": page_tables.recommendations(report),
+            "recommendations": page_tables.recommendations(report, found),
             "aggregates": page_tables.aggregates(views),
             "failures": page_tables.failures(views),
             "trials": page_tables.trials(views),
@@ -90,16 +113,3 @@ def _payload(views: Views, found: list[Card]) -> dict[str, Any]:
         "dots": DOTS,
         "first": first_shown(found),
     }
-
-
-def _palette(views: Views) -> dict[str, dict[str, str]]:
-    """Colour on white, colour on black and line style of each initializer."""
-    names = [standing.arm.name for found in views.report.comparisons for standing in found.standings]
-    return {
-        name: {"light": colour(name), "dark": on_dark(colour(name)), "style": line_style(name)}
-        for name in dict.fromkeys([*names, *views.report.trials.init])
-    }
-
-
-def _text(name: str) -> str:
-    return resources.files("initsuite.report.page").joinpath(name).read_text(encoding="utf-8")

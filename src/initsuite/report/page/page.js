@@ -1,13 +1,15 @@
-// The page's state: which context is chosen, which initializers are hidden, light or dark.
+// The page's state: which context is chosen, which initializers are hidden, how charts are shown, light or dark.
 "use strict";
 
 const page = {
   data: JSON.parse(document.getElementById("data").textContent),
-  dark: matchMedia("(prefers-color-scheme: dark)"),
+  dark: matchMedia("screen and (prefers-color-scheme: dark)"),
   hidden: new Set(),
   chosen: null,
+  shown: {},
   onChoice: [],
   onHidden: [],
+  onShown: [],
 
   /** An element with attributes and children; strings become text, never markup. */
   make(tag, attributes = {}, ...children) {
@@ -21,10 +23,15 @@ const page = {
     return element;
   },
 
+  /** Paper is white, whatever the screen is. */
+  isDark() {
+    return page.dark.matches && !("printing" in document.documentElement.dataset);
+  },
+
   /** The colour of an initializer in the current mode. */
   colour(name) {
     const found = page.data.palette[name];
-    return found ? (page.dark.matches ? found.dark : found.light) : page.variable("--soft");
+    return found ? (page.isDark() ? found.dark : found.light) : page.variable("--soft");
   },
 
   variable(name) {
@@ -45,12 +52,9 @@ const page = {
     return made;
   },
 
-  choose(key, scroll = false) {
+  choose(key) {
     const found = page.data.contexts.find((context) => context.key === key);
-    if (!found || found === page.chosen) {
-      if (found && scroll) document.getElementById("answer").scrollIntoView();
-      return;
-    }
+    if (!found || found === page.chosen) return;
     page.chosen = found;
     for (const card of document.querySelectorAll("#cards .card")) card.hidden = card.dataset.key !== key;
     for (const select of document.querySelectorAll("select[data-facet]")) {
@@ -62,7 +66,20 @@ const page = {
     const closely = document.getElementById("closely");
     if (closely) closely.value = key;
     for (const listener of page.onChoice) listener(found);
-    if (scroll) document.getElementById("answer").scrollIntoView();
+  },
+
+  /** Choose a context, and say so in the address. */
+  pick(key) {
+    page.choose(key);
+    address.write({ context: page.chosen.name });
+  },
+
+  /** Show charts in another way, such as on another scale; null for the usual one. */
+  show(name, value) {
+    if (value === null) delete page.shown[name];
+    else page.shown[name] = value;
+    address.write({ [name]: value });
+    for (const listener of page.onShown) listener();
   },
 
   /** Hide these initializers in every chart, and show all others. */
@@ -74,7 +91,13 @@ const page = {
   toggle(name) {
     const hidden = new Set(page.hidden);
     if (!hidden.delete(name)) hidden.add(name);
-    page.hide(hidden);
+    page.pickHidden(hidden);
+  },
+
+  /** Hide these, and say so in the address. */
+  pickHidden(names) {
+    page.hide(names);
+    address.write({ hide: [...page.hidden] });
   },
 };
 
@@ -92,13 +115,16 @@ function startPicker() {
     select.addEventListener("change", () => {
       const facets = { ...page.chosen.facets };
       for (const other of selects) facets[other.dataset.facet] = other.value;
-      page.choose(nearest(facets, select.dataset.facet).key);
+      page.pick(nearest(facets, select.dataset.facet).key);
     });
   }
   for (const button of document.querySelectorAll(".grid button")) {
-    button.addEventListener("click", () => page.choose(button.dataset.key, true));
+    button.addEventListener("click", () => {
+      page.pick(button.dataset.key);
+      address.go("answer");
+    });
   }
-  document.getElementById("closely").addEventListener("change", (event) => page.choose(event.target.value));
+  document.getElementById("closely")?.addEventListener("change", (event) => page.pick(event.target.value));
   document.querySelector("form.picker")?.addEventListener("submit", (event) => event.preventDefault());
 }
 
@@ -141,5 +167,6 @@ document.addEventListener("DOMContentLoaded", () => {
   startCopying();
   startCharts();
   startTables();
-  page.choose(page.data.first);
+  startAddress();
+  address.apply();
 });

@@ -26,14 +26,15 @@ MARKS = {
 def rules(views: Views) -> list[dict[str, Any]]:
     """The rows of the scorecard, in the article's order, with what the page shows of them.
 
-    `counts` has the contexts for, against and undecided; `position` the estimate and its bounds, in percent of the way
-    from 0 to 1, or None where nothing was tested; `numbers` the estimate, its interval and p-value in words; `votes`
-    one row per context.
+    `is_tested` says whether any context could test it; `counts` has the contexts for, against and undecided; `position`
+    the estimate and its bounds, in percent of the way from 0 to 1, or None where nothing was tested; `numbers` the
+    estimate, its interval and p-value in words; `votes` one row per context.
     """
     votes = records(views.votes)
     return [
         {
             **row,
+            "is_tested": row["verdict"] != Ruling.UNTESTED,
             "mark": MARKS[row["verdict"]][0],
             "tone": MARKS[row["verdict"]][1],
             "counts": [(name, row[f"num_{name}"]) for name in ("for", "against", "undecided")],

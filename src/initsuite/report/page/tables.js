@@ -1,10 +1,13 @@
-// Tables: sorted by a click on a heading, filtered by words and choices, shown one page at a time.
+// Tables: sorted by a click on a heading, filtered by words and choices, shown one page at a time, saved as CSV.
 "use strict";
 
 const FEW_ROWS = 8;
 
-/** What a cell shows, and what it sorts by: a cell is a value, or [value, text, address]. */
-const shown = (cell) => (Array.isArray(cell) ? cell[1] : cell === null ? "" : String(cell));
+/** What a cell shows, and what it sorts by: a cell is a value, or [value, text, detail, where it leads]. */
+const shown = (cell) =>
+  Array.isArray(cell) ? cell.slice(1, 3).filter(Boolean).join(" ") : cell === null ? "" : String(cell);
+/** What a filter calls it: without the detail. */
+const named = (cell) => (Array.isArray(cell) ? cell[1] : shown(cell));
 const sorted = (cell) => (Array.isArray(cell) ? cell[0] : cell);
 
 /** Missing values last in either direction; numbers as numbers, grades by how sure they are. */
@@ -44,17 +47,40 @@ class DataTable {
     this.pager = page.make("div", { class: "pager" });
     this.heads = table.columns.map((column, place) => {
       const button = page.make("button", { type: "button", onclick: () => this.sortBy(place) }, column.title);
-      return page.make("th", { scope: "col" }, button);
+      return column.hidden ? null : page.make("th", { scope: "col" }, button);
     });
     const { label } = this.root.dataset;
     const head = page.make("thead", {}, page.make("tr", {}, ...this.heads));
     const inner = page.make("table", { class: this.root.dataset.class || "" }, head, this.body);
     const scroll = page.make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, inner);
-    this.root.replaceChildren(...(table.rows.length > FEW_ROWS ? [this.tools()] : []), scroll, this.pager);
+    this.root.replaceChildren(this.tools(), scroll, this.pager, ...this.same());
     this.draw();
   }
 
+  /** What holds in every row stands below the table, not in columns. */
+  same() {
+    const facts = (this.table.same || []).map(([title, text]) => `${title}: ${text}`);
+    return facts.length ? [page.make("p", { class: "soft" }, `The same in every row: ${facts.join("; ")}.`)] : [];
+  }
+
+  /** The rows as they stand, filtered and sorted, with all their columns. */
+  save() {
+    const same = this.table.same || [];
+    const titles = [...this.table.columns, ...same.map(([title]) => ({ title }))].map(({ title }) => title);
+    const rows = this.rows().map((row) => [...row.map(shown), ...same.map(([, text]) => text)]);
+    const where = this.root.dataset.table === "arms" ? page.chosen.name : "";
+    saving.table([titles, ...rows], saving.name(this.root.dataset.table, where));
+  }
+
   tools() {
+    const { label } = this.root.dataset;
+    const save = page.make("button", { type: "button", class: "save", onclick: () => this.save() }, "CSV");
+    save.setAttribute("aria-label", `Save “${label}” as CSV`);
+    const filters = this.table.rows.length > FEW_ROWS ? this.filters() : [];
+    return page.make("div", { class: "tools" }, ...filters, save);
+  }
+
+  filters() {
     let timer = 0;
     const search = page.make("input", {
       type: "search",
@@ -67,10 +93,10 @@ class DataTable {
         }, 120);
       },
     });
-    const tools = page.make("div", { class: "tools" }, page.make("label", {}, "filter", search));
+    const tools = [page.make("label", {}, "filter", search)];
     this.table.columns.forEach((column, place) => {
       if (!column.filter) return;
-      const values = [...new Set(this.table.rows.map((row) => shown(row[place])))];
+      const values = [...new Set(this.table.rows.map((row) => named(row[place])))];
       if (values.length < 2) return;
       values.sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
       const select = page.make("select", {
@@ -83,7 +109,7 @@ class DataTable {
       });
       const options = values.map((value) => page.make("option", {}, value || "(none)"));
       select.append(page.make("option", {}, "all"), ...options);
-      tools.append(page.make("label", {}, column.title, select));
+      tools.push(page.make("label", {}, column.title, select));
     });
     return tools;
   }
@@ -100,7 +126,7 @@ class DataTable {
     const words = this.words.split(/\s+/).filter(Boolean);
     const kept = this.table.rows.filter((row, number) =>
       words.every((word) => this.texts[number].includes(word)) &&
-      [...this.choices].every(([place, value]) => shown(row[place]) === value));
+      [...this.choices].every(([place, value]) => named(row[place]) === value));
     if (this.sort) {
       const { place, way } = this.sort;
       const { kind } = this.table.columns[place];
@@ -111,31 +137,35 @@ class DataTable {
 
   draw() {
     this.heads.forEach((head, place) => {
+      if (!head) return;
       if (this.sort?.place === place) head.setAttribute("aria-sort", this.sort.way === 1 ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     });
     const rows = this.rows();
     const shownRows = rows.slice(this.place, this.place + this.size);
     this.body.replaceChildren(...shownRows.map((row) =>
-      page.make("tr", {}, ...row.map((cell, place) => this.cell(cell, this.table.columns[place].kind)))));
+      page.make("tr", {}, ...row.map((cell, place) => this.cell(cell, this.table.columns[place])))));
     this.drawPager(rows.length);
   }
 
-  cell(cell, kind) {
-    const text = shown(cell);
-    if (kind === "init" && text) return page.make("td", {}, page.init(text));
-    const link = Array.isArray(cell) ? cell[2] : null;
-    if (link && /^https?:\/\//.test(link)) {
-      const attributes = { href: link, target: "_blank", rel: "noopener noreferrer" };
-      return page.make("td", {}, page.make("a", attributes, text));
-    }
-    if (kind === "grade") return this.grade(text);
-    return page.make("td", { class: kind === "number" || text.length < 32 ? "number" : "long" }, text);
+  cell(cell, { kind, hidden }) {
+    if (hidden) return null;
+    const [text, detail, link] = Array.isArray(cell) ? cell.slice(1) : [shown(cell)];
+    const content = this.content(text, kind, link);
+    const isShort = kind === "number" || kind === "init" || kind === "grade" || text.length < 32;
+    const below = detail ? [page.make("small", {}, detail)] : [];
+    return page.make("td", { class: kind === "context" ? "context" : isShort ? "number" : "long" }, content, ...below);
   }
 
-  grade(name) {
-    const dots = page.make("span", { "aria-hidden": "true" }, page.data.dots[name] || "");
-    return page.make("td", { class: "number" }, page.make("span", { class: name }, dots, " ", name));
+  content(text, kind, link) {
+    if (kind === "init" && text) return page.init(text);
+    if (kind === "grade") {
+      const dots = page.make("span", { "aria-hidden": "true" }, page.data.dots[text] || "");
+      return page.make("span", { class: text }, dots, " ", text);
+    }
+    if (kind === "context") return page.make("a", { href: address.of({ context: link, at: "context" }) }, text);
+    const isWeb = link && /^https?:\/\//.test(link);
+    return isWeb ? page.make("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, text) : text;
   }
 
   drawPager(total) {

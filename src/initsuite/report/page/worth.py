@@ -7,7 +7,7 @@ from typing import Any
 
 from initsuite.report.formatting import format_difference
 from initsuite.report.page.cells import plot_text, short
-from initsuite.report.page.charts import Figure, axes, error_bar, rows_axis, trace
+from initsuite.report.page.plots import Figure, axes, error_bar, rows_axis, trace
 from initsuite.report.text.display import interval_of, records
 from initsuite.report.verdicts.comparison import BASELINE
 from initsuite.report.verdicts.views import Views

@@ -242,7 +242,7 @@ def _lr_window(row: Row) -> Cell:
         return BLANK
     if low == high:
         return Cell(low, f"{format_lr(low)} only")
-    return Cell(low, f"{format_lr(low)} to {format_lr(high)} ({row['lr_window_decades']:.1f} decades)")
+    return Cell(low, f"{format_lr(low)} to {format_lr(high)}", f"({row['lr_window_decades']:.1f} decades)")
 
 
 def _success(row: Row) -> Cell:
@@ -264,4 +264,4 @@ def _score(row: Row) -> Cell:
 def _target(row: Row) -> Cell:
     if math.isnan(row["target"]):
         return Cell(None, f"none: {row['level']} ranks")
-    return Cell(row["target"], f"{row['target']:g} ({row['level']})")
+    return Cell(row["target"], f"{row['target']:g}", f"({row['level']})")

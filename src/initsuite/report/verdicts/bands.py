@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.verdicts.comparison import Standing
+from initsuite.report.verdicts.comparison import Comparison, Standing
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.starts import PLACE, place_of
 from initsuite.spec import Status
@@ -18,21 +19,27 @@ BAND_COLUMNS = [*PLACE, "step", "median", "low", "high", "band", "num_seeds"]
 LR_COLUMNS = [*PLACE, "lr", "score", "trains", "is_best", "num_seeds"]
 INTERVAL, RANGE = "95 %", "range"
 """What a band is: the interval of the median, or the range where the seeds are too few for one."""
+SCORE, *LOSSES = MEASURES = ("val_score", "val_loss", "train_loss")
+"""What the curves of the store hold."""
 
 
-def curve_bands(report: Report) -> pd.DataFrame:
-    """Validation score over step: the median over the scoring seeds of each arm, with a band.
+def curve_bands(report: Report, measure: str = SCORE) -> pd.DataFrame:
+    """Validation score, or a loss, over step: the median over the scoring seeds of each arm, with a band.
+
+    Args:
+        measure: one of `MEASURES`.
 
     Returns:
         Columns `BAND_COLUMNS`, one row per arm and step, arms best first. `band` says what `low` and `high` are: the
-        95 % interval of the median or, with too few seeds for one, their range. A diverged trial counts as chance.
+        95 % interval of the median or, with too few seeds for one, their range. A diverged trial counts as chance; its
+        loss as infinite.
     """
     curves = {str(trial_id): curve for trial_id, curve in report.curves.groupby("trial_id")}
     rows = [
         {**place_of(comparison, standing), **band}
         for comparison in report.comparisons
         for standing in comparison.standings
-        for band in _bands(standing, curves, comparison.context.yardstick.chance)
+        for band in _bands(standing, curves, measure, _lost(comparison, measure))
     ]
     return pd.DataFrame(rows, columns=BAND_COLUMNS)
 
@@ -60,8 +67,15 @@ def lr_sensitivity(report: Report) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=LR_COLUMNS)
 
 
-def _bands(standing: Standing, curves: Mapping[str, pd.DataFrame], chance: float) -> Iterator[dict[str, Any]]:
-    table = _curve_table(standing, curves, chance)
+def _lost(comparison: Comparison, measure: str) -> float:
+    """What a diverged trial counts as from then on."""
+    return comparison.context.yardstick.chance if measure == SCORE else math.inf
+
+
+def _bands(
+    standing: Standing, curves: Mapping[str, pd.DataFrame], measure: str, lost: float
+) -> Iterator[dict[str, Any]]:
+    table = _curve_table(standing, curves, measure, lost)
     for step, values in zip(table.index, table.to_numpy(), strict=True):
         found = median_interval(values)
         yield {
@@ -74,11 +88,11 @@ def _bands(standing: Standing, curves: Mapping[str, pd.DataFrame], chance: float
         }
 
 
-def _curve_table(standing: Standing, curves: Mapping[str, pd.DataFrame], chance: float) -> pd.DataFrame:
-    """Validation score, [step, seed]; only the steps that every seed has."""
+def _curve_table(standing: Standing, curves: Mapping[str, pd.DataFrame], measure: str, lost: float) -> pd.DataFrame:
+    """The measure, [step, seed]; only the steps that every seed has."""
     columns = {}
     for seed, trial_id, status in standing.arm.trials[["trial_id", "status"]].itertuples():
         if trial_id in curves:
-            score = curves[trial_id].set_index("step").val_score
-            columns[seed] = score.fillna(chance) if status == Status.DIVERGED else score
+            values = curves[trial_id].set_index("step")[measure]
+            columns[seed] = values.fillna(lost) if status == Status.DIVERGED else values
     return pd.DataFrame(columns).dropna()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from initsuite.report.verdicts import across
-from initsuite.report.verdicts.bands import curve_bands, lr_sensitivity
+from initsuite.report.verdicts.bands import LOSSES, SCORE, curve_bands, lr_sensitivity
 from initsuite.report.verdicts.heat import by_activation, by_depth
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.scorecard import scorecard, scorecard_table, votes_table
@@ -41,6 +40,8 @@ class Views:
     report: Report
 
     curves = cached_property(lambda self: curve_bands(self.report))
+    losses = cached_property(lambda self: {measure: curve_bands(self.report, measure) for measure in LOSSES})
+    bands = cached_property(lambda self: {SCORE: self.curves, **self.losses})
     lr_sensitivity = cached_property(lambda self: lr_sensitivity(self.report))
     block = cached_property(lambda self: across.complete_block(across.main_comparisons(self.report)))
     profiles = cached_property(lambda self: across.profiles(self.block))
@@ -67,9 +68,10 @@ class Views:
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """Arms with a diverged or failed trial, or near chance; columns `FAILURE_COLUMNS`.
+        """Arms with a diverged scoring trial, a failed trial, or near chance; columns `FAILURE_COLUMNS`.
 
-        `num_diverged` counts scoring trials; `diverges_from_lr` is the lowest lr at which a tuning trial diverged.
+        `num_diverged` counts scoring trials; `diverges_from_lr` is the lowest lr at which a tuning trial diverged. That
+        is no failure by itself: on a grid that is wide enough, every initializer diverges somewhere.
         """
         trials = self.report.trials
         tuned = trials[(trials.stage == Stage.TUNE) & (trials.status == Status.DIVERGED)]
@@ -81,5 +83,4 @@ class Views:
             last_error=arms.cell_id.map(errors).map(last_line),
         )
         bad = (table.num_diverged > 0) | (table.num_failed > 0) | table.near_chance.astype(bool)
-        bad |= np.isfinite(table.diverges_from_lr)
         return table.loc[bad, FAILURE_COLUMNS].reset_index(drop=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from initsuite.report.page.pair import pair_page
 from PIL import Image
 
 from initsuite.report.page.html import html_page
+from initsuite.report.page.pair import pair_page
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store
 from support.browsers import needs_a_browser, open_chromium

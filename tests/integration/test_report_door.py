@@ -29,6 +29,7 @@ def test_two_stores_are_shown_side_by_side(stores: tuple[str, str], capsys: pyte
     assert "A: laptop" in shown
     assert "B: cluster" in shown
     assert Path("laptop/report/side_by_side.csv").is_file()
+    assert "laptop and cluster side by side" in Path("laptop/report/side_by_side.html").read_text()
     assert not Path("laptop/report/recommendations.html").exists()
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from initsuite.errors import StoreError
 from initsuite.report.page.html import html_page
+from initsuite.report.page.pair import pair_page
 from initsuite.report.pair.display import markdown_of_pair
 from initsuite.report.pair.side_by_side import SideBySide
 from initsuite.report.text.documents import markdown, report_json, report_parts, scorecard_parts
@@ -58,13 +59,15 @@ def write_report(views: Views, directory: Path) -> list[Path]:
 
 
 def write_side_by_side(pair: SideBySide, directory: Path) -> list[Path]:
-    """Write side_by_side.md, side_by_side.csv (one row per initializer) and side_by_side_contexts.csv into a folder.
+    """Write the page side_by_side.html, side_by_side.md, side_by_side.csv (one row per initializer) and
+    side_by_side_contexts.csv into a folder.
 
     Returns and raises as `write_report`.
     """
     contents = {"side_by_side.csv": pair.arms, "side_by_side_contexts.csv": pair.contexts}
     with _into(directory):
-        return _write({"side_by_side.md": markdown_of_pair(pair), **contents}, directory)
+        texts = {"side_by_side.html": pair_page(pair), "side_by_side.md": markdown_of_pair(pair)}
+        return _write({**texts, **contents}, directory)
 
 
 def _tables(views: Views) -> dict[str, Content]:

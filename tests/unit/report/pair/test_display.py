@@ -32,10 +32,11 @@ def test_the_files_are_read_back(stores, tmp_path: Path) -> None:
     plant(stores[1], torch_default=FAST, xavier=SLOW)
     pair = compared(stores)
     paths = write_side_by_side(pair, tmp_path / "new" / "out")
-    assert [path.name for path in paths] == ["side_by_side.md", "side_by_side.csv", "side_by_side_contexts.csv"]
-    assert len(pd.read_csv(paths[1])) == 2
-    assert pd.read_csv(paths[2]).agrees.tolist() == ["yes"]
-    text = paths[0].read_text()
+    names = ["side_by_side.html", "side_by_side.md", "side_by_side.csv", "side_by_side_contexts.csv"]
+    assert [path.name for path in paths] == names
+    assert len(pd.read_csv(paths[2])) == 2
+    assert pd.read_csv(paths[3]).agrees.tolist() == ["yes"]
+    text = paths[1].read_text()
     assert text == markdown_of_pair(pair)
     assert "Do they agree? **yes**. Both recommend torch\\_default." in text
     assert text.count("| difference |") == 2

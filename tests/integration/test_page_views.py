@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from initsuite.report.page.html import html_page
 from initsuite.report.page.pair import pair_page
+from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store
 from support.browsers import needs_a_browser, open_chromium
@@ -269,3 +271,15 @@ def test_no_width_overflows(browser: Browser, text: str, width: int, scheme: str
         box = page.locator(f"figure[data-chart={name}] .plot").bounding_box()
         assert box["x"] + box["width"] <= width + 1
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_step_0_follows_the_chosen_context(browser: Browser, views: Views) -> None:
+    numbers = {f"signal_{name}": 0.5 for name in ("q_ratio", "gradient_ratio", "input_share", "dead", "saturated")}
+    verdict = views.report.results.trials.activation.map({"relu": "healthy", "tanh": "saturated"})
+    trials = views.report.results.trials.assign(**numbers, signal_verdict=verdict, signal_layer="l1")
+    measured = Views(build_report(replace(views.report.results, trials=trials)))
+    page = browser.open(html_page(measured))
+    assert set(column(page, "starts", "at step 0")) == {"healthy"}
+    draw(page, "starts")
+    page.locator("#closely").select_option(label=SECOND)
+    until(lambda: set(column(page, "starts", "at step 0")) == {"saturated"})

@@ -13,6 +13,7 @@ from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid,
 from initsuite.report.page.frame import Section, framed, palette_of
 from initsuite.report.page.measured import STATISTICS, protocol_facts
 from initsuite.report.page.rules import rules
+from initsuite.report.page.starts import starts, starts_chart
 from initsuite.report.text.citation import bibtex, citation_block
 from initsuite.report.text.display import CAPTION, summary_line
 from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_words
@@ -28,14 +29,14 @@ def html_page(views: Views) -> str:
     return framed(
         title="which weight initializer, and how sure are we?",
         heading="Which weight initializer, and how sure are we?",
-        sections=list(_sections(len(found), has_worth=not views.worth.empty)),
+        sections=list(_sections(len(found), has_starts=len(views.starts) > 0, has_worth=not views.worth.empty)),
         palette=palette_of([*names, *views.report.trials.init]),
         drawn=_drawn(views, found) if found else None,
         values=_values(views, found),
     )
 
 
-def _sections(num_contexts: int, *, has_worth: bool) -> Iterator[Section]:
+def _sections(num_contexts: int, *, has_starts: bool, has_worth: bool) -> Iterator[Section]:
     """The sections of a page of so many contexts: what a single context is about stands before the rules."""
     yield Section("answer", "Answer")
     if num_contexts > 1:
@@ -49,6 +50,8 @@ def _sections(num_contexts: int, *, has_worth: bool) -> Iterator[Section]:
     if num_contexts == 1:
         yield Section("context", "Evidence")
         yield Section("rules", "Rules of thumb")
+    if has_starts:
+        yield Section("starts", "Step 0")
     if num_contexts:
         yield Section("failures", "Failures")
         yield Section("trials", "Trials")
@@ -89,14 +92,16 @@ def _drawn(views: Views, found: Sequence[Card]) -> dict[str, Any]:
     """What the scripts draw, sort and filter."""
     report = views.report
     bands = {measure: by_comparison(table) for measure, table in views.bands.items()}
-    rates = by_comparison(views.lr_sensitivity)
+    rates, measured = by_comparison(views.lr_sensitivity), by_comparison(views.starts)
     no_bands, no_rates = views.curves.iloc[:0], views.lr_sensitivity.iloc[:0]
     contexts = []
     for card, comparison, arms in zip(found, report.comparisons, page_tables.arms(report), strict=True):
         key = comparison.key
         own = {measure: tables.get(key, no_bands) for measure, tables in bands.items()}
-        charts = charts_of(comparison, own, rates.get(key, no_rates))
-        contexts.append({"key": card.key, "name": card.name, "facets": card.facets, "charts": charts, "arms": arms})
+        start = measured.get(key, views.starts.iloc[:0])
+        charts = {**charts_of(comparison, own, rates.get(key, no_rates)), "starts": starts_chart(start)}
+        shown = {"charts": charts, "arms": arms, "starts": starts(start)}
+        contexts.append({"key": card.key, "name": card.name, "facets": card.facets, **shown})
     activation = heat_charts(views.by_activation, "activation", "No scoring trials yet.")
     depth = heat_charts(views.by_depth, "depth", "Needs scored networks that differ in nothing but their depth.")
     return {

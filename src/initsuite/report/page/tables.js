@@ -68,7 +68,7 @@ class DataTable {
     const same = this.table.same || [];
     const titles = [...this.table.columns, ...same.map(([title]) => ({ title }))].map(({ title }) => title);
     const rows = this.rows().map((row) => [...row.map(shown), ...same.map(([, text]) => text)]);
-    const where = this.root.dataset.table === "arms" ? page.chosen.name : "";
+    const where = !(this.root.dataset.table in page.data.tables) ? page.chosen.name : "";
     saving.table([titles, ...rows], saving.name(this.root.dataset.table, where));
   }
 
@@ -194,11 +194,11 @@ class DataTable {
 function startTables() {
   for (const root of document.querySelectorAll("[data-table]")) {
     const name = root.dataset.table;
-    if (name !== "arms") {
+    if (name in page.data.tables) {
       new DataTable(root, page.data.tables[name]);
       continue;
     }
-    const arms = new DataTable(root, page.data.contexts[0].arms);
-    page.onChoice.push((context) => arms.show(context.arms));
+    const ofContext = new DataTable(root, page.data.contexts[0][name]);
+    page.onChoice.push((context) => ofContext.show(context[name]));
   }
 }

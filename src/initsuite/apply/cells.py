@@ -25,13 +25,13 @@ def diagnosis_of_cell(
     The weights are those of the trials with seeds 0, 1, 2 ...
     """
     subject, description = subject_of(cell.workload, examples)
-    starts = _Starts(cell, description, draws)
+    starts = Starts(cell, description, draws)
     name = ", ".join(f"{key} {value}" for key, value in cell.axes.items() if key != "optimizer")
     name += f": {format_count(subject.batch, 'example')}, {format_count(draws, 'draw')}"
     return diagnosis_of(subject, starts, starts.audit, [], name, jacobian=jacobian, curves=curvature)
 
 
-class _Starts:
+class Starts:
     """The parameters that trials of a cell start from."""
 
     def __init__(self, cell: Cell, description: Description, draws: int) -> None:

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
-from initsuite import rng
-from initsuite.apply.account import account
-from initsuite.apply.batch import batch_of
-from initsuite.apply.checks import check_model, check_parameters
-from initsuite.apply.initialize import chosen_initializer, start_of
 from initsuite.apply.pictures import Pictured
-from initsuite.apply.remembered import changed_since, remembered
-from initsuite.apply.wrapping import unwrapped
-from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number
-from initsuite.models.describe.describe import Description
-from initsuite.models.describe.graph.recording import Recording
-from initsuite.signal.jacobian import curvature, spectrum
+from initsuite.apply.recorded import Recorded, recorded_model
+from initsuite.errors import ConfigError, check_number, check_whole_number
+from initsuite.signal.jacobian import curvature as curvature_of
+from initsuite.signal.jacobian import spectrum
 from initsuite.signal.measure import Subject, measure
-from initsuite.signal.subject import Batch, chosen_output, described, scoring_of
 from initsuite.signal.summary import Summary
-from initsuite.spec import Initializer, Probe, TensorInit
-from initsuite.wording import format_count
+from initsuite.spec import Initializer, TensorInit
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -79,6 +68,7 @@ def diagnose(
         InitsuiteError: the model cannot be recorded, or the initializer failed.
 
     Example:
+        >>> import torch
         >>> layers = [nn.Sequential(nn.Linear(64, 64), nn.Tanh()) for _ in range(30)]
         >>> found = diagnose(nn.Sequential(*layers), torch.randn(32, 64), init="normal", draws=2)
         >>> "vanishing" in set(found.verdicts["verdict"])
@@ -90,19 +80,15 @@ def diagnose(
     """
     check_whole_number("diagnose", "draws", draws)
     check_number("diagnose", "lr", lr, above=0)
-    network, make = _network(model)
-    batch = batch_of(network, example, targets)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        description, recording = described(network, batch)
-    notes = [_sentence(str(each.message)) for each in said]
-    place = chosen_output(recording, output, network)
-    scoring = scoring_of(recording, place, batch, loss)
-    subject = Subject(recording, description.specs, place, _told_apart(recording, batch), scoring.loss, lr,
-                      scoring.class_axis, scoring.num_classes)  # fmt: skip
-    audited = _Draws(network, make, description, init, draws, _probe(batch, scoring.loss))
-    name = f"{type(network).__name__}, {format_count(batch.size, 'example')} {batch.in_words}, {audited.in_words}"
-    return diagnosis_of(subject, audited, audited.audit, notes, name, jacobian=jacobian, curves=curvature)
+    recorded = recorded_model(model, example, targets, loss, output, lr)
+    return diagnosed(recorded, init, draws, jacobian=jacobian, curves=curvature)
+
+
+def diagnosed(recorded: Recorded, init: Any, draws: int, *, jacobian: bool = False, curves: bool = False) -> Pictured:
+    """What a recorded model is like with the weights that an initializer draws."""
+    drawn = recorded.draws(init, draws)
+    name = f"{recorded.in_words}, {drawn.in_words}"
+    return diagnosis_of(recorded.subject, drawn, drawn.audit, recorded.notes, name, jacobian=jacobian, curves=curves)
 
 
 def diagnosis_of(
@@ -126,7 +112,7 @@ def diagnosis_of(
             extra = {"jacobian_spread": found.spread if found.is_exact else math.nan,
                      "jacobian_largest": float(found.values[0]), "jacobian_error": found.error}  # fmt: skip
         if number == 0 and curves:
-            extra["curvature"], extra["curvature_change"] = curvature(subject, params)
+            extra["curvature"], extra["curvature_change"] = curvature_of(subject, params)
     return Pictured.of(summary.diagnosis(audit(), notes, name, extra, found))
 
 
@@ -140,6 +126,7 @@ def assert_healthy(model: nn.Module | Callable[[], nn.Module], example: Any, **o
         AssertionError: what is ill, where it begins, and the depth to which it could grow.
 
     Example:
+        >>> import torch
         >>> assert_healthy(nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2)), torch.randn(16, 8), init="he")
     """
     found = diagnose(model, example, **options)
@@ -150,125 +137,3 @@ def assert_healthy(model: nn.Module | Callable[[], nn.Module], example: Any, **o
             f"{found.subject.partition(',')[0]} will be hard to train as it starts. {first}{more}\n  "
             "print(initsuite.diagnose(model, example)) shows every layer."
         )
-
-
-def _network(model: object) -> tuple[nn.Module, Callable[[], nn.Module] | None]:
-    """The network inside wrappers, and what makes others like it, each in turn."""
-    make: Callable[[], nn.Module] | None = None
-    if not isinstance(model, nn.Module):
-        if not callable(model):
-            raise bad_value("diagnose", "model", type(model).__name__, "a torch.nn.Module, or what makes one")
-        make = cast("Callable[[], nn.Module]", model)
-        model = _made(make, 0)
-    check_model(model, strict=False)
-    network = unwrapped(model)[1]
-    check_parameters(network)
-    if any(each.is_meta for each in network.parameters()) and make is None:
-        raise bad_value("diagnose", "model", "parameters on the meta device", "parameters with values",
-                        "Give the class or a function that makes the model.")  # fmt: skip
-    return network, make
-
-
-def _made(make: Callable[[], nn.Module], number: int) -> nn.Module:
-    with rng.isolated(number, "diagnose", "model"):
-        try:
-            model = make()
-        except TypeError as error:
-            raise bad_value("diagnose", "model", getattr(make, "__name__", make), "a class or function that needs no "
-                            f"arguments ({error})", "Wrap it: lambda: MyNet(...).") from error  # fmt: skip
-    if not isinstance(model, nn.Module):
-        raise bad_value("diagnose", "model", f"a function that returns {type(model).__name__}", "a torch.nn.Module")
-    return model
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("describe: ").rstrip(".")
-
-
-def _told_apart(recording: Recording, batch: Batch) -> int:
-    return batch.size if batch.size > 0 else 0
-
-
-def _probe(batch: Batch, loss: Callable[[Tensor], Tensor] | None) -> Probe | None:
-    """What data-dependent initializers see."""
-    if len(batch.args) != 1 or batch.kwargs or not isinstance(batch.args[0], Tensor):
-        return None
-    targets = torch.zeros(batch.size) if batch.targets is None else batch.targets
-    return Probe(batch.args[0], targets, lambda outputs, _: loss(outputs) if loss else outputs.square().mean())
-
-
-class _Draws:
-    """The parameters of each draw in turn, and the audit of the first one."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        make: Callable[[], nn.Module] | None,
-        description: Description,
-        init: Any,
-        draws: int,
-        probe: Probe | None,
-    ) -> None:
-        self.network, self.make, self.description, self.probe = network, make, description, probe
-        self.initializer = None if init is None else chosen_initializer(init, {})
-        self.name = init if isinstance(init, str) else type(init).__name__
-        self.draws = draws if make or init is not None else 1
-        self._audit = pd.DataFrame()
-
-    @property
-    def in_words(self) -> str:
-        if self.initializer is not None:
-            return f"{format_count(self.draws, 'draw')} of {self.name}"
-        return f"{format_count(self.draws, 'new model')}" if self.make else "with its weights as they are"
-
-    def __iter__(self) -> Iterator[Mapping[str, Tensor]]:
-        for number in range(self.draws):
-            params = self._drawn(number)
-            if number == 0:
-                self._audit = self._audited(params)
-            yield params
-
-    def _drawn(self, number: int) -> Mapping[str, Tensor]:
-        network = self.network
-        if self.make and self.initializer is None and number:
-            network = unwrapped(_made(self.make, number))[1]
-        own = {name: each.detach() for name, each in network.named_parameters()}
-        if self.initializer is None:
-            return own
-        specs = self.description.specs
-        start = start_of(self.initializer, network, specs, number, self.probe, {spec.name for spec in specs})
-        return {**own, **start.params}
-
-    def audit(self) -> pd.DataFrame:
-        """One row per tensor of the first draw."""
-        return self._audit
-
-    def _audited(self, params: Mapping[str, Tensor]) -> pd.DataFrame:
-        if self.initializer is not None:
-            table = account(self.network, self.description, self.initializer, params.keys(), values=params)
-            return table.assign(changed=False)
-        table = account(self.network, self.description, _NOTHING, params.keys(), values=params)
-        table = table.assign(how="as it is", gain=math.nan, expected_std=math.nan, changed=False)
-        done = remembered(self.network)
-        if done is None:
-            return table
-        before = done.table.set_index(done.table["tensor"].str.removeprefix(_prefix(done.table, params)))
-        for column in ("gain", "expected_std", "how", "why"):
-            table[column] = table["tensor"].map(before[column])
-        return table.assign(changed=table["tensor"].map(changed_since(self.network, done)))
-
-
-def _prefix(table: pd.DataFrame, names: Iterable[str]) -> str:
-    """What the names in a table begin with, of a network that was initialized inside a wrapper."""
-    first = str(next(iter(table["tensor"]), ""))
-    return first.removesuffix(next((name for name in names if first.endswith(name)), first))
-
-
-class _Nothing:
-    """No law: weights as they are."""
-
-    def __call__(self, model: nn.Module, specs: Any, *, seed: int, probe: Any = None) -> Any:
-        raise NotImplementedError
-
-
-_NOTHING: Any = _Nothing()

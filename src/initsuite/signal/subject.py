@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -106,11 +107,18 @@ class Scoring:
         loss: the mean loss of the outputs; None where there is none.
         class_axis: the axis of the outputs that holds the classes.
         num_classes: how many; 0 where outputs are no classes.
+        pair: (outputs, targets) -> the mean loss, of a part of the batch as well.
     """
 
     loss: Callable[[Tensor], Tensor] | None
     class_axis: int = -1
     num_classes: int = 0
+    pair: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    @classmethod
+    def of(cls, pair: Callable[[Tensor, Tensor], Tensor], targets: Tensor, axis: int | None, classes: int) -> Scoring:
+        """With the targets of the batch."""
+        return cls(lambda outputs: pair(outputs, targets), -1 if axis is None else axis, classes, pair)
 
 
 def scoring_of(recording: Recording, place: int, batch: Batch, loss: Any) -> Scoring:
@@ -127,23 +135,26 @@ def scoring_of(recording: Recording, place: int, batch: Batch, loss: Any) -> Sco
     axis = _class_axis(shape, tuple(targets.shape)) if is_label else None
     if axis is not None:
         _check_labels(targets, shape[axis])
+    classes = shape[axis] if axis is not None else 0
     if loss is not None:
-        return Scoring(lambda outputs: loss(outputs, targets), axis or -1, shape[axis] if axis is not None else 0)
+        return Scoring.of(loss, targets, axis, classes)
     if axis is not None:
-        labels = targets.long()
-        return Scoring(
-            lambda outputs: functional.cross_entropy(outputs.movedim(axis, -1).flatten(0, -2), labels.flatten()),
-            axis,
-            shape[axis],
-        )
+        return Scoring.of(functools.partial(_cross_entropy, axis), targets, axis, classes)
     if not is_label and math.prod(shape) == targets.numel():
-        wanted = targets.float()
-        return Scoring(lambda outputs: (outputs.flatten() - wanted.flatten()).square().mean())
+        return Scoring.of(_mean_squared_error, targets, None, 0)
     expected = "labels [example] for outputs [example, class]" if is_label else f"numbers of shape {shape}"
     raise ConfigError(
         f"diagnose: targets of shape {tuple(targets.shape)} do not fit outputs of shape {shape}. Expected {expected}. "
         "Give another loss: loss=lambda outputs, targets: ..."
     )
+
+
+def _cross_entropy(axis: int, outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs.movedim(axis, -1).flatten(0, -2), targets.long().flatten())
+
+
+def _mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.flatten() - targets.float().flatten()).square().mean()
 
 
 def _class_axis(outputs: tuple[int, ...], targets: tuple[int, ...]) -> int | None:

@@ -27,23 +27,28 @@ heads: gradients are compared from the layer before the head on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-LIMIT = 6.0
-"""Depth scales within which a network is trainable."""
-LIMIT_WITH_NORMS = 21.0
-"""The same for gradients where most layers have a norm right behind them."""
+from initsuite.signal.drifts import (
+    LIMIT,
+    Drift,
+    drift_of,
+    gradient_groups,
+    gradient_limit,
+    hidden,
+    informed_layers,
+    input_shares,
+    series,
+    signal_chain,
+)
+
 UNIFORM = 2.0**-8
 """The rounding of bfloat16."""
-NOTHING = 1e-14
-"""The variance that rounding to float32 leaves between equal inputs, as a share of their mean square."""
-AT_ONCE = 0.6
-"""A change of which more than so much happens in one of several layers is a step."""
 HEALTHY, VANISHING, EXPLODING = "healthy", "vanishing", "exploding"
 DEAD, SATURATED, SYMMETRIC, INDEPENDENT = "dead", "saturated", "symmetric", "input-independent"
 ONE_HOT, EVEN, BIASED = "attention one-hot", "attention uniform", "biased to one class"
@@ -79,50 +84,6 @@ class Verdict:
         return f"{name} from `{self.layer}`: {self.reason}" if self.layer else f"{name}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How the logarithm of a mean square changes along a network.
-
-    Attributes:
-        rate: per layer.
-        total: from one end to the other, or at a step.
-        begin: the number of the first change.
-        is_step: whether it happens at once.
-    """
-
-    rate: float
-    total: float
-    begin: int
-    is_step: bool
-
-
-def drift(logs: Sequence[float]) -> Drift:
-    """The trend of a series, or its largest step, whichever is larger.
-
-    Example:
-        >>> drift([0, -1, -2, -3, -4])
-        Drift(rate=-1.0, total=-4.0, begin=0, is_step=False)
-        >>> drift([0, 0, 0, 9, 9, 9]).begin
-        2
-    """
-    values = np.asarray(logs, dtype=float)
-    count = len(values)
-    if count < 2:
-        return Drift(0.0, 0.0, 0, False)
-    first, second = np.triu_indices(count, 1)
-    rate = float(np.median((values[second] - values[first]) / (second - first)))
-    trend = rate * (count - 1)
-    edge = 1 if count < 5 else 2 if count < 8 else 3
-    cuts = range(edge, count - edge + 1)
-    shifts = [float(np.median(values[cut:]) - np.median(values[:cut])) for cut in cuts]
-    step = max(shifts, key=abs, default=0.0)
-    total = max(step, trend, key=abs)
-    changes = np.sign(total) * np.diff(values)
-    is_step = count > 3 and changes.max() > AT_ONCE * abs(total)
-    begin = int(changes.argmax()) if is_step else int((changes >= min(LIMIT / count, changes.max())).argmax())
-    return Drift(rate, step if is_step and step else total, begin, bool(is_step))
-
-
 def verdicts(layers: pd.DataFrame, points: pd.DataFrame, whole: Mapping[str, float]) -> list[Verdict]:
     """All illnesses, those nearest to the inputs first; one that is `healthy` where there is none.
 
@@ -142,48 +103,17 @@ def verdicts(layers: pd.DataFrame, points: pd.DataFrame, whole: Mapping[str, flo
     return ordered or [Verdict(HEALTHY, reason="signal and gradient keep their size, and units differ.")]
 
 
-def _series(points: pd.DataFrame, column: str, names: Sequence[str]) -> np.ndarray:
-    """log of a column, [draw, layer]; up to the first layer that is 0 or not finite in a draw the others are NaN."""
-    place = {name: number for number, name in enumerate(names)}
-    columns = np.array([place.get(name, -1) for name in points["layer"]], dtype=int)
-    draws, rows = np.unique(points["draw"].to_numpy(), return_inverse=True)
-    values = np.full((len(draws), len(names)), np.nan)  # a pivot of pandas takes ten times as long
-    values[rows[columns >= 0], columns[columns >= 0]] = points[column].to_numpy(float)[columns >= 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(values)
-    logs[~np.isfinite(logs)] = np.nan
-    return logs
-
-
-def _drift_of(logs: np.ndarray) -> tuple[Drift, list[int], float]:
-    """The drift of the mean over draws, which columns it is of, and twice its standard error over draws."""
-    known = [number for number in range(logs.shape[1]) if np.isfinite(logs[:, number]).any()]
-    if not known:
-        return Drift(0.0, 0.0, 0, False), [0], 0.0
-    rows = logs[:, known]
-    totals = [drift(row[np.isfinite(row)]).total for row in rows if np.isfinite(row).sum() > 1]
-    error = 2 * float(np.std(totals, ddof=1)) / math.sqrt(len(totals)) if len(totals) > 1 else 0.0
-    return drift(np.nanmean(rows, axis=0)), known, error
-
-
-def _hidden(layers: pd.DataFrame) -> pd.DataFrame:
-    """Layers that multiply a signal by a weight."""
-    return layers[~layers["is_look_up"]]
-
-
 def _forward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
-    hidden = _hidden(layers)
-    names, heads = list(hidden["layer"]), set(hidden.loc[hidden["is_head"], "layer"])
-    if not names:
+    weighted = hidden(layers)
+    if weighted.empty:
         return []
     broken = [row.layer for row in layers.itertuples() if not math.isfinite(row.q)]  # type: ignore[arg-type]
-    skip = len(names) > 1 and hidden["link"].iloc[1] != names[0]  # what a norm behind the first layer undoes
-    chain = names[1:] if skip else names
-    inputs = _series(points, "q_in", chain)
-    last = next((name for name in reversed(names) if name in heads), None)
+    chain = signal_chain(layers)
+    inputs = series(points, "q_in", chain)
+    last = next(iter(weighted.loc[weighted["is_head"], "layer"].iloc[::-1]), None)
     found = []
     for kind, logs in ((VANISHING, inputs), (EXPLODING, _with_head(inputs, points, last))):
-        moved, known, error = _drift_of(logs)
+        moved, known, error = drift_of(logs)
         sign = -1 if kind == VANISHING else 1
         if sign * moved.total - error <= LIMIT:
             continue
@@ -207,27 +137,22 @@ def _lost_in_norms(layers: pd.DataFrame) -> list[Verdict]:
 
 
 def _with_head(inputs: np.ndarray, points: pd.DataFrame, head: str | None) -> np.ndarray:
-    return inputs if head is None else np.concatenate([inputs, _series(points, "q", [head])], axis=1)
+    return inputs if head is None else np.concatenate([inputs, series(points, "q", [head])], axis=1)
 
 
 def _backward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
-    """Layers inside and outside of residual branches apart: what a small branch adds has small gradients by design."""
-    hidden = _hidden(layers)
-    hidden = hidden[~hidden["is_idle"] & ~hidden["is_head"]]
-    groups = [group for _, group in hidden.groupby("in_branch") if len(group) > 2 or len(group) == len(hidden) > 1]
-    found = [verdict for group in groups for verdict in _backward_in(group, points)]
-    return found[:1]
+    return [verdict for group in gradient_groups(layers) for verdict in _backward_in(group, points)][:1]
 
 
 def _backward_in(group: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
     names = list(group["layer"])[::-1]
-    logs = 2 * _series(points, "gradient_norm", names)
-    moved, known, error = _drift_of(logs)
-    limit = LIMIT_WITH_NORMS if group["is_normalised"].mean() > 0.5 else LIMIT
+    logs = 2 * series(points, "gradient_norm", names)
+    moved, known, error = drift_of(logs)
+    limit = gradient_limit(group)
     if abs(moved.total) - error <= limit:
         return []
     kind = VANISHING if moved.total < 0 else EXPLODING
-    start = 2 * float(np.nanmean(_series(points, "gradient", names)[:, known[0]]))
+    start = 2 * float(np.nanmean(series(points, "gradient", names)[:, known[0]]))
     layer, what = names[known[moved.begin]], "the mean square of the gradient"
     return [_moving(kind, "backward", layer, moved, start, what, limit)]
 
@@ -270,12 +195,10 @@ def _units(layers: pd.DataFrame) -> list[Verdict]:
 
 
 def _independent(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
-    hidden = _hidden(layers)
-    names = list(hidden.loc[~hidden["is_head"] & ~hidden["is_idle"], "layer"])
+    names = informed_layers(layers)
     if not names:
         return []
-    clipped = points.assign(input_share=points["input_share"].clip(lower=NOTHING).where(points["q"] > 0))
-    moved, known, error = _drift_of(_series(clipped, "input_share", names))
+    moved, known, error = drift_of(series(input_shares(points), "input_share", names))
     if -moved.total - error <= LIMIT:
         return []
     how = "at once" if moved.is_step else f"by a factor of {math.exp(moved.rate):.3g} per layer"

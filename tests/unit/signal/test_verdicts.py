@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import initsuite
-from initsuite.signal.verdicts import drift
+from initsuite.signal.drifts import drift
 
 X = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
 

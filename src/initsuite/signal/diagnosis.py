@@ -83,6 +83,7 @@ class Diagnosis:
         audit: one row per tensor: what its law promised and what was realised, which tensors no law drew, which were
             changed after it; see `initialize_` for the columns.
         points: the numbers of each layer in each draw, for figures.
+        draws: the numbers about the whole network in each draw.
         histograms: densities of the pre-activations / root mean square of each layer: layer, at, density.
         spectrum: singular values of the Jacobian, the largest first, where asked for.
         notes: what a reader should know, in sentences.
@@ -95,6 +96,7 @@ class Diagnosis:
     scales: pd.DataFrame
     audit: pd.DataFrame
     points: pd.DataFrame
+    draws: pd.DataFrame
     histograms: pd.DataFrame
     spectrum: pd.DataFrame
     notes: tuple[str, ...] = ()

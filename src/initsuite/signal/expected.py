@@ -89,8 +89,10 @@ def expected(
 
 
 def _variance(field: MeanField, q: float, before: float, width: float) -> float:
-    """The variance of log q behind a layer of this width: what it hands on, and what it adds."""
+    """The variance of log q behind a layer of this width: what it hands on, and what it adds; NaN for weights of 0."""
     kernel = field.q_map(q)
+    if not kernel > 0:
+        return math.nan
     handed_on = (field.q_map(1.01 * q) - field.q_map(0.99 * q)) / (0.02 * kernel)
     share = 1 - field.sigma_b**2 / kernel
     return handed_on**2 * before + share**2 * field.fluctuation(q) / width

@@ -89,7 +89,9 @@ class Summary:
         """
         points = self._table()
         layers, scales = self._layers(points)
-        whole = self._whole_table(extra, points)
+        each = pd.DataFrame(self._whole)
+        each["update_to_weight"] = points.groupby("draw")["update_to_weight"].median()
+        whole = self._whole_table(each, extra)
         values = dict(zip(whole["measure"], whole["value"], strict=True))
         found = verdicts(layers, points, values)
         return Diagnosis(
@@ -100,6 +102,7 @@ class Summary:
             scales=scales,
             audit=audit,
             points=points,
+            draws=each.rename_axis("draw"),
             histograms=self._histograms_table(),
             spectrum=table_of([{"singular_value": each} for each in spectrum.values.tolist()] if spectrum else [],
                               ["singular_value"]),
@@ -134,7 +137,8 @@ class Summary:
     def _layers(self, points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         by_layer = points.groupby("layer", sort=False)
         means = by_layer[list(MEASURED)].mean()
-        errors = by_layer[list(MEASURED)].std(ddof=1) / math.sqrt(self.draws)
+        with np.errstate(invalid="ignore"):  # infinite less infinite: no noise is known
+            errors = by_layer[list(MEASURED)].std(ddof=1) / math.sqrt(self.draws)
         numbers = {str(name): {**row, "c_in": math.nan} for name, row in means.to_dict("index").items()}
         for name, row in numbers.items():
             given = points[points["layer"] == name]
@@ -163,10 +167,9 @@ class Summary:
         total = node.meta["val"].numel()
         return min(units, total / units, statistics.ROWS) if units else math.nan
 
-    def _whole_table(self, extra: Mapping[str, float], points: pd.DataFrame) -> pd.DataFrame:
-        frame = pd.DataFrame(self._whole)
-        frame["update_to_weight"] = points.groupby("draw")["update_to_weight"].median()
-        errors = frame.std(ddof=1) / math.sqrt(self.draws) if self.draws > 1 else frame.mean() * math.nan
+    def _whole_table(self, frame: pd.DataFrame, extra: Mapping[str, float]) -> pd.DataFrame:
+        with np.errstate(invalid="ignore"):
+            errors = frame.std(ddof=1) / math.sqrt(self.draws) if self.draws > 1 else frame.mean() * math.nan
         values = {"draws": float(self.draws), **frame.mean().to_dict(), **extra}
         rows = [
             {"measure": name, "value": values[name], "noise": errors.get(name, math.nan), "unit": unit, "ideal": ideal,

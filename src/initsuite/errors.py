@@ -194,7 +194,8 @@ def run_door(
         going_on: what to print before the command that continues after Ctrl-C.
 
     Returns:
-        The exit code: that of `action`, 2 after an error that the user can fix, 130 after Ctrl-C.
+        The exit code: that of `action`, 2 after an error that the user can fix, 130 after Ctrl-C, 141 if nobody reads
+        the output to its end.
     """
     options = parser.parse_args(arguments)
     if arguments is None and threading.current_thread() is threading.main_thread():
@@ -206,7 +207,16 @@ def run_door(
         code = 2
     except KeyboardInterrupt:
         code = say_interrupted(parser.prog, sys.argv[1:] if arguments is None else arguments, going_on)
+    except BrokenPipeError:  # whoever reads the output, `head` for example, has seen enough
+        code = _leave_pipe()
     return code
+
+
+def _leave_pipe() -> int:
+    """Print no more, not even at exit; returns the code that the shell gives to a program in this place."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13
 
 
 def end_without_threads(code: int) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,66 @@ def test_other_numbers_of_stores_are_refused(
 ) -> None:
     assert door.main(names) == 2
     assert "Expected one, or two different ones" in capsys.readouterr().err
+
+
+def in_a_process(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_loses_no_file(stores: tuple[str, str]) -> None:
+    """As `report | head -1` does: the files are there before the first line."""
+    process = in_a_process("import sys; from initsuite.report.__main__ import main; sys.exit(main())", "laptop")
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline().startswith("Recommendations")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() in (0, 141), "it may have ended before the reader left"
+    for name in ("recommendations.html", "tables/scorecard.html", "figures/curves.png"):
+        assert Path("laptop/report", name).is_file()
+
+
+def test_a_pipe_that_breaks_ends_a_door_quietly() -> None:
+    """More than a pipe holds, so that the reader is missed for certain."""
+    many = "[print('line', file=sys.stdout) for _ in range(1_000_000)] and 0"
+    code = (
+        f"import argparse, sys; from initsuite.errors import run_door; "
+        f"sys.exit(run_door(argparse.ArgumentParser(), lambda options: {many}, []))"
+    )
+    process = in_a_process(code)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["pandas", "matplotlib"])
+def test_ctrl_c_while_it_imports_leaves_without_a_traceback(stores: tuple[str, str], moment: str) -> None:
+    """At the import of a library that takes long: Ctrl-C comes from there."""
+    code = (
+        "import importlib.abc, os, signal, sys\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {moment!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from initsuite.report.__main__ import main\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.exit(main())"
+    )
+    _, error = (process := in_a_process(code, "laptop")).communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted. To go on: " in error
+    assert "Traceback" not in error
+
+
+def test_the_files_are_told_by_folder(stores: tuple[str, str]) -> None:
+    paths = [Path("out", name) for name in ("page.html", "a.csv", "tables/b.csv", "tables/c.csv")]
+    assert list(door._written(paths)) == ["out/page.html, to be read first", "out: 1 more file", "out/tables: 2 files"]
 
 
 @pytest.mark.slow

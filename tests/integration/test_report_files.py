@@ -280,10 +280,28 @@ def test_markdown_shows_the_scorecard_and_the_figures_that_are_there(written: Wr
         assert (folder / picture).exists()
 
 
-def printed_report(views: Views) -> str:
+def printed_report(views: Views, width: int = 80) -> str:
     screen = io.StringIO()
-    print_report(views, Console(file=screen, width=80))
+    print_report(views, Console(file=screen, width=width))
     return screen.getvalue()
+
+
+def test_the_terminal_begins_with_a_row_for_each_context_and_uses_its_width(store: Store) -> None:
+    plant(store, num_contexts=3, num_seeds=8)
+    views = views_of(store)
+    contexts = len(views.report.recommendations)
+    assert contexts > 1
+    narrow, wide = (printed_report(views, width).splitlines() for width in (80, 200))
+    for lines in (narrow, wide):
+        assert lines[0].startswith("Recommendations (")
+        assert "fastest" in "".join(lines[:4])
+    first, leader = views.report.recommendations.iloc[0], views.report.recommendations.recommended.iloc[0]
+    assert sum(f" {leader} " in line and "[" in line for line in wide[3 : 4 + contexts]) > 0
+    assert max(map(len, wide)) <= 200
+    steps = f"{first.median_steps:.0f} [{first.median_steps_low:.0f}, {first.median_steps_high:.0f}]"
+    assert any(steps in line for line in wide), "an interval stands beside its number where there is room"
+    assert not any(steps in line for line in narrow[3:10])
+    assert len(wide) < len(narrow)
 
 
 def test_the_terminal_tells_tested_rules_within_80_columns(store: Store) -> None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from initsuite.errors import ConfigError, door_parser, run_door
-from initsuite.report.files import write_report, write_side_by_side
-from initsuite.report.pair.display import print_side_by_side
-from initsuite.report.pair.side_by_side import side_by_side
-from initsuite.report.text.terminal import print_report
-from initsuite.report.verdicts.recommendations import build_report
-from initsuite.report.verdicts.views import Views
-from initsuite.results.sources import load_results
+from initsuite.wording import format_count
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _DESCRIPTION = """\
 Which weight initializer to use, and how sure that is, from the stored trials alone.
@@ -46,20 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> None:
-    console = Console()
+    # imported late, as what reads and draws is below: Ctrl-C in these two seconds finds a door that knows it
+    from initsuite.report.text.fitting import PipedConsole
+
+    console = PipedConsole()
     paths = _two_stores(options, console) if len(options.stores) > 1 else _one_store(options, console)
     console.print("\nWritten:", style="bold")
-    for path in paths:
-        console.print(Text(f"  {path}"), soft_wrap=True)
+    for line in _written(paths):
+        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
     if options.open and not webbrowser.open(paths[0].absolute().as_uri()):
         print(f"report: no browser found to open {paths[0]}. Open it by hand.", file=sys.stderr)
 
 
 def _one_store(options: argparse.Namespace, console: Console) -> list[Path]:
+    """Written before it is printed: whoever reads the output may stop at any line."""
     source = options.stores[0] if options.stores else "results"
-    views = Views(build_report(load_results(source)))
+    with console.status(f"Reading {source}, drawing and writing ..."):
+        from initsuite.report.files import write_report
+        from initsuite.report.text.terminal import print_report
+        from initsuite.report.verdicts.recommendations import build_report
+        from initsuite.report.verdicts.views import Views
+        from initsuite.results.sources import load_results
+
+        views = Views(build_report(load_results(source)))
+        paths = write_report(views, _directory(options, source))
     print_report(views, console)
-    return write_report(views, _directory(options, source))
+    return paths
 
 
 def _two_stores(options: argparse.Namespace, console: Console) -> list[Path]:
@@ -68,10 +76,25 @@ def _two_stores(options: argparse.Namespace, console: Console) -> list[Path]:
             f"report: bad stores {', '.join(map(repr, options.stores))}. Expected one, or two different ones. Merge "
             "more than two first: python -m initsuite.results merge TARGET SOURCE ..."
         )
+    from initsuite.report.files import write_side_by_side
+    from initsuite.report.pair.display import print_side_by_side
+    from initsuite.report.pair.side_by_side import side_by_side
+    from initsuite.report.verdicts.recommendations import build_report
+    from initsuite.results.sources import load_results
+
     first, second = options.stores
     pair = side_by_side(build_report(load_results(first)), build_report(load_results(second)), (first, second))
+    paths = write_side_by_side(pair, _directory(options, first))
     print_side_by_side(pair, console)
-    return write_side_by_side(pair, _directory(options, first))
+    return paths
+
+
+def _written(paths: Sequence[Path]) -> Iterator[str]:
+    """The file to read first, and how many others are in each folder."""
+    first, *others = paths
+    yield f"{first}, to be read first"
+    for folder, number in Counter(path.parent for path in others).items():
+        yield f"{folder}: {format_count(number, 'more file' if folder == first.parent else 'file')}"
 
 
 def _directory(options: argparse.Namespace, source: str) -> Path:

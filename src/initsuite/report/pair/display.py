@@ -25,7 +25,8 @@ from initsuite.report.text.display import (
     score_heading,
 )
 from initsuite.report.text.documents import markdown, markdown_table, notes_parts, plain
-from initsuite.report.text.terminal import Columns, narrow_table, print_context, print_notes
+from initsuite.report.text.fitting import Columns, fitted_table
+from initsuite.report.text.terminal import print_context, print_notes
 from initsuite.report.verdicts.comparison import rows_of
 from initsuite.wording import format_count
 
@@ -42,7 +43,7 @@ def print_side_by_side(pair: SideBySide, console: Console) -> None:
     console.print(Text(summary_of_pair(pair)))
     for row, arms in contexts_for_people(pair):
         words = Text.assemble(("Do they agree? ", "bold"), (f"{row['agrees']}. ", "bold green"), row["in_words"])
-        print_context(row, _narrow(arms, row, pair), words, console)
+        print_context(row, _narrow(arms, row, pair, console.width), words, console)
     console.print()
     if len(pair.contexts):
         console.print(Text(caption_of_pair(pair), style="dim"))
@@ -100,7 +101,7 @@ def _lines(pair: SideBySide, row: Row) -> Iterator[Row]:
             yield {"initializer": arm["init"], "store": DIFFERENCE, **dict.fromkeys(shown, BLANK), **cells}
 
 
-def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide) -> Table:
+def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide, width: int) -> Table:
     """What a store recommends is green; an arm of both stores is followed by the difference of its scores."""
     labels = dict(zip(pair.names, LABELS, strict=True)) | {DIFFERENCE: "B-A"}
     chosen = {(name, row[f"{side}_recommended"]) for name, side in zip(pair.names, SIDES, strict=True)}
@@ -131,4 +132,4 @@ def _narrow(arms: pd.DataFrame, row: Row, pair: SideBySide) -> Table:
         "best lr": ("lr", 8),
         "verdict": ("verdict", 10),
     }
-    return narrow_table(shown, {str(name): columns[str(name)] for name in shown}, style)
+    return fitted_table(shown, {str(name): columns[str(name)] for name in shown}, style, width)

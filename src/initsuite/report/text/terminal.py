@@ -1,16 +1,16 @@
-"""The report on the terminal: a table and sentences for each context, then the scorecard, within 80 columns."""
+"""The report on the terminal: all contexts in a table, then a table and sentences for each, then the scorecard."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from initsuite.report.evidence.context import AXES
 from initsuite.report.formatting import Cell
 from initsuite.report.text.display import (
     ARTICLE_NOTE,
@@ -23,18 +23,18 @@ from initsuite.report.text.display import (
     article_text,
     confidence_text,
     people_table,
+    recommendations_for_people,
     records,
     score_heading,
     scorecard_for_people,
     summary_line,
 )
+from initsuite.report.text.fitting import Columns, fitted_table, lines_of
 from initsuite.report.text.worth import WORTH_TITLE, worth_words
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.views import Views
 
-Columns = Mapping[str, tuple[str, int]]
-"""By heading of a table for people, a short heading and a width; with the padding they stay below 80 in all."""
 _RULE_COLUMNS: Columns = {
     "recommendation": ("recommendation", 25),
     "verdict": ("verdict", 13),
@@ -46,12 +46,14 @@ _STYLES = {Ruling.SUPPORTED: "green", Ruling.CONTRADICTED: "red", Ruling.DEPENDS
 
 
 def print_report(views: Views, console: Console) -> None:
-    """Print each context with its arms, best first, the article's recommendations, if any was tested, and the notes."""
+    """Print what is recommended in each context, each with its arms, best first, the article's rules, and the notes."""
     report = views.report
+    if report.comparisons:
+        print_recommendations(report.recommendations, console)
     console.print(Text(summary_line(report)))
     arms = by_comparison(report.arms)
     for row in records(report.recommendations):
-        table = _arms_table(arms[(row["context_id"], row["lr_rule"])], row["recommended"])
+        table = _arms_table(arms[(row["context_id"], row["lr_rule"])], row["recommended"], console.width)
         print_context(row, table, _sentence(row), console)
     console.print()
     if report.comparisons:
@@ -62,6 +64,42 @@ def print_report(views: Views, console: Console) -> None:
         console.print(Text(words))
     _print_scorecard(views.scorecard, console)
     print_notes(report.notes, console)
+
+
+def print_recommendations(recommendations: pd.DataFrame, console: Console) -> None:
+    """Print the recommendations table, one row a context; what all contexts share stands in its title."""
+    shown, shared = recommendations_for_people(recommendations), _shared(recommendations)
+    shown["context"] = pd.Series(_contexts(recommendations, shared), index=shown.index)
+    is_mixed = recommendations.lr_rule.nunique() > 1
+    columns: Columns = {
+        "context": ("context", 19),
+        **({"learning rate": ("lr rule", 8)} if is_mixed else {}),
+        "recommended": ("fastest", 12),
+        "most accurate": ("most accurate", 13),
+        STEPS: ("median steps\n[95 %]", 12),
+        score_heading(recommendations): (score_heading(recommendations, "\n"), 14),
+        "confidence": ("confidence", 10),
+    }
+    title = ", ".join([*(str(recommendations[axis].iloc[0]) for axis in shared), *recommendations.lr_rule.unique()[:1]])
+    console.print(Text(f"Recommendations{'' if is_mixed or not shared else f' ({title})'}", style="bold"))
+    console.print(
+        fitted_table(shown, columns, lambda _, name: "bold green" if name == "recommended" else "", console.width)
+    )
+
+
+def _shared(recommendations: pd.DataFrame) -> list[str]:
+    """The axes in which no two contexts differ, where there are several contexts and their titles have nothing else."""
+    titles = [" / ".join(str(row[axis]) for axis in AXES) for row in records(recommendations)]
+    if len(recommendations) < 2 or titles != list(recommendations.context):
+        return []
+    return [axis for axis in AXES if recommendations[axis].nunique() == 1]
+
+
+def _contexts(recommendations: pd.DataFrame, shared: Sequence[str]) -> list[Cell]:
+    if not shared:
+        return [Cell(title, title) for title in map(str, recommendations.context)]
+    titles = [" / ".join(str(row[axis]) for axis in AXES if axis not in shared) for row in records(recommendations)]
+    return [Cell(title, title) for title in titles]
 
 
 def print_context(row: Row, table: Table, words: Text, console: Console) -> None:
@@ -77,7 +115,7 @@ def context_text(recommendations: pd.DataFrame, arms: pd.DataFrame, width: int =
     (row,) = records(recommendations)
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, force_jupyter=False)
     with console.capture() as captured:
-        print_context(row, _arms_table(arms, row["recommended"]), _sentence(row), console)
+        print_context(row, _arms_table(arms, row["recommended"], width), _sentence(row), console)
     return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
 
 
@@ -87,33 +125,15 @@ def print_notes(notes: Sequence[str], console: Console) -> None:
         console.print(Text(f"Note: {note}", style="yellow"))
 
 
-def narrow_table(table: pd.DataFrame, columns: Columns, style: Callable[[Row, str], str]) -> Table:
-    """A table for people with the details of its cells on lines of their own.
-
-    Args:
-        table: a table of cells.
-        columns: the columns to show. Text that is longer than its column is wide is folded.
-        style: gives the style of an entry, from its row and the heading of its column.
-    """
-    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading, width in columns.values():
-        made.add_column(heading, max_width=width, overflow="fold")
-    for row in records(table):
-        made.add_row(*(Text(_lines(row[name]), style=style(row, name)) for name in columns))
-    return made
-
-
-def _lines(cell: Cell) -> str:
-    return f"{cell.text}\n{cell.detail}" if cell.detail else cell.text
-
-
 def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
     is_tested = scorecard.verdict != Ruling.UNTESTED
     if not is_tested.any():
         return
     console.print(Text("\nThe article's recommendations against the trials", style="bold"))
     tested = people_table(_rule(row) for row in records(scorecard_for_people(scorecard[is_tested])))
-    console.print(narrow_table(tested, _RULE_COLUMNS, lambda row, name: _STYLES.get(row[name].value, "")))
+    console.print(
+        fitted_table(tested, _RULE_COLUMNS, lambda row, name: _STYLES.get(row[name].value, ""), console.width)
+    )
     if not is_tested.all():
         untested = map(str, scorecard_for_people(scorecard[~is_tested]).recommendation)
         console.print(Text(f"Not tested here: {'; '.join(untested)}.", style="dim"))
@@ -122,11 +142,11 @@ def _print_scorecard(scorecard: pd.DataFrame, console: Console) -> None:
 
 def _rule(row: Row) -> Row:
     """A row of the scorecard for people with fewer columns."""
-    votes = f"{row['for']} for\n{row['against']} against\n{row['undecided']} undecided"
-    return {**row, "contexts": votes, ESTIMATE: f"{row['measure']}\n{_lines(row[ESTIMATE])}"}
+    votes = f"{row['for']} for,\n{row['against']} against,\n{row['undecided']} undecided"
+    return {**row, "contexts": votes, ESTIMATE: f"{row['measure']}\n{lines_of(row[ESTIMATE])}"}
 
 
-def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
+def _arms_table(arms: pd.DataFrame, recommended: str, width: int) -> Table:
     """Steps are shown where a level ranks the arms, the loss area where that does."""
     if arms.success_rate.notna().any():
         ranking = {RATE: ("reached\n[95 %]", 12), STEPS: ("median steps\n[95 %]", 15)}
@@ -139,10 +159,11 @@ def _arms_table(arms: pd.DataFrame, recommended: str) -> Table:
         "best lr": ("lr", 8),
         "verdict": ("verdict", 13),
     }
-    return narrow_table(
+    return fitted_table(
         arms_for_people(arms),
         columns,
         lambda row, _: "bold green" if row["initializer"].value == recommended else "",
+        width,
     )
 
 

@@ -84,7 +84,10 @@ def test_a_rerun_that_finds_everything_stored_makes_records_and_runs_no_model(
     assert not work
     assert again.scores == first.scores
     assert len(built.jobs) == 2 * WORKLOADS
-    assert "Every trial of this command is already stored." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    shown = said.partition("Every trial of this command is already stored.")[2]
+    assert shown.count("validation accuracy (mean, range)") == WORKLOADS, "the results again, by workload"
+    assert all(f"\n{init} " in shown for init in ("he", "xavier"))
 
 
 def test_only_what_has_something_to_train_is_built(launch: Launch, work: Counter[str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 import zipfile
@@ -74,11 +75,24 @@ class Checkpoint:
             self._is_refused = True
         self._saved_at = time.perf_counter()
 
+    def save_now(self, layout: Sequence[str], snapshot: Callable[[], Snapshot]) -> None:
+        """Write a snapshot whether it is time or not, for a launch that stops here."""
+        self._saved_at = -math.inf
+        self.save(layout, snapshot)
+
     def _identity(self, layout: Sequence[str]) -> dict[str, str]:
         return {**self.identity, "layout": "; ".join(layout)}
 
     def _ignored(self, what: str) -> None:
         warnings.warn(f"Checkpoint: `{self.path}` is {what}. The stack starts over.", stacklevel=3)
+
+
+def stored_step(path: Path) -> int:
+    """The step that a stack with this checkpoint goes on from; 0 where there is none that can be read."""
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["snapshot"]["step"])
+    except Exception:  # pickle and torch each have their own errors for damage
+        return 0
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -70,7 +70,12 @@ def train_stack(
         evaluation = training.advance()
         if checkpoint:
             checkpoint.save(training.layout, lambda: training.snapshot(time.perf_counter() - begin))
-        tell(evaluation)
+        try:
+            tell(evaluation)
+        except BaseException:  # the launch stops: its next start goes on from here
+            if checkpoint:
+                checkpoint.save_now(training.layout, lambda: training.snapshot(time.perf_counter() - begin))
+            raise
     test_score, diverged_at = training.test(), training.monitor.diverged_at.tolist()
     wall_s = (time.perf_counter() - begin) / len(members)
     return [_result(training, index, test_score[index], diverged_at[index], wall_s) for index in range(len(members))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,6 +15,7 @@ import torch
 from initsuite.config.build import AnyJob, Draft, Job
 from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
+from initsuite.engine.checkpoint import stored_step
 from initsuite.errors import TrialsFailed
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
@@ -26,11 +27,13 @@ from initsuite.train.plan.planner import Planner
 from initsuite.train.plan.preview import kept_lines, plan_table
 from initsuite.train.plan.stored import Plans
 from initsuite.train.pools import Pools
-from initsuite.train.progress import Progress
+from initsuite.train.progress import Progress, Training
 from initsuite.train.recorder import Recorder, StopLaunch
 from initsuite.train.runner import Runner
-from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs, unfinished
-from initsuite.wording import format_count
+from initsuite.train.standings import stored_standings
+from initsuite.train.task import checkpoint_path
+from initsuite.train.trials import Tuned, Wanted, grids_of, scoring_pairs, tuning_pairs, unfinished
+from initsuite.wording import format_count, format_names
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ def run_cells(jobs: Sequence[AnyJob], settings: Settings, store: Store | None = 
             runner.recorder.drop_leftovers()
         except StopLaunch:
             is_complete = False
-    return _outcome(store.trials(), jobs, runner.attempted, is_complete)
+        trials = store.trials()
+        runner.progress.results = stored_standings(trials, jobs)
+    return _outcome(trials, jobs, runner.attempted, is_complete)
 
 
 def plan(*overrides: str) -> pd.DataFrame:
@@ -155,8 +160,23 @@ def _runner(store: Store, jobs: Sequence[AnyJob], settings: Settings) -> Iterato
         recorder, plans = Recorder(store, settings, jobs, sinks, progress.say), Plans(settings.results_dir)
         progress.say(*kept_lines((job.cell.axes["model"], job.cell.workload.kept) for job in built))
         progress.say(*too_few_seeds(jobs if built else ()))
-        yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
+        try:
+            yield Runner(store, leases, Planner(settings, plans, pools), pools, recorder, progress)
+        except KeyboardInterrupt:
+            progress.last_words = _goes_on(progress.stacks, settings)
+            raise
     progress.say(f"Table and figures: python -m initsuite.report {shlex.quote(str(settings.results_dir))}")
+
+
+def _goes_on(stacks: Mapping[str, Training], settings: Settings) -> list[str]:
+    """From which step the next start goes on with each stack that was in training, those of one step in one line."""
+    steps: dict[str, int] = {}
+    for stack_id, stack in stacks.items():
+        step = stored_step(checkpoint_path(settings.checkpoints, stack_id))
+        where = f"step {step:,} of {stack.max_steps:,}" if step else "their first step"
+        steps[where] = steps.get(where, 0) + len(stack.trials)
+    counts = [f"{format_count(count, 'trial')} from {where}" for where, count in steps.items()]
+    return [f"The next start goes on with {format_names(counts)}."] if counts else []
 
 
 def _pools(jobs: Sequence[AnyJob], settings: Settings, say: Callable[[str], None]) -> Pools:
@@ -173,8 +193,14 @@ def _tune(runner: Runner, jobs: Sequence[AnyJob]) -> None:
     """Train the lr grid of every tuned job, extending the grid of a context until no best lr sits on its edge."""
     trained, grids = {}, grids_of(jobs)
     while grids != trained:
-        runner.train(tuning_pairs(jobs, grids))
+        runner.train(tuning_pairs(jobs, grids), _scored_later(runner.store, jobs))
         trained, grids = grids, grids_of(jobs, Tuned(runner.store.trials()))
+
+
+def _scored_later(store: Store, jobs: Sequence[AnyJob]) -> Iterator[Wanted]:
+    """The scoring trials of jobs, each at the learning rate that is its best one so far: right in number and cost."""
+    tuned, stored = Tuned(store.trials()), store.stored()
+    return (pair for job in jobs for pair in scoring_pairs(job, tuned) if pair[1].trial_id not in stored)
 
 
 def _outcome(trials: pd.DataFrame, jobs: Sequence[AnyJob], attempted: set[str], is_complete: bool) -> Outcome:

@@ -228,14 +228,17 @@ def evaluation(step: int, *accuracy: float) -> Evaluation:
 def test_the_terminal_counts_several_stacks_and_takes_back_an_abandoned_one(recorder) -> None:
     job, recorder = recorder()
     (progress,) = recorder.sinks
-    progress.planned(trial_steps=4 * 4, num_trials=4)
+    progress.planned(num_trials=4)
     for name, seeds in (("a", (0, 1)), ("b", (2, 3))):
-        recorder.take(Started(name, [job.cell.trial(0.1, seed, Stage.SCORE) for seed in seeds]))
+        trials = [job.cell.trial(0.1, seed, Stage.SCORE) for seed in seeds]
+        progress.forecast.expect({trial.trial_id: 10.0 for trial in trials}, at_a_time=2)
+        recorder.take(Started(name, trials))
         recorder.take(Evaluated(name, evaluation(2, 0.5, 0.6)))
-    assert progress.done_steps == 8
-    assert "4 in 2 stacks" in progress._status()
+    assert progress.forecast.share == pytest.approx(0.5)
+    assert "scoring 4 together, " in progress._status()
     recorder.take(Abandoned("b"))
-    assert progress.done_steps == 4
-    assert "stack of 2, step 2 of 4" in progress._status()
-    progress.found(trial_steps=8, num_trials=2)
+    assert progress.forecast.share == pytest.approx(0.25)
+    assert "scoring 2 together, step 2 of 4" in progress._status()
+    progress.found([trial.trial_id for trial in trials])
+    assert progress.forecast.share == pytest.approx(0.5)
     assert "0 of 2 trials" in progress._status()

@@ -99,6 +99,12 @@ class PlannedGroup:
         return self.speed.stack_s(self.group.cell.workload) if self.speed else math.nan
 
     @property
+    def promised_s(self) -> dict[str, float]:
+        """By trial_id, its share of the seconds of its stack on one core; NaN if they are not known."""
+        each = self.stack_s / max(1, self.width)
+        return {trial_id: each for stack in self.stacks for trial_id in stack.trial_ids}
+
+    @property
     def seconds(self) -> float:
         """What the stacks take together on one core; NaN if that is not known."""
         return self.stack_s * len(self.stacks) if self.stacks else 0.0
@@ -107,10 +113,10 @@ class PlannedGroup:
         """What was chosen and why, in a line or two."""
         lines = [f"{format_count(len(self.kept), 'stack')} as an earlier launch planned"] if self.kept else []
         if self.new:
-            width = max(len(stack.trial_ids) for stack in self.new)
-            alone = f"{format_count(len(self.new), 'trial')} one at a time"
-            stacks = alone if width == 1 else f"{format_count(len(self.new), 'stack')} of up to {width} trials"
-            lines.append(f"{stacks}{self.note}")
+            sizes = [len(stack.trial_ids) for stack in self.new]
+            alone, width = f"{format_count(len(self.new), 'trial')}, each by itself", max(sizes)
+            together = f"{sum(sizes)} trials in {format_count(len(sizes), 'stack')}, up to {width} trained together"
+            lines.append(f"{alone if width == 1 else together}{self.note}")
         if lines and self.speed:
             lines[-1] += f" ({self.speed.line(self.width)})"
         return [*lines, self.manner.line()] if lines and self.manner.why_unstacked else lines

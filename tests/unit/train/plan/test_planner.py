@@ -91,7 +91,7 @@ def test_a_timing_is_remembered_by_the_next_launch_until_it_is_told_to_measure_a
     (draft,) = first.plan([group_of(first, 100)], is_stored=False)
     assert timed == [50]
     assert draft.seconds == pytest.approx(2 * 600 * overhead(50))
-    assert draft.lines() == ["2 stacks of up to 50 trials (0.03 ms per step and trial, measured)"]
+    assert draft.lines() == ["100 trials in 2 stacks, up to 50 trained together (0.03 ms per step and trial, measured)"]
     again, timed = planner(lambda width: 5.0)
     (draft,) = again.plan([group_of(again, 100)], is_stored=False)
     assert timed == []
@@ -146,7 +146,7 @@ def test_a_plan_times_no_longer_than_it_may_and_a_preview_stores_nothing(planner
         (draft,) = made.plan([group], is_stored=False)
     assert timed == []
     assert math.isnan(draft.seconds)
-    assert draft.lines() == ["2 stacks of up to 30 trials"]
+    assert draft.lines() == ["60 trials in 2 stacks, up to 30 trained together"]
     (draft,) = made.plan([group], is_stored=False)
     assert draft.seconds == pytest.approx(2 * 600 * overhead(30))
     assert made.plans.read() == []
@@ -160,7 +160,7 @@ def test_a_rerun_says_which_stacks_are_as_they_were(planner) -> None:
     assert list(draft.kept) == stacks
     assert sizes(draft.new) == [10]
     assert draft.lines()[0] == "2 stacks as an earlier launch planned"
-    assert draft.lines()[1].startswith("1 stack of up to 10 trials (")
+    assert draft.lines()[1].startswith("10 trials in 1 stack, up to 10 trained together (")
 
 
 def test_pinned_widths_hold_for_stored_plans_too(planner) -> None:
@@ -381,13 +381,13 @@ def test_what_another_launch_stored_of_a_stack_is_not_trained_again(make_job, tm
     ids = tuple(trial.trial_id for trial in trials)
     tasks = [Task(Stack(ids, "cpu"), trials, lease="a"), Task(Stack(ids[:1], "cpu"), trials[:1], lease="b")]
     store, found = Store(tmp_path), []
-    progress = SimpleNamespace(found=lambda steps, count: found.append(count))
+    progress = SimpleNamespace(found=found.extend)
     monkeypatch.setattr(store, "stored", lambda: {ids[0]})
     with Leases(tmp_path) as leases:
         runner = Runner(store, leases, None, None, None, progress)  # type: ignore[arg-type]
-        left = list(runner._leased(tasks, [], {cell.cell_id: cell}))
+        left = list(runner._leased(tasks, []))
         assert [task.trials for task in left] == [trials[1:]]
-        assert found == [1, 1]
+        assert found == [ids[0], ids[0]]
         assert sorted(path.stem for path in leases.directory.iterdir()) == ["a"]
         leases.release(left[0].lease)
         assert not list(leases.directory.iterdir())

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from initsuite.wording import OWN, known_as
+
 
 class InitsuiteError(Exception):
     """Base of every error that a user can fix. The doors print it as one block, without a traceback."""
@@ -69,15 +71,30 @@ def bad_value(where: str, name: str, got: object, expected: str, fix: str = "") 
     return ConfigError(f"{where}: bad value `{name}`={got!r}. Expected {expected}.{' ' + fix if fix else ''}")
 
 
+MANY = 8
+"""More choices than this are not listed where the right one is known."""
+
+
 def unknown_choice(where: str, name: str, got: object, choices: Iterable[str], fix: str = "") -> ConfigError:
-    """The error for a name that is not in a list; suggests the nearest one.
+    """The error for a name that is not in a list; says what it is called here, or suggests the nearest one.
 
     Example:
         >>> print(unknown_choice("VarianceScaling", "fan", "fanin", ["fan_in", "fan_out"]))
         VarianceScaling: unknown `fan`='fanin'. Expected one of: fan_in, fan_out. Did you mean `fan_in`?
+        >>> print(unknown_choice("config", "init", "kaiming", ["he", "xavier", "zero"]))
+        config: unknown `init`='kaiming'. Expected one of: he, xavier, zero. Did you mean `he`?
     """
     choices = list(choices)
-    near = difflib.get_close_matches(str(got), choices, n=1)
+    here = "" if fix else known_as(str(got), choices)
+    if here and len(choices) > MANY:
+        what = f"{where}: unknown `{name}`={got!r}."
+        if here == OWN:
+            return ConfigError(
+                f"{what} It does not come with this suite. Expected one of: {', '.join(choices)}. "
+                f"Bring your own: {name}={OWN} {name}._target_=mypkg.mine"
+            )
+        return ConfigError(f"{what} Expected its name here. Did you mean `{here}`?")
+    near = [here] if here else difflib.get_close_matches(str(got), choices, n=1)
     hint = fix or (f"Did you mean `{near[0]}`?" if near else "")
     return ConfigError(f"{where}: unknown `{name}`={got!r}. Expected one of: {', '.join(choices)}. {hint}".rstrip())
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,23 @@ def package_version() -> str:
         return version("initsuite")
     except PackageNotFoundError:
         return "unknown"
+
+
+def extra_with(word: str, kind: str) -> str:
+    """The extra of this package that brings a plugin of Hydra, by its name and kind; "" if none does.
+
+    Example:
+        >>> extra_with("submitit_slurm", "launcher") if package_version() != "unknown" else "launchers"
+        'launchers'
+    """
+    with contextlib.suppress(PackageNotFoundError):
+        plugin = f"hydra-{word.partition('_')[0]}-{kind}"
+        for requirement in requires("initsuite") or ():
+            name, _, marker = requirement.partition(";")
+            found = re.search(r"""extra\s*==\s*['"]([\w-]+)""", marker)
+            if found and re.fullmatch(rf"{re.escape(plugin)}\b.*", name.strip()) and found[1] != "dev":
+                return found[1]
+    return ""
 
 
 def short_commit(commit: str) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,28 @@ def fork(tmp_path_factory) -> Iterator[Callable[..., Done]]:
 BAD = {
     "unknown initializer": (["init=foo"], ["`init`='foo'", "he, ", "orthogonal", "zero"]),
     "unknown initializer in a sweep": (["-m", "init=he,foo"], ["`init`='foo'", "xavier"]),
+    "a name of the literature": (["init=kaiming"], ["unknown `init`='kaiming'", "Did you mean `he`?"]),
+    "a name of Keras": (["init=glorot_normal"], ["Did you mean `xavier`?"]),
+    "a name of the literature in a sweep": (["-m", "init=xavier,he_normal"], ["`init`='he_normal'", "mean `he`?"]),
+    "an activation by its other name": (["activation=swish"], ["Did you mean `silu`?"]),
+    "a data set that is not shipped": (["dataset=imagenet"], ["does not come with this suite", "dataset._target_="]),
+    "a rate without its group": (["lr=0.1"], ["unknown `key`='lr'", "Did you mean `optimizer.lr`?"]),
+    "a width without its group": (["width=32"], ["Did you mean `model.width`?"]),
+    "epochs": (["epochs=3"], ["counted in steps", "`max_steps`"]),
+    "a function under another name": (
+        ["init._target_=torch.nn.init.eye_"],
+        ["init=custom init._target_=torch.nn.init.eye_"],
+    ),
+    "an option that a function lacks": (
+        ["init=custom", "init._target_=torch.nn.init.kaiming_normal_", "+init.fan=1"],
+        ["kaiming_normal_: unknown `option`='fan'. Expected one of: a, mode, nonlinearity"],
+    ),
+    "a plugin that is not installed": (
+        ["-m", "init=he", "hydra/launcher=joblib"],
+        ['pip install "initsuite[launchers]"'],
+    )
+    if not find_spec("hydra_plugins.hydra_joblib_launcher")
+    else (["init=foo"], ["foo"]),
     "depth 0": (["model.depth=0"], ["depth", "0"]),
     "depth 0 in a sweep": (["-m", "model.depth=2,0"], ["depth", "0"]),
     "lr 0": (["protocol=fixed", "optimizer.lr=0"], ["`optimizer.lr`=0", "above 0"]),

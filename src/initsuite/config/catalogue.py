@@ -11,12 +11,11 @@ from initsuite.config.groups import GROUP_KEYS, conf_dir, options_of, shipped_fi
 from initsuite.config.trees import is_reference
 from initsuite.config.wrapped import built_initializer
 from initsuite.errors import unknown_choice
+from initsuite.wording import OWN
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN = "custom"
-"""The file that stands for a user's own class; in Python, pass an instance of that class instead."""
 AUTHORS_AND_YEAR = re.compile(r"[A-Z]\S*.{0,60}?\b(?:19|20)\d\d\b")
 """How a reference begins: `Glorot & Bengio 2010`."""
 
@@ -69,15 +68,15 @@ def initializers() -> pd.DataFrame:
     Returns:
         Columns: `name`; `formula`, the law in a line; `class`, in `initsuite.init`; `options`, a dict with the
         defaults; `requires`, a dict with the model options it needs, empty for the generic ones; `summary`, the first
-        sentence of its class; `references`.
+        sentence of its class; `references`. Printed, it is the names with their formulas.
 
     Example:
         >>> initializers().set_index("name").loc["he", "formula"]
         'He et al. 2015: Var = gain^2 / fan_in, biases 0.'
     """
-    import pandas as pd
+    from initsuite.config.readable import Catalogue  # with pandas
 
-    return pd.DataFrame([_row(name) for name in names()])
+    return Catalogue([_row(name) for name in names()])
 
 
 def _row(name: str) -> dict[str, Any]:

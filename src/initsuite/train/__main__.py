@@ -20,7 +20,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
+from initsuite.provenance import extra_with
 from initsuite.train.late import late_imports
+from initsuite.wording import keys_known_as
 
 COMMAND = "python -m initsuite.train"
 HELP_WIDTH = 120
@@ -95,6 +97,11 @@ def explain(error: BaseException | None) -> str | None:
         return str(error)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, got = str(error.missing_cfg_file).rpartition("/")
+        if group.startswith("hydra/") and (extra := extra_with(got, group.rpartition("/")[2])):
+            return (
+                f"config: cannot use `{group}`={got!r}: it is not installed. Expected the extra {extra!r} of this "
+                f'package. Install it with: pip install "initsuite[{extra}]"'
+            )
         return str(unknown_choice("config", group, got, error.options))
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return _unknown_key(cause.full_key)
@@ -116,6 +123,14 @@ def _unknown_key(full_key: str) -> str:
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         default = hydra.compose("config", overrides=groups)
     node = OmegaConf.select(default, parent) if parent else default
+    tree = OmegaConf.to_container(default, resolve=False)
+    name = full_key.rpartition(".")[2]
+    if isinstance(tree, dict) and (places := keys_known_as(name, tree)):  # type: ignore[arg-type]
+        steps = (
+            " The budget is counted in steps: an epoch is examples / batch_size of them." if "epochs" in name else ""
+        )
+        where = " or ".join(f"`{place}`" for place in places)
+        return f"config: unknown `key`={full_key!r}. Expected its name here.{steps} Did you mean {where}?"
     known = [str(key) for key in node if key != "_target_"] if isinstance(node, DictConfig) else []
     message = str(unknown_choice("config", "key", full_key, [f"{parent}.{key}" if parent else key for key in known]))
     return f"{message} An option that a class takes but its file lacks is added with +{full_key}=VALUE."

@@ -84,7 +84,7 @@ class Runner:
             self._train_all(tasks, self.pools.get(place))
 
     def _expect(self, planned: Sequence[PlannedGroup], place: Place, later: Sequence[Group]) -> float:
-        """Tell the forecast what the planned promise, and what is left after them; returns the seconds of it all."""
+        """Tell the forecast what these groups promise, and what is left after them; returns the seconds of it all."""
         promised = {trial_id: seconds for one in planned for trial_id, seconds in one.promised_s.items()}
         each = {one.group.key: one.stack_s / one.width for one in planned if one.stacks}
         then = [each.get(group.key, math.nan) * len(group.pairs) for group in later]

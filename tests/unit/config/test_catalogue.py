@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -102,3 +103,16 @@ def test_an_option_that_would_change_nothing_is_unknown(option: str) -> None:
 def test_a_value_that_the_class_refuses_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"unknown `fan`='fanin'. Expected one of: fan_in"):
         catalogue.build("he", {"fan": "fanin"})
+
+
+def test_printed_it_is_each_name_with_its_whole_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    catalogue_table = initsuite.initializers()
+    printed = str(catalogue_table)
+    assert max(map(len, printed.splitlines())) <= 80
+    words = " ".join(printed.split())
+    for name, formula in zip(catalogue_table["name"], catalogue_table["formula"], strict=True):
+        assert f"{name} {' '.join(formula.split())}" in words
+    assert "..." not in printed.splitlines()[0]
+    assert words.endswith("requires, summary, references.")
+    assert type(catalogue_table[["name", "formula"]]) is type(catalogue_table.head()) is pd.DataFrame

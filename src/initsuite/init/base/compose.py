@@ -16,6 +16,7 @@ from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.base.layout import assembled, each_block
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
+from initsuite.init.in_place import InPlace, works_in_place
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit, is_finite
@@ -187,14 +188,18 @@ def _checked(tensor: object, law: TensorInit, spec: ParamSpec) -> Tensor:
 def as_initializer(law: object) -> Initializer:
     """An initializer from either level of the contract.
 
-    A law for one tensor becomes `PerTensor(weight=law)`: zero biases, norms and embeddings as in torch.
+    A law for one tensor becomes `PerTensor(weight=law)`: zero biases, norms and embeddings as in torch. So does a plain
+    function that fills a tensor, as those of `torch.nn.init` do (`InPlace`).
 
     Args:
-        law: an instance with `__call__(model, specs, *, seed, probe=None)` or `__call__(spec, generator)`.
+        law: an instance with `__call__(model, specs, *, seed, probe=None)` or `__call__(spec, generator)`, or such a
+            function.
 
     Raises:
         ConfigError: it has neither.
     """
+    if works_in_place(law):
+        law = InPlace(cast("Callable[..., Any]", law))
     if _accepts(law, 2, seed=0, probe=None):
         return cast("Initializer", law)
     if _is_tensor_law(law):

@@ -47,7 +47,7 @@ def _flushes() -> bool:
 def _map_without_warning() -> None:
     """No warning that `torch.vmap` carries an operation out for one trial after the other: a plan measures what that
     costs, and the warning would come again from each thread."""
-    torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+    torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @functools.cache

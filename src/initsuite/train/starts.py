@@ -23,7 +23,8 @@ from initsuite.signal.summary import Summary
 from initsuite.spec import Params
 
 EXAMPLES = 64
-"""Training examples that a start is measured on, those of `initsuite diagnose`."""
+"""Training examples that a start is measured on, those of `initsuite diagnose`; no more than a training step has, whose
+memory a plan counts with."""
 
 
 def subject_of(workload: Workload, examples: int = EXAMPLES) -> tuple[Subject, Description]:
@@ -86,4 +87,4 @@ def _subject(of: weakref.ref[Workload]) -> tuple[Subject, Params]:
     assert workload is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return subject_of(workload)[0], kept_values(workload)
+        return subject_of(workload, min(EXAMPLES, workload.batch_size))[0], kept_values(workload)

@@ -91,6 +91,7 @@ def test_lines_that_would_draw_something_else_are_not_handed_out() -> None:
         snippet_of(as_initializer(Peeking()), network(), specs, "x")
 
 
+@pytest.mark.slow
 def test_it_runs_where_initsuite_is_not(tmp_path: Path) -> None:
     """In a process that cannot import the package, for a seed that it was not checked on."""
     model = network()

@@ -6,6 +6,7 @@ all of them share, in `hydra.sweeper.params`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from hydra.core.override_parser.types import Override
 
+MOST_COMBINATIONS = 100_000
 Axes = dict[str, str]
 """Values by key, as the command line writes them, with commas between those of an axis."""
 
@@ -38,12 +40,14 @@ def chosen_sweeps(
     and the sweeps that have one.
 
     Raises:
-        ConfigError: a value that no sweep has together with the other ones.
+        ConfigError: a value that no sweep has together with the other ones; an axis without a value; more combinations
+            than anybody trains.
         HydraException: an override that Hydra refuses.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser  # late: overrides are written without Hydra
 
     parser = OverridesParser.create(config_loader=loader)
+    _check_size(parser.parse_overrides(list(arguments)))
     shared = parser.parse_overrides([*_written(sweeper.get("params") or {}), *arguments])
     asked = {override.get_key_element(): _values(override) for override in parser.parse_overrides(list(arguments))}
     planned = [parser.parse_overrides(_written(own)) for own in sweeper.get("sweeps") or [{}]]
@@ -57,6 +61,24 @@ def chosen_sweeps(
         + parser.parse_overrides(_written({key: ",".join(values) for key, values in own.items()}))
         for own in kept
     ]
+
+
+def _check_size(overrides: Sequence[Override]) -> None:
+    """Refuse a sweep without a combination, and one that it would take minutes to list."""
+    total = 1
+    for override in overrides:
+        if not override.is_discrete_sweep():
+            continue
+        number = sum(1 for _ in itertools.islice(override.sweep_iterator(), MOST_COMBINATIONS + 1))
+        key = override.get_key_element()
+        if not number:
+            raise bad_value("sweep", key, override.get_value_string(), "at least one value", "No value fits this.")
+        total *= number
+        if total > MOST_COMBINATIONS:
+            expected = f"at most {MOST_COMBINATIONS:,} combinations in a sweep"
+            raise bad_value(
+                "sweep", key, override.get_value_string(), expected, "Start several, with fewer values each."
+            )
 
 
 def _written(axes: Mapping[str, str]) -> list[str]:

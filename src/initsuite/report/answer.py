@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.errors import unknown_choice
+from initsuite.errors import bad_value, unknown_choice
 from initsuite.report.derived import Derived, questions, read_derived, set_name
 from initsuite.report.formatting import format_difference, format_p, format_share
 from initsuite.report.reasons import limits_of, reasons_of, what_is_single
@@ -116,6 +116,8 @@ def recommend(
     """
     if by not in RESULTS:
         raise unknown_choice("recommend", "by", by, RESULTS)
+    if results is not None and not isinstance(results, Results):
+        raise bad_value("recommend", "results", results, "what load_results returns", "Read a store with it first.")
     tried, answer_to = _source(results)
     question = {"model": model, "norm": norm, "activation": activation, "optimizer": optimizer, "dataset": dataset}
     answers = {layers: answer_to(found, by) for layers, found in at_depth(fitting(tried, question), depth).items()}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from initsuite.errors import bad_value
 from initsuite.files import cache_root, folder_for, read_json, write_whole
 from initsuite.results import store
 from initsuite.results.store import Results, Store
@@ -49,8 +50,11 @@ def load_results(source: str | Path = "results") -> Results:
 
     Raises:
         StoreError: no such store or project.
-        ConfigError: a W&B project, but no API key or no server.
+        ConfigError: no name of a source; or a W&B project, but no API key or no server.
     """
+    if not isinstance(source, str | Path):
+        expected = "a results store (a folder), wandb:ENTITY/PROJECT, or 'reference'"
+        raise bad_value("load_results", "source", source, expected)
     if str(source).startswith(PROJECT):
         return _of_project(str(source).removeprefix(PROJECT))
     folder = store_folder(source)

@@ -6,9 +6,11 @@ import contextlib
 import io
 import math
 import os
+import shlex
 import signal
 import sys
 import textwrap
+import traceback
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,9 +24,11 @@ from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
 from initsuite.provenance import extra_with
 from initsuite.train.late import late_imports
-from initsuite.wording import keys_known_as
+from initsuite.wording import first_line, keys_known_as
 
 COMMAND = "python -m initsuite.train"
+COMPOSING = ("hydra.", "omegaconf.", "optuna.", "hydra_plugins.hydra_")
+"""Modules that read the command line: what they raise is about its overrides."""
 HELP_WIDTH = 120
 """Characters in a line of the help page."""
 
@@ -113,7 +117,16 @@ def explain(error: BaseException | None) -> str | None:
     if isinstance(error, OSError) and error.filename:
         expected = f"a folder that can be written ({error.strerror})"
         return str(bad_value("store", "results_dir", str(error.filename), expected, "Choose another: results_dir=DIR"))
+    if isinstance(error, Exception) and _origin(error).startswith(COMPOSING):
+        given = " ".join(map(shlex.quote, sys.argv[1:]))
+        return f"config: {first_line(error).rstrip('.')}. Expected overrides that Hydra can compose. Got: {given}"
     return None
+
+
+def _origin(error: BaseException) -> str:
+    """The module that raised an error."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
 
 
 def _unknown_key(full_key: str) -> str:

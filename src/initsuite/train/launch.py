@@ -16,7 +16,7 @@ from initsuite.config.build import AnyJob, Draft, Job
 from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.engine.checkpoint import stored_step
-from initsuite.errors import TrialsFailed
+from initsuite.errors import TrialsFailed, bad_value
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
@@ -119,6 +119,11 @@ def plan(*overrides: str) -> pd.DataFrame:
         plan = initsuite.plan("init=he,xavier", "model.depth=2,8,30", "protocol=quick")
         plan[["model", "stage", "trials", "done", "expected_s"]]
     """
+    for override in overrides:
+        if not isinstance(override, str):
+            raise bad_value(
+                "plan", "overrides", override, "texts as on the command line", "For example 'init=he,xavier'."
+            )
     built = build_jobs(compose_sweep(overrides))
     return plan_cells(built.jobs, built.settings, built.illegal)
 

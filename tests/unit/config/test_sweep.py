@@ -12,12 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
+import initsuite
 from initsuite.config.compose import merge as composing
 from initsuite.config.compose.hydra_files import Composer
 from initsuite.config.compose.resolve import compose_jobs
 from initsuite.config.groups import conf_dir
 from initsuite.config.sweep import build_jobs, check_can_be_planned, compose_sweep, raise_if_illegal
 from initsuite.errors import ConfigError
+from initsuite.train.__main__ import explain
 
 FILES = {
     "config": """
@@ -267,3 +269,41 @@ def test_a_sweep_that_learns_cannot_be_planned() -> None:
     check_can_be_planned({"_target_": "hydra_plugins.initsuite_sweeper.sweeper.InitsuiteSweeper"})
     with pytest.raises(ConfigError, match="Leave out dry_run=true"):
         check_can_be_planned({"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("init=glob(zz*)", "bad value `init`='glob\\(zz\\*\\)'. Expected at least one value"),
+        ("seeds=range(3,1)", "bad value `seeds`='range\\(3,1\\)'. Expected at least one value"),
+        ("model.depth=range(1,1000000)", "Expected at most 100,000 combinations"),
+    ],
+)
+def test_a_sweep_without_a_combination_or_with_too_many_is_refused_at_once(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose_sweep([override])
+
+
+def test_what_hydra_raises_about_overrides_is_explained() -> None:
+    """Whatever its type: a ValueError for a group that is set to null."""
+    with pytest.raises(ValueError, match="must be a string") as caught:
+        compose_sweep(["model=null"])
+    said = explain(caught.value)
+    assert said is not None
+    assert said.startswith("config: ValueError: Config group override must be a string or a list. Got NoneType.")
+    assert explain(ValueError("of ours")) is None
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: initsuite.plan(5), "plan: bad value `overrides`=5"),
+        (lambda: initsuite.plan(["init=he"]), "plan: bad value `overrides`="),
+        (lambda: initsuite.load_results(None), "load_results: bad value `source`=None"),
+        (lambda: initsuite.load_results(b""), "load_results: bad value `source`="),
+        (lambda: initsuite.recommend(results="reference"), "recommend: bad value `results`='reference'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(ask, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ask()

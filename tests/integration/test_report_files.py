@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ from initsuite.errors import StoreError
 from initsuite.protocol.guideline import ARTICLE
 from initsuite.report import files
 from initsuite.report.figures import FIGURES, drawings
-from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, look
+from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, STYLE, look
 from initsuite.report.files import write_report
 from initsuite.report.text.documents import report_json
 from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
@@ -28,10 +29,13 @@ from initsuite.report.text.terminal import print_report
 from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
+from support.crossed import TRUTH
+from support.crossed import plant as plant_crossed
 from support.markup import Markup
 from support.planter import DIVERGED, MISS, STUCK, TRAINS, Planter
 
 ARMS = ("zero", "normal", "xavier", "he", "orthogonal", "torch_default")
+HERE = [name for name in FIGURES if name != "worth"]  # which needs norms and optimizers: see test_worth
 Written = tuple[Views, Path, list[Path]]
 ODD = "own_%_&_#_$x$_{y}_~^\\z"
 """Each character that TeX reads as a command."""
@@ -81,8 +85,8 @@ def test_every_view_becomes_files(written: Written) -> None:
     views, folder, paths = written
     assert paths[0] == folder / "recommendations.html"
     assert sorted(paths) == sorted(path for path in folder.rglob("*") if path.is_file()), "the list is what is there"
-    assert {path.stem for path in paths if path.parent.name == "figures"} == set(FIGURES)
-    for name in FIGURES:
+    assert {path.stem for path in paths if path.parent.name == "figures"} == set(HERE)
+    for name in HERE:
         suffixes = {path.suffix for path in paths if path.parent.name == "figures" and path.stem == name}
         assert suffixes == {".pdf", ".png", ".csv"}
     for name, table in {"scorecard": views.scorecard, "votes": views.votes, "trials": views.trials}.items():
@@ -94,7 +98,7 @@ def test_every_view_becomes_files(written: Written) -> None:
 @pytest.mark.slow
 def test_the_data_beside_a_figure_are_the_view_with_units(written: Written) -> None:
     views, folder, _ = written
-    data = {name: pd.read_csv(folder / "figures" / f"{name}.csv") for name in FIGURES}
+    data = {name: pd.read_csv(folder / "figures" / f"{name}.csv") for name in HERE}
     assert data["curves"]["median [metric]"].tolist() == pytest.approx(views.curves["median"].tolist())
     assert data["curves"].metric.unique().tolist() == ["accuracy"]
     assert "step [updates]" in data["curves"]
@@ -117,8 +121,12 @@ def texts_of(figure: Figure) -> Iterator[Text]:
 
 
 @pytest.mark.slow
-def test_figures_have_paper_size_and_nothing_is_cut_off(written: Written) -> None:
-    for drawing in drawings(written[0]):
+def test_figures_have_paper_size_and_nothing_is_cut_off(written: Written, store: Store) -> None:
+    plant_crossed(store, TRUTH)
+    with mpl.rc_context(STYLE):
+        crossed = FIGURES["worth"](views_of(store))
+    assert crossed is not None
+    for drawing in (*drawings(written[0]), crossed):
         for page in drawing.pages:
             width, height = page.get_size_inches()
             assert COLUMN - 0.01 <= width <= PAGE + 0.01

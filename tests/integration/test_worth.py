@@ -34,6 +34,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Views, Path]:
     return views, folder / "report"
 
 
+@pytest.mark.slow
 def test_the_page_and_the_markdown_say_it_with_table_and_picture(written: tuple[Views, Path]) -> None:
     _, folder = written
     page = (folder / "recommendations.html").read_text(encoding="utf-8")
@@ -42,11 +43,12 @@ def test_the_page_and_the_markdown_say_it_with_table_and_picture(written: tuple[
     assert 'data-table="worth"' in page
     text = (folder / "recommendations.md").read_text(encoding="utf-8")
     assert f"## {WORTH_TITLE}\n\n" in text
-    assert "+56.0 points \\[56.0, 56.0]" in text
+    assert r"+56.0 points \[56.0, 56.0\]" in text
     assert "figures/worth.png" in text
     assert pd.read_csv(folder / "tables" / "worth.csv").score.round(3).tolist() == [0.4, 0.56, 0.0, 0.03]
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_row_for_each_context_and_its_data(written: tuple[Views, Path]) -> None:
     views, folder = written
     pd.testing.assert_frame_equal(
@@ -58,12 +60,14 @@ def test_the_figure_has_a_row_for_each_context_and_its_data(written: tuple[Views
         assert (folder / "figures" / f"worth.{ending}").stat().st_size > 5_000
 
 
+@pytest.mark.slow
 def test_the_terminal_says_it(written: tuple[Views, Path]) -> None:
     console = Console(file=io.StringIO(), width=400)
     print_report(written[0], console)
     assert SENTENCE in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_crossed_says_nothing(tmp_path: Path) -> None:
     cells = {cell: arms for cell, arms in TRUTH.items() if cell[1] == "sgd"}
     write_report(views_of(tmp_path, cells), tmp_path / "report")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from initsuite.report.figures import style
@@ -17,7 +19,7 @@ from initsuite.stats.intervals import Interval
 
 _WORST, _DEFAULT = "#0072B2", "#D55E00"
 """Blue and vermilion are distinguishable with every colour blindness; the marks differ, too."""
-_ROW = 0.17
+_ROW, _LINES_PER_PAGE = 0.17, 44
 _FACTORS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _OFFSET = 0.17
 """How far above and below the middle of a row its two marks stand, in rows."""
@@ -35,17 +37,21 @@ def worth(views: Views) -> style.Drawing | None:
     if views.worth.empty:
         return None
     column, unit = in_hundredths(views.worths)
-    lines = _lines(records(views.worth))
+    pages = style.pages_of(_lines(records(views.worth)), _LINES_PER_PAGE)
+    return style.Drawing("worth", [_page(list(lines), column, unit) for lines in pages], views.worth)
+
+
+def _page(lines: list[Any], column: str, unit: str) -> Figure:
     labels = [str(line) if isinstance(line, str) else f"{line['norm']}, {line['optimizer']}" for line in lines]
     left = min(2.0, style.name_width(labels) + 0.1)
     margins = style.Margins(left, 0.12, 0.1, 0.36 + style.legend_height([], _NOTE, style.PAGE), between_columns=0.22)
+    margins = replace(margins, bottom=margins.bottom + 0.15) if len(unit) > 20 else margins  # two lines
     figure, panels = style.grid_of_panels(3, 3, style.PAGE, _ROW * (len(lines) + 0.5), margins)
     _draw_scores(panels[0], lines, column)
     _draw_steps(panels[1], lines)
     _draw_windows(panels[2], lines)
-    for axes, title in zip(
-        panels, (f"final score, {unit}", "steps, times the fastest", "decades of learning rates"), strict=True
-    ):
+    titles = (f"final score, {unit}", "steps, times the fastest", "decades of learning rates")
+    for axes, title in zip(panels, titles, strict=True):
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.set_yticks(range(len(lines)), [""] * len(lines))
         axes.grid(axis="y", visible=False)
@@ -54,7 +60,7 @@ def worth(views: Views) -> style.Drawing | None:
     for line, label in zip(lines, panels[0].get_yticklabels(), strict=True):
         label.set_fontweight("bold" if isinstance(line, str) else "normal")
     style.add_legend(figure, [], _NOTE)
-    return style.Drawing("worth", [figure], views.worth)
+    return figure
 
 
 def _lines(rows: list[dict[str, Any]]) -> list[Any]:

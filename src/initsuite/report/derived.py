@@ -93,7 +93,7 @@ def read_derived(store: Path) -> Derived | None:
         if origin["parts"] != _parts(store) or origin["protocol_version"] != PROTOCOL_VERSION:
             return None
         contexts, answers = (pd.read_parquet(folder / name) for name in (_CONTEXTS, _ANSWERS))
-        tried = tuple(_tried(row) for row in contexts[_PLACE].to_dict("records"))  # pyright: ignore[reportArgumentType]
+        tried = tuple(_tried(dict(zip(_PLACE, row, strict=True))) for row in contexts[_PLACE].to_numpy().tolist())
         by_question = dict(zip(zip(answers.contexts, answers.by, strict=True), answers.answer, strict=True))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: they are worked out again
         return None

@@ -13,7 +13,6 @@ Key = tuple[str, str]
 """Context and lr rule: what distinguishes the comparisons of a report."""
 KINDS = ("model", "norm", "activation", "optimizer", "dataset")
 """What a question may ask for by name."""
-NO_NORM = "none"
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,11 @@ class Tried:
 
 
 def tried_in(comparison: Comparison) -> Tried:
-    """The context of a comparison; a model without the option `norm` has none."""
+    """The context of a comparison."""
     context = comparison.context
-    trees = {name: context.config.get(name) or {} for name in ("model", "dataset", "optimizer")}
-    kinds = {name: str(trees.get(name, {}).get("name") or context.axes[name]) for name in KINDS if name != "norm"}
-    norm = str(trees["model"].get("norm") or NO_NORM)
-    return Tried(comparison.key, {**kinds, "norm": norm}, context.network.hidden_layers)
+    named = {name: (context.config.get(name) or {}).get("name") for name in ("model", "optimizer", "dataset")}
+    kinds = {name: str(named.get(name) or context.axes[name]) for name in KINDS if name != "norm"}
+    return Tried(comparison.key, {**kinds, "norm": context.norm}, context.network.hidden_layers)
 
 
 def fitting(tried: Sequence[Tried], question: Mapping[str, str | None]) -> list[Tried]:

@@ -14,6 +14,7 @@ from initsuite.spec import Status
 
 AXES = ("dataset", "model", "activation", "optimizer")
 TUNED = "tuned"
+NO_NORM = "none"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Context:
     @property
     def is_tuned(self) -> bool:
         return self.lr_rule == TUNED
+
+    @property
+    def norm(self) -> str:
+        """The option `norm` of the model; one without that option has none."""
+        return str((self.config.get("model") or {}).get("norm") or NO_NORM)
 
     @property
     def network(self) -> Network:

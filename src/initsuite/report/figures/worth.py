@@ -79,7 +79,7 @@ def _draw_scores(axes: Axes, lines: list[Any], column: str) -> None:
         if not isinstance(row, str):
             for name, offset, mark in ((column, -_OFFSET, "o"), (f"{column}_over_default", _OFFSET, "s")):
                 found = interval_of(row, name)
-                _mark(axes, place + offset, *(100 * value for value in (found.estimate, found.low, found.high)), mark)
+                _mark(axes, place + offset, 100 * found.estimate, 100 * found.low, 100 * found.high, mark)
 
 
 def _draw_steps(axes: Axes, lines: list[Any]) -> None:

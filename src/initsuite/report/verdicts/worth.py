@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initsuite.report.evidence.context import Arm, counted_scores
+from initsuite.report.evidence.context import NO_NORM, Arm, counted_scores
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import BASELINE, Comparison
@@ -19,7 +19,6 @@ from initsuite.report.verdicts.recommendations import OF_INTERVAL, Report, inter
 from initsuite.spec import Stage, Status
 from initsuite.stats.intervals import MISSING, Interval, mean_interval, median_interval
 
-NO_NORM = "none"
 _NOT_THE_NETWORK = {"dataset": ("levels", "chance"), "model": ("norm",)}
 """Options that contexts of one network may differ in."""
 _INTERVALS = ("score", "score_over_default", "share", "share_over_default", "steps", "steps_over_default")
@@ -60,7 +59,7 @@ class Worth:
 
     @property
     def norm(self) -> str:
-        return norm_of(self.comparison)
+        return self.comparison.context.norm
 
     @property
     def optimizer(self) -> str:
@@ -95,11 +94,6 @@ def worths(report: Report) -> tuple[Worth, ...]:
     return tuple(worth for group in crossed for worth in _of_network(group, by_cell))
 
 
-def norm_of(comparison: Comparison) -> str:
-    """The option `norm` of a network; one without that option has none."""
-    return str((comparison.context.config.get("model") or {}).get("norm") or NO_NORM)
-
-
 def _network_key(comparison: Comparison) -> str:
     config = comparison.context.config
     trees = {
@@ -111,7 +105,7 @@ def _network_key(comparison: Comparison) -> str:
 
 
 def _is_crossed(group: Sequence[Comparison]) -> bool:
-    cells = {(norm_of(found) != NO_NORM, found.context.axes["optimizer"]) for found in group}
+    cells = {(found.context.norm != NO_NORM, found.context.axes["optimizer"]) for found in group}
     optimizers = {optimizer for _, optimizer in cells}
     return len(optimizers) > 1 and len(cells) == 2 * len(optimizers)
 
@@ -119,7 +113,7 @@ def _is_crossed(group: Sequence[Comparison]) -> bool:
 def _of_network(group: Sequence[Comparison], tuning: Mapping[str, pd.DataFrame]) -> Iterator[Worth]:
     axes = min((found.context.axes for found in group), key=lambda one: len(one["model"]))
     network = " / ".join(axes[name] for name in ("dataset", "model", "activation"))
-    for comparison in sorted(group, key=lambda found: norm_of(found) != NO_NORM):
+    for comparison in sorted(group, key=lambda found: found.context.norm != NO_NORM):
         if (worth := worth_of(comparison, tuning, network)) is not None:
             yield worth
 

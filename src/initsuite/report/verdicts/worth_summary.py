@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -60,16 +60,16 @@ def worth_in_words(summary: pd.DataFrame) -> str:
     """The answer in a few sentences: "" where nothing was crossed."""
     if summary.empty:
         return ""
-    rows = list(summary.itertuples())
-    where = [f"{'with' if row.has_norm else 'without'} a norm under {row.optimizer}" for row in rows]
-    unit, networks = rows[0].unit, max(row.num_networks for row in rows)
+    rows = cast("list[dict[str, Any]]", summary.to_dict("records"))
+    where = [f"{'with' if row['has_norm'] else 'without'} a norm under {row['optimizer']}" for row in rows]
+    unit, networks = rows[0]["unit"], max(row["num_networks"] for row in rows)
     unit = "points of final score" if unit == POINTS else unit
     over = f", the mean over {networks} networks" if networks > 1 else ""
     parts = [f"Best against worst initializer: {_listed(rows, where, 'worth', unit)}{over}."]
-    if not any(math.isnan(row.worth_over_default) for row in rows):
+    if not any(math.isnan(row["worth_over_default"]) for row in rows):
         parts.append(f"Best against torch_default: {_listed(rows, where, 'worth_over_default')}.")
-    shown = [place for place, row in zip(where, rows, strict=True) if row.worth_low > 0]
-    open_ = [place for place, row in zip(where, rows, strict=True) if not row.worth_low > 0]
+    shown = [place for place, row in zip(where, rows, strict=True) if row["worth_low"] > 0]
+    open_ = [place for place, row in zip(where, rows, strict=True) if not row["worth_low"] > 0]
     if shown:
         parts.append(f"The choice makes a difference {_all_or(shown, rows)}.")
     if open_:
@@ -84,7 +84,7 @@ def _all_or(places: Sequence[str], rows: Sequence[Any]) -> str:
 def _listed(rows: Sequence[Any], where: Sequence[str], name: str, unit: str = "") -> str:
     written = []
     for row, place in zip(rows, where, strict=True):
-        estimate, low, high = (getattr(row, f"{name}{end}") for end in OF_INTERVAL[:3])
+        estimate, low, high = (row[f"{name}{end}"] for end in OF_INTERVAL[:3])
         bounds = "too few seeds" if math.isnan(low) else f"{low:.1f}, {high:.1f}"
         written.append(f"{estimate:.1f} {f'{unit} ' if unit and not written else ''}[{bounds}] {place}")
     return ", ".join(written)

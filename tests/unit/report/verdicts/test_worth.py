@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from initsuite.report.text.display import records
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.worth import WORTH_COLUMNS, worth_table, worths
 from initsuite.report.verdicts.worth_summary import worth_in_words, worth_summary
@@ -29,23 +30,25 @@ def test_each_cell_of_norm_and_optimizer_has_the_planted_worth(report: Report) -
     assert list(zip(table.norm, table.optimizer, strict=True)) == [
         ("none", "adamw"), ("none", "sgd"), ("batch", "adamw"), ("batch", "sgd")
     ]  # fmt: skip
-    for row in table.itertuples():
-        arms = TRUTH[row.norm, row.optimizer]
-        assert row.score == pytest.approx(arms["he"] - min(arms.values()))
-        assert row.score_over_default == pytest.approx(arms["he"] - arms["torch_default"])
-        assert row.score_low == pytest.approx(row.score) == pytest.approx(row.score_high)  # paired: no noise is left
-        assert row.share == pytest.approx(row.score / (0.88 - 0.1))
-        assert row.steps_over_default == pytest.approx(1.6)
-        assert row.steps == (math.inf if row.norm == "none" else 3.0)
-        assert (row.num_arms, row.num_seeds, row.level) == (3, SEEDS, "primary")
-        assert (row.fastest, row.slowest, row.best) == ("he", "normal", "he")
+    for row in records(table):
+        arms = TRUTH[row["norm"], row["optimizer"]]
+        assert row["score"] == pytest.approx(arms["he"] - min(arms.values()))
+        assert row["score_over_default"] == pytest.approx(arms["he"] - arms["torch_default"])
+        assert (
+            row["score_low"] == pytest.approx(row["score"]) == pytest.approx(row["score_high"])
+        )  # paired: no noise is left
+        assert row["share"] == pytest.approx(row["score"] / (0.88 - 0.1))
+        assert row["steps_over_default"] == pytest.approx(1.6)
+        assert row["steps"] == (math.inf if row["norm"] == "none" else 3.0)
+        assert (row["num_arms"], row["num_seeds"], row["level"]) == (3, SEEDS, "primary")
+        assert (row["fastest"], row["slowest"], row["best"]) == ("he", "normal", "he")
     assert table.network.unique().tolist() == ["digits / mlp-2x64-none / relu"]
 
 
 def test_windows_are_decades_of_learning_rates_that_train(report: Report) -> None:
-    (row,) = worth_table(worths(report)).query("norm == 'batch' and optimizer == 'sgd'").itertuples()
-    assert (row.widest, row.narrowest) == ("he", "normal")
-    assert (row.widest_decades, row.default_decades, row.narrowest_decades) == (2.0, 1.5, 1.0)
+    (row,) = records(worth_table(worths(report)).query("norm == 'batch' and optimizer == 'sgd'"))
+    assert (row["widest"], row["narrowest"]) == ("he", "normal")
+    assert (row["widest_decades"], row["default_decades"], row["narrowest_decades"]) == (2.0, 1.5, 1.0)
 
 
 def test_the_words_say_the_planted_numbers(report: Report) -> None:
@@ -71,11 +74,12 @@ def test_networks_and_norms_weigh_the_same(tmp_path: Path) -> None:
     plant(store, {**TRUTH, **layer})
     plant(store, shifted, model="mlp-9x64", depth=9)
     found = worths(build_report(load_results(store.directory)))
-    summary = worth_summary(found).set_index(["has_norm", "optimizer"])
+    summary = worth_summary(found)
+    (row,) = records(summary.query("has_norm and optimizer == 'sgd'"))
     assert len(found) == 6 + 4
-    assert summary.loc[(True, "sgd"), "worth"] == pytest.approx((3 + 5) / 2)
-    assert summary.loc[(True, "sgd"), ["num_networks", "num_contexts"]].tolist() == [2, 3]
-    assert "the mean over 2 networks" in worth_in_words(summary.reset_index())
+    assert row["worth"] == pytest.approx((3 + 5) / 2)
+    assert (row["num_networks"], row["num_contexts"]) == (2, 3)
+    assert "the mean over 2 networks" in worth_in_words(summary)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Measures of step 0 as numbers whose ideal is 0, by which initializers of one model can be ranked.
+"""Measures of step 0 as numbers of which less is better, by which initializers of one model can be ranked.
 
 The sign of each was fixed before it was compared with training: what mean-field theory or practice calls worse is
 larger. How well they predict training is measured by scripts/predict_training.py; see `signal.prediction`.
@@ -61,7 +61,8 @@ class Predictor:
         name: in tables.
         what: in words, with {} for the value.
         is_log: whether it is a natural logarithm, shown as a factor.
-        of_draw: the number: 0 = ideal, larger = worse, infinite where nothing gets through, NaN where it is not known.
+        of_draw: the number: 0 (of severity, 1/2) = ideal, larger = worse, infinite where nothing gets through, NaN
+            where it is not known.
     """
 
     name: str
@@ -78,12 +79,11 @@ class Predictor:
         """
         if not math.isfinite(value):
             return self.what.format("without limit" if value > 0 else "by an unknown amount")
-        if self.is_log:
-            shown = f"{math.exp(min(value, 700.0)):.3g}-fold"
-            return self.what.format(
-                shown + ("" if math.isnan(noise) else f" (noise {math.expm1(min(noise, 700)):.1%})")
-            )
-        return self.what.format(f"{value:.2g}" + ("" if math.isnan(noise) else f" +- {noise:.1g}"))
+        noise = 0.0 if math.isnan(noise) else noise
+        if not self.is_log:
+            return self.what.format(f"{value:.2g}" + (f" +- {noise:.1g}" if noise else ""))
+        known = f" (+- {math.expm1(min(noise, 700.0)):.0%})".replace("%", " %") if noise else ""
+        return self.what.format(f"{math.exp(min(value, 700.0)):.3g}-fold{known}")
 
 
 def _total(logs: np.ndarray) -> float:
@@ -139,9 +139,12 @@ def _rank_lack(draw: Draw) -> float:
     return 1 - _last("effective_rank")(draw) / float(limits[names[-1]]) if names else math.nan
 
 
+def _loss_ratio(draw: Draw) -> float:
+    return draw.whole.get("loss", math.nan) / draw.whole.get("uniform_loss", math.nan)
+
+
 def _first_loss(draw: Draw) -> float:
-    guess = draw.whole.get("uniform_loss", math.nan)
-    return abs(draw.whole.get("loss", math.nan) / guess - 1)
+    return abs(_loss_ratio(draw) - 1)
 
 
 def _class_share(draw: Draw) -> float:
@@ -165,12 +168,13 @@ def _update_size(draw: Draw) -> float:
 
 
 def _severity(draw: Draw) -> float:
-    """The worst of what the verdicts go by, in units of their limits."""
+    """The worst of what the verdicts go by, in units of their limits: 1/2 where the first guess is uniform."""
     shares = [2 * _mean(column)(draw) for column in ("dead", "saturated", "duplicates")]
     drifts = [each(draw) / LIMIT for each in (_signal_drift, _input_loss)]
     drifts += [total / limit for total, limit in _gradient_drifts(draw)]
-    outputs = [_first_loss(draw), 2 * _entropy_lack(draw)]
-    return max(each for each in (*shares, *drifts, *outputs) if not math.isnan(each))
+    ratio, entropy = _loss_ratio(draw), draw.whole.get("prediction_entropy", math.nan)
+    outputs = [ratio / 2, 0.5 / entropy if entropy else math.inf]
+    return max((each for each in (*shares, *drifts, *outputs) if not math.isnan(each)), default=math.nan)
 
 
 def _of_jacobian(column: str, is_log: bool) -> Callable[[Draw], float]:
@@ -219,9 +223,10 @@ def predictors_of(found: Diagnosis, names: Collection[str] | None = None) -> pd.
         names: of those that are wanted, in any order; None = all.
     """
     chosen = [each for each in (*PREDICTORS, *COSTLY) if names is None or each.name in names]
+    whole_of = found.draws.set_index("draw").to_dict("index")
     rows = []
     for number, points in found.points.groupby("draw"):
-        whole = {str(name): value for name, value in found.draws.loc[number].items()}  # type: ignore[index]
+        whole = {str(name): value for name, value in whole_of[number].items()}
         draw = Draw(found.layers, points, whole)
         values = {each.name: each.of_draw(draw) for each in chosen}
         rows.append({name: math.inf if math.isnan(value) else value for name, value in values.items()})

@@ -102,7 +102,7 @@ class Summary:
             scales=scales,
             audit=audit,
             points=points,
-            draws=each.rename_axis("draw"),
+            draws=each.rename_axis("draw").reset_index(),
             histograms=self._histograms_table(),
             spectrum=table_of([{"singular_value": each} for each in spectrum.values.tolist()] if spectrum else [],
                               ["singular_value"]),

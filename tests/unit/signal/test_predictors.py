@@ -27,7 +27,7 @@ def measured(model: Any, **options: Any) -> dict[str, float]:
     return predictors_of(initsuite.diagnose(model, (X, Y), **options)).mean().to_dict()
 
 
-@pytest.mark.parametrize("rate", [0.8, 1.25])
+@pytest.mark.parametrize("rate", [0.6, 1.6])
 def test_drifts_of_a_linear_orthogonal_network(rate: float) -> None:
     """ln(rate) a layer: through the 10 inputs behind the first one, and between the gradients of 10 hidden layers."""
     model = stack(10)
@@ -116,5 +116,6 @@ def test_branches_that_add_nothing_yet_are_no_fault() -> None:
 def test_a_value_in_words() -> None:
     words = {each.name: each.in_words for each in PREDICTORS}
     assert words["signal_drift"](math.log(2)) == "the signal changes 2-fold from one end to the other"
+    assert words["signal_drift"](math.log(2), math.log(1.5)).startswith("the signal changes 2-fold (+- 50 %) from")
     assert words["signal_drift"](math.inf) == "the signal changes without limit from one end to the other"
     assert words["rank_lack"](0.5, 0.1).endswith("by a share of 0.5 +- 0.1")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from initsuite.apply.comparison import compare
     from initsuite.apply.diagnosis import assert_healthy, diagnose
     from initsuite.apply.initialize import initialize_
+    from initsuite.apply.prescription import prescribe
     from initsuite.config.catalogue import initializers
     from initsuite.report.answer import recommend
     from initsuite.results.sources import load_results
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["assert_healthy", "compare", "diagnose", "initialize_", "initializers", "load_results", "plan", "recommend"]
+__all__ = [
+    "assert_healthy",
+    "compare",
+    "diagnose",
+    "initialize_",
+    "initializers",
+    "load_results",
+    "plan",
+    "prescribe",
+    "recommend",
+]
 
 _HOMES = {
     "assert_healthy": "initsuite.apply.diagnosis",
@@ -26,6 +37,7 @@ _HOMES = {
     "initializers": "initsuite.config.catalogue",
     "load_results": "initsuite.results.sources",
     "plan": "initsuite.train.launch",
+    "prescribe": "initsuite.apply.prescription",
     "recommend": "initsuite.report.answer",
 }
 """Public names by their module, imported on first use: reading results must not import torch."""

@@ -43,6 +43,9 @@ exit codes: 0 good, 2 nothing could be done (no results, no API key, no server, 
 """
 
 
+_WORKLOAD = ("dataset", "model", "activation", "optimizer")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Save the dashboards, or write what would be saved; returns the exit code, as `run_door` does."""
     return run_door(_parser(), _save_or_write, arguments)
@@ -66,6 +69,7 @@ def dashboard_content(views: Views, entity: str, project: str) -> Content:
         report_run=f"report-{short_hash([table.to_csv(index=False) for table in tables.values()])}",
         tables=tuple(tables),
         has_signal="signal" in tables,
+        workloads=[dict(zip(_WORKLOAD, map(str, row), strict=True)) for row in _workloads(views.report)],
     )
 
 
@@ -84,10 +88,10 @@ def _save_or_write(options: argparse.Namespace) -> None:
     views = Views(build_report(load_results(options.results_dir)))
     if options.dry_run:
         entity = options.entity or "ENTITY"  # a placeholder for the account's default
-        _write(dashboard_content(views, entity, options.project), options.out)
+        _write(dashboard_content(views, entity, tracking.project), options.out)
         return
     saver = Saver(tracking)
-    content = dashboard_content(views, saver.entity, options.project)
+    content = dashboard_content(views, saver.entity, tracking.project)
     with tempfile.TemporaryDirectory(prefix="initsuite-dashboard-") as folder:
         figures = [path for path in write_report(views, Path(folder)) if path.suffix == ".png"]
         saved = saver.save(content, exact_tables(views), figures)
@@ -113,6 +117,11 @@ def _splits(score: pd.DataFrame) -> list[str]:
         if len(score) and score.groupby([*GROUP_AXES, *found])[key].nunique().max() > 1:
             found.append(key)
     return found
+
+
+def _workloads(report: Report) -> list[tuple[str, ...]]:
+    rows = report.recommendations[list(_WORKLOAD)].drop_duplicates()
+    return list(rows.itertuples(index=False, name=None))
 
 
 def _baseline(report: Report) -> str | None:
@@ -149,7 +158,7 @@ def _method(trials: pd.DataFrame) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = door_parser("python -m initsuite.dashboard", _DESCRIPTION, _EPILOG)
     parser.add_argument("results_dir", nargs="?", default="results", help="what load_results reads (default: results)")
-    parser.add_argument("--project", default=Tracking.project, help=f"W&B project (default: {Tracking.project})")
+    parser.add_argument("--project", help="W&B project (default: that of WANDB_PROJECT, else initsuite)")
     parser.add_argument("--entity", help="W&B user or team (default: the account's)")
     parser.add_argument("--dry-run", action="store_true", help="write what would be saved, as JSON; save nothing")
     parser.add_argument("--out", metavar="FILE", help="where that JSON goes (default: the screen, in a dry run)")

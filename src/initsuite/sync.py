@@ -109,7 +109,7 @@ def _problems(missing: Sequence[StoredTrial], failures: Mapping[str, str], not_t
 def _parser() -> argparse.ArgumentParser:
     parser = door_parser("python -m initsuite.sync", _DESCRIPTION, _EPILOG)
     parser.add_argument("results_dir", nargs="?", default="results", help="the results store (default: results)")
-    parser.add_argument("--project", default=Tracking.project, help=f"W&B project (default: {Tracking.project})")
+    parser.add_argument("--project", help="W&B project (default: that of WANDB_PROJECT, else initsuite)")
     parser.add_argument("--entity", help="W&B user or team (default: the account's)")
     parser.add_argument("--stages", default="score", help="score (default), or tune,score")
     limit_s = Tracking.finish_timeout_s

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from initsuite.spec import Stage, Trial
+from initsuite.tracking.dashboard_spec import specification
 from initsuite.tracking.save_dashboards import Saver
 from initsuite.tracking.settings import Tracking
 from support.small_store import make_store, stored_curve, stored_row
@@ -76,14 +78,14 @@ def test_a_dry_run_writes_the_specification(isolated_wandb, results_dir, capsys,
     found = dry_run(capsys, str(results_dir), "--project", "p", "--entity", "team")
     assert list(panels(found)) == ["Leaderboard", "Curves", "Speed", "Failures"]
     bars = {panel["config"]["metrics"][0] for panel in panels(found)["Leaderboard"] if "metrics" in panel["config"]}
-    assert bars == {"result/reached_target", "result/steps_to_target", "result/test_accuracy"}
+    assert bars == {"result/reached", "result/steps_to_target", "result/test_accuracy"}
     curves = [panel["config"] for panel in panels(found)["Curves"]]
     assert [config["metrics"] for config in curves] == [["val/accuracy"], ["val/loss"], ["train/loss"]]
     for config in curves:
         assert (config["groupBy"], config["groupAgg"], config["groupArea"]) == ("group", "mean", "minmax")
         assert config["smoothingType"] == "none"
     speed = [panel["config"]["metrics"][0] for panel in panels(found)["Speed"]]
-    assert speed == ["result/steps_to_target", "result/epochs_to_target", "result/loss_auc"]
+    assert speed == ["result/steps_to_target", "result/loss_auc"]
     counts = panels(found)["Failures"][0]["config"]["value"]
     assert re.search(r"\| tuned +\| zero +\| 6 +\| 1 ", counts)
     assert found["run"]["job_type"] == "report"
@@ -135,6 +137,23 @@ def test_the_report_has_the_sentences_the_table_and_how_it_was_measured(isolated
         found for listed in values(found["report"], "filters") if isinstance(listed, list) for found in listed
     ]
     assert [condition["value"] for condition in conditions] == ["train", found["run"]["id"]]
+
+
+def test_each_of_several_workloads_has_a_section_of_the_report_with_its_runs_alone(
+    isolated_wandb, results_dir, capsys
+) -> None:
+    alone = dry_run(capsys, str(results_dir))
+    assert not [block for block in values(alone["report"], "type") if block == "heading-two"]
+    content = dashboard_content(Views(build_report(load_results(results_dir))), "team", "p")
+    assert len(content.workloads) == 1
+    two = replace(content, workloads=[*content.workloads, {**content.workloads[0], "activation": "tanh"}])
+    page = specification(two)["report"]
+    found = [
+        condition["value"] for listed in values(page, "filters") if isinstance(listed, list) for condition in listed
+    ]
+    assert found.count("tanh") == 1
+    assert found.count(content.workloads[0]["dataset"]) == 2
+    assert "tanh" in json.dumps(page)
 
 
 def test_a_file_gets_the_specification(isolated_wandb, results_dir, capsys, tmp_path) -> None:

@@ -115,7 +115,10 @@ def test_exactly_what_is_missing_is_uploaded_once(wandb_server, tmp_path, capfd)
     for one in trials[1:]:
         run = wandb_server.runs[one.trial_id]
         made = run.made[0]
-        assert (made["displayName"], made["groupName"]) == (f"he-s{one.seed}", "digits/mlp-2x64/relu/sgd/he")
+        assert (made["displayName"], made["groupName"]) == (
+            f"digits-mlp-2x64-relu-sgd-he-s{one.seed}",
+            "digits/mlp-2x64/relu/sgd/he",
+        )
         assert (made["jobType"], made["tags"], made["project"]) == ("train", ["demo"], "initsuite")
         axes = {**AXES, "lr": 0.1, "seed": one.seed, "stage": "score", "cell_id": "c0ffee", "protocol": "standard"}
         assert run.config == {**axes, "config": CONFIG}

@@ -37,7 +37,6 @@ ROWS = (
         "metric": "accuracy",
         "error": "",
         "steps_to_target": 40.0,
-        "epochs_to_target": 2.5,
         "loss_auc": 1.75,
         "final_val_score": 0.9,
         "best_val_score": 0.95,
@@ -112,9 +111,13 @@ def test_offline_runs_hold_what_was_logged(
     for place, (info, row) in enumerate(zip(infos(), ROWS, strict=True)):
         run = runs[info.trial.trial_id]
         init = info.axes["init"]
-        assert (run["name"], run["group"]) == (f"{init}-s{place}", f"digits/mlp-2x64/relu/sgd/{init}")
+        assert (run["name"], run["group"]) == (
+            f"digits-mlp-2x64-relu-sgd-{init}-s{place}",
+            f"digits/mlp-2x64/relu/sgd/{init}",
+        )
         assert (run["project"], run["job_type"], run["tags"]) == ("initsuite", "train", ["demo", "x"])
         flat = {"lr": 0.1, "seed": place, "stage": "score", "cell_id": "c0ffee", "protocol": "standard"}
+        flat["width"] = [64, 64]
         assert run["config"] == {**info.axes, **flat, "config": info.config}
         assert run["history"] == expected_history(place)
         results = {key: value for key, value in run["summary"].items() if key.startswith("result/")}
@@ -139,7 +142,7 @@ def test_the_printed_commands_accept_the_folder(isolated_wandb: Path, tmp_path: 
     assert upload == f"  upload: python -m initsuite.sync '{tmp_path}/my results'"
     browse = browse.partition("browse: ")[2].replace(" leet ", " leet inspect --summary --json ")
     shown = subprocess.run(browse, shell=True, capture_output=True, text=True, check=True, timeout=60)
-    assert json.loads(shown.stdout)["name"] == "he-s0"
+    assert json.loads(shown.stdout)["name"] == "digits-mlp-2x64-relu-sgd-he-s0"
 
 
 def test_tuning_trials_on_request(

@@ -8,8 +8,6 @@ import initsuite
 from initsuite.train.launch import run_cells
 
 SUMMARY = {
-    "result/steps_to_target": "steps_to_target",
-    "result/epochs_to_target": "epochs_to_target",
     "result/loss_auc": "loss_auc",
     "result/final_val_accuracy": "final_val_score",
     "result/best_val_accuracy": "best_val_score",
@@ -33,11 +31,14 @@ def test_offline_runs_equal_the_store(build_job, isolated_wandb, read_wandb_runs
         run = runs[str(trial_id)]
         for key in ("init", "activation", "model", "dataset", "optimizer", "lr", "seed", "stage", "cell_id"):
             assert run["config"][key] == row[key]
-        assert run["name"] == f"{row.init}-s{row.seed}"
+        assert run["name"] == f"digits-mlp-2x64-relu-sgd-{row.init}-max_steps=40-eval_every=10-s{row.seed}"
         assert run["group"] == f"digits/mlp-2x64/relu/sgd/{row.init}"
         assert run["job_type"] == "train"
         assert run["tags"] == ["quickstart"]
         assert run["summary"]["result/diverged"] is False
+        missed = math.isnan(row.steps_to_target)
+        assert run["summary"]["result/reached"] == (0 if missed else 1)
+        assert run["summary"]["result/steps_to_target"] == (40 if missed else row.steps_to_target), "the budget"
         for key, column in SUMMARY.items():
             assert run["summary"].get(key, math.nan) == pytest.approx(row[column], nan_ok=True)
         curve = results.curves[results.curves.trial_id == trial_id]

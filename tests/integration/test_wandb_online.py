@@ -58,7 +58,10 @@ def test_online_runs_reach_the_server(wandb_server: Any, tmp_path: Path, capfd: 
     for place, info in enumerate(trials):
         run = wandb_server.runs[info.trial.trial_id]
         made = run.made[0]
-        assert (made["displayName"], made["groupName"]) == (f"he-s{place}", "digits/mlp-2x64/relu/sgd/he")
+        assert (made["displayName"], made["groupName"]) == (
+            f"digits-mlp-2x64-relu-sgd-he-s{place}",
+            "digits/mlp-2x64/relu/sgd/he",
+        )
         assert (made["jobType"], made["tags"], made["project"]) == ("train", ["demo"], "initsuite")
         assert run.config["init"] == "he"
         assert [(item["step"], item["val/loss"]) for item in run.history] == [
@@ -170,7 +173,7 @@ def test_a_refused_run_is_incomplete_and_uploaded_later(wandb_server: Any, tmp_p
     sink.take(Evaluated("stack", evaluation(0, 2)))
     sink.take(Stored("stack", [ROW] * 2))
     lines = sink.close()
-    assert "1 run incomplete (digits/mlp-2x64/relu/sgd/he/he-s0)" in lines[-1]
+    assert "1 run incomplete (digits-mlp-2x64-relu-sgd-he-s0)" in lines[-1]
     assert f"{status} " in lines[-1]
     assert Uploads(tmp_path).ids() == {taken.trial.trial_id}
 

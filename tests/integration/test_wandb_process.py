@@ -179,7 +179,7 @@ def test_a_child_that_dies_is_told_without_waiting(isolated_wandb: Path, tmp_pat
     start = time.perf_counter()
     warning, upload = sink.close()
     assert time.perf_counter() - start < LIMIT_S / 2
-    assert warning.startswith("W&B warning: 4 runs incomplete (digits/mlp-2x64/relu/sgd/he/he-s3, ")
+    assert warning.startswith("W&B warning: 4 runs incomplete (digits-mlp-2x64-relu-sgd-he-s3, ")
     assert "and 2 more); training and the results store are not affected. Reason: its process ended with" in warning
     assert upload == f"  upload: python -m initsuite.sync {tmp_path}"
     wait_for(lambda: not is_running(service))
@@ -210,7 +210,7 @@ def test_a_child_that_says_nothing_is_left_at_the_limit(
     sink.take(Announced("stack", infos(1)))
     sink.take(Stored("stack", [ROW]))
     warning, _ = sink.close()
-    assert "1 run incomplete (digits/mlp-2x64/relu/sgd/he/he-s0)" in warning
+    assert "1 run incomplete (digits-mlp-2x64-relu-sgd-he-s0)" in warning
     assert "no run was completed within 0.5 s" in warning
     assert sink._child.returncode == -signal.SIGKILL
 

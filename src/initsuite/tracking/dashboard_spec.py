@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -20,6 +20,8 @@ COLUMNS = 3
 GRID_WIDTH = 24
 """Width of a panel grid in a report, in its units."""
 PANEL_HEIGHT = 10
+MAX_SECTIONS = 30
+"""Workloads with a section of their own."""
 MAX_GROUPS = 100
 """Lines or bars in a panel."""
 
@@ -35,6 +37,8 @@ class Content:
         baseline: the run that others are compared with, if any.
         leaderboard, failures, findings, method: Markdown.
         report_run, tables: id of the run that holds the exact tables, and their names.
+        workloads: of each, the keys of the config by which its runs are found; each has a section of the report where
+            there are several.
         has_signal: whether runs have measures of step 0.
     """
 
@@ -49,6 +53,7 @@ class Content:
     method: str
     report_run: str
     tables: Sequence[str]
+    workloads: Sequence[Mapping[str, str]] = ()
     has_signal: bool = False
 
 
@@ -136,12 +141,29 @@ def report(content: Content, *, is_online: bool) -> Any:
             wr.MarkdownBlock(content.findings),
             wr.H1("The runs"),
             wr.PanelGrid(runsets=[trials], panels=_placed(wr, [*leaders, *curves, *speed], COLUMNS)),
+            *(_sections(wr, expr, content, place) if len(content.workloads) > 1 else ()),
             wr.H1("The exact numbers"),
             wr.PanelGrid(runsets=[aggregates], panels=_placed(wr, tables, 1)),
             wr.H1("How it was measured"),
             wr.MarkdownBlock(content.method),
         ],
     )
+
+
+def _sections(wr: Any, expr: Any, content: Content, place: Mapping[str, str]) -> Iterator[Any]:
+    """A heading and panels for each workload, with its runs alone."""
+    for keys in content.workloads[:MAX_SECTIONS]:
+        named = [expr.Config(key) == value for key, value in keys.items()]
+        runs = wr.Runset(
+            **place,
+            name=" / ".join(keys.values()),
+            filters=expr.And(expr.Metric("JobType") == JOB_TYPES[Stage.SCORE], *named),
+            groupby=["group", *(f"config.{key}" for key in content.splits)],
+            pinned_columns=_pinned(content),
+        )
+        leaders, curves, _, _ = _panels(wr, content)
+        yield wr.H2(" / ".join(keys.values()))
+        yield wr.PanelGrid(runsets=[runs], panels=_placed(wr, [*leaders, *curves], COLUMNS))
 
 
 def _library() -> tuple[Any, ...]:
@@ -161,7 +183,7 @@ def _as_json(thing: Any) -> dict[str, Any]:
 
 def _pinned(content: Content) -> list[str]:
     scores = [f"test_{metric}" for metric in content.metrics]
-    shown = ("reached_target", "steps_to_target", *scores, "loss_auc", "diverged", "error")
+    shown = ("reached", "steps_to_target", *scores, "loss_auc", "diverged", "error")
     signal = ["summary:signal/verdict", "summary:signal/layer"] if content.has_signal else []
     results = (f"summary:result/{name}" for name in shown)
     return ["run:displayName", "config:init.value", "config:lr.value", *results, *signal]
@@ -173,16 +195,14 @@ def _panels(wr: Any, content: Content) -> tuple[list[Any], list[Any], list[Any],
     group = None if content.splits else "Group"
     bars = functools.partial(_bars, wr, group)
     leaders = [
-        bars("reached_target", "success rate: share of seeds that reach the target", "mean", "none"),
-        # A seed that misses the target has no number of steps, and is missing here: read it with the success rate.
-        bars("steps_to_target", "steps to target, median and range of the seeds that reach it"),
+        bars("reached", "success rate: share of seeds that reach the target", "mean", "none"),
+        bars("steps_to_target", "steps to target, median and range; a seed that misses it counts the budget"),
         *(bars(f"test_{metric}", f"test {metric}, median and range over the seeds") for metric in content.metrics),
     ]
     names = [*(f"val/{metric}" for metric in content.metrics), "val/loss", "train/loss"]
     curves = [_curve(wr, group, name) for name in names]
     speed = [
-        bars("steps_to_target", "steps to target (seeds that reach it)"),
-        bars("epochs_to_target", "epochs to target (seeds that reach it)"),
+        bars("steps_to_target", "steps to target (the budget for a miss)"),
         bars("loss_auc", "loss area: mean validation loss over log step, lower is better"),
     ]
     failures = [

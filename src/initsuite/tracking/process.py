@@ -22,7 +22,7 @@ from typing import IO
 
 from initsuite.errors import ConfigError
 from initsuite.spec import Abandoned, Announced, Evaluated, News, Stored
-from initsuite.tracking.labels import run_label
+from initsuite.tracking.labels import run_name
 from initsuite.tracking.service import kill, services
 from initsuite.tracking.settings import Tracking, requested_mode
 from initsuite.tracking.sink import upload_line, warning_line
@@ -98,7 +98,7 @@ class WandbProcess:
         match news:
             case Announced(stack_id, trials):
                 tracked = [info for info in trials if info.trial.stage in self._tracking.stages]
-                self._labels[stack_id] = {info.trial.trial_id: run_label(info) for info in tracked}
+                self._labels[stack_id] = {info.trial.trial_id: run_name(info) for info in tracked}
             case Stored(stack_id):
                 self._awaited |= self._labels.pop(stack_id, {})
             case Abandoned(stack_id):

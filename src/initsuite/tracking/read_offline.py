@@ -16,7 +16,7 @@ import numpy as np
 
 from initsuite.errors import StoreError
 from initsuite.spec import Curve
-from initsuite.tracking.labels import CONFIG_COLUMNS, JOB_TYPES, REST, curve_keys, summary_keys
+from initsuite.tracking.labels import CONFIG_COLUMNS, JOB_TYPES, curve_keys, is_censored, rest_of, summary_keys
 
 AT_ONCE = 4
 """Offline files read at once, each by a process of its own that takes 30 ms."""
@@ -48,15 +48,17 @@ class RunContent:
 
 def is_trial(content: RunContent) -> bool:
     """Whether it is the run of a trial that ended, written by a version whose runs can be read back."""
-    return content.job_type in JOB_TYPES.values() and isinstance(content.summary.get(REST), Mapping)
+    return content.job_type in JOB_TYPES.values() and rest_of(content.summary) is not None
 
 
 def as_trial(content: RunContent) -> ReadTrial:
     """A trial from its run, for which `is_trial` holds."""
-    rest = content.summary[REST]
+    rest = rest_of(content.summary) or {}
     row = {"trial_id": content.run_id, "error": "", "experiment": "", "written_at": content.started_at}
     row |= {name: content.config.get(name) for name in CONFIG_COLUMNS}
     row |= {name: content.summary.get(key) for key, name in summary_keys(rest["metric"]).items()}
+    if is_censored(content.summary):
+        row["steps_to_target"] = None
     return ReadTrial({**row, **rest}, _curve(content.history, curve_keys(rest["metric"])))
 
 

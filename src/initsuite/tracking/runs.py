@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from initsuite.spec import Evaluation, Status, TrialInfo
+from initsuite.tracking.agent import AgentRun
 from initsuite.tracking.labels import JOB_TYPES, curve_keys, run_config, run_group, run_name, run_rest, run_summary
 from initsuite.tracking.service import replace_service, within
 from initsuite.tracking.settings import Choice, Tracking
@@ -132,6 +133,11 @@ class Runs:
             raise OSError(f"no run file at {file}")
         self.written.append("offline" if run.offline else "online")
 
+    def write_agents(self, agent: AgentRun) -> None:
+        """Write the run that `wandb agent` waits for; raises whatever W&B raises."""
+        place = {"root_dir": str(self.directory), "project": self.tracking.project, "entity": self.tracking.entity}
+        agent.write(self._wandb, {**LEAN, **self.options, "mode": self.choice.mode, **place})
+
     def recover(self) -> None:
         """Be ready to write offline after a server has gone. Online runs that are still open are lost."""
         replace_service(self._wandb)
@@ -167,7 +173,7 @@ class Runs:
             run_name=run_name(info),
             run_group=run_group(info),
             run_job_type=JOB_TYPES[info.trial.stage],
-            run_tags=tuple(tag[:64] for tag in info.tags if tag),
+            run_tags=tuple(dict.fromkeys(tag[:64] for tag in (*info.tags, *self.tracking.tags) if tag)),
             init_timeout=self._patience_s,
             # The stop button of one run must not interrupt the whole sweep, which is W&B's default.
             stop_fn=lambda: None,

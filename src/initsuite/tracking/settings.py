@@ -15,6 +15,7 @@ from typing import Any
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.spec import Stage
 from initsuite.tracking.service import within
+from initsuite.wording import format_names
 
 MODES = ("auto", "online", "offline", "disabled")
 ENVIRONMENT_MODES = {
@@ -23,6 +24,10 @@ ENVIRONMENT_MODES = {
     "disabled": "disabled",
 }  # fmt: skip
 """By what W&B accepts in `WANDB_MODE`, the mode that it means here."""
+
+DEFAULT_PROJECT = "initsuite"
+NOT_USED = ("WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_JOB_TYPE")
+"""Variables that would give all trials one name, group or type; each trial has its own, by which dashboards work."""
 
 FORBIDDEN_IN_PROJECT = "/\\#?%:"
 """W&B refuses a project with one of these when the first run starts; here it is refused before the first step."""
@@ -36,8 +41,9 @@ class Tracking:
         dir: the results folder; runs land in `<dir>/wandb/`.
         mode: auto (online when an API key is configured and the server answers, else offline; `WANDB_MODE` and
             `wandb offline` are respected), online, offline or disabled.
-        project: W&B project.
-        entity: W&B user or team; None is the account's default.
+        project: W&B project; None is that of `WANDB_PROJECT`, else `DEFAULT_PROJECT`.
+        entity: W&B user or team; None is that of `WANDB_ENTITY`, else the account's default.
+        tags: of every run, beside the experiment; those of `WANDB_TAGS` are among them.
         stages: which trials get a W&B run: score, or tune and score.
         max_open_runs: runs of one stack that are written live; the others are written when their stack ends.
         probe_timeout_s: how long the server may take to answer the probe, seconds.
@@ -56,14 +62,21 @@ class Tracking:
 
     dir: str
     mode: str = "auto"
-    project: str = "initsuite"
+    project: str = None  # type: ignore[assignment]  # a name, once it is made
     entity: str | None = None
     stages: tuple[str, ...] = (Stage.SCORE.value,)
     max_open_runs: int = 64
     probe_timeout_s: float = 3.0
     finish_timeout_s: float = 60.0
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.project is None:
+            object.__setattr__(self, "project", os.environ.get("WANDB_PROJECT", "").strip() or DEFAULT_PROJECT)
+        if self.entity is None:
+            object.__setattr__(self, "entity", os.environ.get("WANDB_ENTITY", "").strip() or None)
+        more = (tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(","))
+        object.__setattr__(self, "tags", tuple(dict.fromkeys([*self.tags, *filter(None, more)])))
         if self.mode not in MODES:
             raise unknown_choice("tracking", "mode", self.mode, MODES)
         _check_project(self.project)
@@ -105,6 +118,15 @@ class Choice:
 
     mode: str
     why: str = ""
+
+
+def unused_variables() -> list[str]:
+    """What to say of the variables of W&B that are set and not used."""
+    found = [name for name in NOT_USED if os.environ.get(name, "").strip()]
+    if not found:
+        return []
+    are = "is" if len(found) == 1 else "are"
+    return [f"W&B: {format_names(found)} {are} not used: each trial has a name and a group of its own. WANDB_TAGS is."]
 
 
 def requested_mode(tracking: Tracking) -> str:

@@ -6,6 +6,7 @@ about 50 ms per run: `process.py` gives it a process of its own.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -16,10 +17,11 @@ from typing import Any
 
 from initsuite.errors import ConfigError
 from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, News, Stored, TrialInfo
-from initsuite.tracking.labels import run_label
+from initsuite.tracking.agent import AgentRun
+from initsuite.tracking.labels import run_name
 from initsuite.tracking.runs import Runs, Track
 from initsuite.tracking.service import affordable_runs
-from initsuite.tracking.settings import Choice, Tracking, choose_mode
+from initsuite.tracking.settings import DEFAULT_PROJECT, Choice, Tracking, choose_mode, unused_variables
 from initsuite.wording import first_line, format_count, format_first
 
 ONLINE_WORKERS = 64
@@ -58,6 +60,7 @@ class WandbSink:
         self._start_problem = ""
         self._problems: dict[str, tuple[str, str]] = {}
         """By trial_id of each incomplete run, its label and its first problem."""
+        self._agent = AgentRun.taken_from(os.environ)
         self._runs, self._cap = Runs(tracking, tracking.directory, None, Choice("disabled")), 0
         try:
             import wandb
@@ -82,6 +85,8 @@ class WandbSink:
             case Evaluated(stack_id, evaluation):
                 self._log(stack_id, evaluation)
             case Stored(stack_id, rows):
+                if self._agent:
+                    self._agent.add(rows)
                 self._write(stack_id, rows)
             case Abandoned(stack_id):
                 self._park(stack_id)
@@ -137,6 +142,11 @@ class WandbSink:
         self._end(self._all_tracks())
         self._recover()
         self._stacks, self._parked = {}, {}
+        if self._agent and self.mode != "disabled":
+            try:
+                self._runs.write_agents(self._agent)
+            except Exception as error:
+                self._problems.setdefault(self._agent.run_id, ("the run of the agent", first_line(error)))
         return self._lines()
 
     def _track(self, place: int, info: TrialInfo) -> Track:
@@ -181,11 +191,12 @@ class WandbSink:
         try:
             action(track, *args)
         except Exception as error:
-            self._problems.setdefault(track.trial_id, (run_label(track.info), first_line(error)))
+            self._problems.setdefault(track.trial_id, (run_name(track.info), first_line(error)))
 
     def _lines(self) -> list[str]:
         online, offline = (self._runs.written.count(mode) for mode in ("online", "offline"))
-        lines = [f"W&B: {format_count(online, 'run')} at {self._runs.url}"] if online else []
+        lines = unused_variables() if online or offline else []
+        lines += [f"W&B: {format_count(online, 'run')} at {self._runs.url}"] if online else []
         if offline:
             why = f" ({self._runs.choice.why})" if self._runs.choice.why else ""
             command = ["wandb"] if shutil.which("wandb") else [sys.executable, "-m", "wandb"]
@@ -208,6 +219,6 @@ def warning_line(incomplete: Sequence[str], otherwise: str, reason: str) -> str:
 
 def upload_line(tracking: Tracking) -> str:
     """The command that uploads these runs to the project that the launch names."""
-    options = [] if tracking.project == Tracking.project else ["--project", tracking.project]
+    options = [] if tracking.project == DEFAULT_PROJECT else ["--project", tracking.project]
     options += ["--entity", tracking.entity] if tracking.entity else []
     return f"  upload: {shlex.join(['python', '-m', 'initsuite.sync', str(tracking.directory), *options])}"

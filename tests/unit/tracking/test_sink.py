@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -12,17 +13,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
+from initsuite.config.sweep import compose_sweep
 from initsuite.errors import ConfigError
 from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
+from initsuite.tracking.agent import SCORE, AgentRun
 from initsuite.tracking.labels import run_config, run_group, run_name, run_rest, run_summary
 from initsuite.tracking.process import wandb_sink
+from initsuite.tracking.read_offline import RunContent, as_trial, is_trial
 from initsuite.tracking.service import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
 from initsuite.tracking.settings import Choice, Tracking, choose_mode, server_answers
 from initsuite.tracking.sink import WandbSink, upload_line
@@ -36,7 +43,7 @@ SLACK_S = 1.5
 AXES = {"dataset": "digits", "model": "mlp-2x64", "activation": "relu", "init": "he", "optimizer": "sgd"}
 
 
-WITH_TARGET = json.dumps({"dataset": {"levels": {"primary": 0.5}}})
+WITH_TARGET = json.dumps({"dataset": {"levels": {"primary": 0.5}}, "max_steps": 600})
 
 
 def info(seed: int = 2, stage: Stage = Stage.SCORE) -> TrialInfo:
@@ -190,11 +197,101 @@ def test_settings_from_a_config_file() -> None:
 
 
 def test_labels() -> None:
-    assert run_name(info()) == "he-s2"
-    assert run_name(info(10_000, Stage.TUNE)) == "he-lr0.1-s10000"
+    assert run_name(info()) == "digits-mlp-2x64-relu-sgd-he-s2"
+    assert run_name(info(10_000, Stage.TUNE)) == "digits-mlp-2x64-relu-sgd-he-lr0.1-s10000"
     assert run_group(info()) == "digits/mlp-2x64/relu/sgd/he"
-    flat = {"lr": 0.1, "seed": 2, "stage": "score", "cell_id": "c0ffee", "protocol": "standard"}
+    flat = {"lr": 0.1, "seed": 2, "stage": "score", "cell_id": "c0ffee", "protocol": "standard", "depth": 2}
     assert run_config(info()) == {**AXES, **flat, "config": {"model": {"depth": 2}, "dataset": {"metric": "accuracy"}}}
+
+
+def test_names_hold_what_the_data_set_does_not_set_by_default() -> None:
+    default = {"batch_size": 64, "max_steps": 600, "eval_every": 20}
+    config = {"dataset": {"metric": "accuracy", **default}, **default, "model": {"width": 32, "norm": "batch"}}
+    plain = replace(info(), config={**config, "network": {"hidden_layers": 3}})
+    assert run_name(plain) == "digits-mlp-2x64-relu-sgd-he-s2"
+    shape = {key: run_config(plain)[key] for key in ("depth", "width", "norm")}
+    assert shape == {"depth": 3, "width": 32, "norm": "batch"}
+    larger = replace(plain, config={**config, "batch_size": 128, "max_steps": 50})
+    assert run_name(larger) == "digits-mlp-2x64-relu-sgd-he-batch_size=128-max_steps=50-s2"
+    assert run_name(replace(plain, protocol="fixed")) == "digits-mlp-2x64-relu-sgd-he-lr0.1-s2"
+
+
+def test_what_a_run_says_of_a_missed_target_is_read_back_as_a_miss() -> None:
+    row = {"status": "done", "metric": "accuracy", "steps_to_target": None, "config": WITH_TARGET, "epochs": 3}
+    summary = {**run_summary(row), **run_rest(row)}
+    content = RunContent("id", "train", "", {}, dict(summary))
+    assert is_trial(content)
+    assert as_trial(content).row["steps_to_target"] is None
+    assert as_trial(content).row["config"] == WITH_TARGET
+    assert as_trial(content).row["epochs"] == 3
+    reached = {**run_summary({**row, "steps_to_target": 600.0}), **run_rest(row)}
+    assert as_trial(RunContent("id", "train", "", {}, reached)).row["steps_to_target"] == 600.0
+    former = {"result/reached_target": 0, "initsuite": {"metric": "accuracy", "config": WITH_TARGET}}
+    assert as_trial(RunContent("id", "train", "", {}, former)).row["steps_to_target"] is None
+    former = {"result/reached_target": 1, "result/steps_to_target": 40.0, "initsuite": {"metric": "accuracy"}}
+    assert as_trial(RunContent("id", "train", "", {}, former)).row["steps_to_target"] == 40.0
+
+
+def test_the_variables_of_wandb_are_used_or_named(monkeypatch, fake, tmp_path) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    monkeypatch.setenv("WANDB_TAGS", "night, two")
+    monkeypatch.setenv("WANDB_NAME", "one for all")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "g")
+    tracking = Tracking(dir=str(tmp_path))
+    assert (tracking.project, tracking.entity, tracking.tags) == ("mine", "team", ("night", "two"))
+    assert Tracking(dir="r", project="given", entity="me").project == "given"
+    package = fake()
+    lines = run_stack(WandbSink(tracking), [info()])
+    assert package.runs[0].settings.run_tags == ("demo", "night", "two")
+    assert package.runs[0].settings.run_name == run_name(info())
+    assert lines[0].startswith("W&B: WANDB_NAME and WANDB_RUN_GROUP are not used")
+    assert "WANDB_TAGS is" in lines[0]
+
+
+def test_inside_an_agent_each_trial_has_a_run_beside_the_agents(monkeypatch, fake, tmp_path) -> None:
+    """The agent's variables would make every run of the process that one run."""
+    given = {"WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "agents", "WANDB_SWEEP_PARAM_PATH": "p.yaml"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    package, infos = fake(), [info(seed) for seed in range(2)]
+    sink = WandbSink(Tracking(dir=str(tmp_path)))
+    assert not given.keys() & os.environ.keys()
+    sink.take(Announced("stack", infos))
+    common = {"status": "done", "metric": "accuracy", "stage": "score", "config": WITH_TARGET}
+    sink.take(Stored("stack", [{**common, "best_val_score": score} for score in (0.5, 0.7)]))
+    sink.close()
+    *trials, agents = package.runs
+    assert [run.settings.run_id for run in trials] == [info.trial.trial_id for info in infos]
+    assert not any(hasattr(run.settings, "sweep_id") for run in trials)
+    assert (agents.settings.run_id, agents.settings.sweep_id) == ("agents", "sweep")
+    assert agents.summary == {"score": pytest.approx(0.6)}
+
+
+def test_the_sweep_file_of_the_docs_is_a_sweep_of_this_suite() -> None:
+    """Its command, with the words of W&B that stand for the Python and for `key=value` of each parameter."""
+    path = Path(__file__).parents[3] / "docs" / "examples" / "sweep.yaml"
+    sweep = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert sweep["metric"] == {"name": SCORE, "goal": "maximize"}
+    start, options = sweep["command"][:4], sweep["command"][4:]
+    assert start == ["${env}", "python", "-m", "initsuite.train"]
+    assert options[-1] == "${args_no_hyphens}"
+    for number in range(max(len(given["values"]) for given in sweep["parameters"].values())):
+        chosen = {
+            key: {"value": given["values"][number % len(given["values"])]} for key, given in sweep["parameters"].items()
+        }
+        made = create_sweep_command_args({"args": chosen})["args_no_hyphens"]
+        assert made == [f"{key}={given['value']}" for key, given in chosen.items()]
+        (job,) = compose_sweep([*options[:-1], *made])
+        assert job.tree is not None
+
+
+def test_where_lower_is_better_the_agent_gets_a_negative_score() -> None:
+    agent = AgentRun("id", "sweep", "")
+    config = json.dumps({"dataset": {"direction": "min", "chance": 2.0}})
+    agent.add([{"stage": "score", "best_val_score": score, "config": config} for score in (0.5, math.nan)])
+    agent.add([{"stage": "tune", "best_val_score": 9.0, "config": config}])
+    assert agent.scores == [-0.5, -2.0]
 
 
 @pytest.mark.parametrize(
@@ -217,11 +314,11 @@ def test_labels() -> None:
         ),
         (
             {"status": "done", "metric": "mse", "steps_to_target": None, "config": WITH_TARGET},
-            {"result/reached_target": 0, "result/diverged": False},
+            {"result/steps_to_target": 600.0, "result/reached": 0, "result/diverged": False},
         ),
         (
             {"status": "done", "metric": "mse", "steps_to_target": 40.0, "config": WITH_TARGET},
-            {"result/steps_to_target": 40.0, "result/reached_target": 1, "result/diverged": False},
+            {"result/steps_to_target": 40.0, "result/reached": 1, "result/diverged": False},
         ),
         (
             {"status": "failed", "metric": "mse", "error": "Traceback\nValueError: b\n"},
@@ -378,7 +475,9 @@ def test_runs_beyond_the_cap_are_written_when_the_stack_ends(fake: Callable[...,
     lines = run_stack(WandbSink(Tracking(dir=str(tmp_path), max_open_runs=2)), [info(seed) for seed in range(5)])
     assert package.most_open == 2
     assert package.open == 0
-    assert [run.settings.run_name for run in package.runs] == [f"he-s{seed}" for seed in range(5)]
+    assert [run.settings.run_name for run in package.runs] == [
+        f"digits-mlp-2x64-relu-sgd-he-s{seed}" for seed in range(5)
+    ]
     for place, run in enumerate(package.runs):
         assert [step for step, _ in run.history] == [0, 20, 40, 60]
         assert [data["val/loss"] for _, data in run.history] == [step + place + 0.25 for step in (0, 20, 40, 60)]
@@ -427,7 +526,7 @@ def test_a_broken_wandb_is_one_line_at_the_end(fake: Callable[..., FakeWandb], t
     lines = run_stack(WandbSink(Tracking(dir=str(tmp_path))), [info(0), info(1)])
     (warning,) = [line for line in lines if "warning" in line]
     reason = f"RuntimeError: {what} broke" if what != "file" else "OSError: no run file at"
-    named = "digits/mlp-2x64/relu/sgd/he/he-s0, digits/mlp-2x64/relu/sgd/he/he-s1"
+    named = "digits-mlp-2x64-relu-sgd-he-s0, digits-mlp-2x64-relu-sgd-he-s1"
     assert f"2 runs incomplete ({named}); training and the results store are not affected" in warning
     assert reason in warning
     assert "second line" not in warning

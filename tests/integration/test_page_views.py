@@ -21,7 +21,7 @@ from support.browsers import needs_a_browser, open_chromium
 from support.pages import Browser, column, draw, lines_shown, plant, until, views_of
 from support.pairs import FAST, SLOW, compared
 from support.pairs import plant as plant_one_of_a_pair
-from support.planter import Planter
+from support.planter import DIVERGED, MISS, Planter
 
 pytestmark = [pytest.mark.slow, needs_a_browser]
 SECOND = "digits / mlp-2x64 / tanh / sgd"
@@ -259,6 +259,31 @@ def test_two_stores_have_a_page(browser: Browser, tmp_path: Path) -> None:
         *(("normal", store) for store in ("cluster", "laptop")),
         *(("xavier", store) for store in ("cluster", "difference", "laptop")),
     ]
+
+
+@pytest.mark.parametrize("metric", ["mse", "loss", "score"])
+def test_charts_of_other_metrics_are_drawn_in_every_view(browser: Browser, tmp_path: Path, metric: str) -> None:
+    store = Store(tmp_path / "odd")
+    levels = (
+        dict.fromkeys(("easy", "primary", "hard")) if metric != "mse" else {"easy": 0.4, "primary": 0.2, "hard": 0.1}
+    )
+    planter = Planter(store)
+    chance = {"mse": 1.0, "loss": 2.3, "score": 0.0}[metric]
+    planter.config["dataset"] |= {"metric": metric, "loss": "mse", "chance": chance, "levels": levels}
+    planter.arm("he", [100.0] * 6, dict.fromkeys((0.01, 0.1), 0.3), scores=[0.1 + 0.01 * seed for seed in range(6)])
+    planter.arm("xavier", [DIVERGED] * 6, dict.fromkeys((0.01, 0.1), 0.5))
+    planter.arm("zero", [MISS], None, easy=False)
+    page = browser.open(html_page(views_of(tmp_path / "odd")))
+    for name in ("steps", "scores", "lr", "budget"):
+        page.locator(f"figure[data-chart={name}]").scroll_into_view_if_needed()
+        page.locator(f"figure[data-chart={name}]").locator(".main-svg, .empty").first.wait_for()
+    select = draw(page, "curves").locator("label", has_text="height").locator("select")
+    for view in select.locator("option").evaluate_all("(all) => all.map((one) => one.value)"):
+        select.select_option(view)
+        found = plot(page, "curves", "plot.data.filter(({meta}) => meta.role === 'line').map(({y}) => y)")
+        assert any(value is not None for line in found for value in line)
+        bad = plot(page, "curves", "(Plotly.validate(plot.data, plot.layout) || []).map((one) => one.msg)")
+        assert bad == []
 
 
 @pytest.mark.parametrize("width", [1400, 800, 400])

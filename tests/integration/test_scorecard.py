@@ -14,6 +14,7 @@ from initsuite.report.verdicts.pooling import Duel, pooled
 from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
+from initsuite.stats.intervals import median_interval
 from initsuite.stats.pairwise import probability_of_improvement
 from support.planter import MISS, STUCK, Planter
 
@@ -218,6 +219,24 @@ def test_bands_are_intervals_where_the_seeds_allow_it(store: Store) -> None:
     assert set(curves[curves.init == "xavier"].band) == {"range"}
     assert (curves["low"] <= curves["median"]).all()
     assert (curves["median"] <= curves["high"]).all()
+
+
+def test_bands_are_those_of_each_step(store: Store) -> None:
+    planter = Planter(store)
+    planter.arm("he", FAST)
+    planter.arm("xavier", [*FAST[:6], -1.0])
+    views = views_of(store)
+    for init, count in (("he", 8), ("xavier", 7)):
+        trials = views.report.trials[(views.report.trials.init == init) & (views.report.trials.stage == "score")]
+        curves = views.report.curves[views.report.curves.trial_id.isin(trials.trial_id)]
+        for measure, lost in (("val_score", 0.1), ("val_loss", math.inf)):
+            bands = views.bands[measure]
+            bands = bands[bands.init == init].set_index("step")
+            for step in (20, 200, 600):
+                found = median_interval(curves[curves.step == step][measure].fillna(lost))
+                assert found.num_values == bands.num_seeds[step] == count
+                drawn = tuple(bands.loc[step, ["median", "low", "high"]])
+                assert drawn == (found.estimate, found.low, found.high)
 
 
 def test_arms_that_diverge_fail_or_stay_near_chance_are_listed(store: Store) -> None:

@@ -2,6 +2,7 @@
 "use strict";
 
 const NARROW = 620;
+const LETTER = 8;
 const charts = new Map();
 
 /** "#rrggbb" with an opacity. */
@@ -73,8 +74,9 @@ function dressed(figure, width) {
   });
   const layout = figure.layout;
   const legend = figure.data.some((trace) => trace.meta.role === "line");
-  const names = legend ? new Set(figure.data.map((trace) => trace.name)).size : 0;
-  const lines = Math.ceil(names / Math.max(1, Math.floor(width / 160)));
+  const names = legend ? [...new Set(figure.data.map((trace) => trace.name))] : [];
+  const longest = Math.max(0, ...names.map((name) => name.length));
+  const lines = Math.ceil(names.length / Math.max(1, Math.floor(width / (60 + LETTER * longest))));
   const rows = figure.rows ? 100 + (narrow ? 30 : 34) * figure.rows : narrow ? 330 : 400;
   const heat = figure.data.find((trace) => trace.type === "heatmap");
   const notes = (layout.annotations || []).map((note) => ({

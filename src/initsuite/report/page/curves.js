@@ -33,8 +33,9 @@ function viewed(figure, name, scale) {
       // An infinite end of a band, of a loss that diverged, is drawn at the top.
       y: [...known.map((at) => high[at] ?? top), ...back.map((at) => low[at])],
     };
+    const { hovertemplate, ...silent } = line;
     const band = {
-      ...line, ...outline, mode: "lines", fill: "toself", hoverinfo: "skip", hovertemplate: null, showlegend: false,
+      ...silent, ...outline, mode: "lines", fill: "toself", hoverinfo: "skip", showlegend: false,
       meta: { ...line.meta, role: "band" },
     };
     return [band, { ...line, y: middle, customdata: line.x.map((_, at) => values.map((row) => row[at])) }];

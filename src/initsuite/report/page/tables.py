@@ -56,9 +56,8 @@ def recommendations(report: Report, found: Sequence[Card]) -> Table:
     if report.recommendations.empty:
         return {"columns": [], "rows": [], "empty": "No stored trial counts yet."}
     table = recommendations_for_people(report.recommendations)
-    table["confidence"] = [
-        replace(grade, detail=str(reason)) for grade, reason in zip(table.confidence, table.pop("reason"), strict=True)
-    ]
+    for column, below in {"confidence": table.pop("reason"), "recommended": _ties(table)}.items():
+        table[column] = [replace(cell, detail=str(detail)) for cell, detail in zip(table[column], below, strict=True)]
     first = [*_PLACES, "recommended", "confidence"]
     made = table_of_cells(table[[*first, *table.columns.drop(first)]], _CHOSEN_BY)
     for column in made["columns"]:
@@ -70,6 +69,15 @@ def recommendations(report: Report, found: Sequence[Card]) -> Table:
         for name, card, row in zip(short_names(found), found, made["rows"], strict=True)
     ]
     return condensed({**made, "columns": [context, *made["columns"]], "rows": rows})
+
+
+def _ties(table: pd.DataFrame) -> list[str]:
+    """What could not be distinguished from the recommended initializer, out of columns that are taken away."""
+    tied, undecided = table.pop("tied with"), table.pop("not enough seeds to tell")
+    said = {"tied with": tied, "too few seeds to tell it from": undecided}
+    return [
+        "; ".join(f"{words} {names[row]}" for words, names in said.items() if str(names[row])) for row in table.index
+    ]
 
 
 def arms(report: Report) -> list[Table]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
@@ -35,13 +36,13 @@ def curve_bands(report: Report, measure: str = SCORE) -> pd.DataFrame:
         loss as infinite.
     """
     curves = {str(trial_id): curve for trial_id, curve in report.curves.groupby("trial_id")}
-    rows = [
-        {**place_of(comparison, standing), **band}
+    found = [
+        pd.DataFrame({**place_of(comparison, standing), **_band(table)})[BAND_COLUMNS]
         for comparison in report.comparisons
         for standing in comparison.standings
-        for band in _bands(standing, curves, measure, _lost(comparison, measure))
+        if len(table := _curve_table(standing, curves, measure, _lost(comparison, measure)))
     ]
-    return pd.DataFrame(rows, columns=BAND_COLUMNS)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=BAND_COLUMNS)
 
 
 def lr_sensitivity(report: Report) -> pd.DataFrame:
@@ -72,20 +73,21 @@ def _lost(comparison: Comparison, measure: str) -> float:
     return comparison.context.yardstick.chance if measure == SCORE else math.inf
 
 
-def _bands(
-    standing: Standing, curves: Mapping[str, pd.DataFrame], measure: str, lost: float
-) -> Iterator[dict[str, Any]]:
-    table = _curve_table(standing, curves, measure, lost)
-    for step, values in zip(table.index, table.to_numpy(), strict=True):
-        found = median_interval(values)
-        yield {
-            "step": int(step),
-            "median": found.estimate,
-            "low": found.low if found.exists else values.min(),
-            "high": found.high if found.exists else values.max(),
-            "band": INTERVAL if found.exists else RANGE,
-            "num_seeds": len(values),
-        }
+def _band(table: pd.DataFrame) -> dict[str, Any]:
+    """The median of each step with its bounds, from values [step, seed]."""
+    values = np.sort(table.to_numpy(dtype=float), axis=1)
+    count = values.shape[1]
+    # Order statistics depend on ranks alone: the interval of the places 0, 1, ... says which ones bound the median.
+    places = median_interval(range(count))
+    low, high = (int(places.low), int(places.high)) if places.exists else (0, count - 1)
+    return {
+        "step": table.index.to_numpy(dtype=int),
+        "median": (values[:, (count - 1) // 2] + values[:, count // 2]) / 2,
+        "low": values[:, low],
+        "high": values[:, high],
+        "band": INTERVAL if places.exists else RANGE,
+        "num_seeds": count,
+    }
 
 
 def _curve_table(standing: Standing, curves: Mapping[str, pd.DataFrame], measure: str, lost: float) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from initsuite.config.groups import call
 from initsuite.errors import bad_value, check_number, unknown_choice
 from initsuite.tracking.settings import Tracking
 
+LONGEST_NAME = 100
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -71,8 +73,23 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
             name: tree[name]
             for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run", "replan", "diagnostics")
         },
-        experiment=tree["experiment_name"] or "",
+        experiment=_experiment(tree["experiment_name"]),
     )
+
+
+def _experiment(name: object) -> str:
+    """The name of an experiment, which becomes a folder of figures and a tag.
+
+    Raises:
+        ConfigError: too long for either, or with characters that cannot be written.
+    """
+    if name is None:
+        return ""
+    is_writable = isinstance(name, str) and all(character.isprintable() for character in name)
+    if not is_writable or len(str(name)) > LONGEST_NAME:
+        expected = f"a name of at most {LONGEST_NAME} printable characters"
+        raise bad_value("config", "experiment_name", name, expected)
+    return str(name)
 
 
 def _max_failures(on_error: str) -> int | None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pandas as pd
 import pyarrow as pa
@@ -31,6 +31,9 @@ _MEASURED = (
     "final_val_score", "best_val_score", "test_score", "diverged_at",
 )  # fmt: skip
 """Columns of `TRIALS` that two stores of the same trials agree on, besides the status."""
+
+LONGEST_ERROR = 20_000
+"""Characters of a traceback that are kept."""
 
 _IDS = pa.schema({"trial_id": pa.string()})
 
@@ -90,7 +93,7 @@ class Store:
             for trial_id, curve in curves.items()
             for values in zip(*(getattr(curve, name).tolist() for name in CURVES.names[1:]), strict=True)
         ]
-        dated = [{**row, "written_at": row.get("written_at") or now} for row in rows]
+        dated = [{**_storable(row), "written_at": row.get("written_at") or now} for row in rows]
         tables = {
             kind: pa.Table.from_pandas(pd.DataFrame(content, columns=KINDS[kind].names), KINDS[kind], False)
             for kind, content in (("curves", evaluations), ("trials", dated))
@@ -129,6 +132,23 @@ class Store:
         known = set(curves["trial_id"].to_pylist())
         pairs = zip(trials["trial_id"].to_pylist(), trials["status"].to_pylist(), strict=True)
         return {trial_id for trial_id, status in pairs if status != Status.FAILED and trial_id in known}
+
+
+def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose texts can be written: a character that is none is escaped, the middle of a long error left out.
+
+    One trial's odd text must not keep those of a whole part from being stored.
+    """
+    texts = {name: value.encode(errors="backslashreplace").decode() for name, value in row.items() if _is_text(value)}
+    error = texts.get("error", "")
+    if len(error) > LONGEST_ERROR:
+        half = LONGEST_ERROR // 2
+        texts["error"] = f"{error[:half]}\n... {len(error) - 2 * half:,} characters left out ...\n{error[-half:]}"
+    return {**row, **texts}
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def load_results(directory: str | Path = "results") -> Results:

@@ -407,6 +407,8 @@ def test_only_models_with_values_of_their_own_have_another_id(make_job, user_mod
         (["device=gpu"], "Expected one of: auto, cpu, cuda, cuda:N"),
         (["init=custom"], "init=custom init._target_=mypkg.MyClass"),
         (["init=custom", "init._target_=nowhere.X"], "Run from the folder of your package"),
+        ([f"experiment_name={'x' * 300}"], "at most 100 printable characters"),
+        (["model.name=5"], "config: model: bad value `name`=5"),
         (["init=custom", "init._target_=1"], "the import path of your own class"),
         (["init=custom", "init._target_=[]"], "the import path of your own class"),
         (["init._target_=null"], "the import path of your own class"),

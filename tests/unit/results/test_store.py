@@ -213,3 +213,16 @@ def test_a_damaged_record_of_an_upload_costs_no_more_than_its_link(tmp_path) -> 
     (folder / "d").touch()
     (folder / "other").mkdir()
     assert store.read().links == {"a": "https://wandb.ai/me/initsuite/runs/a"}
+
+
+def test_an_odd_text_of_one_trial_costs_no_other_trial(tmp_path) -> None:
+    store = Store(tmp_path)
+    long = "begin" + "x" * 20_000_000 + "the end"
+    rows = [row("a"), row("b", "failed", error="caf\udce9"), row("c", "failed", error=long)]
+    store.append(rows, {name: curve(3 if name == "a" else 0) for name in "abc"})
+    errors = store.read().trials.set_index("trial_id").error
+    assert errors["b"] == "caf\\udce9"
+    assert errors["c"].startswith("beginxxx")
+    assert errors["c"].endswith("the end")
+    assert "19,980,012 characters left out" in errors["c"]
+    assert len(errors["c"]) < 21_000

@@ -51,6 +51,8 @@ BAD = {
     )
     if not find_spec("hydra_plugins.hydra_joblib_launcher")
     else (["init=foo"], ["foo"]),
+    "a group that is null": (["tracking=null"], ["config: ", "Got: tracking=null"]),
+    "a group that is deleted": (["~schedule"], ["config: `schedule` is left out"]),
     "depth 0": (["model.depth=0"], ["depth", "0"]),
     "depth 0 in a sweep": (["-m", "model.depth=2,0"], ["depth", "0"]),
     "lr 0": (["protocol=fixed", "optimizer.lr=0"], ["`optimizer.lr`=0", "above 0"]),
@@ -131,6 +133,18 @@ def test_one_cell_and_then_its_report(command, tmp_path) -> None:
     assert report.returncode == 0, report.stderr
     assert "digits" in report.stdout
     assert (tmp_path / "results" / "report" / "recommendations.csv").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["-m", "hydra/launcher=basic"]])
+def test_a_relative_store_stays_where_the_command_was_started(command, tmp_path, more: list[str]) -> None:
+    """Also where Hydra changes the folder for each job: a rerun finds what is stored."""
+    arguments = [*more, "tracking=disabled", "hydra.job.chdir=true", *QUICK]
+    for _ in range(2):
+        done = command("train", *arguments)
+        assert done.returncode == 0, done.stderr
+    assert "already stored" in done.stdout
+    assert [path.parent for path in tmp_path.rglob("trials") if path.is_dir()] == [tmp_path / "results"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import to_absolute_path
 
 from initsuite.config.groups import call
 from initsuite.errors import bad_value, check_number, unknown_choice
@@ -61,7 +62,7 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: a value that cannot be used here.
     """
-    results_dir = Path(tree["results_dir"]).absolute()
+    results_dir = Path(to_absolute_path(tree["results_dir"]))  # from where the command was started: hydra.job.chdir
     if tree["checkpoint_every_s"] != math.inf:
         check_number("config", "checkpoint_every_s", tree["checkpoint_every_s"], minimum=0, fix="`inf` writes none.")
     return Settings(

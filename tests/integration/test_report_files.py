@@ -19,20 +19,24 @@ from rich.console import Console
 
 from initsuite.errors import StoreError
 from initsuite.protocol.guideline import ARTICLE
+from initsuite.protocol.yardstick import yardstick_of
 from initsuite.report import files
 from initsuite.report.figures import FIGURES, drawings
-from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, STYLE, look
+from initsuite.report.figures.scores import stretch
+from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, STYLE, look, wrapped
 from initsuite.report.files import write_report
+from initsuite.report.formatting import format_share
 from initsuite.report.text.documents import report_json
 from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
 from initsuite.report.text.terminal import print_report
 from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
+from initsuite.stats.intervals import Interval
 from support.crossed import TRUTH
 from support.crossed import plant as plant_crossed
 from support.markup import Markup
-from support.planter import DIVERGED, MISS, STUCK, TRAINS, Planter
+from support.planter import DIVERGED, LEVELS, MISS, STUCK, TRAINS, Planter
 
 ARMS = ("zero", "normal", "xavier", "he", "orthogonal", "torch_default")
 HERE = [name for name in FIGURES if name != "worth"]  # which needs norms and optimizers: see test_worth
@@ -88,7 +92,10 @@ def test_every_view_becomes_files(written: Written) -> None:
     assert {path.stem for path in paths if path.parent.name == "figures"} == set(HERE)
     for name in HERE:
         suffixes = {path.suffix for path in paths if path.parent.name == "figures" and path.stem == name}
-        assert suffixes == {".pdf", ".png", ".csv"}
+        assert suffixes == {".pdf", ".png", ".csv", ".txt"}
+        caption = (folder / "figures" / f"{name}.txt").read_text(encoding="utf-8")
+        assert caption.count("\n") == 1
+        assert len(caption.split()) > 10
     for name, table in {"scorecard": views.scorecard, "votes": views.votes, "trials": views.trials}.items():
         read = pd.read_csv(folder / "tables" / f"{name}.csv")
         assert (len(read), list(read)) == (len(table), list(table))
@@ -106,6 +113,14 @@ def test_the_data_beside_a_figure_are_the_view_with_units(written: Written) -> N
     assert len(steps) == 4 * len(ARMS) * 6
     assert steps.loc[steps.init == "zero", "steps [updates]"].eq(math.inf).all()
     assert steps.query("init == 'he'")["steps [updates]"].min() == 140
+    scores = data["final_scores"]
+    assert len(scores) == 4 * len(ARMS) * 6
+    arms = views.report.arms.set_index(["context", "init"])
+    for place, row in scores.groupby(["context", "init"]).first().iterrows():
+        assert row["mean [metric]"] == pytest.approx(arms.test_score[place])
+        assert row["low [metric]"] == pytest.approx(arms.test_score_low[place])
+    means = scores.groupby(["context", "init"])["score [metric]"].mean()
+    assert means.to_dict() == pytest.approx(arms.test_score.to_dict())
     assert data["profiles"].share.tolist() == pytest.approx(views.profiles.share.tolist())
     assert views.ranks is not None
     assert data["critical_difference"].set_index("init").mean_rank.to_dict() == pytest.approx(views.ranks.mean_ranks)
@@ -118,6 +133,52 @@ def texts_of(figure: Figure) -> Iterator[Text]:
     for text in figure.findobj(Text):
         if isinstance(text, Text) and text.get_text().strip() and text.get_visible():
             yield text
+
+
+def test_words_are_never_broken_within() -> None:
+    """A title of one long word is broken at its signs; the words of any title are all still there."""
+    title = "digits / resnet(stages=[1, 1], branch_scale=True) / leaky_relu(slope=0.2) / sgd+warmup_cosine(steps=100)"
+    for width in (0.7, 1.0, 1.5, 2.2, 6.0):
+        shown = wrapped(title, width)
+        assert "".join(shown.split()) == "".join(title.split())
+        for word in re.findall(r"[A-Za-z]+", title):
+            assert word in shown, (width, word)
+
+
+@pytest.mark.parametrize("scores", [(0.1, 0.5, 0.97), (0.2, 0.999), (0.3, 1.0)])
+def test_good_accuracies_lie_apart_and_all_of_them_within_the_axis(scores: tuple[float, ...]) -> None:
+    """From 0.97 to 0.98 as far as from 0.4 to 0.6: the distance to 1 falls by a third."""
+    axes = Figure().subplots()
+    stretch(
+        axes, "y", yardstick_of({"metric": "accuracy", "direction": "max", "chance": 0.1, "levels": LEVELS}), scores
+    )
+    low, high = axes.get_ylim()
+    assert low == 0
+    assert high < 1
+    assert high > min(max(scores), 0.9989)
+    place = axes.transData.transform([(0, score) for score in (0.4, 0.6, 0.97, 0.98)])[:, 1]
+    assert place[3] - place[2] == pytest.approx(place[1] - place[0])
+    labels = [float(label.get_text()) for label in axes.get_yticklabels()]
+    assert labels == sorted(labels)
+    assert 0.9 in labels
+
+
+def test_an_error_has_a_logarithmic_axis_and_an_unbounded_loss_its_own() -> None:
+    levels = dict.fromkeys(LEVELS)
+    axes, other = Figure().subplots(1, 2)
+    stretch(
+        axes, "x", yardstick_of({"metric": "mse", "direction": "min", "chance": 1.0, "levels": levels}), [0.01, 0.5]
+    )
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim()[0] < 0.01 < 1.0 < axes.get_xlim()[1]
+    stretch(
+        other, "x", yardstick_of({"metric": "loss", "direction": "min", "chance": 1.0, "levels": levels}), [-2.0, 0.5]
+    )
+    assert other.get_xscale() == "linear"
+
+
+def test_no_number_is_minus_nothing() -> None:
+    assert str(format_share(Interval(-0.0001, -0.001, 0.2, 0.95, 6), digits=2)) == "0.00 [0.00, 0.20]"
 
 
 @pytest.mark.slow

@@ -35,8 +35,8 @@ def write_report(views: Views, directory: Path) -> list[Path]:
     In the folder itself: the page recommendations.html, recommendations.md, .csv and .json, and arms.csv. In `tables`:
     recommendations_table.html and recommendations.tex, scorecard as .html, .md, .tex and .csv, and votes.csv,
     trials.csv, aggregates.csv, failures.csv, signal.csv (step 0) and worth.csv. In `figures`: each figure as NAME.pdf,
-    NAME.png (further pages as NAME-2.png and so on) and NAME.csv, the data that it shows. A figure or table without
-    data is not written, and one from an earlier report is removed.
+    NAME.png (further pages as NAME-2.png and so on), NAME.csv, the data that it shows, and NAME.txt, its caption. A
+    figure or table without data is not written, and one from an earlier report is removed.
 
     Returns:
         The written paths.
@@ -130,7 +130,7 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
     from initsuite.report.figures.style import STYLE
 
     folder.mkdir(exist_ok=True)
-    earlier = re.compile(rf"({'|'.join(FIGURES)})(\.pdf|\.csv|(-\d+)?\.png)")
+    earlier = re.compile(rf"({'|'.join(FIGURES)})(\.pdf|\.csv|\.txt|(-\d+)?\.png)")
     for path in folder.iterdir():
         if earlier.fullmatch(path.name):
             path.unlink()
@@ -150,4 +150,6 @@ def _write_figure(drawing: Drawing, folder: Path) -> list[Path]:
         pictures.append(folder / f"{drawing.name}{'' if number == 1 else f'-{number}'}.png")
         page.savefig(pictures[-1], dpi=RESOLUTION, pil_kwargs={"compress_level": 3})  # 6 takes twice the time
     drawing.data.to_csv(data, index=False)
-    return [document, *pictures, data]
+    caption = folder / f"{drawing.name}.txt"
+    caption.write_text(f"{drawing.caption}\n", encoding="utf-8")
+    return [document, *pictures, data, caption]

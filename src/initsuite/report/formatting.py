@@ -54,7 +54,7 @@ def format_share(interval: Interval, digits: int = 3) -> Cell:
         >>> str(format_share(Interval(0.8461, 0.84, 0.852, 0.95, 6)))
         '0.846 [0.840, 0.852]'
     """
-    return _format(interval, lambda value: f"{value:.{digits}f}")
+    return _format(interval, lambda value: f"{value:z.{digits}f}")
 
 
 def format_score(interval: Interval, metric: str) -> Cell:
@@ -81,7 +81,7 @@ def format_difference(interval: Interval, metric: str) -> str:
     """
     if metric == "accuracy":
         points = Interval(100 * interval.estimate, 100 * interval.low, 100 * interval.high, 1.0, 0)
-        cell = _format(points, lambda value: f"{value:.1f}")
+        cell = _format(points, lambda value: f"{value:z.1f}")
         return f"{'+' * (points.estimate >= 0)}{cell.text} points {cell.detail}"
     cell = _format(interval, lambda value: format(value, METRICS[metric].written))
     direction = "higher" if METRICS[metric].direction == "max" else "lower"

@@ -8,13 +8,14 @@ from initsuite.report.figures.across import aggregates, critical_difference, pro
 from initsuite.report.figures.maps import heat_activation, heat_depth
 from initsuite.report.figures.multiples import curves, lr_sensitivity, steps_to_target
 from initsuite.report.figures.rules import scorecard
+from initsuite.report.figures.scores import final_scores
 from initsuite.report.figures.style import STYLE, Drawing
 from initsuite.report.figures.worth import worth
 from initsuite.report.verdicts.views import Views
 
 _DRAWERS = (
-    curves, steps_to_target, lr_sensitivity, profiles, heat_activation, heat_depth, critical_difference, scorecard,
-    tuning_budget, aggregates, worth,
+    curves, steps_to_target, final_scores, lr_sensitivity, profiles, heat_activation, heat_depth, critical_difference,
+    scorecard, tuning_budget, aggregates, worth,
 )  # fmt: skip
 FIGURES: dict[str, Callable[[Views], Drawing | None]] = {draw.__name__: draw for draw in _DRAWERS}
 """The figures by the name of their files."""

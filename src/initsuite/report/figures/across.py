@@ -35,7 +35,7 @@ def profiles(views: Views) -> style.Drawing | None:
     figure, axes = _lines(data, "tau", "share", label, "share of contexts", note, is_step=True)
     axes.set_xlim(data.tau.min(), data.tau.max())
     axes.set_ylim(-0.02, 1.02)
-    return style.Drawing("profiles", [figure], data.rename(columns={"tau": "tau [times the fastest]"}))
+    return style.Drawing("profiles", [figure], data.rename(columns={"tau": "tau [times the fastest]"}), note)
 
 
 def tuning_budget(views: Views) -> style.Drawing | None:
@@ -50,7 +50,7 @@ def tuning_budget(views: Views) -> style.Drawing | None:
     label = "expected best validation score"
     figure, axes = _lines(data, "num_lrs", "score", "learning rates tried", label, note)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return style.Drawing("tuning_budget", [figure], data.rename(columns={"score": "score [normalised]"}))
+    return style.Drawing("tuning_budget", [figure], data.rename(columns={"score": "score [normalised]"}), note)
 
 
 def aggregates(views: Views) -> style.Drawing | None:
@@ -81,7 +81,7 @@ def aggregates(views: Views) -> style.Drawing | None:
         axes.set_yticks(range(len(names)), [style.short(name) for name in names] if axes is grid[0] else [])
     style.add_legend(figure, [], note)
     units = {name: f"{name} [normalised]" for name in data.columns if name.startswith(("iqm", "optimality"))}
-    return style.Drawing("aggregates", [figure], data.rename(columns=units))
+    return style.Drawing("aggregates", [figure], data.rename(columns=units), note)
 
 
 def critical_difference(views: Views) -> style.Drawing | None:
@@ -112,7 +112,7 @@ def critical_difference(views: Views) -> style.Drawing | None:
         y = 0.085 + _BAR_STEP * place
         axes.plot(ends, [y, y], color="#222222", linewidth=2.4, solid_capstyle="butt", clip_on=False, zorder=5)
     style.add_legend(figure, [], note)
-    return style.Drawing("critical_difference", [figure], _ranks_table(ranks))
+    return style.Drawing("critical_difference", [figure], _ranks_table(ranks), note)
 
 
 def _draw_rank_axis(axes: Axes, ranks: Ranks) -> None:

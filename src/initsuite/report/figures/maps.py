@@ -66,7 +66,7 @@ def _drawing(name: str, table: pd.DataFrame, column: str) -> style.Drawing | Non
         _add_scale(figure)
         pages.append(figure)
     units = {name: f"{name} [normalised]" for name in ("score", "low", "high")}
-    return style.Drawing(name, pages, table.rename(columns={**units, "column": column}))
+    return style.Drawing(name, pages, table.rename(columns={**units, "column": column}), _NOTE)
 
 
 def _label_height(columns: pd.Series) -> float:
@@ -85,7 +85,7 @@ def _draw(axes: Axes, table: pd.DataFrame, inits: Sequence[str], has_numbers: bo
     axes.imshow(np.ma.masked_invalid(values), cmap=COLOUR_MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     for row, column in np.argwhere(np.isfinite(values)) if has_numbers else ():
         shade = "white" if values[row, column] < 0.55 else "black"
-        axes.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", color=shade)
+        axes.text(column, row, f"{values[row, column]:z.2f}", ha="center", va="center", color=shade)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     angle = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if _are_words(table.column) else {}

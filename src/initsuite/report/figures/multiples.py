@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from initsuite.report.colours import colour
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.figures import style
+from initsuite.report.figures.scores import stretch
 from initsuite.report.formatting import format_lr
 from initsuite.report.verdicts.comparison import Comparison, Standing, by_comparison
 from initsuite.report.verdicts.recommendations import Report
@@ -36,11 +37,20 @@ Panel = Callable[[Axes, Comparison, pd.DataFrame], None]
 def curves(views: Views) -> style.Drawing | None:
     """Validation score over step: the median over seeds, with a band. A diverged trial counts as chance."""
     note = (
-        "Line: median over the scoring seeds. Band: its 95 % interval; below 5 seeds, their range. "
-        "Dashed grey: the target. A diverged trial counts as chance."
+        "Line: median over the scoring seeds. Band: its 95 % interval; below 5 seeds, their range. Dashed grey: the "
+        "target. A diverged trial counts as chance. Steps are logarithmic, and the distance of accuracies to 1."
     )
+    tables, highs = by_comparison(views.curves), dict[str, list[float]]()
+    for found in views.report.comparisons:
+        if found.key in tables:  # panels of one metric share their scale
+            table = tables[found.key]
+            highs.setdefault(found.context.yardstick.metric, []).extend([*table["median"], *table.high])
+
+    def draw(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:
+        _draw_curves(axes, comparison, table, highs[comparison.context.yardstick.metric])
+
     units = {"step": "step [updates]", **{name: f"{name} [metric]" for name in ("median", "low", "high")}}
-    return _drawing("curves", views.report, views.curves, _draw_curves, units, note, "step", "validation {}")
+    return _drawing("curves", views.report, views.curves, draw, units, note, "step", "validation {}")
 
 
 def lr_sensitivity(views: Views) -> style.Drawing | None:
@@ -85,7 +95,7 @@ def steps_to_target(views: Views) -> style.Drawing | None:
         pages.append(figure)
     units = {name: f"{name} [updates]" for name in ("steps", "median", "low", "high")}
     data = _with_metric(pd.DataFrame(rows), shown)
-    return style.Drawing("steps_to_target", pages, data.rename(columns={**units, "target": "target [metric]"}))
+    return style.Drawing("steps_to_target", pages, data.rename(columns={**units, "target": "target [metric]"}), foot)
 
 
 def _drawing(
@@ -129,7 +139,7 @@ def _drawing(
             axes.set_xlabel(x_label)
         style.add_legend(figure, names, note, has_marker)
         pages.append(figure)
-    return style.Drawing(name, pages, _with_metric(table, shown).rename(columns=units))
+    return style.Drawing(name, pages, _with_metric(table, shown).rename(columns=units), note)
 
 
 def _with_metric(table: pd.DataFrame, shown: Sequence[Comparison]) -> pd.DataFrame:
@@ -145,7 +155,7 @@ def _limit_scores(axes: Axes, comparison: Comparison) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _draw_curves(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:
+def _draw_curves(axes: Axes, comparison: Comparison, table: pd.DataFrame, scores: Sequence[float]) -> None:
     arms = dict(tuple(table.groupby("init", sort=False)))
     # Worst first, so that the leader lies on top.
     for name in reversed([standing.arm.name for standing in comparison.standings]):
@@ -155,9 +165,27 @@ def _draw_curves(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> Non
             axes.plot(arm.step, arm["median"], **style.look(name))
     if (goal := _goal(comparison)) is not None:
         axes.axhline(goal, color="#444444", linewidth=0.7, linestyle=(0, (4, 3)))
-    axes.set_xlim(0, comparison.context.max_steps)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    _limit_scores(axes, comparison)
+    first, last = max(1, int(table.step.min())), comparison.context.max_steps
+    axes.set_xscale("log")
+    axes.set_xlim(first, max(last, first + 1))
+    axes.set_xticks(ticks := _round_steps(first, last), [f"{step:,}" for step in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    stretch(axes, "y", comparison.context.yardstick, scores)
+
+
+def _round_steps(first: int, last: int) -> list[int]:
+    """Round numbers of steps in a range, at most five of them.
+
+    Example:
+        >>> _round_steps(20, 600), _round_steps(20, 20000)
+        ([20, 50, 100, 200, 500], [100, 1000, 10000])
+    """
+    powers = range(int(math.log10(first)), int(math.log10(last)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [digit * 10**power for power in powers for digit in digits if first <= digit * 10**power <= last]
+        if len(found) <= 5:
+            return found
+    return found
 
 
 def _draw_lrs(axes: Axes, comparison: Comparison, table: pd.DataFrame) -> None:

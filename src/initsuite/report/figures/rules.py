@@ -59,7 +59,7 @@ def scorecard(views: Views) -> style.Drawing | None:
     axes.set_xlabel("contradicted  ←  0.5  →  supported")
     style.add_legend(figure, [], _NOTE)
     shares = {name: f"{name} [share]" for name in ("estimate", "low", "high")}
-    return style.Drawing("scorecard", [figure], data.rename(columns=shares))
+    return style.Drawing("scorecard", [figure], data.rename(columns=shares), _NOTE)
 
 
 def _words(row: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import zlib
 from collections.abc import Sequence
@@ -63,11 +64,13 @@ class Drawing:
         name: the name of its files.
         pages: one figure each.
         data: what is drawn, in full; the units are in the names of the columns.
+        caption: what its marks mean, for a paper.
     """
 
     name: str
     pages: Sequence[Figure]
     data: pd.DataFrame
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,33 @@ def name_width(names: Sequence[str]) -> float:
 
 
 def wrapped(text: str, width: float) -> str:
-    """Text in lines of at most this width, inches; none begins with the slash of a title."""
-    whole = text.replace(" / ", "\xa0/ ")
-    return textwrap.fill(whole, max(12, int(width / LETTER)), break_on_hyphens=False).replace("\xa0", " ")
+    """Text in lines of at most this width, inches; none begins with the slash of a title.
+
+    A word that is longer is broken after a sign in it, such as the comma between two options, and never within a word.
+
+    Example:
+        >>> print(wrapped("digits / transformer(depth=2, heads=4) / gelu", 1.1))
+        digits /
+        transformer(
+        depth=2,
+        heads=4) / gelu
+    """
+    letters = max(12, int(width / LETTER))
+    words = [_broken(word, letters) for word in text.replace(" / ", "\xa0/ ").split(" ")]
+    whole = textwrap.fill(" ".join(words), letters, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(line.strip() for line in whole.replace("\xa0", " ").splitlines())
+
+
+def _broken(word: str, letters: int) -> str:
+    """A word in pieces of at most so many letters, as far as its signs allow."""
+    if len(word) <= letters:
+        return word
+    lines = [""]
+    for piece in re.findall(r"[^-_(,=+/\xa0]*[-_(,=+/\xa0]*", word):
+        if lines[-1] and len(lines[-1]) + len(piece) > letters:
+            lines.append("")
+        lines[-1] += piece
+    return " ".join(lines)
 
 
 def num_lines(text: str) -> int:

@@ -15,8 +15,8 @@ from initsuite.protocol.yardstick import METRICS, Yardstick
 from initsuite.report.colours import colour
 from initsuite.report.evidence.context import counted_scores
 from initsuite.report.figures import style
-from initsuite.report.verdicts.bands import place_of
 from initsuite.report.verdicts.comparison import Comparison, Standing
+from initsuite.report.verdicts.starts import place_of
 from initsuite.report.verdicts.views import Views
 
 PER_PAGE = 12

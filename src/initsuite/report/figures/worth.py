@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from initsuite.report.figures import style
 from initsuite.report.text.display import interval_of, records
+from initsuite.report.text.worth import WORTH_CAPTION
 from initsuite.report.verdicts.comparison import BASELINE
 from initsuite.report.verdicts.views import Views
 from initsuite.report.verdicts.worth_summary import in_hundredths
@@ -38,7 +39,7 @@ def worth(views: Views) -> style.Drawing | None:
         return None
     column, unit = in_hundredths(views.worths)
     pages = style.pages_of(_lines(records(views.worth)), _LINES_PER_PAGE)
-    return style.Drawing("worth", [_page(list(lines), column, unit) for lines in pages], views.worth)
+    return style.Drawing("worth", [_page(list(lines), column, unit) for lines in pages], views.worth, WORTH_CAPTION)
 
 
 def _page(lines: list[Any], column: str, unit: str) -> Figure:

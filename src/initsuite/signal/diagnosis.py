@@ -55,7 +55,8 @@ class Diagnosis:
             layer: its weight, without `.weight`. kind: linear, convolution or embedding. nonlinearity: what follows.
             units: output features. is_head, is_normalised, is_idle: whether it makes an output; whether a norm is right
             behind it; whether it starts at 0 by design. is_zero: whether its weights are 0. in_branch: whether it is in
-            a residual branch. link: the layer before it, if nothing but a nonlinearity is in between.
+            a residual branch. makes_logits: whether it makes queries or keys and nothing else. link: the layer before
+            it, if nothing but a nonlinearity is in between.
             q_in, q: mean square of what goes in, and of the pre-activations (with bias); ideal: about 1, the same in
             all layers. q_norm: that of what a norm right behind makes of them; ideal: 1. c: mean cosine of the
             pre-activations of two examples; ideal: well below 1. input_share: the share of their mean square that

@@ -100,13 +100,16 @@ def signal_chain(layers: pd.DataFrame) -> list[str]:
 
 
 def gradient_groups(layers: pd.DataFrame) -> list[pd.DataFrame]:
-    """The layers whose gradients are compared: inside and outside of residual branches apart.
+    """The layers whose gradients are compared: inside and outside of residual branches apart, and what makes only
+    queries or keys by itself.
 
-    What a small branch adds has small gradients by design. Groups of two are left out beside another one.
+    What a small branch adds has small gradients by design. Those of queries and keys come through a softmax, whose
+    slope depends on the logits and not on the depth. Groups of two are left out beside another one.
     """
     found = hidden(layers)
     found = found[~found["is_idle"] & ~found["is_head"]]
-    return [group for _, group in found.groupby("in_branch") if len(group) > 2 or len(group) == len(found) > 1]
+    groups = [group for _, group in found.groupby(["in_branch", "makes_logits"])]
+    return [group for group in groups if len(group) > 2 or len(group) == len(found) > 1]
 
 
 def gradient_limit(group: pd.DataFrame) -> float:

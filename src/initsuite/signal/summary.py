@@ -93,6 +93,7 @@ class Summary:
         each["update_to_weight"] = points.groupby("draw")["update_to_weight"].median()
         whole = self._whole_table(each, extra)
         values = dict(zip(whole["measure"], whole["value"], strict=True))
+        values |= dict(zip(whole["measure"] + "_noise", whole["noise"], strict=True))
         found = verdicts(layers, points, values)
         return Diagnosis(
             layers=layers,
@@ -231,6 +232,7 @@ def _facts(layer: Layer) -> dict[str, Any]:
         "layer": layer.name, "kind": kind, "nonlinearity": phi.name if phi else "", "is_head": layer.is_head,
         "is_look_up": layer.is_look_up, "is_normalised": layer.uses[0].normalised is not layer.uses[0].output,
         "in_branch": layer.spec.branch_layers > 0, "link": layer.link,
+        "makes_logits": bool(layer.spec.parts) and set(layer.spec.parts) <= {"query", "key"},
     }  # fmt: skip
 
 

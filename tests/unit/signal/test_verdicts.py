@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 import initsuite
-from initsuite.signal.drifts import drift
+from initsuite.signal.drifts import LIMIT, drift
+from initsuite.signal.verdicts import verdicts
 
 X = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
 
@@ -86,3 +88,54 @@ def test_small_heads_and_idle_branches_are_no_illness() -> None:
 def _idle(model: nn.Sequential) -> nn.Sequential:
     nn.init.zeros_(model[4].weight)  # type: ignore[arg-type]
     return model
+
+
+class Separate(nn.Module):
+    """Blocks of attention with a layer each for queries, keys and values, and of an MLP, with small weights."""
+
+    def __init__(self, blocks: int = 4) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 64)
+        names = ("query", "key", "value", "out", "up", "down")
+        self.blocks = nn.ModuleList(nn.ModuleDict({name: nn.Linear(64, 64) for name in names}) for _ in range(blocks))
+        self.norms = nn.ModuleList(nn.LayerNorm(64) for _ in range(2 * blocks + 1))
+        self.head = nn.Linear(64, 50)
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.03)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.table(ids)
+        for number, block in enumerate(self.blocks):
+            h = self.norms[2 * number](x)
+            q, k, v = (block[name](h).unflatten(-1, (4, 16)).transpose(1, 2) for name in ("query", "key", "value"))
+            x = x + block["out"](functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+            x = x + block["down"](torch.relu(block["up"](self.norms[2 * number + 1](x))))
+        return self.head(self.norms[-1](x))
+
+
+def test_gradients_of_queries_and_keys_are_compared_among_themselves() -> None:
+    """They come through a softmax of small logits: that they are small says nothing about the depth."""
+    torch.manual_seed(0)
+    ids = torch.randint(0, 50, (8, 16))
+    found = initsuite.diagnose(Separate(), (ids, ids))
+    layers = found.layers.set_index("layer")
+    makers = [f"blocks.{number}.{name}" for number in range(4) for name in ("query", "key")]
+    assert list(layers.index[layers["makes_logits"]]) == makers
+    gradient = layers["gradient_norm"]
+    assert 2 * math.log(gradient["blocks.0.value"] / gradient["blocks.0.query"]) > LIMIT
+    assert found.is_healthy, found.sentences()
+    together = verdicts(found.layers.assign(makes_logits=False), found.points, {})
+    assert [each.verdict for each in together] == ["vanishing"]
+
+
+def test_a_first_guess_within_its_noise_is_no_illness() -> None:
+    layers = initsuite.diagnose(nn.Linear(32, 10), X).layers
+    points = layers.assign(draw=0)
+    guess = {"uniform_loss": 2.3, "loss": 5.0, "prediction_entropy": 0.4}
+    noisy = {**guess, "loss_noise": 0.3, "prediction_entropy_noise": 0.06}
+    assert [each.verdict for each in verdicts(layers, points, {**guess, "commonest_class": 1.0})] == [
+        "exploding",
+        "biased to one class",
+    ]
+    assert [each.verdict for each in verdicts(layers, points, {**noisy, "commonest_class": 1.0})] == ["healthy"]

@@ -70,7 +70,8 @@ def test_naive_predictors_and_halves(results: Results) -> None:
     best = [predicting.Told(each, each.score) for each in workloads]
     assert predicting._regret(best, SCORE) == (0.0, pytest.approx(float("nan"), nan_ok=True))
     for workload in workloads:
-        assert not workload.trains[workload.names.index("zero")]
+        if workload.axes["activation"] == "relu":  # with a sigmoid, equal units learn a little
+            assert not workload.trains[workload.names.index("zero")]
         assert (workload.speed[~workload.trains] == workload.speed.max()).all()
 
 

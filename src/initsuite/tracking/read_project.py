@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from initsuite.errors import StoreError, bad_value
 from initsuite.tracking.labels import JOB_TYPES
 from initsuite.tracking.read_offline import ReadTrial, RunContent, as_trial, is_trial
-from initsuite.tracking.settings import Tracking, require_online
+from initsuite.tracking.settings import Tracking, require_online, server_name
 from initsuite.wording import first_line
 
 PER_PAGE = 200
@@ -60,7 +59,7 @@ class Project:
         require_online("load_results: cannot read W&B", tracking, wandb)
         self._api = self._asked(wandb.Api)
         self.path = f"{entity or self._asked(lambda: self._api.default_entity)}/{project}"
-        self.host = urlsplit(self._api.settings["base_url"]).netloc
+        self.host = server_name(self._api.settings["base_url"])
 
     def runs(self) -> list[ProjectRun]:
         """The runs of trials that have ended. One request per page.

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from initsuite.tracking.dashboard_spec import TITLE, Content, report, workspace
 from initsuite.tracking.labels import REPORT_JOB_TYPE
 from initsuite.tracking.runs import LEAN, refusal
 from initsuite.tracking.service import replace_service, within
-from initsuite.tracking.settings import Tracking, require_online
+from initsuite.tracking.settings import Tracking, require_online, server_name
 from initsuite.wording import first_line
 
 T = TypeVar("T")
@@ -46,7 +45,7 @@ class Saver:
         self.entity = tracking.entity or str(self._asked("the account", lambda: api.default_entity))
         self._memory = tracking.directory / "wandb" / "dashboards.json"
         """Which workspace and report were saved, so that the next call changes them."""
-        self._place = f"{urlsplit(api.settings['base_url']).netloc}/{self.entity}/{tracking.project}"
+        self._place = f"{server_name(api.settings['base_url'])}/{self.entity}/{tracking.project}"
 
     def save(self, content: Content, tables: Mapping[str, pd.DataFrame], figures: Sequence[Path]) -> dict[str, str]:
         """Save the run, then the workspace and the report; what an earlier call has saved is changed.

@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.spec import Stage
@@ -152,6 +153,8 @@ def choose_mode(tracking: Tracking, wandb: Any) -> Choice:
     requested = requested_mode(tracking)
     if requested in ("offline", "disabled"):
         return Choice(requested)
+    if (key := os.environ.get("WANDB_API_KEY", "")) != key.strip():
+        os.environ["WANDB_API_KEY"] = key.strip()  # W&B refuses the line break of a file that it was read from
     settings = wandb.setup(wandb.Settings(silent=True)).settings
     # `wandb offline` and `wandb disabled` write their mode to a settings file, which an explicit mode overrules.
     remembered = ENVIRONMENT_MODES.get(settings.mode, "online")
@@ -165,7 +168,8 @@ def choose_mode(tracking: Tracking, wandb: Any) -> Choice:
             )
         return Choice("offline", key_problem)
     if not server_answers(settings.base_url, tracking.probe_timeout_s):
-        return Choice("offline", f"{settings.base_url} did not answer within {tracking.probe_timeout_s:g} s")
+        server = server_name(settings.base_url)
+        return Choice("offline", f"{server} did not answer within {tracking.probe_timeout_s:g} s")
     return Choice("online")
 
 
@@ -201,6 +205,16 @@ def _key_problem(wandb: Any) -> str:
         return "" if wandb.login(prompt=False, verify=False) else "no API key is configured"
     except Exception as error:
         return f"the API key cannot be used ({error})"
+
+
+def server_name(url: str) -> str:
+    """Host and port of a server, without the user and password that its address may hold.
+
+    Example:
+        >>> server_name("https://me:secret@wandb.example.org:8080/path")
+        'wandb.example.org:8080'
+    """
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def server_answers(url: str, timeout_s: float) -> bool:

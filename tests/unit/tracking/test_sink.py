@@ -422,11 +422,21 @@ def test_auto_is_offline_with_a_key_that_is_refused(fake: Callable[..., FakeWand
     assert "login broke" in choice.why
 
 
+def test_a_password_in_the_address_is_not_shown_and_a_key_may_end_its_line(
+    fake: Callable[..., FakeWandb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = fake(has_key=True)
+    package.global_settings.base_url = "http://me:secret@127.0.0.1:9"
+    monkeypatch.setenv("WANDB_API_KEY", "0123abcd\n")
+    assert choose_mode(Tracking(dir="r"), package).why == "127.0.0.1:9 did not answer within 3 s"
+    assert os.environ["WANDB_API_KEY"] == "0123abcd"
+
+
 @pytest.mark.parametrize("mode", ["auto", "online"])
 def test_online_needs_an_answer(fake: Callable[..., FakeWandb], mode: str) -> None:
     package = fake(has_key=True)
     choice = choose_mode(Tracking(dir="r", mode=mode), package)
-    assert choice == Choice("offline", "http://127.0.0.1:9 did not answer within 3 s")
+    assert choice == Choice("offline", "127.0.0.1:9 did not answer within 3 s")
     with serving(404) as package.global_settings.base_url:
         assert choose_mode(Tracking(dir="r", mode=mode), package) == Choice("online")
 

@@ -27,7 +27,7 @@ from initsuite.config.sweep import compose_sweep
 from initsuite.errors import ConfigError
 from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
 from initsuite.tracking.agent import SCORE, AgentRun
-from initsuite.tracking.labels import run_config, run_group, run_name, run_rest, run_summary
+from initsuite.tracking.labels import rest_of, run_config, run_group, run_name, run_rest, run_summary
 from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.read_offline import RunContent, as_trial, is_trial
 from initsuite.tracking.service import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
@@ -347,9 +347,9 @@ def test_summary(row: dict[str, Any], expected: dict[str, Any]) -> None:
 
 def test_the_rest_of_a_row_is_what_nothing_else_shows() -> None:
     row = {"trial_id": "t", "lr": 0.1, "test_score": 0.5, "error": "", "wall_s": math.nan, "device": None}
-    assert run_rest({**row, "commit": "c0ffee", "dirty": False, "config": '{"gain": 1.0}'}) == {
-        "initsuite": {"commit": "c0ffee", "dirty": False, "config": '{"gain": 1.0}'}
-    }
+    rest = {"commit": "c0ffee", "dirty": False, "config": '{"gain": 1.0}'}
+    assert json.loads(run_rest({**row, **rest})["initsuite"]) == rest
+    assert rest_of(run_rest({**row, **rest})) == rest_of({"initsuite": rest}) == rest, "also as it was written before"
 
 
 # ---- the choice of the mode -----------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ Every limit has a reason, none is a matter of taste:
 - Gradients where most layers have a norm right behind them grow by design (Yang et al. 2019), and the weights there
   have no scale that a step could be too large for. Healthy ones were measured: the most is e^14.4, of torchvision's
   resnet152; the limit is half as much again, e^21.
+- A layer is left behind where the square of gradient / weight is e^21 below that of the median layer, the same limit.
+  Behind weights times f, a norm makes gradients 1 / f of what they were, and that ratio 1 / f^2 (van Laarhoven 2017).
 - Dead: pre-activations are distributed evenly about 0 unless something pushes them, so that even where all inputs look
   the same at most half of the units are off for all of them; more than two standard errors above are too many.
 - Saturated: more than half of the entries, so the typical one, pass on less than 5 % of the largest slope.
@@ -39,6 +41,7 @@ import torch
 
 from initsuite.signal.drifts import (
     LIMIT,
+    LIMIT_WITH_NORMS,
     Drift,
     drift_of,
     gradient_groups,
@@ -144,7 +147,25 @@ def _with_head(inputs: np.ndarray, points: pd.DataFrame, head: str | None) -> np
 
 
 def _backward(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
-    return [verdict for group in gradient_groups(layers) for verdict in _backward_in(group, points)][:1]
+    groups = gradient_groups(layers)
+    found = [verdict for group in groups for verdict in _backward_in(group, points)]
+    return (found or [verdict for group in groups for verdict in _left_behind(group)])[:1]
+
+
+def _left_behind(group: pd.DataFrame) -> list[Verdict]:
+    """A layer whose gradient is nothing beside its weight, where a norm undoes the size of the weight forwards."""
+    ratios = group["gradient_to_weight"]
+    known = ratios[(ratios > 0) & np.isfinite(ratios)]
+    slow = group.loc[known.index[known < known.median() * math.exp(-LIMIT_WITH_NORMS / 2)]]
+    if slow.empty:
+        return []
+    row = slow.iloc[-1]
+    times = float(known.median() / row["gradient_to_weight"])
+    reason = (
+        f"its gradient is {row['gradient_to_weight']:.2g} of its weight, {times:.2g} times less than in the median "
+    )
+    reason += "layer, so that no learning rate moves both; its weights may be too large for the norm behind it."
+    return [Verdict(VANISHING, "backward", str(row["layer"]), reason=reason)]
 
 
 def _backward_in(group: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:

@@ -139,3 +139,23 @@ def test_a_first_guess_within_its_noise_is_no_illness() -> None:
         "biased to one class",
     ]
     assert [each.verdict for each in verdicts(layers, points, {**noisy, "commonest_class": 1.0})] == ["healthy"]
+
+
+@pytest.mark.parametrize(("factor", "is_found"), [(100, False), (1000, True)])
+def test_weights_that_a_norm_behind_them_undoes(factor: float, is_found: bool) -> None:
+    """Theory: weights times f make gradient / weight f^-2 of what it was; the limit is e^-10.5, f = 190."""
+    torch.manual_seed(0)
+    blocks = [nn.Sequential(nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()) for _ in range(5)]
+    model = nn.Sequential(*blocks, nn.Linear(32, 4))
+    before = initsuite.diagnose(model, (X, torch.arange(16) % 4))
+    assert before.is_healthy
+    with torch.no_grad():
+        model[2][0].weight *= factor
+        model[2][0].bias *= factor
+    after = initsuite.diagnose(model, (X, torch.arange(16) % 4))
+    change = after.layers["gradient_to_weight"][2] / before.layers["gradient_to_weight"][2]
+    assert change == pytest.approx(factor**-2, rel=0.01)
+    assert after.is_healthy != is_found
+    if is_found:
+        assert list(after.verdicts[["verdict", "direction", "layer"]].iloc[0]) == ["vanishing", "backward", "2.0"]
+        assert "no learning rate moves both" in str(after)

@@ -237,7 +237,11 @@ def test_tuning_trials_are_uploaded_on_request(wandb_server, tmp_path, capfd) ->
     [tuning] = store(tmp_path, [trial(7, Stage.TUNE)])
     assert main([str(tmp_path), "--stages", "tune,score", "--project", "other", "--entity", "team"]) == 0
     made = wandb_server.runs[tuning].made[0]
-    assert (made["displayName"], made["jobType"], made["project"]) == ("he-lr0.1-s7", "tune", "other")
+    assert (made["displayName"], made["jobType"], made["project"]) == (
+        "digits-mlp-2x64-relu-sgd-he-lr0.1-s7",
+        "tune",
+        "other",
+    )
     assert made["entity"] == "team"
     assert "2 uploaded" in capfd.readouterr().out
 

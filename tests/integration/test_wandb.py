@@ -155,7 +155,11 @@ def test_tuning_trials_on_request(
     sink.take(Stored("stack", ROWS[:1]))
     sink.close()
     (run,) = read_wandb_runs(tmp_path / "wandb").values()
-    assert (run["name"], run["job_type"], run["config"]["stage"]) == ("he-lr0.1-s10000", "tune", "tune")
+    assert (run["name"], run["job_type"], run["config"]["stage"]) == (
+        "digits-mlp-2x64-relu-sgd-he-lr0.1-s10000",
+        "tune",
+        "tune",
+    )
 
 
 # ---- the mode, with the real package --------------------------------------------------------------------------------

@@ -25,6 +25,21 @@ Drawn = tuple[TensorInit | Initializer, ParamSpec]
 """The law that draws a tensor, and the facts that it is given."""
 
 
+class Account(pd.DataFrame):
+    """The table of `initialize_`, which a notebook shows without the columns that say nothing of this model.
+
+    What is cut out of it is a plain table.
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        says = [name for name in self.columns if (self[name].notna() & (self[name].astype(str) != "")).any()]
+        return self[says].to_html(index=False, border=0, na_rep="", float_format="{:.3g}".format)
+
+
 @rng.float32_on_cpu()
 def account(
     model: nn.Module,
@@ -56,7 +71,7 @@ def account(
         elif name in drawn and drawn[name][0] == OWN and drawn[name][1].own is not None:
             what = "scales the signal" if drawn[name][1].own else "starts at 0"
             row |= {"how": KEPT, "why": f"it {what}, and the law is not about that"}
-    return pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"})
+    return Account(pd.DataFrame(rows).astype({"fan_in": "Int64", "fan_out": "Int64"}))
 
 
 def _facts(parameter: Tensor, spec: ParamSpec | None) -> dict[str, Any]:

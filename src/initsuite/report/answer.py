@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -75,6 +76,13 @@ class Answer:
 
     def __str__(self) -> str:
         return "\n".join([self.sentences, *(f"- {limit}" for limit in self.limits)])
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the sentences, what they rest on, and the others beside the recommended one."""
+        limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in self.limits)
+        name = html.escape(self.recommended or "none")
+        others = self.against.to_html(index=False, float_format="{:z.3f}".format, border=0) if len(self.against) else ""
+        return f"<p><b>{name}</b>: {html.escape(self.sentences)}</p><ul>{limits}</ul>{others}"
 
 
 def recommend(

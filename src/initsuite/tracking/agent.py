@@ -35,7 +35,8 @@ class AgentRun:
         """The run that an agent waits for, if there is one; its variables go, else every run would be that one."""
         if not environment.get(SWEEP_ID):
             return None
-        return cls(*(environment.pop(name, "") for name in (RUN_ID, SWEEP_ID, PARAMETERS)))
+        run_id, sweep_id, parameters = (environment.pop(name, "") for name in (RUN_ID, SWEEP_ID, PARAMETERS))
+        return cls(run_id, sweep_id, parameters)
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take stored rows into account; a trial that diverged counts as chance."""

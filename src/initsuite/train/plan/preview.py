@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,24 @@ COLUMNS = [
 ]  # fmt: skip
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "at a time", "time", "memory"]
 MAX_ROWS = 40
+
+
+class Plan(pd.DataFrame):
+    """A plan that a notebook shows as the terminal does; what is cut out of it is a plain table."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        if not {*COLUMNS} <= set(self.columns) or "device" not in self.attrs:
+            return super()._repr_html_()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+        legal = self[self.illegal.isna()]
+        shown = pd.DataFrame([_cells_of(row) for row in legal.to_dict("records")], columns=HEADINGS)
+        illegal = [f"{row['model']}: {row['illegal']}" for row in self[self.illegal.notna()].to_dict("records")]
+        lines = "".join(f"<li>illegal: {html.escape(line)}</li>" for line in illegal)
+        summary = html.escape(_summary(legal, self.attrs["device"]))
+        return f"{shown.to_html(index=False, border=0)}<p>{summary}</p>{f'<ul>{lines}</ul>' if lines else ''}"
 
 
 def plan_table(
@@ -67,8 +86,8 @@ def plan_table(
     _estimate(rows)
     total_s = sum(_stage_s([row for row in rows if row["stage"] == str(stage)], place) for stage in stages)
     rows += [{"model": overrides, "illegal": reason, "trials": 0, "done": 0} for overrides, reason in illegal]
-    plan = pd.DataFrame(rows, columns=COLUMNS)
-    plan.attrs["expected_s"] = total_s
+    plan = Plan(rows, columns=COLUMNS)
+    plan.attrs |= {"expected_s": total_s, "device": settings.device}
     return plan
 
 
@@ -85,7 +104,7 @@ def print_plan(plan: pd.DataFrame, settings: Settings, console: Console | None =
     console.print(table)
     if len(legal) > MAX_ROWS:
         console.print(f"... and {len(legal) - MAX_ROWS} more rows: initsuite.plan(...) returns all of them")
-    console.print(Text(_summary(legal, settings)), soft_wrap=True)
+    console.print(Text(_summary(legal, settings.device)), soft_wrap=True)
     for line in kept_lines((row["model"], row["kept"].split(", ")) for row in legal.to_dict("records") if row["kept"]):
         console.print(Text(line), soft_wrap=True)
     for model, line in dict.fromkeys(zip(legal.model, legal.unstacked, strict=True)):
@@ -152,13 +171,13 @@ def _cells_of(row: Mapping[Any, Any]) -> list[str]:
     return [workload, row["stage"], *counts, stacks, f"{int(row['workers'])}", _time(row["expected_s"]), size]
 
 
-def _summary(legal: pd.DataFrame, settings: Settings) -> str:
+def _summary(legal: pd.DataFrame, device: str) -> str:
     cells = int(legal[legal.stage == Stage.SCORE].cells.sum())
     trials, done, stacks = (int(legal[name].sum()) for name in ("trials", "done", "stacks"))
     time = _time(legal.attrs["expected_s"])
     return (
         f"{cells:,} {plural(cells, 'cell')}, {trials:,} {plural(trials, 'trial')}, {done:,} of them done; "
-        f"{trials - done:,} to train in {stacks:,} {plural(stacks, 'stack')}: {time} on {settings.device}, up to "
+        f"{trials - done:,} to train in {stacks:,} {plural(stacks, 'stack')}: {time} on {device}, up to "
         f"{legal.memory_mb.max():,.0f} MB for stacks. An extended learning-rate grid adds to this."
     )
 

@@ -25,10 +25,10 @@ _FACTORS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _OFFSET = 0.17
 """How far above and below the middle of a row its two marks stand, in rows."""
 _NOTE = (
-    f"Circle: the best initializer against the worst one. Square: against {BASELINE}. Line: 95 % interval over the "
-    "scoring seeds; the initializers are chosen by the tuning seeds. Steps: how many times those of the fastest "
-    "initializer; at the right edge, the target is never reached. Decades of learning rates that train: the widest "
-    "window less the narrowest, or that of the default; they have no interval."
+    f"Circle: the best initializer against the worst one. Square: the best other one against {BASELINE}. Line: 95 % "
+    "interval over the scoring seeds, for all pairs at once. Steps: how many times those of the fastest initializer; "
+    "at the right edge, the target is never reached. Decades of learning rates that train: the widest window less the "
+    "narrowest, or that of the default; they have no interval."
 )
 
 

@@ -42,13 +42,14 @@ def worth_chart(views: Views) -> Figure:
     names = [f"{models[row['network']]} · {row['norm']} · {row['optimizer']}" for row in rows]
     caption = (
         "Diamond and bar: how much better the best initializer is than the worst one, with its 95 % interval, in the "
-        f"colour of the best one. Small dot: how much better than {BASELINE}. Rows: network · norm · optimizer. "
-        f"In {unit}."
+        f"colour of the best one. Small dot: how much better the best other one is than {BASELINE}. Rows: network · "
+        f"norm · optimizer. In {unit}."
     )
     layout = axes(f"worth of the choice, {unit}", "", y=rows_axis(names))
     return {"data": traces, "layout": layout, "caption": caption, "rows": len(rows)}
 
 
 def _hover(row: dict[str, Any], name: str, other: str) -> dict[str, str]:
-    text = f"{row['best']} against {other}: {format_difference(interval_of(row, name), row['metric'])}"
+    first = row["best"] if other != BASELINE else "best other one"
+    text = f"{first} against {other}: {format_difference(interval_of(row, name), row['metric'])}"
     return {"hovertemplate": f"{plot_text(text)}<extra></extra>"}

@@ -14,11 +14,12 @@ from initsuite.report.verdicts.worth_summary import worth_in_words
 
 WORTH_TITLE = "What the choice of initializer is worth"
 WORTH_CAPTION = (
-    "The best and the worst, the fastest and the slowest initializer are chosen by the tuning seeds and judged by the "
-    "scoring seeds, which are others, so that no difference is flattered by the choice. Differences are those of test "
-    "scores, paired by seed, with Student's interval. A factor says how many times the steps of the fastest one are "
-    "taken: the median over seeds, with the interval of order statistics; never, where the slower one misses the "
-    "target. Decades of learning rates that train, from the widest window to the narrowest, have no interval."
+    "Best and worst are the initializers with the highest and the lowest mean final validation score; differences are "
+    "those of test scores, paired by seed, with Student's interval. Fastest and slowest are the first and the last of "
+    "the recommendations; a factor says how many times the steps of the fastest one are taken: the median over seeds, "
+    "with the interval of order statistics; never, where the slower one misses the target. Intervals hold for all "
+    "pairs of initializers at once (Bonferroni), as the first and the last of many differ by chance alone. Decades of "
+    "learning rates that train, from the widest window to the narrowest, have no interval."
 )
 
 
@@ -40,7 +41,7 @@ def worth_for_people(worth: pd.DataFrame) -> pd.DataFrame:
             "optimizer": row["optimizer"],
             "best, worst": f"{row['best']}, {row['worst']}",
             "best against worst": _difference(row, "score"),
-            f"best against {BASELINE}": _difference(row, "score_over_default"),
+            f"best other against {BASELINE}": _difference(row, "score_over_default"),
             "fastest, slowest": f"{row['fastest']}, {row['slowest']}" if row["level"] else BLANK,
             "slowest takes": format_ratio(interval_of(row, "steps")),
             f"{BASELINE} takes": format_ratio(interval_of(row, "steps_over_default")),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import BASELINE, Comparison
 from initsuite.report.verdicts.recommendations import OF_INTERVAL, Report, interval_columns, lr_window
-from initsuite.spec import Stage, Status
-from initsuite.stats.intervals import MISSING, Interval, mean_interval, median_interval
+from initsuite.stats.intervals import CONFIDENCE, MISSING, Interval, mean_interval, median_interval
 
 _NOT_THE_NETWORK = {"dataset": ("levels", "chance"), "model": ("norm",)}
 """Options that contexts of one network may differ in."""
+_OVER_DEFAULT = "_over_default"
 _INTERVALS = ("score", "score_over_default", "share", "share_over_default", "steps", "steps_over_default")
 WORTH_COLUMNS = [
     "network", "norm", "optimizer", "context", "context_id", "metric", "num_arms", "num_seeds",
@@ -34,18 +34,16 @@ WORTH_COLUMNS = [
 class Worth:
     """What the choice is worth in one context, seed by seed.
 
-    The arms are chosen by the tuning seeds and judged by the scoring seeds, which are others: where many arms are
-    compared, the best of them by the seeds that judge would be flattered. A positive difference, and a factor above 1,
-    is what the better choice gains.
+    The arms are those that the report ranks first and last: by mean final validation score, and by speed. Their
+    differences are those of test scores. A positive difference, and a factor above 1, is what the better choice gains.
 
     Attributes:
         network: what the contexts share that differ in norm and optimizer only.
         arms: those that were compared.
-        best, worst: chosen by the final validation score.
-        fastest, slowest: chosen as the recommendations choose, by success rate, median steps and loss area.
-        table: indexed by scoring seed: score and share (best less worst arm; in the metric's unit, and of the way from
-            chance to the hard level), steps (how many times the fastest arm's the slowest one takes), and each over
-            `torch_default` in place of the worst or slowest; NaN where there is none, or no level that ranks.
+        best, worst, fastest, slowest: their names.
+        table: indexed by seed: score and share (best less worst arm; in the metric's unit, and of the way from chance
+            to the hard level), steps (how many times the fastest arm's the slowest one takes), and for each what the
+            first of the other arms gains over `torch_default`; NaN where there is none, or no level that ranks.
     """
 
     network: str
@@ -70,28 +68,29 @@ class Worth:
         return self.norm != NO_NORM
 
     def interval(self, name: str) -> Interval:
-        """The mean of a difference, or the median of a factor, over the seeds."""
-        values = self.table[name].dropna()
+        """The mean of a difference, or the median of a factor, over the seeds.
+
+        The first and the last of many arms differ by chance alone, so the interval is that of one pair of all pairs (or
+        of one arm of all that stand against `torch_default`), which hold together (Bonferroni).
+        """
+        values, others = self.table[name].dropna(), len(self.arms) - 1
         if values.empty:
             return MISSING
-        return median_interval(values) if name.startswith("steps") else mean_interval(values)
+        num_pairs = others if name.endswith(_OVER_DEFAULT) else len(self.arms) * others // 2
+        made = median_interval if name.startswith("steps") else mean_interval
+        found = made(values, 1 - (1 - CONFIDENCE) / num_pairs)
+        return replace(found, coverage=max(0.0, 1 - num_pairs * (1 - found.coverage)))
 
 
 def worths(report: Report) -> tuple[Worth, ...]:
     """The contexts of each network that was trained with and without a norm, under at least two optimizers.
 
-    In the order of networks, norms (none first) and optimizers of the report; none where nothing was so crossed, or
-    under one lr for all, where no seed chooses.
+    In the order of networks, norms (none first) and optimizers of the report; none where nothing was so crossed.
     """
     groups: dict[str, list[Comparison]] = {}
     for comparison in main_comparisons(report):
-        if comparison.context.is_tuned:
-            groups.setdefault(_network_key(comparison), []).append(comparison)
-    crossed = [group for group in groups.values() if _is_crossed(group)]
-    ids = {standing.arm.cell_id for group in crossed for found in group for standing in found.standings}
-    tuning = report.trials[(report.trials.stage == Stage.TUNE) & report.trials.cell_id.isin(ids)]
-    by_cell = {str(cell_id): trials for cell_id, trials in tuning.groupby("cell_id")}
-    return tuple(worth for group in crossed for worth in _of_network(group, by_cell))
+        groups.setdefault(_network_key(comparison), []).append(comparison)
+    return tuple(worth for group in groups.values() if _is_crossed(group) for worth in _of_network(group))
 
 
 def _network_key(comparison: Comparison) -> str:
@@ -110,54 +109,37 @@ def _is_crossed(group: Sequence[Comparison]) -> bool:
     return len(optimizers) > 1 and len(cells) == 2 * len(optimizers)
 
 
-def _of_network(group: Sequence[Comparison], tuning: Mapping[str, pd.DataFrame]) -> Iterator[Worth]:
+def _of_network(group: Sequence[Comparison]) -> Iterator[Worth]:
     axes = min((found.context.axes for found in group), key=lambda one: len(one["model"]))
     network = " / ".join(axes[name] for name in ("dataset", "model", "activation"))
     for comparison in sorted(group, key=lambda found: found.context.norm != NO_NORM):
-        if (worth := worth_of(comparison, tuning, network)) is not None:
+        if (worth := worth_of(comparison, network)) is not None:
             yield worth
 
 
-def worth_of(comparison: Comparison, tuning: Mapping[str, pd.DataFrame], network: str = "") -> Worth | None:
-    """None with fewer than two scored arms, or two seeds that all of them have.
-
-    Args:
-        comparison: of tuned arms.
-        tuning: the tuning trials by cell_id, columns of the store, with steps read off the curves.
-    """
+def worth_of(comparison: Comparison, network: str = "") -> Worth | None:
+    """None with fewer than two scored arms, or two seeds that all of them have."""
     yardstick, level = comparison.context.yardstick, comparison.level
-    arms = tuple(one.arm for one in comparison.scored)
-    scores = pd.DataFrame({arm.name: counted_scores(arm, yardstick) for arm in arms}).dropna()
-    if len(arms) < 2 or len(scores) < 2:
+    by_speed = [one.arm for one in comparison.scored]
+    by_score = [one.arm.name for one in comparison.scores.standings]
+    scores = pd.DataFrame({arm.name: counted_scores(arm, yardstick) for arm in by_speed}).dropna()
+    if len(by_speed) < 2 or len(scores) < 2:
         return None
-    stuck = {one.arm.name: one.near_chance for one in comparison.scored}
-    by_score = sorted(arms, key=lambda arm: (stuck[arm.name], -yardstick.oriented(arm.lr_scores[arm.lr])))
-    by_speed = sorted(arms, key=lambda arm: (stuck[arm.name], *_speed_key(tuning[arm.cell_id], arm.lr, level)))
-    (best, worst), (fastest, slowest) = ((order[0].name, order[-1].name) for order in (by_score, by_speed))
     share = scores.map(yardstick.normalised)
-    nothing = pd.Series(math.nan, scores.index)
-    steps = (
-        {arm.name: arm.trials[COLUMN_OF_LEVEL[level]].loc[scores.index].fillna(math.inf) for arm in arms}
-        if level
-        else {}
-    )
-    columns = {}
-    for ending, other, slower in (("", worst, slowest), ("_over_default", BASELINE, BASELINE)):
-        is_there = other in scores
-        columns[f"score{ending}"] = yardstick.oriented(scores[best] - scores[other]) if is_there else nothing
-        columns[f"share{ending}"] = share[best] - share[other] if is_there else nothing
-        columns[f"steps{ending}"] = _slowdown(steps[fastest], steps[slower]) if steps and is_there else nothing
-    return Worth(network, comparison, arms, best, worst, fastest, slowest, pd.DataFrame(columns))
-
-
-def _speed_key(trials: pd.DataFrame, lr: float, level: str | None) -> tuple[float, ...]:
-    """The order of the recommendations, of an arm by its tuning trials at its best lr."""
-    done = trials[(trials.status != Status.FAILED) & np.isclose(trials.lr, lr, rtol=1e-9, atol=0)]
-    area = float(done.loss_auc.fillna(math.inf).median())
-    if level is None:
-        return (area,)
-    steps = done[COLUMN_OF_LEVEL[level]]
-    return -float(steps.notna().mean()), float(steps.fillna(math.inf).median()), area
+    column = COLUMN_OF_LEVEL[level] if level else None
+    steps = {arm.name: arm.trials[column].loc[scores.index].fillna(math.inf) for arm in by_speed if column}
+    names, nothing = [arm.name for arm in by_speed], pd.Series(math.nan, scores.index)
+    pairs = {"": (by_score[0], by_score[-1], names[0], names[-1])}
+    if BASELINE in scores:
+        first, fast = (next(name for name in order if name != BASELINE) for order in (by_score, names))
+        pairs[_OVER_DEFAULT] = (first, BASELINE, fast, BASELINE)
+    columns = {f"{name}{ending}": nothing for name in ("score", "share", "steps") for ending in ("", _OVER_DEFAULT)}
+    for ending, (better, worse, faster, slower) in pairs.items():
+        columns[f"score{ending}"] = yardstick.oriented(scores[better] - scores[worse])
+        columns[f"share{ending}"] = share[better] - share[worse]
+        columns[f"steps{ending}"] = _slowdown(steps[faster], steps[slower]) if steps else nothing
+    ends = (by_score[0], by_score[-1], names[0], names[-1])
+    return Worth(network, comparison, tuple(by_speed), *ends, table=pd.DataFrame(columns))
 
 
 def _slowdown(faster: pd.Series, slower: pd.Series) -> pd.Series:
@@ -173,15 +155,17 @@ def worth_table(found: Sequence[Worth]) -> pd.DataFrame:
     """One row per context, columns `WORTH_COLUMNS`.
 
     `score` is in the unit of the metric, `share` of the way from chance to the hard level; both are turned so that a
-    positive one favours the best arm. `steps` is a factor. Intervals are over the seeds: Student's for means, of order
-    statistics for medians. Windows are decades of lr that train, 0 where none or one does; they have no interval.
+    positive one favours the better arm. `steps` is a factor. Intervals are over the seeds, Student's for means and of
+    order statistics for medians, and hold for all pairs of arms at once (Bonferroni). Windows are decades of lr that
+    train, 0 where none or one does; they have no interval.
     """
     return pd.DataFrame([_row(worth) for worth in found], columns=WORTH_COLUMNS)
 
 
 def _row(worth: Worth) -> dict[str, Any]:
     context = worth.comparison.context
-    windows = {arm.name: _decades(worth.comparison, arm) for arm in worth.arms}
+    is_tuned = context.is_tuned
+    windows = {arm.name: _decades(worth.comparison, arm) if is_tuned else math.nan for arm in worth.arms}
     widest, narrowest = (pick(windows, key=lambda name: windows[name]) for pick in (max, min))
     row = {
         "network": worth.network,

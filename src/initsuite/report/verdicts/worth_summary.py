@@ -10,7 +10,8 @@ import pandas as pd
 
 from initsuite.report.verdicts.recommendations import OF_INTERVAL, interval_columns
 from initsuite.report.verdicts.worth import Worth
-from initsuite.stats.intervals import MISSING, Interval, mean_interval
+from initsuite.stats.intervals import Interval
+from initsuite.stats.pooled import dependent_mean
 
 SUMMARY_COLUMNS = [
     "has_norm", "optimizer", "num_networks", "num_contexts", "unit",
@@ -28,9 +29,9 @@ def in_hundredths(found: Sequence[Worth]) -> tuple[str, str]:
 def worth_summary(found: Sequence[Worth]) -> pd.DataFrame:
     """One row for networks without and with a norm under each optimizer, columns `SUMMARY_COLUMNS`.
 
-    The mean over networks, each with the mean over its norms, seed by seed; the interval is Student's over the seeds,
-    so that it speaks of these networks. In points, hundredths of an accuracy, where all metrics are accuracies; else
-    in hundredths of the way from chance to the hard level.
+    The mean over networks, each with the mean over its norms; the bounds are the means of theirs, so that networks that
+    share seeds count as one. In points, hundredths of an accuracy, where all metrics are accuracies; else in hundredths
+    of the way from chance to the hard level.
     """
     column, unit = in_hundredths(found)
     rows = []
@@ -48,12 +49,12 @@ def worth_summary(found: Sequence[Worth]) -> pd.DataFrame:
 
 def _mean_over_networks(found: Sequence[Worth], column: str) -> Interval:
     """In hundredths."""
-    by_network: dict[str, list[pd.Series]] = {}
+    by_network: dict[str, list[Interval]] = {}
     for worth in found:
-        by_network.setdefault(worth.network, []).append(100 * worth.table[column])
-    means = [pd.concat(columns, axis=1).mean(axis=1, skipna=False) for columns in by_network.values()]
-    values = pd.concat(means, axis=1).mean(axis=1, skipna=False).dropna()
-    return mean_interval(values) if len(values) else MISSING
+        one = worth.interval(column)
+        bounds = (100 * value for value in (one.estimate, one.low, one.high))
+        by_network.setdefault(worth.network, []).append(Interval(*bounds, one.coverage, one.num_values))
+    return dependent_mean([dependent_mean(intervals) for intervals in by_network.values()])
 
 
 def worth_in_words(summary: pd.DataFrame) -> str:
@@ -67,7 +68,7 @@ def worth_in_words(summary: pd.DataFrame) -> str:
     over = f", the mean over {networks} networks" if networks > 1 else ""
     parts = [f"Best against worst initializer: {_listed(rows, where, 'worth', unit)}{over}."]
     if not any(math.isnan(row["worth_over_default"]) for row in rows):
-        parts.append(f"Best against torch_default: {_listed(rows, where, 'worth_over_default')}.")
+        parts.append(f"Best other one against torch_default: {_listed(rows, where, 'worth_over_default')}.")
     shown = [place for place, row in zip(where, rows, strict=True) if row["worth_low"] > 0]
     open_ = [place for place, row in zip(where, rows, strict=True) if not row["worth_low"] > 0]
     if shown:

@@ -57,8 +57,8 @@ def test_the_words_say_the_planted_numbers(report: Report) -> None:
         "Best against worst initializer: 40.0 points of final score [40.0, 40.0] without a norm under adamw, "
         "56.0 [56.0, 56.0] without a norm under sgd, 0.0 [0.0, 0.0] with a norm under adamw, "
         "3.0 [3.0, 3.0] with a norm under sgd. "
-        "Best against torch_default: 2.0 [2.0, 2.0] without a norm under adamw, 6.0 [6.0, 6.0] without a norm under "
-        "sgd, 0.0 [0.0, 0.0] with a norm under adamw, 1.0 [1.0, 1.0] with a norm under sgd. "
+        "Best other one against torch_default: 2.0 [2.0, 2.0] without a norm under adamw, 6.0 [6.0, 6.0] without a "
+        "norm under sgd, 0.0 [0.0, 0.0] with a norm under adamw, 1.0 [1.0, 1.0] with a norm under sgd. "
         "The choice makes a difference without a norm under adamw; without a norm under sgd; with a norm under sgd. "
         "No difference is shown with a norm under adamw."
     )

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 MOST_COMBINATIONS = 100_000
-Axes = dict[str, str]
-"""Values by key, as the command line writes them, with commas between those of an axis."""
-
-
-def planned_sweeps(sweeper: Mapping[str, Any]) -> list[Axes]:
-    """The axes of each sweep, shared ones included, from the node `hydra.sweeper` of a configuration.
-
-    Example:
-        >>> planned_sweeps({"params": {"seeds": "1,2"}, "sweeps": [{"init": "he"}, {"init": "zero"}]})
-        [{'seeds': '1,2', 'init': 'he'}, {'seeds': '1,2', 'init': 'zero'}]
-    """
-    return [{**(sweeper.get("params") or {}), **own} for own in sweeper.get("sweeps") or [{}]]
 
 
 def chosen_sweeps(

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from initsuite.config.axes import planned_sweeps
 from initsuite.config.groups import PLACES, shipped_file
 from initsuite.config.trees import followed, paths
 from initsuite.errors import written
@@ -77,6 +76,16 @@ def _group(group: str, tree: dict[str, Any], config: Mapping[str, Any]) -> Overr
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     """The leaves of a tree by dotted key."""
     return {".".join(path): value for path, value in paths(tree)}
+
+
+def planned_sweeps(sweeper: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The axes of each sweep of an experiment, shared ones included, from the node `hydra.sweeper` of its file.
+
+    Example:
+        >>> planned_sweeps({"params": {"seeds": "1,2"}, "sweeps": [{"init": "he"}, {"init": "zero"}]})
+        [{'seeds': '1,2', 'init': 'he'}, {'seeds': '1,2', 'init': 'zero'}]
+    """
+    return [{**(sweeper.get("params") or {}), **own} for own in sweeper.get("sweeps") or [{}]]
 
 
 @functools.cache

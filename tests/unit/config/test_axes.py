@@ -9,7 +9,8 @@ import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from hydra_plugins.initsuite_sweeper.sweeper import InitsuiteSweeper
-from initsuite.config.axes import chosen_sweeps, planned_sweeps
+from initsuite.config.axes import chosen_sweeps
+from initsuite.config.overrides import planned_sweeps
 from initsuite.errors import ConfigError
 
 SWEEPER: dict[str, Any] = {

@@ -212,7 +212,7 @@ def test_a_chart_is_saved_with_its_title(browser: Browser, text: str, tmp_path: 
     picture = Image.open(tmp_path / "saved.png").convert("RGB")
     assert picture.width == 2 * round(figure.locator(".plot").bounding_box()["width"])
     assert picture.getpixel((1, 1)) == (255, 255, 255), "a transparent picture is black on a dark page"
-    colours = {colour for _, colour in picture.getcolors(maxcolors=1_000_000)}
+    colours = {colour for _, colour in picture.getcolors(maxcolors=1_000_000) or []}
     assert len(colours) > 50
 
 
@@ -259,6 +259,21 @@ def test_two_stores_have_a_page(browser: Browser, tmp_path: Path) -> None:
         *(("normal", store) for store in ("cluster", "laptop")),
         *(("xavier", store) for store in ("cluster", "difference", "laptop")),
     ]
+
+
+def test_a_context_of_two_stores_leads_to_its_initializers(browser: Browser, tmp_path: Path) -> None:
+    stores = Store(tmp_path / "laptop"), Store(tmp_path / "cluster")
+    for place, store in enumerate(stores):
+        for depth in (2, 4):
+            planter = Planter(store, depth=depth, model=f"mlp-{depth}x64")
+            planter.arm("he", FAST)
+            planter.arm("xavier", SLOW if place == 0 or depth == 2 else [50.0] * 8)
+    page = browser.open(pair_page(compared(stores)))
+    assert column(page, "agreement", "do they agree?") == ["yes", "no"]
+    page.locator("[data-table=agreement] tbody a").nth(1).click()
+    until(lambda: "at=pair_context" in page.url)
+    assert page.locator("#closely option:checked").inner_text() == "digits / mlp-4x64 / relu / sgd"
+    assert "cluster recommends xavier" in page.locator(".card:visible").inner_text()
 
 
 @pytest.mark.parametrize("metric", ["mse", "loss", "score"])

@@ -1,6 +1,8 @@
 // The address: what is chosen on the page stands after its "#", so that a link shows the same to somebody else.
 "use strict";
 
+const HELD_MS = 10000;
+
 const address = {
   /** What the address says, by name; a plain "#rules" is a section. */
   read() {
@@ -34,14 +36,41 @@ const address = {
     if (said.get("at")) address.go(said.get("at"));
   },
 
+  /** A link to this page with changes; the rest of the address is what it is when the link is followed. */
+  link(changes, text) {
+    const follow = (event) => {
+      if (event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      address.write(changes, true);
+      address.apply();
+    };
+    return page.make("a", { href: address.of(changes), onclick: follow }, text);
+  },
+
   /** Scroll to a section and read on from there with the keyboard. */
   go(name) {
     const section = document.getElementById(name);
     if (!section) return;
     if (!section.hasAttribute("tabindex")) section.setAttribute("tabindex", "-1");
     section.focus({ preventScroll: true });
-    section.scrollIntoView();
+    address.hold(section);
   },
+
+  /** Keep a section in place while the charts around it are drawn and change their height, until the reader moves. */
+  hold(section) {
+    address.release();
+    const align = () => section.scrollIntoView({ behavior: "instant" });
+    const observer = new ResizeObserver(align);
+    align();
+    observer.observe(document.querySelector("main"));
+    const timer = setTimeout(() => address.release(), HELD_MS);
+    address.release = () => {
+      observer.disconnect();
+      clearTimeout(timer);
+    };
+  },
+
+  release() {},
 };
 
 /** A link to a section keeps what else the address says. */
@@ -55,4 +84,7 @@ function startAddress() {
     address.go(name);
   });
   addEventListener("hashchange", () => address.apply());
+  for (const moved of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+    addEventListener(moved, () => address.release(), { passive: true });
+  }
 }

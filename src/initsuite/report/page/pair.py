@@ -56,10 +56,10 @@ def pair_page(pair: SideBySide) -> str:
 def _drawn(pair: SideBySide, contexts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the scripts draw, sort and filter."""
     drawn = []
+    stuck = {cell_id for side in pair.sides for cell_id in side.cell_id[side.near_chance.astype(bool)]}
     for found in contexts:
         row = found["row"]
         arms = rows_of(pair.arms, {(row["context_id"], row["lr_rule"])})
-        stuck = {cell_id for side in pair.sides for cell_id in side.cell_id[side.near_chance.astype(bool)]}
         scores = scores_of_both(arms, pair.names, [cell_id in stuck for cell_id in arms.cell_id])
         charts = {"pair_steps": steps_of_both(arms, pair.names), "pair_scores": scores}
         table = condensed(table_of_cells(found["arms"]))

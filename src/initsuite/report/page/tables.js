@@ -163,7 +163,10 @@ class DataTable {
       const dots = page.make("span", { "aria-hidden": "true" }, page.data.dots[text] || "");
       return page.make("span", { class: text }, dots, " ", text);
     }
-    if (kind === "context") return page.make("a", { href: address.of({ context: link, at: "context" }) }, text);
+    if (kind === "context") {
+      const at = document.querySelector("[data-table=arms]").closest("section").id;
+      return address.link({ context: link, at }, text);
+    }
     const isWeb = link && /^https?:\/\//.test(link);
     return isWeb ? page.make("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, text) : text;
   }

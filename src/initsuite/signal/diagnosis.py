@@ -160,7 +160,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
     if depths:
         end = "underflows" if row["rate"] < 1 else "overflows"
         named = ", ".join(f"{name} after {depth:.0f}" for name, depth in depths.items())
-        words += f" At this rate it {end} in {named} layers."
+        layers = "layer" if f"{list(depths.values())[-1]:.0f}" == "1" else "layers"
+        words += f" At this rate it {end} in {named} {layers}."
     return words
 
 

@@ -112,7 +112,7 @@ def measured_cell(cell: Cell) -> dict[str, float]:
     found = diagnosis_of(subject, starts, starts.audit, [], "")
     jacobian = [squares_of(spectrum(subject, params).values) for params in starts]
     found.draws[["jacobian_square", "jacobian_spread"]] = jacobian
-    means = predictors_of(found).mean().to_dict()
+    means = {str(name): float(value) for name, value in predictors_of(found).mean().items()}
     return {**means, "illnesses": illnesses(found), "he_distance": distance_from_he(found)}
 
 

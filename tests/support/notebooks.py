@@ -33,7 +33,7 @@ def executed(path: Path, folder: Path) -> Any:
 
 
 def shown(notebook: Any) -> list[list[str]]:
-    """What each code cell shows: what it prints, in however many parts that came, its tables, and that it is a picture."""
+    """What each code cell shows: what it prints, in however many parts, its tables, and that it is a picture."""
     return [_of_cell(cell.outputs) for cell in notebook.cells if cell.cell_type == "code"]
 
 

@@ -72,8 +72,8 @@ class Prediction:
         facts, what = self.facts, {SPEED: "speed", SCORE: "test score"}[outcome]
         found = f"{self._told(NETWORK_OUT, outcome)} with the order by {what}"
         others = ", ".join(f"{words} reaches {self._told(name, outcome)}" for name, words in BESIDE.items())
-        among = self.of(outcome, TRAINED).set_index("predictor").loc[NETWORK_OUT]
-        limit = "less surely" if among["low"] > 0 else "which may be chance: it finds those that fail, no more"
+        among = dict(zip(*(self.of(outcome, TRAINED)[name] for name in ("predictor", "low")), strict=True))
+        limit = "less surely" if among[NETWORK_OUT] > 0 else "which may be chance: it finds those that fail, no more"
         networks = sorted({name.partition(" / ")[2] for name in facts["networks"]})
         return [
             f"How far step 0 predicts training: over {facts['workloads']} workloads of the reference, on networks that "

@@ -90,7 +90,7 @@ def _total(logs: np.ndarray) -> float:
     """The size of the drift; infinite where some number is 0, unknown or not finite, NaN where there is none."""
     if not len(logs):
         return math.nan
-    return abs(drift(logs).total) if np.isfinite(logs).all() else math.inf
+    return abs(drift(logs.tolist()).total) if np.isfinite(logs).all() else math.inf
 
 
 def _signal_drift(draw: Draw) -> float:
@@ -113,7 +113,7 @@ def _gradient_drift(draw: Draw) -> float:
 
 def _input_loss(draw: Draw) -> float:
     logs = draw.logs("input_share", informed_layers(draw.layers), input_shares(draw.points))
-    return max(-drift(logs).total, 0.0) if len(logs) and np.isfinite(logs).all() else math.inf
+    return max(-drift(logs.tolist()).total, 0.0) if len(logs) and np.isfinite(logs).all() else math.inf
 
 
 def _last(column: str) -> Callable[[Draw], float]:

@@ -52,15 +52,16 @@ def prediction_figure(table: pd.DataFrame) -> Figure:
 def _panel(axes: Axes, rows: pd.DataFrame, names: dict[str, str]) -> None:
     places = {name: place for place, name in enumerate(names)}
     axes.axvline(0, color="#444444", linewidth=0.8, linestyle=(0, (4, 3)))
-    for row in rows.itertuples():
-        place, shade = places.get(str(row.predictor)), KIND_COLOURS[str(row.kind)]
+    for row in rows.to_dict("records"):
+        place, shade = places.get(str(row["predictor"])), KIND_COLOURS[str(row["kind"])]
         if place is None:
             continue
-        if row.network != "all":
-            axes.plot([row.correlation], [place], "|", color=shade, markersize=4, alpha=0.45)
+        correlation, low, high = (float(row[name]) for name in ("correlation", "low", "high"))
+        if row["network"] != "all":
+            axes.plot([correlation], [place], "|", color=shade, markersize=4, alpha=0.45)
             continue
-        axes.plot([row.low, row.high], [place, place], color=shade, linewidth=1.4)
-        axes.plot([row.correlation], [place], "o", color=shade, markersize=4, markeredgewidth=0)
+        axes.plot([low, high], [place, place], color=shade, linewidth=1.4)
+        axes.plot([correlation], [place], "o", color=shade, markersize=4, markeredgewidth=0)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(-1.02, 1.02)

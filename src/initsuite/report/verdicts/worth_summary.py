@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pandas as pd
@@ -52,8 +53,8 @@ def _mean_over_networks(found: Sequence[Worth], column: str) -> Interval:
     by_network: dict[str, list[Interval]] = {}
     for worth in found:
         one = worth.interval(column)
-        bounds = (100 * value for value in (one.estimate, one.low, one.high))
-        by_network.setdefault(worth.network, []).append(Interval(*bounds, one.coverage, one.num_values))
+        in_hundredths = replace(one, estimate=100 * one.estimate, low=100 * one.low, high=100 * one.high)
+        by_network.setdefault(worth.network, []).append(in_hundredths)
     return dependent_mean([dependent_mean(intervals) for intervals in by_network.values()])
 
 

@@ -36,7 +36,7 @@ class Drift:
     is_step: bool
 
 
-def drift(logs: Sequence[float]) -> Drift:
+def drift(logs: Sequence[float] | np.ndarray) -> Drift:
     """The trend of a series, or its largest step, whichever is larger.
 
     Example:
@@ -100,16 +100,15 @@ def signal_chain(layers: pd.DataFrame) -> list[str]:
 
 
 def gradient_groups(layers: pd.DataFrame) -> list[pd.DataFrame]:
-    """The layers whose gradients are compared: inside and outside of residual branches apart, and what makes only
-    queries or keys by itself.
+    """The layers whose gradients are compared: inside and outside of residual branches apart.
 
-    What a small branch adds has small gradients by design. Those of queries and keys come through a softmax, whose
-    slope depends on the logits and not on the depth. Groups of two are left out beside another one.
+    What a small branch adds has small gradients by design. Layers that make queries or keys and nothing else are left
+    out: their gradients come through a softmax, whose slope depends on the logits and not on the depth. Groups of two
+    are left out beside another one.
     """
     found = hidden(layers)
-    found = found[~found["is_idle"] & ~found["is_head"]]
-    groups = [group for _, group in found.groupby(["in_branch", "makes_logits"])]
-    return [group for group in groups if len(group) > 2 or len(group) == len(found) > 1]
+    found = found[~found["is_idle"] & ~found["is_head"] & ~found["makes_logits"]]
+    return [group for _, group in found.groupby("in_branch") if len(group) > 2 or len(group) == len(found) > 1]
 
 
 def gradient_limit(group: pd.DataFrame) -> float:

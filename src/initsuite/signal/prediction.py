@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ class Prediction:
         facts, what = self.facts, {SPEED: "speed", SCORE: "test score"}[outcome]
         found = f"{self._told(NETWORK_OUT, outcome)} with the order by {what}"
         others = ", ".join(f"{words} reaches {self._told(name, outcome)}" for name, words in BESIDE.items())
-        among = dict(zip(*(self.of(outcome, TRAINED)[name] for name in ("predictor", "low")), strict=True))
-        limit = "less surely" if among[NETWORK_OUT] > 0 else "which may be chance: it finds those that fail, no more"
+        low = float(self._row(NETWORK_OUT, outcome, TRAINED)["low"])
+        limit = "less surely" if low > 0 else "which may be chance: it finds those that fail, no more"
         networks = sorted({name.partition(" / ")[2] for name in facts["networks"]})
         return [
             f"How far step 0 predicts training: over {facts['workloads']} workloads of the reference, on networks that "
@@ -84,8 +85,12 @@ class Prediction:
             f"{', '.join(facts['initializers'])}; elsewhere it is a guess.",
         ]
 
+    def _row(self, predictor: str, outcome: str, among: str) -> Mapping[Any, Any]:
+        rows = self.of(outcome, among)
+        return rows[rows["predictor"] == predictor].to_dict("records")[0]
+
     def _told(self, predictor: str, outcome: str, among: str = ALL) -> str:
-        row = self.of(outcome, among).set_index("predictor").loc[predictor]
+        row = self._row(predictor, outcome, among)
         return f"{row['correlation']:.2f} (95 % {row['low']:.2f} to {row['high']:.2f})"
 
     def of(self, outcome: str, among: str = ALL, network: str = EVERY) -> pd.DataFrame:

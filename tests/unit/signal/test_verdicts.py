@@ -114,7 +114,7 @@ class Separate(nn.Module):
         return self.head(self.norms[-1](x))
 
 
-def test_gradients_of_queries_and_keys_are_compared_among_themselves() -> None:
+def test_gradients_of_queries_and_keys_are_not_compared() -> None:
     """They come through a softmax of small logits: that they are small says nothing about the depth."""
     torch.manual_seed(0)
     ids = torch.randint(0, 50, (8, 16))

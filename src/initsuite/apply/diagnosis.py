@@ -24,7 +24,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def diagnose(
     model: nn.Module | Callable[[], nn.Module],
     example: Any,
-    init: str | Initializer | TensorInit | None = None,
+    init: str | Initializer | TensorInit | Callable[..., Any] | None = None,
     draws: int = 8,
     *,
     targets: Any = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -41,7 +41,7 @@ from initsuite.wording import format_first
 
 def initialize_(
     model: nn.Module,
-    initializer: str | Initializer | TensorInit,
+    initializer: str | Initializer | TensorInit | Callable[..., Any],
     seed: int = 0,
     probe: Probe | None = None,
     strict: bool = False,
@@ -66,7 +66,8 @@ def initialize_(
 
     Args:
         model: any module; parameters whose part in it is not known keep their values.
-        initializer: a name in `initializers()`, or an instance of your own initializer or law for one tensor.
+        initializer: a name in `initializers()`, an instance of your own initializer or law for one tensor, or a plain
+            function that fills a tensor, such as those of `torch.nn.init`.
         seed: from 0.
         probe: examples for the initializers that need data; they see them on the CPU, in float32.
         strict: raise an error, instead of a warning, for parameters whose part in the model is not known, and for

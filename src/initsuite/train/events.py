@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from initsuite.spec import Abandoned, Evaluated, Trial, TrialResult
 
-__all__ = ["Abandoned", "Emit", "Evaluated", "Event", "Finished", "Note", "Started", "tell_at_once"]
+__all__ = ["Abandoned", "Emit", "Evaluated", "Event", "Finished", "Note", "Started", "StopLaunch", "tell_at_once"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ class Note:
     """A line for the user."""
 
     line: str
+
+
+class StopLaunch(BaseException):
+    """As many trials have failed as `on_error` allows, or the deadline is past.
+
+    Whoever takes events raises it, in the midst of a training, too: what handles the errors of users does not catch it.
+    """
 
 
 Event = Started | Evaluated | Finished | Abandoned | Note

@@ -21,6 +21,7 @@ from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
+from initsuite.train.events import StopLaunch
 from initsuite.train.executor import Executor
 from initsuite.train.plan.deciding import too_few_seeds
 from initsuite.train.plan.planner import Planner
@@ -28,7 +29,7 @@ from initsuite.train.plan.preview import kept_lines, plan_table
 from initsuite.train.plan.stored import Plans
 from initsuite.train.pools import Pools
 from initsuite.train.progress import Progress, Training
-from initsuite.train.recorder import Recorder, StopLaunch
+from initsuite.train.recorder import Recorder
 from initsuite.train.runner import Runner
 from initsuite.train.standings import stored_standings
 from initsuite.train.task import checkpoint_path

@@ -17,15 +17,11 @@ from initsuite.provenance import provenance
 from initsuite.results.leases import Leases, hold_all
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
-from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started, StopLaunch
 from initsuite.train.task import can_continue, checkpoint_path
 
 _AS_THEY_ARE = ("error", "setup_s", "test_score", "diverged_at", "wall_s", "stack_size", "device")
 """Columns of a row that a result has under the same name."""
-
-
-class StopLaunch(Exception):
-    """As many trials have failed as `on_error` allows, or the deadline is past."""
 
 
 class Recorder:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Queue
 
-from initsuite.train.events import Emit, Event, Finished
+from initsuite.train.events import Emit, Event, Finished, StopLaunch
 from initsuite.train.executor import Executor
 from initsuite.train.task import Done, Task
 
@@ -88,7 +88,7 @@ def _emit_rest(messages: Queue[Event | _Ended], emit: Emit) -> None:
     while not messages.empty():
         message = messages.get()
         if not isinstance(message, _Ended):
-            with contextlib.suppress(Exception):  # StopLaunch again, or a disk that is still full
+            with contextlib.suppress(Exception, StopLaunch):  # again, or a disk that is still full
                 emit(message)
 
 

@@ -15,7 +15,7 @@ from initsuite.engine import loop
 from initsuite.errors import is_out_of_memory
 from initsuite.spec import Initialization, Stage, Status, TrialResult
 from initsuite.train import executor as module
-from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started, StopLaunch
 from initsuite.train.executor import Executor
 from initsuite.train.task import Stack, Task
 
@@ -189,6 +189,20 @@ def test_an_initializer_that_is_broken_fails_its_trials_with_the_reason(cell, ex
     by_seed = results(run(executor, task_of(cell, range(2))))
     assert [result.status for result in by_seed.values()] == [Status.FAILED] * 2
     assert all(said in result.error for result in by_seed.values())
+
+
+def test_the_end_of_a_launch_is_no_failure_of_the_trials_in_training(cell, executor) -> None:
+    """A deadline that passes at an evaluation: what is not finished stays to be trained."""
+    seen: list[Event] = []
+
+    def emit(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, Evaluated):
+            raise StopLaunch
+
+    with pytest.raises(StopLaunch):
+        executor.run(task_of(cell, range(3)), emit)
+    assert [type(event) for event in seen] == [Started, Evaluated]
 
 
 def test_an_interrupt_gets_out(cell, executor, monkeypatch) -> None:

@@ -15,10 +15,10 @@ from initsuite.errors import ConfigError
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, Evaluation, Stage, Stored
-from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started, StopLaunch
 from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells
 from initsuite.train.progress import Progress
-from initsuite.train.recorder import Recorder, StopLaunch
+from initsuite.train.recorder import Recorder
 from initsuite.train.task import Stack, checkpoint_path, failure, identity_of
 from initsuite.train.trials import grids_of, tuning_pairs
 

@@ -39,11 +39,11 @@ class Together:
         self.curves |= curves
 
 
-def plant(directory: Path, arms: Sequence[str], num_seeds: int, advantage: float) -> None:
+def plant(directory: Path, arms: Sequence[str], num_seeds: int, advantage: float, stories: int = STORIES) -> None:
     """A data set for each story, with three workloads; `advantage`, in standard deviations, is he's."""
     rng = np.random.default_rng(num_seeds)
     together = Together()
-    for story in range(STORIES):
+    for story in range(stories):
         for depth in DEPTHS:
             planter = Planter(cast(Store, together), dataset=f"d{story}", depth=depth, model=f"mlp-{depth}x64")
             planter.config["dataset"] = {**planter.config["dataset"], "name": f"d{story}"}
@@ -68,7 +68,6 @@ def claims(directory: Path) -> dict[str, int]:
         counts["single score"] += any(found.verdict in CLAIMS for found in first.scores.standings)
         for result in RESULTS:
             counts[f"pooled {result}"] += bool(leader_by(block, result).against.verdict.isin(RULED).any())
-    assert len(stories) == STORIES
     return counts
 
 
@@ -83,6 +82,6 @@ def test_initializers_that_are_alike_are_rarely_called_different(tmp_path: Path,
 @pytest.mark.slow
 def test_a_planted_difference_is_found(tmp_path: Path) -> None:
     """What the bound above would not see: a report that claims nothing at all."""
-    plant(tmp_path / "results", ARMS[:3], 10, advantage=3.0)
+    plant(tmp_path / "results", ARMS[:3], 10, advantage=3.0, stories=40)
     counts = claims(tmp_path / "results")
-    assert min(counts.values()) >= 0.8 * STORIES, counts
+    assert min(counts.values()) >= 0.8 * 40, counts

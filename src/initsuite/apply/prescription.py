@@ -19,7 +19,7 @@ from initsuite.apply.diagnosis import Loss, diagnosed
 from initsuite.apply.own.arms import ALL, Wish, wishes
 from initsuite.apply.recorded import Recorded, recorded_model
 from initsuite.config import catalogue
-from initsuite.errors import InitsuiteError, check_whole_number, unknown_choice
+from initsuite.errors import InitsuiteError, bad_value, check_whole_number, unknown_choice
 from initsuite.init import as_initializer
 from initsuite.signal.diagnosis import Diagnosis
 from initsuite.signal.prediction import SCORE, SPEED, Prediction
@@ -103,11 +103,15 @@ def _diagnoses(
         try:
             with warnings.catch_warnings(action="ignore"):  # what a law says of a model concerns those who use it
                 given = _initializer(wish)
-                found[_name(wish)] = given, diagnosed(recorded, given, draws)
+                made = diagnosed(recorded, given, draws)
         except Exception as error:
             if not wish.is_optional:
                 raise
             refused[wish.name] = first_line(error).partition(": ")[2]
+        else:
+            if (name := _name(wish)) in found:
+                raise bad_value("prescribe", "init", name, "each initializer once")
+            found[name] = given, made
         if time.monotonic() - said > SAY_EVERY_S:
             said = time.monotonic()
             left = (said - begin) / (number + 1) * (len(wanted) - number - 1)
@@ -125,7 +129,9 @@ def _initializer(wish: Wish) -> Any:
 
 def _name(wish: Wish) -> str:
     if not wish.name:
-        return repr(wish.given) if hasattr(wish.given, "__dataclass_fields__") else type(wish.given).__name__
+        if hasattr(wish.given, "__dataclass_fields__"):
+            return repr(wish.given)
+        return getattr(wish.given, "__name__", type(wish.given).__name__)
     options = ", ".join(f"{key}={value}" for key, value in wish.options.items())
     return f"{wish.name}({options})" if options else wish.name
 

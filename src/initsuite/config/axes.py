@@ -44,11 +44,14 @@ def chosen_sweeps(
     kept = [own for own in narrowed if all(own.values())]
     for key in dict.fromkeys(key for own in axes for key in own if key in asked):
         _check_has_all(kept, axes, key, asked[key])
-    return [
+    chosen = [
         [override for override in shared if override.get_key_element() not in own]
         + parser.parse_overrides(_written({key: ",".join(values) for key, values in own.items()}))
         for own in kept
     ]
+    for sweep in chosen:
+        _check_size(sweep)
+    return chosen
 
 
 def _check_size(overrides: Sequence[Override]) -> None:

@@ -172,7 +172,7 @@ class Builder:
             ConfigError: a value that cannot be used, as far as the ids show it.
         """
         if left_out := [name for name in Schema.__dataclass_fields__ if tree.get(name, "???") == "???"]:
-            raise ConfigError(f"config: `{left_out[0]}` is left out. Expected a value. Leave away ~{left_out[0]}.")
+            raise ConfigError(f"config: `{left_out[0]}` is left out. Expected a value. Leave out ~{left_out[0]}.")
         check_choices(tree)
         for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
             if tree[name] is not None:

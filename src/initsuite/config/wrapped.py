@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from initsuite.config.groups import instantiate, options_of, target_of
+from initsuite.config.groups import instantiate, options_of, shipped_file, target_of
 from initsuite.errors import bad_value
 from initsuite.wording import OWN
 
@@ -44,7 +44,7 @@ def _in_place(target: Any, tree: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: it stands under the name of another initializer, whose options it does not have.
     """
-    if tree["name"] != OWN:
+    if tree["name"] != OWN and shipped_file("init", tree["name"]):
         fix = f"For a function of torch or your own: init={OWN} init._target_={tree['_target_']}"
         raise bad_value(f"init={tree['name']}", "_target_", tree["_target_"], f"the class of {tree['name']}", fix)
     return pkgutil.resolve_name("initsuite.init.in_place.InPlace")(

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from initsuite.files import write_whole
-from initsuite.report.tried import KINDS, Key, Tried, at_depth, depths, fitting
+from initsuite.report.tried import KINDS, Key, Tried, at_depth, depths
 from initsuite.spec import PROTOCOL_VERSION
 
 FOLDER = "derived"
@@ -62,7 +62,7 @@ def questions(tried: Sequence[Tried]) -> list[list[Tried]]:
         if not chosen:
             continue
         for depth in (None, *depths(chosen)):
-            for part in at_depth(fitting(chosen, wanted), depth).values():
+            for part in at_depth(chosen, depth).values():
                 found[set_name(part)] = part
     return list(found.values())
 

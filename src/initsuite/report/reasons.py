@@ -41,7 +41,7 @@ def reasons_of(chosen: Leader, num_contexts: int, by: str) -> Iterator[str]:
         low, high = EQUAL
         yield f"No difference from {_names(rows[Ruling.NO_DIFFERENCE])}: P(better) lies within {low:g} to {high:g}."
     undecided = rows[Ruling.UNDECIDED]
-    can_decide = undecided.init.map(lambda name: matches[str(name)].pooled.can_decide(len(matches))).astype(bool)
+    can_decide = undecided.init.map(lambda name: matches[str(name)].pooled.can_decide(chosen.family)).astype(bool)
     if can_decide.any():
         yield f"Undecided against {_listed(undecided[can_decide])}."
     if not can_decide.all():

@@ -18,7 +18,7 @@ SCORE = "score"
 
 @dataclass
 class AgentRun:
-    """The run of the agent: it has the score of all trials of this command, and none of their curves.
+    """The run of the agent: it has the score of the trials that this command trained, and none of their curves.
 
     Attributes:
         run_id, sweep_id, parameters: what the agent gave the command by its environment.

@@ -221,7 +221,7 @@ def _signal_panels(wr: Any, content: Content) -> list[Any]:
     """The test score by what was measured at step 0, a dot for each run."""
     titles = {
         "q_ratio": "mean square of the signal, last / first hidden layer",
-        "gradient_ratio": "mean square of the gradient, first / last hidden layer",
+        "gradient_ratio": "squared length of the gradient, first / last hidden layer",
         "loss_ratio": "first loss / that of a model that knows nothing",
     }
     return [

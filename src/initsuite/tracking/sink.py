@@ -219,6 +219,7 @@ def warning_line(incomplete: Sequence[str], otherwise: str, reason: str) -> str:
 
 def upload_line(tracking: Tracking) -> str:
     """The command that uploads these runs to the project that the launch names."""
-    options = [] if tracking.project == DEFAULT_PROJECT else ["--project", tracking.project]
+    is_sure = tracking.project == DEFAULT_PROJECT and not os.environ.get("WANDB_PROJECT")
+    options = [] if is_sure else ["--project", tracking.project]
     options += ["--entity", tracking.entity] if tracking.entity else []
     return f"  upload: {shlex.join(['python', '-m', 'initsuite.sync', str(tracking.directory), *options])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Progress:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
+        self._lock = threading.RLock()
         self.begin = time.monotonic()
         self.last_line = 0.0
         self.total_trials = self.later_trials = self.done_trials = 0
@@ -103,6 +105,10 @@ class Progress:
             self.console.print(Text(line), soft_wrap=True)
 
     def take(self, news: News) -> None:
+        with self._lock:
+            self._take(news)
+
+    def _take(self, news: News) -> None:
         match news:
             case Announced(stack_id, trials):
                 stack = self.stacks[stack_id] = Training(trials)
@@ -163,6 +169,10 @@ class Progress:
             yield f"step {stacks[0].step:,} of {stacks[0].max_steps:,}"
 
     def _display(self) -> Group:
+        with self._lock:  # the display is drawn by a thread of its own
+            return self._drawn()
+
+    def _drawn(self) -> Group:
         bar = ProgressBar(total=1.0, completed=self.forecast.share, width=min(60, self.console.width))
         room = max(6, self.console.height - 6)
         return Group(Text(self._status()), bar, Text(), standings_table(self._seen()[::-1], room))

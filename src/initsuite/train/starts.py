@@ -50,11 +50,14 @@ def _scored(workload: Workload, recording: Recording, batch: Batch, targets: Any
     picked from what it returns."""
     names = list(recording.outputs)
     if workload.output is None and "loss" in names:
-        return names.index("loss"), Scoring(lambda own: workload.loss(SimpleNamespace(loss=own), targets).mean())
+        score = workload.loss  # not the workload, which would be kept with it
+        return names.index("loss"), Scoring(lambda own: score(SimpleNamespace(loss=own), targets).mean())
     place = chosen_output(recording, workload.output, workload.model)
 
+    score = workload.loss
+
     def loss(outputs: Tensor, wanted: Any = targets) -> Tensor:
-        return workload.loss(outputs, wanted).mean()
+        return score(outputs, wanted).mean()
 
     return place, Scoring(loss) if batch.targets is None else scoring_of(recording, place, batch, loss)
 

@@ -48,11 +48,12 @@ def starts_chart(table: pd.DataFrame) -> Figure:
             notes.append(_at_the_left(place, f"← {lost}"))
     known = [each["x"][0] for each in traces]
     ticks = {"dtick": 1} if known and max(known) > 100 * min(known) else {}
-    layout = axes("mean square, far end / near end", "",
+    layout = axes("squared length, far end / near end", "",
                   x={"type": "log", "exponentformat": "power", **ticks},
                   y=rows_axis([str(name) for name in table["init"]]))  # fmt: skip
     caption = (
-        "Diamond: signal, in the last hidden layer / in the first. Square: gradient, in the first / in the last. "
+        "Diamond: mean square of the signal, in the last hidden layer / in the first. Square: squared length of the "
+        "gradient, in the first / in the last. "
         "Geometric means over the scoring seeds, before the first step; 1 is ideal, below 1/403 or above 403 a deep "
         "network is hard to train."
     )

@@ -58,6 +58,8 @@ def _difference(row: dict[str, object], name: str) -> Cell:
 
 def _windows(row: dict[str, object]) -> Cell:
     widest, narrowest = float(str(row["widest_decades"])), float(str(row["narrowest_decades"]))
+    if math.isnan(widest):
+        return BLANK
     text = f"{widest:g} ({row['widest']}) to {narrowest:g} ({row['narrowest']})"
     default = float(str(row["default_decades"]))
     return Cell(widest - narrowest, text, "" if math.isnan(default) else f"{BASELINE} {default:g}")

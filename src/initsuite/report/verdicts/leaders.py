@@ -30,17 +30,21 @@ class Match:
 
 @dataclass(frozen=True)
 class Leader:
-    """The initializers of a block by one result: the best one, and it against each of the others."""
+    """The initializers of a block by one result: the best one, and it against each of the others.
+
+    `family` is the number of tests that the p-values are adjusted for.
+    """
 
     best: str
     matches: Mapping[str, Match]
     against: pd.DataFrame
+    family: int
 
 
 def leader_by(block: Block, by: str) -> Leader:
     """The best one by `speed` or `score`, tested by sign flips over contexts.
 
-    The same trials choose the leader and test it. Over several workloads the family (Holm) is every pair, therefore;
+    The same trials choose the leader and test it. Over several workloads the family (Holm) is therefore every pair;
     within a single one, whose few seeds could decide nothing then, it is the leader against each other, as in
     `comparison.compare`.
     """
@@ -48,7 +52,7 @@ def leader_by(block: Block, by: str) -> Leader:
     matches = _matches(block, best, others, by)
     num_workloads = len({workload_key(comparison, "activation") for comparison in block.comparisons})
     family = len(matches) if num_workloads == 1 else math.comb(len(matches) + 1, 2)
-    return Leader(best, matches, _against(matches, family))
+    return Leader(best, matches, _against(matches, family), family)
 
 
 def _matches(block: Block, best: str, others: Sequence[str], by: str) -> dict[str, Match]:

@@ -37,13 +37,14 @@ def next_step(comparison: Comparison) -> str:
     for standing, start in measured:
         place = f" from {start['layer']}" if start["layer"] else ""
         found.setdefault(f"{start['verdict'].partition('; ')[0]}{place}", []).append(standing.arm.name)
+    every = "all" if len(measured) == len(scored) else "all that were measured"
     if all(words == HEALTHY for words in found):
         return (
-            "At step 0 signal and gradient are healthy with all of them: look at the learning rates, the budget "
+            f"At step 0 signal and gradient are healthy with {every}: look at the learning rates, the budget "
             "(max_steps) and the data."
         )
     whole = "; ".join(
-        f"{words} with {'all' if len(found) == 1 else format_names(names)}" for words, names in found.items()
+        f"{words} with {every if len(found) == 1 else format_names(names)}" for words, names in found.items()
     )
     return f"At step 0: {whole}. {_remedy(list(found), {standing.arm.name for standing in scored})}."
 
@@ -52,7 +53,8 @@ def _remedy(found: Sequence[str], tried: set[str]) -> str:
     first = next(words for words in found if words != HEALTHY)
     left = [name for name in KEEPERS if name not in tried]
     laws = f"init={','.join(left)}" if left else "a law that is made for this model"
-    return next(text for illness, text in _REMEDIES.items() if first.startswith(illness)).format(laws=laws)
+    texts = (text for illness, text in _REMEDIES.items() if first.startswith(illness))
+    return next(texts, "Try {laws}").format(laws=laws)
 
 
 def _diagnose(scored: Sequence[Standing]) -> str:

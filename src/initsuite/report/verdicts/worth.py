@@ -16,7 +16,7 @@ from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import BASELINE, Comparison
 from initsuite.report.verdicts.recommendations import OF_INTERVAL, Report, interval_columns, lr_window
-from initsuite.stats.intervals import CONFIDENCE, MISSING, Interval, mean_interval, median_interval
+from initsuite.stats.intervals import CONFIDENCE, COVERAGE_SLACK, MISSING, Interval, mean_interval, median_interval
 
 _NOT_THE_NETWORK = {"dataset": ("levels", "chance"), "model": ("norm",)}
 """Options that contexts of one network may differ in."""
@@ -79,7 +79,10 @@ class Worth:
         num_pairs = others if name.endswith(_OVER_DEFAULT) else len(self.arms) * others // 2
         made = median_interval if name.startswith("steps") else mean_interval
         found = made(values, 1 - (1 - CONFIDENCE) / num_pairs)
-        return replace(found, coverage=max(0.0, 1 - num_pairs * (1 - found.coverage)))
+        coverage = max(0.0, 1 - num_pairs * (1 - found.coverage))
+        if coverage < CONFIDENCE - COVERAGE_SLACK:  # order statistics of few seeds
+            return replace(found, low=math.nan, high=math.nan, coverage=coverage)
+        return replace(found, coverage=coverage)
 
 
 def worths(report: Report) -> tuple[Worth, ...]:

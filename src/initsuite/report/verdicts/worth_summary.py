@@ -39,6 +39,8 @@ def worth_summary(found: Sequence[Worth]) -> pd.DataFrame:
     for has_norm in (False, True):
         for optimizer in dict.fromkeys(worth.optimizer for worth in found):
             chosen = [one for one in found if (one.has_norm, one.optimizer) == (has_norm, optimizer)]
+            if not chosen:  # still in training
+                continue
             networks = {worth.network for worth in chosen}
             counts = (has_norm, optimizer, len(networks), len(chosen), unit)
             row = dict(zip(SUMMARY_COLUMNS, counts, strict=False))

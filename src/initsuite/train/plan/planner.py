@@ -167,7 +167,7 @@ class Planner:
         return planned
 
     def place(self, planned: Sequence[PlannedGroup]) -> Place:
-        """Where the stacks of these planned are trained; one of unknown speed counts as the slowest known."""
+        """Where the stacks of these groups are trained; one of unknown speed counts as the slowest known."""
         slowest_s = max((one.stack_s for one in planned if one.speed), default=math.nan)
         seconds = sum(one.seconds if one.speed else slowest_s * len(one.stacks) for one in planned)
         largest = max((one.width * one.bytes_each for one in planned), default=0)

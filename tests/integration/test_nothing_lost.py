@@ -1,7 +1,6 @@
 """Launches that are killed, that meet, that break: what is stored stays, and what is missing is trained."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 
 import initsuite
+from initsuite.files import read_sealed
 
 MEASURES = ["loss_auc", "final_val_score", "best_val_score", "test_score", "steps_to_easy", "diverged_at"]
 SWEEP = [
@@ -245,6 +245,6 @@ def test_a_plan_is_stored_before_it_is_carried_out(tmp_path) -> None:
     wait_for(lambda: any((folder / "checkpoints").glob("*.pt")), process)
     process.kill()
     finish(process)
-    plan = json.loads(next((folder / "plans").glob("*.json")).read_text())
+    plan = read_sealed(next((folder / "plans").glob("*.json")))
     assert sum(len(stack["trial_ids"]) for stack in plan["stacks"]) == 3 * 7
     assert all(len(stack["trial_ids"]) <= 8 for stack in plan["stacks"])

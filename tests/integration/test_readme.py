@@ -13,7 +13,7 @@ import initsuite
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-EXAMPLES = sorted((REPOSITORY / "docs" / "examples").iterdir())
+EXAMPLES = sorted(path.parent for path in (REPOSITORY / "docs" / "examples").glob("*/README.md"))
 LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("conf/*/*.md"), *REPOSITORY.glob("docs/*/*/*.md")]
 DOORS = "train|report|results|sync|dashboard"
 TOP = "conf|docs|notebooks|scripts|src|tests"

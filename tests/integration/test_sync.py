@@ -121,7 +121,7 @@ def test_exactly_what_is_missing_is_uploaded_once(wandb_server, tmp_path, capfd)
         )
         assert (made["jobType"], made["tags"], made["project"]) == ("train", ["demo"], "initsuite")
         axes = {**AXES, "lr": 0.1, "seed": one.seed, "stage": "score", "cell_id": "c0ffee", "protocol": "standard"}
-        assert run.config == {**axes, "config": CONFIG}
+        assert run.config == {**axes, "depth": 2, "width": [64, 64], "config": CONFIG}
         assert history_of(run) == expected_history(one)
         assert run.summary["result/test_accuracy"] == 0.875
         assert run.exit_code == 0
@@ -280,7 +280,7 @@ def test_no_key_and_no_server_are_said(wandb_server, tmp_path, capfd, monkeypatc
     wandb_server.fault = "500"
     assert main([str(tmp_path)]) == 2
     said = capfd.readouterr().err
-    assert f"sync: cannot upload: {wandb_server.url} did not answer" in said
+    assert f"sync: cannot upload: {wandb_server.url.removeprefix('http://')} did not answer" in said
     assert "Look at your network and at WANDB_BASE_URL" in said
     monkeypatch.delenv("WANDB_API_KEY")
     wandb.teardown()  # W&B reads its environment once

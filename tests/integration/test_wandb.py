@@ -210,7 +210,7 @@ def test_auto_with_a_key_and_nobody_listening(
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     else:
         (isolated_wandb / "netrc").write_text(f"machine 127.0.0.1:9\n  login user\n  password {'0' * 40}\n")
-    assert "(http://127.0.0.1:9 did not answer" in one_offline_run(tmp_path)[0]
+    assert "(127.0.0.1:9 did not answer" in one_offline_run(tmp_path)[0]
 
 
 @pytest.mark.usefixtures("isolated_wandb", "no_questions")

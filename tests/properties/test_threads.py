@@ -17,8 +17,8 @@ from initsuite.spec import Evaluation, Stage, TrialResult
 from initsuite.train.events import Event, Finished
 from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
+from initsuite.train.pools import Pools
 from initsuite.train.task import Stack, Task
-from initsuite.train.workers import Pools
 
 MODELS = {
     "mlp": ("model=mlp", "optimizer=sgd"),

@@ -121,9 +121,8 @@ def wrapped(text: str, width: float) -> str:
     Example:
         >>> print(wrapped("digits / transformer(depth=2, heads=4) / gelu", 1.1))
         digits /
-        transformer(
-        depth=2,
-        heads=4) / gelu
+        transformer(depth=
+        2, heads=4) / gelu
     """
     letters = max(12, int(width / LETTER))
     words = [_broken(word, letters) for word in text.replace(" / ", "\xa0/ ").split(" ")]

@@ -72,9 +72,9 @@ def claims(directory: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_seeds", [8, 10])
-def test_initializers_that_are_alike_are_rarely_called_different(tmp_path: Path, num_seeds: int) -> None:
-    plant(tmp_path / "results", ARMS, num_seeds, advantage=0.0)
+@pytest.mark.parametrize(("num_seeds", "num_arms"), [(8, 5), (10, 3)])
+def test_initializers_that_are_alike_are_rarely_called_different(tmp_path: Path, num_seeds: int, num_arms: int) -> None:
+    plant(tmp_path / "results", ARMS[:num_arms], num_seeds, advantage=0.0)
     counts = claims(tmp_path / "results")
     assert max(counts.values()) <= MOST_FALSE_ALARMS, counts
 

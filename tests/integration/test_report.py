@@ -161,8 +161,8 @@ def test_no_initializer_trains(store: Store) -> None:
     row = only_row(store)
     assert row.recommended == "none"
     assert row.in_words == (
-        "No initializer trains: zero and xavier stay near chance at every learning rate. See where the signal gets lost: "
-        "initsuite diagnose init=zero ...."
+        "No initializer trains: zero and xavier stay near chance at every learning rate. See where the signal gets "
+        "lost: initsuite diagnose init=zero ...."
     )
     assert (row.confidence, row.confidence_reason) == ("none", "no initializer trains")
     assert (row.article_agrees, row.article_reason) == (

@@ -327,8 +327,7 @@ def guarded(call: str, has_guard: bool) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["", ", workers=2"])
-@pytest.mark.parametrize("has_guard", [False, True])
+@pytest.mark.parametrize(("has_guard", "workers"), [(False, ""), (False, ", workers=2"), (True, ", workers=2")])
 def test_a_script(tmp_path: Path, has_guard: bool, workers: str) -> None:
     source = NET + DATA + guarded(f"print({CALL}{workers}), 'END')", has_guard)
     done = ended(source, tmp_path)

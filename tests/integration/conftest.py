@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
+
+if TYPE_CHECKING:
+    from support.pages import Browser
 
 
 @dataclass
@@ -262,3 +265,23 @@ def wandb_server(isolated_wandb: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield server
         server.ending.set()
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from support.browsers import open_chromium  # late, as below: few tests open a page
+
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Any, tmp_path: Path) -> Iterator[Browser]:
+    """Fails the test if a page logs, asks or fetches anything."""
+    from support.pages import Browser
+
+    found = Browser(chromium, tmp_path)
+    yield found
+    for context in chromium.contexts:
+        context.close()
+    assert found.complaints == []

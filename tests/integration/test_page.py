@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,29 +11,13 @@ from initsuite.report.colours import colour, contrast, on_dark
 from initsuite.report.page.html import html_page
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
-from support.browsers import needs_a_browser, open_chromium
+from support.browsers import needs_a_browser
 from support.pages import INITS, Browser, column, draw, lines_shown, plant, until, views_of
 from support.planter import FAILED, MISS, Planter
 
 READABLE = 4.5
 """Contrast of text (WCAG 2.2, 1.4.3)."""
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script><b>%{x}", "{{ 7 * 7 }}"]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Any, tmp_path: Path) -> Iterator[Browser]:
-    """Fails the test if a page logs, asks or fetches anything."""
-    found = Browser(chromium, tmp_path)
-    yield found
-    for context in chromium.contexts:
-        context.close()
-    assert found.complaints == []
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from initsuite.report.page.pair import pair_page
 from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store
-from support.browsers import needs_a_browser, open_chromium
+from support.browsers import needs_a_browser
 from support.pages import Browser, column, draw, lines_shown, plant, until, views_of
 from support.pairs import FAST, SLOW, compared
 from support.pairs import plant as plant_one_of_a_pair
@@ -25,22 +24,6 @@ from support.planter import DIVERGED, MISS, Planter
 
 pytestmark = [pytest.mark.slow, needs_a_browser]
 SECOND = "digits / mlp-2x64 / tanh / sgd"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with open_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Any, tmp_path: Path) -> Iterator[Browser]:
-    """Fails the test if a page logs, asks or fetches anything."""
-    found = Browser(chromium, tmp_path)
-    yield found
-    for context in chromium.contexts:
-        context.close()
-    assert found.complaints == []
 
 
 @pytest.fixture(scope="module")

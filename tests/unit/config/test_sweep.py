@@ -143,7 +143,7 @@ def made_up(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("line", SWEEPS)
 def test_a_sweep_composed_at_once_is_what_hydra_composes(made_up, line, monkeypatch) -> None:
     """Without the guard, which compares a few jobs and would hide a flaw."""
-    monkeypatch.setattr(composing, "_agrees", lambda composer, merged: True)
+    monkeypatch.setattr(composing, "_agrees", lambda *_: True)
     with sweep_of(made_up, line) as (loader, master, jobs):
         assert at_once(loader, master, jobs) == one_by_one(loader, master, jobs)
 

@@ -7,6 +7,7 @@ slower and gives the same result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from hydra.errors import HydraException
@@ -22,11 +23,11 @@ Trees = dict[Overrides, Tree | Exception]
 ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 """What Hydra raises for overrides that do not compose; ValueError for `GROUP=null`."""
 CHECKED = 3
-"""Jobs of a merged sweep that Hydra composes as well, to compare."""
+"""Jobs of a merged sweep that Hydra composes as well, to compare; of a sweep in parts one of each, if that is more."""
 
 
-def unresolved(composer: Composer, jobs: Sequence[Overrides]) -> Trees:
-    """The configurations of distinct jobs, interpolations unresolved."""
+def unresolved(composer: Composer, jobs: Sequence[Overrides], checked: int = CHECKED) -> Trees:
+    """The configurations of distinct jobs, interpolations unresolved; so many merged ones are checked."""
     axes = _axes(jobs)
     if not axes or sum(map(len, axes.values())) >= len(jobs):
         return {job: _tree(composer, job) for job in jobs}
@@ -37,9 +38,9 @@ def unresolved(composer: Composer, jobs: Sequence[Overrides]) -> Trees:
     if places is None:
         return {job: _tree(composer, job) for job in jobs}
     if entangled := [axis for axis in axes if axis not in places]:
-        return _in_parts(composer, jobs, entangled)
+        return _in_parts(composer, jobs, entangled, checked)
     merged = _Merger(composer, *base, places).merge(jobs)
-    if merged is None or not _agrees(composer, merged):
+    if merged is None or not _agrees(composer, merged, checked):
         return {job: _tree(composer, job) for job in jobs}
     return merged
 
@@ -111,21 +112,21 @@ def _is_container(text: str) -> bool:
     return text.partition("=")[2].lstrip().startswith(("{", "["))
 
 
-def _in_parts(composer: Composer, jobs: Sequence[Overrides], axes: Sequence[int]) -> Trees:
+def _in_parts(composer: Composer, jobs: Sequence[Overrides], axes: Sequence[int], checked: int) -> Trees:
     """Compose the jobs that agree in the choices that may change anything, one such part at a time."""
     parts: dict[Overrides, list[Overrides]] = {}
     for job in jobs:
         parts.setdefault(tuple(job[axis] for axis in axes), []).append(job)
     trees: Trees = {}
     for part in parts.values():
-        trees |= unresolved(composer, part)
+        trees |= unresolved(composer, part, math.ceil(checked / len(parts)))
     return {job: trees[job] for job in jobs}
 
 
-def _agrees(composer: Composer, merged: Trees) -> bool:
+def _agrees(composer: Composer, merged: Trees, number: int) -> bool:
     """Whether Hydra composes a few of the jobs to the same trees: a guard beside the reasoning above."""
     jobs = [job for job, tree in merged.items() if isinstance(tree, dict)]
-    picked = jobs[:: -max(1, len(jobs) // CHECKED)][:CHECKED]
+    picked = jobs[:: -max(1, len(jobs) // number)][:number]
     return all(OmegaConf.to_container(composer.by_hydra(job), resolve=False) == merged[job] for job in picked)
 
 

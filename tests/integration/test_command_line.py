@@ -101,7 +101,7 @@ def test_a_truncated_data_file_is_named(command, tmp_path) -> None:
         (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels))
         labels = (2049).to_bytes(4, "big") + count.to_bytes(4, "big") + bytes(i % 10 for i in range(count))
         (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
-    done = command("train", "dataset=fashion_mnist", f"data_dir={tmp_path}", "batch_size=8")
+    done = command("train", "dataset=fashion_mnist", f"data_dir={tmp_path}", "dataset.own_files=true", "batch_size=8")
     assert done.returncode == 2, done.stderr
     assert "t10k-images-idx3-ubyte" in done.stderr
     assert "Traceback" not in done.stderr

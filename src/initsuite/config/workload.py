@@ -16,7 +16,7 @@ from initsuite import rng
 from initsuite.activations import activation
 from initsuite.config.groups import identity, instantiate, label, target_of
 from initsuite.data import losses
-from initsuite.data.base import Dataset, check_dataset
+from initsuite.data.base import Dataset, check_dataset, has_fixed_examples
 from initsuite.engine.memory import lacking, set_up_bytes
 from initsuite.engine.workload import Workload
 from initsuite.errors import ConfigError, bad_value
@@ -47,7 +47,7 @@ def frame_id_of(frame: Mapping[str, Any], dataset: Callable[[], Dataset]) -> str
         dataset: makes it. Its fingerprint covers what its options do not, where it depends on the user's files or
             Python.
     """
-    is_fixed = getattr(target_of("dataset", frame["dataset"]), "is_fixed_by_options", False)
+    is_fixed = has_fixed_examples(target_of("dataset", frame["dataset"]), frame["dataset"])
     fingerprint = "" if is_fixed else dataset().fingerprint
     contents = {"fingerprint": fingerprint} if fingerprint else {}
     metric = frame["dataset"]["metric"]

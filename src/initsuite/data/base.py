@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -86,13 +86,29 @@ class Dataset:
 Maker = TypeVar("Maker", bound=Callable[..., Dataset])
 
 
+OWN_FILES = "own_files"
+"""The option that says that files are a person's own, in the format of a published data set."""
+
+
 def fixed_by_options(maker: Maker) -> Maker:
     """Mark a function whose options say which examples it returns: its data sets have no `fingerprint`.
 
-    What is stored of such a data set is found without reading its files.
+    What is stored of such a data set is found without reading its files. Of what it reads, every bit is checked.
     """
     maker.is_fixed_by_options = True  # type: ignore[attr-defined]
     return maker
+
+
+def read_from_files(maker: Maker) -> Maker:
+    """Mark a function whose examples are fixed by its options unless one of them is `own_files`, which came later than
+    the first trials that are stored: false, it is part of no id."""
+    maker.added_options = {OWN_FILES: False}  # type: ignore[attr-defined]
+    return fixed_by_options(maker)
+
+
+def has_fixed_examples(maker: Callable[..., Any], options: Mapping[str, Any]) -> bool:
+    """Whether these options say which examples a function returns, whatever lies on this machine."""
+    return getattr(maker, "is_fixed_by_options", False) and not options.get(OWN_FILES)
 
 
 def check_dataset(dataset: object, where: str) -> Dataset:

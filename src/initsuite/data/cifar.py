@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,13 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module_name, global_name)
 
 
-def read_batch(path: Path, kind: Batch = CIFAR10_BATCH) -> tuple[Tensor, Tensor]:
+def batch_of(path: Path, stored: bytes, kind: Batch = CIFAR10_BATCH) -> tuple[Tensor, Tensor]:
     """Images and labels of one batch file.
+
+    Args:
+        path: where it lies, for messages.
+        stored: its bytes.
+        kind: of which of the two data sets.
 
     Returns:
         [example, 3, 32, 32] uint8 and [example] int64.
@@ -61,7 +67,7 @@ def read_batch(path: Path, kind: Batch = CIFAR10_BATCH) -> tuple[Tensor, Tensor]
     Raises:
         DataError: a damaged file, or one that is not a batch of this kind.
     """
-    content = _content(path, kind)
+    content = _content(path, stored, kind)
     data, labels = (content.get("data"), content.get(kind.labels)) if isinstance(content, dict) else (None, None)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,) or len(data) == 0:
         got = f"`data` is {getattr(data, 'shape', type(data).__name__)} of {getattr(data, 'dtype', 'no array')}"
@@ -72,11 +78,8 @@ def read_batch(path: Path, kind: Batch = CIFAR10_BATCH) -> tuple[Tensor, Tensor]
     return torch.from_numpy(data.copy()).view(-1, *SHAPE), torch.tensor(labels, dtype=torch.int64)
 
 
-def _content(path: Path, kind: Batch) -> Any:
+def _content(path: Path, stored: bytes, kind: Batch) -> Any:
     try:
-        with path.open("rb") as stream:
-            return _ArrayUnpickler(stream, encoding="latin1").load()
-    except OSError as error:
-        raise bad_file(kind.name, path, error.strerror, "a file that can be read", "Check its permissions.") from error
+        return _ArrayUnpickler(io.BytesIO(stored), encoding="latin1").load()
     except Exception as error:  # a damaged pickle raises nearly anything
         raise bad_file(kind.name, path, f"unpickling says: {error}", "a pickled batch of CIFAR", kind.fix) from error

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 
 from initsuite.data.base import Dataset, fixed_by_options
+from initsuite.data.published import check_published
 from initsuite.data.splits import assemble, stratified_split
 
 SIZES = (1197, 300, 300)
@@ -21,14 +26,18 @@ def digits(*, split_seed: int = 0) -> Dataset:
     Returns:
         Inputs [example, 1, 8, 8].
 
+    Raises:
+        DataError: scikit-learn's file is not the one that it published.
+
     References:
         Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI (its test part).
     """
     from sklearn.datasets import load_digits  # a second of imports that other data sets do not need
 
-    bunch = load_digits()
-    images = torch.from_numpy(bunch.images).unsqueeze(1)  # pyright: ignore[reportAttributeAccessIssue]
-    targets = torch.from_numpy(bunch.target).long()  # pyright: ignore[reportAttributeAccessIssue]
+    bunch: Any = load_digits()
+    content = bunch.images.astype(np.uint8).tobytes() + bunch.target.astype(np.uint8).tobytes()
+    check_published("digits", Path("digits"), content, fix="Install scikit-learn again: it has them.")
+    images, targets = torch.from_numpy(bunch.images).unsqueeze(1), torch.from_numpy(bunch.target).long()
     train, validation, test = (
         (images[index], targets[index]) for index in stratified_split(targets, SIZES, seed=split_seed, name="digits")
     )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from initsuite.data.base import Dataset
+from initsuite.data.published import check_published, read_file
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import DataError, bad_value
 from initsuite.files import cache_root
+from initsuite.spec import short_hash
 
 SYSTEM_ROOT = Path("/usr/share/datasets")
 """Where Debian's package dataset-fashion-mnist puts its files."""
 TIMEOUT_S = 20.0
 """Seconds a download may stay silent; otherwise a machine behind a closed firewall would wait for minutes."""
+
+FIX = "Fetch it again, or say dataset.own_files=true if it is your own: its hash is then part of the ids."
 
 Find = Callable[[Path, str], "Path | None"]
 """(folder, name of a file) -> its path, None if it is not there."""
@@ -38,6 +44,7 @@ class Source:
         files: names of all files.
         find: finds a file in a folder by its name.
         advice: another way to get the files; one sentence.
+        unpack: (path, bytes of the file) -> its content.
         splits: torchvision's names of the parts that it downloads separately, straight into the given folder; empty
             where it fetches all files at once, into a folder of its own.
     """
@@ -49,18 +56,65 @@ class Source:
     find: Find = plain_file
     advice: str = ""
     splits: tuple[str, ...] = ()
+    unpack: Callable[[Path, bytes], bytes] = lambda path, stored: stored
 
 
-def locate(source: Source, data_dir: str | None, download: bool) -> list[Path]:
+class Files:
+    """The files of a data set: the published ones, to the last bit, or a person's own.
+
+    Each is read once. The hash of those that are a person's own becomes part of the ids of trials (`named`); of those
+    that are published nothing does, which is why a bit that differs is refused.
+
+    Args:
+        source: what they are.
+        data_dir, download: as for `locate`; a person's own are never downloaded.
+        own_files: whether they are a person's own, in the format of the published ones.
+
+    Raises:
+        ConfigError, DataError: as `locate`; or `own_files` without a `data_dir`.
+    """
+
+    def __init__(self, source: Source, data_dir: str | None, download: bool, own_files: bool) -> None:
+        if not isinstance(own_files, bool):
+            raise bad_value(source.name, "own_files", own_files, "true or false")
+        if own_files and data_dir is None:
+            raise bad_value(source.name, "own_files", True, "a `data_dir` that holds them", "Set data_dir=FOLDER.")
+        self.source, self._is_own = source, own_files
+        self._paths = locate(source, data_dir, download and not own_files, elsewhere=not own_files)
+        self._hashes: list[str] = []
+
+    def read(self) -> Iterator[tuple[Path, bytes]]:
+        """Each file and its content, unpacked.
+
+        Raises:
+            DataError: a file that cannot be read or unpacked, or is not the published one.
+        """
+        name = self.source.name
+        for path in self._paths:
+            stored = read_file(name, path)
+            content = self.source.unpack(path, stored)
+            if self._is_own:
+                self._hashes.append(hashlib.sha256(content).hexdigest())
+            else:
+                check_published(name, path, stored, content, fix=FIX)
+            yield path, content
+
+    def named(self, dataset: Dataset) -> Dataset:
+        """The data set made of them, with a fingerprint where they are a person's own."""
+        return replace(dataset, fingerprint=short_hash(self._hashes)) if self._is_own else dataset
+
+
+def locate(source: Source, data_dir: str | None, download: bool, *, elsewhere: bool = True) -> list[Path]:
     """The paths of `source.files`, in their order, all from one folder.
 
-    Looks in `data_dir`, the system's folder and the cache, in this order; then torchvision downloads into the cache.
+    Looks in `data_dir` and, if they may be `elsewhere`, in the system's folder and the cache, in this order; then
+    torchvision downloads into the cache.
 
     Raises:
         ConfigError: `data_dir` is not a folder.
         DataError: `data_dir` holds some of the files but not all; the files are nowhere and were not downloaded.
     """
-    roots = [SYSTEM_ROOT, cache_root()]
+    roots = [SYSTEM_ROOT, cache_root()] if elsewhere else []
     if data_dir is not None:
         root = Path(data_dir).expanduser()
         if not root.is_dir():
@@ -70,8 +124,8 @@ def locate(source: Source, data_dir: str | None, download: bool) -> list[Path]:
         _refuse_partial(source, root)
     if found := _search(source, roots):
         return found
-    failure = _download(source) if download else "download=false"
-    if found := _search(source, [cache_root()]):
+    failure = _download(source) if download else "none is fetched" if not elsewhere else "download=false"
+    if elsewhere and (found := _search(source, [cache_root()])):
         return found
     searched = ", ".join(map(str, roots))
     raise DataError(

@@ -25,8 +25,17 @@ def find_idx(folder: Path, stem: str) -> Path | None:
     return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
 
 
-def read_images(path: Path) -> Tensor:
+def find_packed(folder: Path, stem: str) -> Path | None:
+    """The file `stem.gz`, else `stem`, in a folder; None if there is neither."""
+    return next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
+
+
+def images_of(path: Path, content: bytes) -> Tensor:
     """Images of an idx3 file.
+
+    Args:
+        path: where it lies, for messages.
+        content: its bytes, unpacked.
 
     Returns:
         [example, 1, height, width], uint8.
@@ -34,11 +43,11 @@ def read_images(path: Path) -> Tensor:
     Raises:
         DataError: a damaged file, or one that is not idx3 of bytes.
     """
-    return _read(path, num_axes=3).unsqueeze(1)
+    return _read(path, content, num_axes=3).unsqueeze(1)
 
 
-def read_labels(path: Path) -> Tensor:
-    """Labels of an idx1 file.
+def labels_of(path: Path, content: bytes) -> Tensor:
+    """Labels of an idx1 file; arguments as for `images_of`.
 
     Returns:
         [example], int64.
@@ -46,25 +55,25 @@ def read_labels(path: Path) -> Tensor:
     Raises:
         DataError: a damaged file, or one that is not idx1 of bytes.
     """
-    return _read(path, num_axes=1).long()
+    return _read(path, content, num_axes=1).long()
 
 
-def _read(path: Path, num_axes: int) -> Tensor:
-    content = _content(path)
+def _read(path: Path, content: bytes, num_axes: int) -> Tensor:
     shape = _checked_shape(path, content, num_axes)
     # a bytearray, because torch warns about read-only memory
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=len(content) - math.prod(shape)).view(shape)
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a file, unpacked."""
+def unpacked(path: Path, stored: bytes) -> bytes:
+    """The bytes of a file, unpacked where its name ends in .gz.
+
+    Raises:
+        DataError: a damaged gzip file.
+    """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        return gzip.decompress(stored) if path.suffix == ".gz" else stored
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise bad_file("idx", path, f"gzip says: {error}", "a complete gzip file", FIX) from error
-    except OSError as error:
-        raise bad_file("idx", path, error.strerror, "a file that can be read", "Check its permissions.") from error
 
 
 def _checked_shape(path: Path, content: bytes, num_axes: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from initsuite.data.base import Dataset, Split
+from initsuite.data.published import check_published
 from initsuite.errors import bad_file, bad_value, check_whole_number
 from initsuite.rng import generator
 
@@ -45,7 +47,7 @@ def image_fit(*, image: str = "china", size: int = 64, channels: int = 1, split_
     check_whole_number(NAME, "split_seed", split_seed, minimum=0)
     if channels not in (1, 3):
         raise bad_value(NAME, "channels", channels, "1 (brightness) or 3 (red, green, blue)")
-    pixels, fingerprint = _shipped(image) if image in SHIPPED else _file(Path(image).expanduser())
+    pixels, fingerprint = _shipped(image) if image in SHIPPED else _own(Path(image).expanduser())
     side = min(pixels.shape[:2])
     if size > side:
         raise bad_value(NAME, "size", size, f"at most the {side} pixels of the square in `{image}`")
@@ -70,19 +72,29 @@ def _scaled(pixels: np.ndarray, side: int, size: int, channels: int) -> Tensor:
 
 
 def _shipped(name: str) -> tuple[np.ndarray, str]:
-    from sklearn.datasets import load_sample_image
+    """The pixels, and no hash: the name says which they are."""
+    import sklearn.datasets
 
-    return load_sample_image(f"{name}.jpg"), ""
+    path = Path(sklearn.datasets.__file__).parent / "images" / f"{name}.jpg"
+    pixels, content = _read(path)
+    check_published(NAME, path, content, fix="Install scikit-learn again, or name a picture of your own by its path.")
+    return pixels, ""
 
 
-def _file(path: Path) -> tuple[np.ndarray, str]:
-    """[height, width, 3], 0 to 255, and the hash of the file."""
+def _own(path: Path) -> tuple[np.ndarray, str]:
+    """The pixels, and the hash of the file."""
+    pixels, content = _read(path)
+    return pixels, hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _read(path: Path) -> tuple[np.ndarray, bytes]:
+    """[height, width, 3], 0 to 255, and the bytes of the file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         content = path.read_bytes()
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB")), hashlib.blake2b(content, digest_size=8).hexdigest()
+        with Image.open(io.BytesIO(content)) as picture:
+            return np.asarray(picture.convert("RGB")), content
     except (OSError, UnidentifiedImageError) as error:
         expected = f"a picture, or one of {', '.join(SHIPPED)}"
         raise bad_file(NAME, path, str(error), expected, "Set dataset.image=FILE.") from error

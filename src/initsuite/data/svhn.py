@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from initsuite.data.base import Dataset, fixed_by_options
-from initsuite.data.files import Source, locate
+from initsuite.data.base import Dataset, read_from_files
+from initsuite.data.files import Files, Source
 from initsuite.data.splits import check_labels, cut_validation
 from initsuite.errors import bad_file
 
@@ -21,9 +22,14 @@ FILES = ("train_32x32.mat", "test_32x32.mat")
 SVHN = Source("svhn", "SVHN", layouts=("svhn", "."), files=FILES, splits=("train", "test"))
 
 
-@fixed_by_options
+@read_from_files
 def svhn(
-    *, data_dir: str | None = None, split_seed: int = 0, subset: int | None = None, download: bool = True
+    *,
+    data_dir: str | None = None,
+    split_seed: int = 0,
+    subset: int | None = None,
+    download: bool = True,
+    own_files: bool = False,
 ) -> Dataset:
     """99,289 colour images of house numbers, 10 classes: 68,025 training, 5,232 validation, 26,032 test.
 
@@ -38,13 +44,18 @@ def svhn(
     References:
         Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning, format 2.
     """
-    training, test = (read_mat(path) for path in locate(SVHN, data_dir, download))
+    files = Files(SVHN, data_dir, download, own_files)
+    training, test = (content_of(path, stored) for path, stored in files.read())
     held_out = len(training[1]) // 14  # 5,232 of 73,257
-    return cut_validation(training, test, held_out, split_seed, subset, NUM_CLASSES, "svhn")
+    return files.named(cut_validation(training, test, held_out, split_seed, subset, NUM_CLASSES, "svhn"))
 
 
-def read_mat(path: Path) -> tuple[Tensor, Tensor]:
+def content_of(path: Path, stored: bytes) -> tuple[Tensor, Tensor]:
     """Images and digits of one file; `X` [height, width, channel, example], `y` [example, 1] with 10 for the digit 0.
+
+    Args:
+        path: where it lies, for messages.
+        stored: its bytes.
 
     Returns:
         [example, 3, 32, 32] uint8 and [example] int64.
@@ -52,7 +63,7 @@ def read_mat(path: Path) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: a damaged file, or one that is not in this format.
     """
-    content = _content(path)
+    content = _content(path, stored)
     images, labels = (np.asarray(content.get(key)) for key in ("X", "y"))
     if images.dtype != np.uint8 or images.shape[:3] != SHAPE or images.ndim != 4 or images.shape[3] == 0:
         got = f"`X` is {images.shape} of {images.dtype}"
@@ -67,13 +78,10 @@ def read_mat(path: Path) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))), digits
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, stored: bytes) -> dict[str, Any]:
     from scipy.io import loadmat  # a third of a second of imports that other data sets do not need
 
     try:
-        with path.open("rb") as stream:
-            return loadmat(stream, variable_names=("X", "y"))
-    except Exception as error:  # a damaged file raises nearly anything, a bare OSError too
-        if isinstance(error, OSError) and error.strerror:
-            raise bad_file("svhn", path, error.strerror, "a file that can be read", "Check its permissions.") from error
+        return loadmat(io.BytesIO(stored), variable_names=("X", "y"))
+    except Exception as error:  # a damaged file raises nearly anything
         raise bad_file("svhn", path, f"scipy says: {error}", "a MATLAB file of version 5", FIX) from error

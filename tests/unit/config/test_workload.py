@@ -11,6 +11,7 @@ from torch import nn
 from initsuite.config.groups import conf_dir, shipped_file, target_of
 from initsuite.config.sweep import compose_sweep
 from initsuite.config.workload import WorkloadDraft, frame_id_of, frame_of, make_dataset
+from initsuite.data.base import has_fixed_examples
 from initsuite.errors import DataError
 
 
@@ -58,7 +59,7 @@ def test_a_data_set_is_fixed_by_its_options_where_it_has_no_fingerprint(name: st
     (job,) = compose_sweep([f"dataset={name}"])
     assert job.tree
     tree = job.tree["dataset"]
-    is_fixed = getattr(target_of("dataset", tree), "is_fixed_by_options", False)
+    is_fixed = has_fixed_examples(target_of("dataset", tree), tree)
     needs_files = "download" in shipped_file("dataset", name)
     try:
         dataset = make_dataset({**tree, "download": False} if needs_files else tree)

@@ -28,7 +28,7 @@ def write_cifar(folder: Path, num_examples: int = 40) -> Path:
 @pytest.mark.parametrize("layout", ["cifar-10-batches-py", "."])
 def test_cifar_is_read_in_both_layouts(tmp_path, layout: str) -> None:
     write_cifar(tmp_path / "data" / layout)
-    data = check_dataset(cifar10(data_dir=str(tmp_path / "data"), download=False), "cifar10")
+    data = check_dataset(cifar10(data_dir=str(tmp_path / "data"), own_files=True), "cifar10")
     assert [len(split) for split in (data.train, data.validation, data.test)] == [180, 20, 40]
     assert data.input_shape == (3, 32, 32)
     assert torch.equal(data.validation.targets.bincount(), torch.full((10,), 2))
@@ -51,9 +51,9 @@ def test_a_batch_written_by_python_2_is_read(tmp_path) -> None:
             + b"tbU\x06labels](" + b"".join(b"K" + bytes([label]) for label in content["labels"]) + b"eu."
         )  # fmt: skip
         (folder / name).write_bytes(text)
-    again = cifar10(data_dir=str(folder), download=False)
+    again = cifar10(data_dir=str(folder), own_files=True)
     assert torch.equal(
-        again.test.inputs, cifar10(data_dir=str(write_cifar(tmp_path / "new")), download=False).test.inputs
+        again.test.inputs, cifar10(data_dir=str(write_cifar(tmp_path / "new")), own_files=True).test.inputs
     )
 
 
@@ -88,19 +88,19 @@ def test_a_damaged_batch_is_named(tmp_path, damage, message: str) -> None:
     path = write_cifar(tmp_path / "data") / "data_batch_3"
     path.write_bytes(damage(path.read_bytes(), tmp_path))
     with pytest.raises(DataError, match=f"cifar10: bad file `.*data_batch_3`: .*{message}"):
-        cifar10(data_dir=str(tmp_path / "data"), download=False)
+        cifar10(data_dir=str(tmp_path / "data"), own_files=True)
     assert not (tmp_path / "touched").exists()
 
 
 def test_a_batch_that_cannot_be_read_is_named(tmp_path, monkeypatch) -> None:
     folder = write_cifar(tmp_path / "data")
 
-    def refuse(path: Path, mode: str) -> None:
+    def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"data_batch_1`: Permission denied. Expected a file that can be read"):
-        cifar10(data_dir=str(folder), download=False)
+        cifar10(data_dir=str(folder), own_files=True)
 
 
 def write_cifar100(folder: Path, sizes: dict[str, int], labels: str = "fine_labels") -> Path:
@@ -117,7 +117,7 @@ def write_cifar100(folder: Path, sizes: dict[str, int], labels: str = "fine_labe
 @pytest.mark.parametrize("layout", ["cifar-100-python", "."])
 def test_cifar100_has_the_fine_labels(tmp_path, layout: str) -> None:
     write_cifar100(tmp_path / "data" / layout, {"train": 2000, "test": 300})
-    data = check_dataset(cifar100(data_dir=str(tmp_path / "data"), download=False), "cifar100")
+    data = check_dataset(cifar100(data_dir=str(tmp_path / "data"), own_files=True), "cifar100")
     assert [len(split) for split in (data.train, data.validation, data.test)] == [1800, 200, 300]
     assert (data.input_shape, data.num_outputs) == ((3, 32, 32), 100)
     assert torch.equal(data.validation.targets.bincount(), torch.full((100,), 2))
@@ -134,4 +134,11 @@ def test_a_batch_of_the_other_cifar_is_named(tmp_path) -> None:
         r"class indices. Fetch cifar-100-python.tar.gz again"
     )
     with pytest.raises(DataError, match=expected):
-        cifar100(data_dir=str(folder), download=False)
+        cifar100(data_dir=str(folder), own_files=True)
+
+
+@pytest.mark.parametrize(("load", "name"), [(cifar10, "data_batch_1"), (cifar100, "train")])
+def test_other_files_than_the_published_ones_are_refused(tmp_path, load, name: str) -> None:
+    write_cifar(tmp_path / "data"), write_cifar100(tmp_path / "data", {"train": 200, "test": 100})
+    with pytest.raises(DataError, match=f"bad file `.*{name}`: its content is not what was published.*own_files=true"):
+        load(data_dir=str(tmp_path / "data"), download=False)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import hashlib
+import random
 import re
 import socket
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 
-from initsuite.data import files
+from initsuite.config.workload import frame_id_of
+from initsuite.data import files, published
 from initsuite.data.base import check_dataset
-from initsuite.data.images import FASHION_MNIST_START, IDX_FILES, fashion_mnist, kmnist, mnist
+from initsuite.data.images import IDX_FILES, fashion_mnist, kmnist, mnist
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import ConfigError, DataError
 
@@ -79,7 +85,7 @@ def refuse_download(monkeypatch: pytest.MonkeyPatch, reader: str, error: Excepti
 @pytest.mark.parametrize("layout", ["torchvision", "flat"])
 def test_idx_files_are_read_plain_and_gzipped_in_both_layouts(tmp_path, name, gzipped, layout) -> None:
     write_idx(tmp_path / "data" / (FOLDERS[name] if layout == "torchvision" else "."), gzipped=gzipped)
-    data = check_dataset(LOADERS[name](data_dir=str(tmp_path / "data"), download=False), name)
+    data = check_dataset(LOADERS[name](data_dir=str(tmp_path / "data"), own_files=True), name)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [220, 20, 60]
     assert data.input_shape == (1, 28, 28)
     for split in (data.train, data.validation, data.test):
@@ -90,27 +96,28 @@ def test_idx_files_are_read_plain_and_gzipped_in_both_layouts(tmp_path, name, gz
 
 
 def test_the_test_split_keeps_the_order_of_its_file(tmp_path) -> None:
-    data = mnist(data_dir=str(write_idx(tmp_path / "data")), download=False)
+    data = mnist(data_dir=str(write_idx(tmp_path / "data")), own_files=True)
     assert torch.equal(data.test.targets, torch.arange(NUM_TEST) % 10)
 
 
 def test_a_subset_leaves_validation_and_test_whole(tmp_path) -> None:
     folder = str(write_idx(tmp_path / "data"))
-    whole, part = (mnist(data_dir=folder, subset=subset, download=False) for subset in (None, 50))
+    whole, part = (mnist(data_dir=folder, subset=subset, own_files=True) for subset in (None, 50))
     assert torch.equal(part.train.targets.bincount(), torch.full((10,), 5))
     assert torch.equal(part.validation.targets, whole.validation.targets)
     assert len(part.test) == NUM_TEST
     with pytest.raises(ConfigError, match=re.escape("mnist: bad value `subset`=221. Expected null, or 1 to the 220")):
-        mnist(data_dir=folder, subset=221, download=False)
+        mnist(data_dir=folder, subset=221, own_files=True)
 
 
 def test_the_split_seed_moves_the_validation_split(tmp_path) -> None:
     folder = str(write_idx(tmp_path / "data"))
-    orders = [mnist(data_dir=folder, split_seed=seed, download=False).train.targets for seed in (0, 1)]
+    orders = [mnist(data_dir=folder, split_seed=seed, own_files=True).train.targets for seed in (0, 1)]
     assert not torch.equal(*orders)
 
 
-def test_folders_are_searched_in_order(tmp_path) -> None:
+def test_folders_are_searched_in_order(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(files, "check_published", lambda *arguments, **options: None)
     empty = tmp_path / "empty"
     empty.mkdir()
     write_idx(tmp_path / "cache/initsuite/MNIST/raw")
@@ -149,7 +156,7 @@ IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 def test_a_damaged_idx_file_is_named(tmp_path, name: str, content: bytes, message: str, gzipped: bool) -> None:
     folder = write_idx(tmp_path / "data", {name: content}, gzipped=gzipped)
     with pytest.raises(DataError, match=f"bad file `.*{name}.*{re.escape(message)}"):
-        mnist(data_dir=str(folder), download=False)
+        mnist(data_dir=str(folder), own_files=True)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +173,7 @@ def test_a_damaged_gzip_file_is_named(tmp_path, damage, message: str) -> None:
     path.write_bytes(damage(path.read_bytes()))
     expected = f"train-images-idx3-ubyte.gz`: {message}.*Expected a complete gzip file. Fetch the file again"
     with pytest.raises(DataError, match=expected):
-        mnist(data_dir=str(folder), download=False)
+        mnist(data_dir=str(folder), own_files=True)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch) -> None:
@@ -179,29 +186,100 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch) -> None:
     with pytest.raises(
         DataError, match=r"train-images-idx3-ubyte`: Permission denied. Expected a file that can be read"
     ):
+        mnist(data_dir=str(folder), own_files=True)
+
+
+# ---- the published files, and one's own
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, name: str, *, packed: bool = False) -> dict[str, bytes]:
+    """Let the small files be those that were published; returns their content."""
+    content = idx_content()
+    known = {f"{file}.gz": gzip.compress(one, mtime=0) for file, one in content.items()} if packed else content
+    digests = {file: hashlib.sha256(one).hexdigest() for file, one in known.items()}
+    monkeypatch.setitem(published.PUBLISHED, name, digests)
+    return content
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_flipped_bit_in_a_published_file_is_refused(tmp_path, monkeypatch, gzipped: bool) -> None:
+    publish(monkeypatch, "mnist")
+    folder = write_idx(tmp_path / "data", gzipped=gzipped)
+    options = {"data_dir": str(folder), "download": False}
+    assert mnist(**options).fingerprint == ""  # however it is packed: the small files are packed differently each time
+    rng, unpack = random.Random(0), gzip.decompress if gzipped else bytes
+    for name in IDX_FILES:
+        path = folder / (f"{name}.gz" if gzipped else name)
+        whole = path.read_bytes()
+        for place in [rng.randrange(len(whole)) for _ in range(12)]:
+            damaged = whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :]
+            path.write_bytes(damaged)
+            with contextlib.suppress(OSError, EOFError, zlib.error):
+                if unpack(damaged) == unpack(whole):  # the date in a packed file, or bits that fill up its last byte
+                    continue
+            with pytest.raises(DataError, match=rf"bad file `.*{name}"):
+                mnist(**options)
+        path.write_bytes(whole)
+    assert len(mnist(**options).test) == NUM_TEST
+
+
+def test_the_error_says_what_differs_and_what_to_do(tmp_path, monkeypatch) -> None:
+    folder = write_idx(tmp_path / "data", gzipped=True)
+    with pytest.raises(DataError) as caught:
+        mnist(data_dir=str(folder), download=False)
+    assert str(caught.value) == (
+        f"mnist: bad file `{folder}/{IDX_FILES[0]}.gz`: its content is not what was published (a bit of it differs, or "
+        f"more). Expected the published `{IDX_FILES[0]}`, on whose examples the ids of trials rest. Fetch it again, or "
+        "say dataset.own_files=true if it is your own: its hash is then part of the ids."
+    )
+    publish(monkeypatch, "fashion_mnist")
+    with pytest.raises(DataError, match=f"{IDX_FILES[0]}.gz`: the file of fashion_mnist. Expected the published"):
         mnist(data_dir=str(folder), download=False)
 
 
-def published_labels(name: str) -> np.ndarray:
-    """As many labels of each class as in the published training files, and Fashion-MNIST's first ones."""
-    even, start = [6000] * 10, list(FASHION_MNIST_START)
-    counts = {"MNIST": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]}.get(name, even)
-    if name != "FashionMNIST":
-        return np.repeat(np.arange(10), counts)
-    return np.concatenate([start, np.repeat(np.arange(10), np.array(even) - np.bincount(start, minlength=10))])
+def test_of_packed_files_alone_the_packed_ones_are_read_and_compared(tmp_path, monkeypatch) -> None:
+    """As published with Kuzushiji-MNIST: what a plain file should be is not known."""
+    publish(monkeypatch, "kmnist", packed=True)
+    folder = write_idx(tmp_path / "data")
+    with pytest.raises(
+        DataError, match=rf"nothing is known to compare it with. Expected the published `{IDX_FILES[0]}\.gz`"
+    ):
+        kmnist(data_dir=str(folder), download=False)
+    for name, content in idx_content().items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+    assert len(kmnist(data_dir=str(folder), download=False).test) == NUM_TEST
 
 
-@pytest.mark.parametrize("name", LOADERS)
-@pytest.mark.parametrize("other", ["FashionMNIST", "MNIST", "KMNIST"])
-def test_the_files_of_another_data_set_are_refused(tmp_path, name: str, other: str) -> None:
-    labels, images = published_labels(other), np.zeros((60_000, 1, 1))
-    replaced = {"train-labels-idx1-ubyte": idx_bytes(labels), "train-images-idx3-ubyte": idx_bytes(images)}
-    folder = write_idx(tmp_path / "data", {**replaced, "t10k-images-idx3-ubyte": idx_bytes(np.zeros((60, 1, 1)))})
-    if FOLDERS[name].startswith(f"{other}/"):
-        assert len(LOADERS[name](data_dir=str(folder), download=False).train) == 55_000
-        return
-    with pytest.raises(DataError, match=f"the labels of {other}. Expected those of {name}. Set data_dir to a folder"):
-        LOADERS[name](data_dir=str(folder), download=False)
+def test_files_of_ones_own_are_part_of_the_ids(tmp_path) -> None:
+    folder = write_idx(tmp_path / "data")
+    frame = {"dataset": {"name": "mnist", "_target_": "initsuite.data.images.mnist", "metric": "accuracy", "loss": ""}}
+    frame |= {"model": {"name": "mlp", "_target_": "initsuite.models.mlp.Mlp"}, "activation": {}}
+    frame |= dict.fromkeys(("batch_size", "max_steps", "eval_every"), 1)
+
+    def ids(**options: Any) -> str:
+        tree = {**frame, "dataset": {**frame["dataset"], "data_dir": str(folder), **options}}
+        return frame_id_of(tree, lambda: mnist(data_dir=str(folder), own_files=True))
+
+    own, plain = ids(own_files=True), ids(own_files=False)
+    assert plain == ids() != own  # as before there was this option, and without reading the files
+    packed = write_idx(tmp_path / "packed", gzipped=True)
+    assert (
+        mnist(data_dir=str(packed), own_files=True).fingerprint
+        == mnist(data_dir=str(folder), own_files=True).fingerprint
+    )
+    write_idx(folder, {TEST_LABELS: idx_bytes((np.arange(NUM_TEST) + 1) % 10)})
+    assert ids(own_files=True) != own
+    assert ids() == plain
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({}, "`own_files`=True. Expected a `data_dir`"), ({"data_dir": "."}, "no data files")]
+)
+def test_files_of_ones_own_are_looked_for_in_one_place(tmp_path, monkeypatch, options, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_idx(tmp_path / "system/mnist")
+    with pytest.raises((ConfigError, DataError), match=message):
+        mnist(own_files=True, **options)
 
 
 # ---- where files lie
@@ -245,6 +323,8 @@ def test_without_download_nothing_is_fetched(monkeypatch) -> None:
 
 
 def test_downloaded_files_are_used(tmp_path, monkeypatch) -> None:
+    publish(monkeypatch, "fashion_mnist")
+
     def fetch(root: str, train: bool, download: bool) -> None:
         assert download
         write_idx(Path(root) / "FashionMNIST/raw")
@@ -272,5 +352,5 @@ def test_the_real_fashion_mnist(monkeypatch) -> None:
     assert data.train.inputs.min().item() == pytest.approx(-0.2860 / 0.3530, abs=0.005)
     assert data.train.inputs.max().item() == pytest.approx((1 - 0.2860) / 0.3530, abs=0.01)
     assert data.test.targets[:5].tolist() == [9, 2, 1, 1, 6]  # as published
-    with pytest.raises(DataError, match=r"the labels of FashionMNIST. Expected those of kmnist"):
+    with pytest.raises(DataError, match=r"the file of fashion_mnist. Expected the published `train-images"):
         kmnist(data_dir=str(REAL), download=False)

@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from initsuite.data import published
 from initsuite.data.base import Dataset, check_dataset
+from initsuite.data.digits import digits
 from initsuite.data.image_fit import image_fit
 from initsuite.errors import ConfigError, DataError
 
@@ -79,3 +81,11 @@ def test_what_is_no_picture_is_refused(gradient: str, tmp_path: Path) -> None:
         image_fit(image=gradient, size=5)
     with pytest.raises(ConfigError, match="`channels`=2"):
         image_fit(channels=2)
+
+
+@pytest.mark.parametrize("name", ["digits", "image_fit"])
+def test_what_scikit_learn_ships_is_compared_with_what_it_published(name: str, monkeypatch) -> None:
+    digests = dict.fromkeys(published.PUBLISHED[name], 64 * "0")
+    monkeypatch.setitem(published.PUBLISHED, name, digests)
+    with pytest.raises(DataError, match=rf"{name}: bad file `.*: its content is not .*Install scikit-learn again"):
+        digits() if name == "digits" else image_fit(size=4)

@@ -46,7 +46,7 @@ def write_svhn(folder: Path, **replaced: Any) -> Path:
 @pytest.mark.parametrize("layout", ["svhn", "."])
 def test_the_files_are_read_in_both_layouts(tmp_path, layout: str) -> None:
     write_svhn(tmp_path / "data" / layout)
-    data = check_dataset(svhn(data_dir=str(tmp_path / "data"), download=False), "svhn")
+    data = check_dataset(svhn(data_dir=str(tmp_path / "data"), own_files=True), "svhn")
     assert [len(split) for split in (data.train, data.validation, data.test)] == [130, 10, 30]
     assert (data.input_shape, data.num_outputs) == ((3, 32, 32), 10)
     assert torch.equal(data.test.targets, (torch.arange(30) + 1) % 10)  # the label 10 is the digit 0
@@ -75,7 +75,7 @@ def test_the_files_are_read_in_both_layouts(tmp_path, layout: str) -> None:
 def test_a_file_of_another_format_is_named(tmp_path, broken: dict[str, Any], message: str) -> None:
     folder = write_svhn(tmp_path / "data", train=broken)
     with pytest.raises(DataError, match=f"svhn: bad file `.*train_32x32.mat`: {re.escape(message)}"):
-        svhn(data_dir=str(folder), download=False)
+        svhn(data_dir=str(folder), own_files=True)
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_a_damaged_file_is_named(tmp_path, damage) -> None:
     path.write_bytes(damage(path.read_bytes()))
     expected = r"test_32x32.mat`: scipy says: .*Expected a MATLAB file of version 5. Fetch the file again"
     with pytest.raises(DataError, match=expected):
-        svhn(data_dir=str(tmp_path / "data"), download=False)
+        svhn(data_dir=str(tmp_path / "data"), own_files=True)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch) -> None:
     folder = write_svhn(tmp_path / "data")
 
-    def refuse(path: Path, mode: str) -> None:
+    def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"train_32x32.mat`: Permission denied. Expected a file that can be read"):
-        svhn(data_dir=str(folder), download=False)
+        svhn(data_dir=str(folder), own_files=True)
 
 
 def test_both_parts_are_downloaded_into_a_folder_of_their_own(tmp_path, monkeypatch) -> None:
@@ -110,6 +110,13 @@ def test_both_parts_are_downloaded_into_a_folder_of_their_own(tmp_path, monkeypa
         savemat(Path(root) / f"{split}_32x32.mat", content(SIZES[split]))
 
     monkeypatch.setattr(import_torchvision().datasets, "SVHN", fetch)
+    monkeypatch.setattr(files, "check_published", lambda *arguments, **options: None)
     assert len(svhn().test) == SIZES["test"]
     assert fetched == ["train", "test"]
     assert sorted(path.name for path in (tmp_path / "cache/initsuite").iterdir()) == ["svhn"]
+
+
+def test_other_files_than_the_published_ones_are_refused(tmp_path) -> None:
+    write_svhn(tmp_path / "data")
+    with pytest.raises(DataError, match=r"svhn: bad file `.*train_32x32.mat`: its content is not what was published"):
+        svhn(data_dir=str(tmp_path / "data"), download=False)

@@ -107,6 +107,8 @@ class WandbServer(http.server.ThreadingHTTPServer):
         fault: "" for a good server, "500" for one that answers nothing else, "hang" for one that never answers.
         faulty_after: runs that are made well before the fault is felt.
         broken: run ids whose contents are answered with `broken_status`, whatever the fault.
+        lost: by run id, what its contents are answered with while nothing of them is kept.
+        swallowed: run ids of which the next contents are lost so.
         asked: operation and variables of each GraphQL request, oldest first.
         uploads: by name, the content of files that are not streamed, such as tables and images.
     """
@@ -121,6 +123,8 @@ class WandbServer(http.server.ThreadingHTTPServer):
         self.faulty_after = 0
         self.broken: set[str] = set()
         self.broken_status = 500
+        self.lost: dict[str, bytes] = {}
+        self.swallowed: set[str] = set()
         self.ending = threading.Event()
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.uploads: dict[str, bytes] = {}
@@ -231,7 +235,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         if self.server.is_faulty and self.server.fault == "hang":
             self.server.ending.wait()
-        status, reply = 500 if self.server.is_faulty else 200, {}
+        status, reply, content = 500 if self.server.is_faulty else 200, {}, None
         if status == 200 and self.path.endswith("/graphql"):
             request = json.loads(body)
             reply = {"data": self.server.graphql(request["query"], request.get("variables") or {})}
@@ -241,9 +245,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             run_id = self.path.split("/")[-2]
             if run_id in self.server.broken:
                 status = self.server.broken_status
+            elif run_id in self.server.lost:
+                content = self.server.lost[run_id]
+            elif run_id in self.server.swallowed:
+                self.server.swallowed.discard(run_id)
             else:
                 self.server.stream(run_id, json.loads(body))
-        content = json.dumps(reply).encode()
+        content = json.dumps(reply).encode() if content is None else content
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

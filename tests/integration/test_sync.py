@@ -21,6 +21,7 @@ from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.sync import main
+from initsuite.tracking import confirm, upload
 from initsuite.tracking.upload import GRACE_S
 from initsuite.tracking.uploads import Uploads
 from initsuite.train.launch import run_cells
@@ -184,7 +185,7 @@ def test_a_server_that_answers_500_leaves_runs_missing_until_a_later_call(wandb_
 def test_a_server_that_dies_midway_ends_the_call_in_bounded_time(wandb_server, tmp_path, fault) -> None:
     store(tmp_path, [trial(seed) for seed in range(NUM_TRIALS)])
     wandb_server.fault, wandb_server.faulty_after = fault, 20
-    limit_s = 2 * LIMIT_S + GRACE_S + START_S
+    limit_s = 3 * LIMIT_S + GRACE_S + START_S
     output, _ = start(str(tmp_path), "--limit-s", f"{LIMIT_S}").communicate(timeout=limit_s)
     assert "runs in a row failed" in output
     assert "not tried" in output
@@ -204,6 +205,28 @@ def test_a_refusal_that_wandb_keeps_to_itself_is_a_failure(wandb_server, tmp_pat
     assert main([str(tmp_path)]) == 1
     assert "404 Not Found" in capfd.readouterr().out
     assert Uploads(tmp_path).ids() == set()
+
+
+@pytest.mark.slow
+def test_what_the_server_took_and_lost_is_sent_again(wandb_server, tmp_path, capfd, monkeypatch) -> None:
+    """An answer of 200 says little: what counts is what the server has."""
+    monkeypatch.setattr(confirm, "LAG_S", 0.5)
+    monkeypatch.setattr(upload, "MAX_IN_A_ROW", 9)
+    ids = store(tmp_path, [trial(seed) for seed in range(5)])
+    wandb_server.lost = dict(zip(ids, (b"", b'{"exit', b"<html>Welcome</html>"), strict=False))
+    wandb_server.swallowed = {ids[3]}
+    assert main([str(tmp_path)]) == 1
+    output = capfd.readouterr().out
+    assert "the server took the run, but lacks 3 of 3 points of it" in output
+    assert "2 uploaded, 0 already there, 3 failed" in output
+    assert Uploads(tmp_path).ids() == {ids[3], ids[4]}
+    assert history_of(wandb_server.runs[ids[3]]) == expected_history(trial(3)), "written over where a part was lost"
+    wandb_server.lost = {}
+    assert main([str(tmp_path)]) == 0
+    assert "3 uploaded, 2 already there, 0 failed" in capfd.readouterr().out
+    for seed, trial_id in enumerate(ids):
+        assert history_of(wandb_server.runs[trial_id]) == expected_history(trial(seed))
+        assert wandb_server.runs[trial_id].summary["result/test_accuracy"] == 0.875
 
 
 @pytest.mark.slow

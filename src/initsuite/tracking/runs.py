@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from initsuite.spec import Evaluation, Status, TrialInfo
 from initsuite.tracking.agent import AgentRun
+from initsuite.tracking.confirm import Confirmation
 from initsuite.tracking.labels import JOB_TYPES, curve_keys, run_config, run_group, run_name, run_rest, run_summary
 from initsuite.tracking.service import replace_service, within
 from initsuite.tracking.settings import Choice, Tracking
@@ -37,11 +38,12 @@ LEAN: dict[str, Any] = {
 
 @dataclass
 class Track:
-    """A trial that gets a W&B run: its place in the stack, and the run while it is open."""
+    """A trial that gets a W&B run: its place in the stack, the run while it is open, and the steps of its points."""
 
     place: int
     info: TrialInfo
     run: Any = None
+    steps: set[int] = field(default_factory=set)
 
     @property
     def trial_id(self) -> str:
@@ -64,9 +66,6 @@ class Runs:
         is_server_gone: an online server has stopped answering, and W&B's process still waits for it.
     """
 
-    options: ClassVar[Mapping[str, Any]] = {}
-    """Further settings of every run."""
-
     def __init__(self, tracking: Tracking, directory: Path, wandb: Any, choice: Choice) -> None:
         self.tracking, self.directory, self.choice = tracking, directory, choice
         self.written: list[str] = []
@@ -74,9 +73,14 @@ class Runs:
         self.is_server_gone = False
         self._wandb, self._uploads = wandb, Uploads(directory)
         self._patience_s = PATIENCE * tracking.finish_timeout_s
+        self._confirmation = Confirmation(wandb, self._patience_s)
 
-    def open(self, track: Track) -> None:
+    def open(self, track: Track, **options: Any) -> None:
         """Start the run of a trial.
+
+        Args:
+            track: the trial.
+            options: further settings of the run.
 
         Raises:
             ConnectionError: the server has gone, and `recover` was not called yet.
@@ -86,7 +90,7 @@ class Runs:
             raise ConnectionError(self.choice.why)
         choice = self.choice  # of this attempt: runs that are opened beside it may find the server gone first
         try:
-            track.run = self._init(track.info, choice)
+            track.run = self._init(track.info, choice, options)
         except Exception as error:
             if choice.mode == "online":
                 self._go_offline(error)
@@ -102,14 +106,23 @@ class Runs:
         finite = {key: value for key, value in values.items() if math.isfinite(value)}
         # `commit`: an explicit step otherwise holds each evaluation back until the next one.
         track.run.log({"step": evaluation.step, **finite}, step=evaluation.step, commit=True)
+        track.steps.add(evaluation.step)
 
     def complete(self, track: Track, row: Mapping[str, Any]) -> None:
-        """Write the summary of a stored row, and end the run; raises as `finish`."""
+        """Write the summary of a stored row, end the run, and remember it once the server has all of it.
+
+        Raises:
+            IncompleteRunError: the server said that it took the run, and lacks a part of it.
+            Exception: as `finish`.
+        """
         is_online, project_url = not track.run.offline, track.run.project_url
+        path = f"{track.run.entity}/{track.run.project}/{track.trial_id}"
         is_failed = row["status"] == Status.FAILED
-        track.run.summary.update({**run_summary(row), **run_rest(row)})
+        summary = {**run_summary(row), **run_rest(row)}
+        track.run.summary.update(summary)
         self.finish(track, exit_code=int(is_failed))
         if is_online:
+            self._confirmation.check(path, len(track.steps), summary)
             url = f"{project_url}/runs/{track.trial_id}" if project_url else ""
             self._uploads.add(track.trial_id, is_failed=is_failed, url=url)
 
@@ -136,7 +149,7 @@ class Runs:
     def write_agents(self, agent: AgentRun) -> None:
         """Write the run that `wandb agent` waits for; raises whatever W&B raises."""
         place = {"root_dir": str(self.directory), "project": self.tracking.project, "entity": self.tracking.entity}
-        agent.write(self._wandb, {**LEAN, **self.options, "mode": self.choice.mode, **place})
+        agent.write(self._wandb, {**LEAN, "mode": self.choice.mode, **place})
 
     def recover(self) -> None:
         """Be ready to write offline after a server has gone. Online runs that are still open are lost."""
@@ -160,11 +173,11 @@ class Runs:
         if self.choice.mode == "online":
             self.choice = Choice("offline", f"the server stopped answering: {first_line(error)}")
 
-    def _init(self, info: TrialInfo, choice: Choice) -> Any:
+    def _init(self, info: TrialInfo, choice: Choice, options: Mapping[str, Any]) -> Any:
         # A fresh Settings each time: W&B writes into the one it is given, and the next run would inherit the name.
         settings = self._wandb.Settings(
             **LEAN,
-            **self.options,
+            **options,
             mode=choice.mode,
             root_dir=str(self.directory),
             project=self.tracking.project,

@@ -9,8 +9,9 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
+from initsuite.tracking.confirm import IncompleteRunError
 from initsuite.tracking.labels import run_summary
 from initsuite.tracking.runs import Runs, Track
 from initsuite.tracking.service import affordable_runs, replace_service
@@ -22,7 +23,7 @@ MAX_IN_A_ROW = 3
 """This many runs that fail in a row are the server's fault: the rest would only wait for it as long."""
 
 GRACE_S = 15.0
-"""Added to the limit of a run, which holds for its start and its end: for what is in between, if W&B itself hangs."""
+"""Added to the limit of a run, which may be sent twice: for what is in between, if W&B itself hangs."""
 
 
 class Uploader(Runs):
@@ -36,9 +37,6 @@ class Uploader(Runs):
     Raises:
         ConfigError: no API key, or a server that does not answer.
     """
-
-    options: ClassVar = {"resume": "allow"}
-    """W&B asks the server what it has of the run, and continues after it."""
 
     def __init__(self, tracking: Tracking) -> None:
         import wandb
@@ -72,7 +70,7 @@ class Uploader(Runs):
         num_awaited, in_a_row = len(trials), 0
         with contextlib.suppress(queue.Empty):
             while num_awaited:
-                trial_id, problem = answers.get(timeout=self.tracking.finish_timeout_s + GRACE_S)
+                trial_id, problem = answers.get(timeout=2 * self.tracking.finish_timeout_s + GRACE_S)
                 num_awaited -= 1
                 in_a_row = in_a_row + 1 if problem else 0
                 if in_a_row >= MAX_IN_A_ROW:
@@ -80,11 +78,22 @@ class Uploader(Runs):
                 yield trial_id, problem
 
     def upload(self, stored: StoredTrial) -> None:
-        """Upload what the server lacks of one trial; raises as `open` and `finish`. Several threads may call it."""
+        """Upload what the server lacks of one trial; raises as `open` and `complete`. Several threads may call it.
+
+        W&B asks the server what it has of the run, and continues after it. Where that leaves a gap, because something
+        got lost on the way, the run is written over from its start.
+        """
+        try:
+            self._upload(stored, resume="allow")
+        except IncompleteRunError:
+            self._upload(stored)
+
+    def _upload(self, stored: StoredTrial, **options: Any) -> None:
         track = Track(0, stored.info)
-        self.open(track)
+        self.open(track, **options)
         try:
             for evaluation in stored.evaluations:
+                track.steps.add(evaluation.step)
                 # Earlier steps are on the server: W&B would drop them, with a warning.
                 if evaluation.step >= track.run.starting_step:
                     self.log(track, evaluation)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from initsuite.errors import StoreError
 
@@ -55,6 +57,24 @@ def write_whole(target: Path, write: Callable[[Path], object]) -> None:
                 temporary.unlink(missing_ok=True)
 
 
+def own_place(path: Path, inside: Path) -> Path:
+    """A path to write to, below a folder that others can write into: links that they planted are not followed.
+
+    A link in place of the file goes, what it leads to stays.
+
+    Raises:
+        StoreError: one of the folders on the way is a link that leads out of `inside`.
+    """
+    if not path.parent.resolve().is_relative_to(inside.resolve()):
+        raise StoreError(
+            f"store: cannot write `{path}`: a folder on the way is a link that leads out, to {path.parent.resolve()}. "
+            f"Expected a folder below {inside}. Remove the link, or choose another folder."
+        )
+    if path.is_symlink():
+        path.unlink()
+    return path
+
+
 @contextlib.contextmanager
 def writing(where: str, path: Path) -> Iterator[None]:
     """Explain why a file cannot be written: a `StoreError` instead of an `OSError`."""
@@ -65,6 +85,40 @@ def writing(where: str, path: Path) -> Iterator[None]:
             f"{where}: cannot write `{path}`: {error.strerror or error}. "
             "Expected room and permission. What was stored is intact: fix the disk and run the command again."
         ) from error
+
+
+class _Log(io.RawIOBase):
+    """An open file that drops what its disk has no room for."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return os.write(self._number, data)
+        except OSError:
+            return len(data)
+
+
+def lasting(stream: TextIO) -> TextIO:
+    """A stream like this one that drops lines while the disk of its file is full: no log ends what it reports on.
+
+    Terminals and pipes are returned as they are.
+    """
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):  # a stream without a file
+        return stream
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty():
+        return stream
+    file = io.BufferedWriter(_Log(stream.fileno()))
+    return io.TextIOWrapper(file, stream.encoding, stream.errors, line_buffering=True)
 
 
 def sealed(content: Any) -> str:

@@ -204,6 +204,28 @@ def test_figures_have_paper_size_and_nothing_is_cut_off(written: Written, store:
 
 
 @pytest.mark.slow
+def test_links_planted_in_the_folder_are_not_followed(written: Written, tmp_path: Path, no_page: None) -> None:
+    home, folder = tmp_path / "home", tmp_path / "report"
+    home.mkdir()
+    folder.mkdir()
+    for name in ("mine.txt", "curves.png"):
+        (home / name).write_text("kept")
+    (folder / "recommendations.html").symlink_to(home / "mine.txt")
+    (folder / "arms.csv").symlink_to(home / "new.txt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_write_figures", lambda views, folder: [])
+        write_report(written[0], folder)
+        assert (folder / "recommendations.html").read_text() == "the page"
+        (folder / "tables").rename(folder / "before")
+        (folder / "tables").symlink_to(home)
+        with pytest.raises(StoreError, match=r"tables/.*a link that leads out"):
+            write_report(written[0], folder)
+    (folder / "figures").symlink_to(home)
+    with pytest.raises(StoreError, match=r"figures/.*a link that leads out"):
+        write_report(written[0], folder)
+    assert {path.name: path.read_text() for path in home.iterdir()} == {"mine.txt": "kept", "curves.png": "kept"}
+
+
 def test_many_contexts_go_to_further_pages(store: Store, tmp_path: Path, no_page: None) -> None:
     for place in range(13):
         planter = Planter(store, depth=place + 1, model=f"mlp-{place + 1}x64")

@@ -204,9 +204,14 @@ def test_a_prune_leaves_the_report_as_it_was(tmp_path: Path, capsys: pytest.Capt
     assert hash_of(directory) == hashed
     assert {kind: len(list((directory / kind).glob("*"))) for kind in KINDS} == {"curves": 1, "trials": 1}
     assert Store(directory).stored() == set(trials.trial_id[trials.status != "failed"])
-    # What is in few parts is left alone.
+    # What is in few parts is left alone, but for what killed commands left there.
+    (directory / "trials" / ".a.parquet.01ab.tmp").touch()
+    (directory / ".writable-01ab").touch()
+    assert main(["prune", str(directory)]) == 0
+    assert capsys.readouterr().out.startswith("Left out: 2 files that killed commands left.")
     assert main(["prune", str(directory)]) == 0
     assert capsys.readouterr().out.startswith("Nothing to prune")
+    assert not list(directory.rglob(".*"))
 
 
 def test_a_prune_in_several_parts_pairs_trials_with_their_curves(

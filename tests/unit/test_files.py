@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from initsuite.errors import StoreError
-from initsuite.files import cache_root, folder_for, read_json, write_whole, writing
+from initsuite.files import cache_root, folder_for, lasting, own_place, read_json, write_whole, writing
 
 
 def half(error: BaseException):
@@ -23,6 +23,34 @@ def test_a_name_from_elsewhere_stays_in_its_folder(tmp_path, name: str) -> None:
     with pytest.raises(StoreError, match="bad `name`="):
         folder_for(tmp_path, "host", name)
     assert folder_for(tmp_path, "host-1", "my.entity") == tmp_path / "host-1" / "my.entity"
+
+
+def test_no_planted_link_is_followed(tmp_path) -> None:
+    inside, outside = tmp_path / "report", tmp_path / "home"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "mine.txt").write_text("kept")
+    (inside / "page.html").symlink_to(outside / "mine.txt")
+    (inside / "tables").symlink_to(outside)
+    own_place(inside / "page.html", inside).write_text("new")
+    assert (outside / "mine.txt").read_text() == "kept"
+    with pytest.raises(StoreError, match=r"a folder on the way is a link that leads out, to .*home. Expected a folder"):
+        own_place(inside / "tables" / "a.csv", inside)
+    linked = tmp_path / "linked"
+    linked.symlink_to(inside)  # a folder of the user's own choice may be one
+    assert own_place(linked / "other.txt", linked) == linked / "other.txt"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_log_on_a_full_disk_drops_lines_and_goes_on(tmp_path, capfd) -> None:
+    with open("/dev/full", "w") as full:
+        log = lasting(full)
+        for _ in range(10_000):  # more than any buffer holds
+            print("a line", file=log)
+        log.flush()
+    with open(tmp_path / "log", "w", encoding="utf-8") as file:
+        print("über", file=lasting(file), flush=True)
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "über\n"
 
 
 def test_a_file_is_written_and_its_folder_made(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def remove_checkpoint(path: Path) -> None:
     _remove([path, *path.parent.glob(f".{path.name}.*.tmp")])
 
 
-def remove_leftovers(folder: Path, is_needed: Callable[[Mapping[str, str]], bool]) -> None:
+def remove_checkpoints(folder: Path, is_needed: Callable[[Mapping[str, str]], bool]) -> None:
     """Delete the checkpoints that nobody will read again, damaged ones among them, and files that are half written.
 
     Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initsuite.errors import ConfigError, door_parser, run_door
+from initsuite.files import own_place
 from initsuite.wording import format_count
 
 if TYPE_CHECKING:
@@ -101,7 +102,10 @@ def _directory(options: argparse.Namespace, source: str) -> Path:
     """Where the files go: into the store, or into the working directory where the store is no folder."""
     if options.out:
         return Path(options.out)
-    return Path(source) / "report" if Path(source).is_dir() else Path("report")
+    if not Path(source).is_dir():
+        return Path("report")
+    own_place(Path(source) / "report" / "any", Path(source))
+    return Path(source) / "report"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from initsuite.errors import StoreError
+from initsuite.files import own_place
 from initsuite.report.page.html import html_page
 from initsuite.report.page.pair import pair_page
 from initsuite.report.pair.display import markdown_of_pair
@@ -111,6 +112,7 @@ def _write(contents: Mapping[str, Content], directory: Path) -> list[Path]:
     for name, content in contents.items():
         path = directory / name
         path.parent.mkdir(exist_ok=True)
+        path = own_place(path, directory)
         if content is None:
             path.unlink(missing_ok=True)
             continue
@@ -130,6 +132,7 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
     from initsuite.report.figures.style import STYLE
 
     folder.mkdir(exist_ok=True)
+    own_place(folder / "any", folder.parent)
     earlier = re.compile(rf"({'|'.join(FIGURES)})(\.pdf|\.csv|\.txt|(-\d+)?\.png)")
     for path in folder.iterdir():
         if earlier.fullmatch(path.name):
@@ -141,15 +144,15 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
 def _write_figure(drawing: Drawing, folder: Path) -> list[Path]:
     from matplotlib.backends.backend_pdf import PdfPages
 
-    document, data = folder / f"{drawing.name}.pdf", folder / f"{drawing.name}.csv"
+    document, data, caption = (own_place(folder / f"{drawing.name}{end}", folder) for end in (".pdf", ".csv", ".txt"))
     with PdfPages(document, metadata={"CreationDate": None}) as pages:
         for page in drawing.pages:
             pages.savefig(page)
     pictures = []
     for number, page in enumerate(drawing.pages, start=1):
-        pictures.append(folder / f"{drawing.name}{'' if number == 1 else f'-{number}'}.png")
+        name = f"{drawing.name}{'' if number == 1 else f'-{number}'}.png"
+        pictures.append(own_place(folder / name, folder))
         page.savefig(pictures[-1], dpi=RESOLUTION, pil_kwargs={"compress_level": 3})  # 6 takes twice the time
     drawing.data.to_csv(data, index=False)
-    caption = folder / f"{drawing.name}.txt"
     caption.write_text(f"{drawing.caption}\n", encoding="utf-8")
     return [document, *pictures, data, caption]

@@ -127,7 +127,7 @@ def _prune(options: argparse.Namespace) -> Iterator[str]:
         plan, place = plan_prune(directory, options.older_versions), None
     else:
         plan, place = prune(directory, options.older_versions, options.delete)
-    if not plan.old:
+    if not plan.old and not any(plan.left_out.values()):
         yield "Nothing to prune: the store holds what readers use, in few parts."
         return
     if plan.is_rewritten:
@@ -136,7 +136,7 @@ def _prune(options: argparse.Namespace) -> Iterator[str]:
         yield f"{'Would rewrite' if is_dry else 'Rewrote'} {trials}: {num_parts} parts become {plan.num_new_parts}."
     gone = ", ".join(f"{count} {what}" for what, count in plan.left_out.items() if count)
     yield f"{'Would leave' if is_dry else 'Left'} out: {gone or 'nothing'}."
-    if not is_dry:
+    if not is_dry and plan.old:
         yield f"Old files: {len(plan.old)} {f'moved to {place}' if place else 'deleted'}"
 
 

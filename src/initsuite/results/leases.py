@@ -134,7 +134,7 @@ class Leases:
         except FileNotFoundError:  # released just now: the next try takes it
             return False
         finally:
-            clock.unlink()
+            clock.unlink(missing_ok=True)
         if beat <= now:
             return now - beat > EXPIRES_S
         seen, since = self._watched.get(path, (0.0, 0.0))
@@ -150,7 +150,7 @@ class Leases:
             os.rename(path, grave)
         except FileNotFoundError:
             return False
-        grave.unlink()
+        grave.unlink(missing_ok=True)
         return True
 
     def _beat(self) -> None:

@@ -10,6 +10,7 @@ import filecmp
 import math
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ import pyarrow.parquet as pq
 from initsuite.errors import StoreError
 from initsuite.files import write_whole
 from initsuite.results.columns import FORMER_NAMES, KINDS
-from initsuite.results.leases import hold_all
+from initsuite.results.leases import Leases, hold_all
+from initsuite.results.leftovers import leftovers, remove_leftovers
 from initsuite.results.parts import checked_table, new_name, refuse_disk, write_parts
 from initsuite.results.store import Results, Store, check_store, load_results
 from initsuite.spec import Status
@@ -88,9 +90,11 @@ def merge(target: Path, sources: Sequence[Path]) -> Merged:
             )
     store = Store(target)
     before = store.trials()
-    wanted, num_same, damaged = _wanted(target, sources)
-    for name, part in wanted.items():
-        write_whole(target / name, lambda path, part=part: shutil.copyfile(part, path))
+    with Leases(target) as leases:
+        leases.take(f"merge-{uuid.uuid4().hex}")  # of its own: many may write, but none tidies up meanwhile
+        wanted, num_same, damaged = _wanted(target, sources)
+        for name, part in wanted.items():
+            write_whole(target / name, lambda path, part=part: shutil.copyfile(part, path))
     after = store.trials()
     is_failed = before.status == Status.FAILED
     theirs = _rows(part for source in sources for part in (source / "trials").glob("*.parquet") if part not in damaged)
@@ -131,6 +135,7 @@ def plan_prune(directory: Path, older_versions: bool = False) -> Pruning:
     left_out["trials of older protocol versions"] = int(is_old.sum()) if older_versions else 0
     is_rewritten = any(left_out.values()) or len(parts["trials"]) > len(_slices(len(trials)))
     left_out["damaged parts"] = len(quarantine)
+    left_out["files that killed commands left"] = len(leftovers(directory))
     old = [*parts["trials"], *parts["curves"]] if is_rewritten else []
     return Pruning(directory, kept, is_rewritten, left_out, (*old, *quarantine))
 
@@ -157,6 +162,7 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
         place = directory / "pruned" / now if plan.old and not delete else None
         for part in plan.old:
             put_away("prune", part, place, plan.old)
+        remove_leftovers(directory)
     return plan, place
 
 

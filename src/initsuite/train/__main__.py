@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import math
 import os
@@ -22,6 +23,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
+from initsuite.files import lasting
 from initsuite.provenance import extra_with
 from initsuite.train.late import late_imports
 from initsuite.wording import first_line, keys_known_as
@@ -67,6 +69,7 @@ def train(cfg: DictConfig) -> float:
 def main() -> None:
     """Run, and exit with 0 after success, 1 if some trials failed, 2 after bad input, 130 if interrupted."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors must reach us instead of Hydra's printer
     try:
@@ -114,13 +117,20 @@ def explain(error: BaseException | None) -> str | None:
         return f"config: bad value for `{key}`: {str(cause.msg or cause).splitlines()[0]}."
     if isinstance(error, HydraException):
         return f"config: {error}".replace("\n", " ")
-    if isinstance(error, OSError) and error.filename:
+    if isinstance(error, OSError) and (error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT)):
         expected = f"a folder that can be written ({error.strerror})"
-        return str(bad_value("store", "results_dir", str(error.filename), expected, "Choose another: results_dir=DIR"))
+        place = str(error.filename or _results_dir())
+        return str(bad_value("store", "results_dir", place, expected, "Choose another: results_dir=DIR"))
     if isinstance(error, Exception) and _origin(error).startswith(COMPOSING):
         given = " ".join(map(shlex.quote, sys.argv[1:]))
         return f"config: {first_line(error).rstrip('.')}. Expected overrides that Hydra can compose. Got: {given}"
     return None
+
+
+def _results_dir() -> str:
+    """As it was given on the command line; Hydra, which writes into it first, does not say where it was."""
+    given = [word.removeprefix("results_dir=") for word in sys.argv[1:] if word.startswith("results_dir=")]
+    return given[-1] if given else "results"
 
 
 def _origin(error: BaseException) -> str:

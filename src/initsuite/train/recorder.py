@@ -10,11 +10,12 @@ from typing import Any, assert_never
 
 from initsuite.config.build import AnyJob
 from initsuite.config.settings import Settings
-from initsuite.engine.checkpoint import remove_checkpoint, remove_leftovers
+from initsuite.engine.checkpoint import remove_checkpoint, remove_checkpoints
 from initsuite.errors import StoreError
 from initsuite.protocol.measures import measure
 from initsuite.provenance import provenance
 from initsuite.results.leases import Leases, hold_all
+from initsuite.results.leftovers import leftovers, remove_leftovers
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started, StopLaunch
@@ -80,17 +81,19 @@ class Recorder:
             raise StopLaunch
 
     def drop_leftovers(self) -> None:
-        """Remove checkpoints that no launch will continue: those of older versions, and of stacks with stored trials.
+        """Remove what killed commands left: half-written files, leases, and checkpoints that no launch will continue
+        (those of older versions, and of stacks with stored trials).
 
-        A launch leaves some when it is killed, and leases, too; another when the plan changes. While another launch
-        trains here they all stay: it removes them when it ends.
+        While another command writes here they all stay: a launch that ends after it removes them.
         """
-        folder, leases = self.settings.checkpoints, Leases(self.store.directory).directory
-        if not any(folder.glob("*")) and not any(leases.glob("*.json")):
+        folder, directory = self.settings.checkpoints, self.store.directory
+        leases = Leases(directory).directory.glob("*.json")
+        if not any(folder.glob("*")) and not any(leases) and not leftovers(directory):
             return
-        with contextlib.suppress(StoreError), hold_all("checkpoints", self.store.directory):
+        with contextlib.suppress(StoreError), hold_all("checkpoints", directory):
             stored = self.store.stored()
-            remove_leftovers(folder, lambda identity: can_continue(identity, stored))
+            remove_checkpoints(folder, lambda identity: can_continue(identity, stored))
+            remove_leftovers(directory)
 
     def _drop_checkpoint(self, stack_id: str) -> None:
         remove_checkpoint(checkpoint_path(self.settings.checkpoints, stack_id))

@@ -191,9 +191,16 @@ def names(settings) -> set[str]:
 def test_a_launch_that_ends_well_removes_the_checkpoints_that_nobody_will_continue(leftovers) -> None:
     job, settings = leftovers
     assert len(names(settings)) == 9
+    results = settings.results_dir
+    killed = [".writable-01ab", *(f"{kind}/.one.parquet.01ab.tmp" for kind in ("trials", "curves", "plans"))]
+    pieces = [".planning.01ab", ".clock-01ab", "planning.01ab"]
+    for name in [*killed, *(f"claims/{piece}" for piece in pieces)]:
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text("half")
     run_cells([job], settings)
     assert names(settings) == {"waiting.pt", "newer.pt"}
-    assert not list((settings.results_dir / "claims").iterdir())
+    assert not list((results / "claims").iterdir())
+    assert not list(results.rglob(".*"))
 
 
 def test_beside_another_launch_they_stay_until_the_last_one_ends(leftovers) -> None:

@@ -126,16 +126,18 @@ def check_number(
         raise bad_value(where, name, value, f"a finite number{limit}", fix)
 
 
-def check_whole_number(where: str, name: str, value: object, *, minimum: int = 1, fix: str = "") -> None:
-    """Refuse anything but a whole number from `minimum`; True and False are not numbers.
+def check_whole_number(where: str, name: str, value: object, *, minimum: int | None = 1, fix: str = "") -> None:
+    """Refuse anything but a whole number from `minimum`, any with None; True and False are not numbers.
 
     Example:
         >>> check_whole_number("Mlp", "width", 0)
         Traceback (most recent call last):
         initsuite.errors.ConfigError: Mlp: bad value `width`=0. Expected a whole number from 1.
     """
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
-        raise bad_value(where, name, value, f"a whole number from {minimum}", fix)
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or (minimum is not None and value < minimum):
+        limit = "" if minimum is None else f" from {minimum}"
+        raise bad_value(where, name, value, f"a whole number{limit}", fix)
 
 
 def as_overrides(options: Mapping[str, object]) -> str:

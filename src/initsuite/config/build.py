@@ -18,7 +18,7 @@ from initsuite.config.schema import Schema
 from initsuite.config.settings import Settings, settings_of
 from initsuite.config.workload import WorkloadDraft, frame_id_of, frame_of, make_dataset
 from initsuite.engine.workload import Cell, Workload
-from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number
+from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.guideline import network_of
 from initsuite.protocol.tuning import Protocol
@@ -173,6 +173,8 @@ class Builder:
         """
         if left_out := [name for name in Schema.__dataclass_fields__ if tree.get(name, "???") == "???"]:
             raise ConfigError(f"config: `{left_out[0]}` is left out. Expected a value. Leave out ~{left_out[0]}.")
+        for name in tree.keys() - Schema.__dataclass_fields__.keys():
+            raise unknown_choice("config", "key", name, Schema.__dataclass_fields__)
         check_choices(tree)
         for name in ("max_steps", "eval_every", "batch_size", "max_stack", "workers"):
             if tree[name] is not None:

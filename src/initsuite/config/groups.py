@@ -69,7 +69,7 @@ def options_of(group: str, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_choices(tree: Mapping[str, Any]) -> None:
-    """Refuse a configuration in which a group is left out, or has no name.
+    """Refuse a configuration in which a group is left out, has no name, or goes by the name of something else.
 
     Raises:
         ConfigError: so.
@@ -82,6 +82,10 @@ def check_choices(tree: Mapping[str, Any]) -> None:
         name = choice.get("name")
         if not isinstance(name, str) or not name.strip():
             raise bad_value(f"config: {group}", "name", name, "a name", f"It is what the report calls this {group}.")
+        other = shipped_file(group, name).get("_target_", "???")
+        if other not in ("???", choice.get("_target_")):
+            expected = f"another one: this is the name of {other}"
+            raise bad_value(f"config: {group}", "name", name, expected, f"To choose that: {group}={name}.")
 
 
 def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:

@@ -68,7 +68,7 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
     return Settings(
         results_dir=results_dir,
         device=_device(tree["device"]),
-        tracking=call("tracking", Tracking, {**tree["tracking"], "dir": str(results_dir)}),
+        tracking=_tracking(tree["tracking"], results_dir),
         max_failures=_max_failures(tree["on_error"]),
         **{
             name: tree[name]
@@ -76,6 +76,13 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
         },
         experiment=_experiment(tree["experiment_name"]),
     )
+
+
+def _tracking(tree: Mapping[str, Any], results_dir: Path) -> Tracking:
+    if "dir" in tree:
+        fix = "W&B's files are in the store: results_dir=DIR."
+        raise unknown_choice("tracking", "option", "dir", sorted(Tracking.__dataclass_fields__.keys() - {"dir"}), fix)
+    return call("tracking", Tracking, {**tree, "dir": str(results_dir)})
 
 
 def _experiment(name: object) -> str:
@@ -111,7 +118,7 @@ def _device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError:
         raise unknown from None
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise unknown
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from initsuite.config.axes import chosen_sweeps
 from initsuite.config.build import AnyJob, Builder, Draft
+from initsuite.config.command import check_command
 from initsuite.config.compose.hydra_files import Composer
 from initsuite.config.compose.resolve import Composed, compose_jobs
 from initsuite.config.groups import conf_dir
@@ -155,12 +156,14 @@ def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
     """The jobs of a command's overrides, as the launcher gets them: every combination of comma-separated values.
 
     Raises:
+        ConfigError: one that `check_command` refuses.
         HydraException: an override that Hydra refuses.
 
     Example:
         >>> [job.overrides for job in compose_sweep(["init=he,zero", "seeds=3"])]
         [('init=he', 'seeds=3'), ('init=zero', 'seeds=3')]
     """
+    check_command(overrides)
     with config_loader() as loader:
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         sweeper: Mapping[str, Any] = OmegaConf.to_container(master.hydra.sweeper)  # type: ignore[assignment]

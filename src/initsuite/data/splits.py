@@ -48,11 +48,12 @@ def stratified_split(targets: Tensor, sizes: Sequence[int], *, seed: int, name: 
         One [example] of int64 indices for each size, without overlap. A prefix of a piece is stratified too.
 
     Raises:
-        ConfigError: a size below 1, or a sum beyond the number of examples.
+        ConfigError: a size below 1, a sum beyond the number of examples, or a seed that is no whole number.
     """
     if min(sizes) < 1 or sum(sizes) > len(targets):
         expected = f"sizes from 1 that sum to at most {len(targets)} examples"
         raise bad_value(f"stratified_split of {name}", "sizes", list(sizes), expected)
+    check_whole_number(name, "split_seed", seed, minimum=None)
     order = stratified_order(targets, seed=seed, name=name)
     return list(order[: sum(sizes)].split(list(sizes)))
 

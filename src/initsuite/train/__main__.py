@@ -7,6 +7,7 @@ import errno
 import io
 import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -21,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
+from initsuite.config.command import check_command
 from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
 from initsuite.files import lasting
@@ -31,6 +33,8 @@ from initsuite.wording import first_line, keys_known_as
 COMMAND = "python -m initsuite.train"
 COMPOSING = ("hydra.", "omegaconf.", "optuna.", "hydra_plugins.hydra_")
 """Modules that read the command line: what they raise is about its overrides."""
+READING = "hydra._internal.core_plugins.file_config_source"
+"""The module that reads files of the configuration."""
 HELP_WIDTH = 120
 """Characters in a line of the help page."""
 
@@ -76,6 +80,7 @@ def main() -> None:
         if {"-h", "--help"}.intersection(sys.argv[1:]):
             _print_help()
         else:
+            check_command(sys.argv[1:])
             train()
     except KeyboardInterrupt:
         sys.exit(say_interrupted(COMMAND, sys.argv[1:], "What is complete is stored. To go on from there"))
@@ -121,7 +126,12 @@ def explain(error: BaseException | None) -> str | None:
         expected = f"a folder that can be written ({error.strerror})"
         place = str(error.filename or _results_dir())
         return str(bad_value("store", "results_dir", place, expected, "Choose another: results_dir=DIR"))
-    if isinstance(error, Exception) and _origin(error).startswith(COMPOSING):
+    if isinstance(error, Exception) and READING in (modules := _modules(error)):
+        problem = getattr(error, "problem", None) or first_line(error).rstrip(".")
+        where = re.search(r'in "(.+)", line (\d+)', str(getattr(error, "problem_mark", "")))
+        place = f"`{where[1]}`, line {where[2]}" if where else "of the configuration"
+        return f"config: bad file {place}: {problem}. Expected YAML in UTF-8, with one value for a key. Correct it."
+    if isinstance(error, Exception) and modules[-1].startswith(COMPOSING):
         given = " ".join(map(shlex.quote, sys.argv[1:]))
         return f"config: {first_line(error).rstrip('.')}. Expected overrides that Hydra can compose. Got: {given}"
     return None
@@ -133,10 +143,10 @@ def _results_dir() -> str:
     return given[-1] if given else "results"
 
 
-def _origin(error: BaseException) -> str:
-    """The module that raised an error."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+def _modules(error: BaseException) -> list[str]:
+    """The modules that an error went through, last the one that raised it."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in frames] or [""]
 
 
 def _unknown_key(full_key: str) -> str:

@@ -1,0 +1,80 @@
+"""What a command line says before anything is composed: what Hydra would take in silence is refused."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+from initsuite.config.groups import conf_dir
+from initsuite.config.schema import Schema
+from initsuite.errors import bad_value
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+FLAGS = tuple(name for name, field in Schema.__dataclass_fields__.items() if field.type == "bool")
+"""Keys that are true or false; Hydra makes true of any number but 0, and of a few words."""
+FOLDERS = ("results_dir", "data_dir")
+
+
+def check_command(words: Sequence[str]) -> None:
+    """Refuse overrides of which a part would be ignored, or taken for something else.
+
+    Args:
+        words: a command line without its program; what is no override is passed over.
+
+    Raises:
+        ConfigError: a key given twice, several choices of a group, a flag that is neither true nor false, an empty name
+            of a folder, or a file of the user's that is hidden by one of the suite.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # late: others read the names above
+
+    texts = [word for word in words if "=" in word and not word.startswith("-")]
+    try:
+        overrides = OverridesParser.create().parse_overrides(texts)
+    except Exception:  # said by Hydra, in its own words
+        return
+    _check_given_once(overrides)
+    for override in overrides:
+        key, value = override.key_or_group, override.value()
+        if key in FLAGS and not override.is_sweep_override() and not isinstance(value, bool | str):
+            raise bad_value("config", key, value, "true or false")
+        if (conf_dir() / key).is_dir() and isinstance(value, list) and len(value) > 1:
+            fix = f"To compare them: -m {key}={','.join(map(str, value))}."
+            raise bad_value("config", key, [str(one) for one in value], "one choice", fix)
+        if key in FOLDERS and isinstance(value, str) and not str(value).strip("' \""):
+            raise bad_value("config", key, "", "the name of a folder", f"Leave out {key} for the usual one.")
+    for hidden, name in _hidden_files(overrides, words):
+        expected = f"a name that the suite does not have: {name} is its own, and yours would be ignored"
+        raise bad_value("config", "hydra.searchpath", str(hidden), expected, "Rename the file.")
+
+
+def _check_given_once(overrides: Sequence[Override]) -> None:
+    given: dict[str, str] = {}
+    for override in overrides:
+        if override.is_delete():
+            continue
+        key, text = override.get_key_element().lstrip("+"), override.get_value_string()
+        if given.setdefault(key, text) != text:
+            fix = f"To compare them: -m {key}={given[key]},{text}."
+            raise bad_value("config", key, f"{given[key]} and {text}", "one value for a key", fix)
+
+
+def _hidden_files(overrides: Sequence[Override], words: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """The user's files that differ from those of the suite with the same names, and what chooses those."""
+    places = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    places += [after for word, after in itertools.pairwise(words) if word in ("--config-dir", "-cd")]
+    for override in overrides:
+        if override.key_or_group == "hydra.searchpath" and isinstance(value := override.value(), list):
+            places += [str(place) for place in value]
+    for place in places:
+        folder = Path(urlparse(place).path if place.startswith("file:") else place)
+        if "://" in str(folder) or not folder.is_dir() or folder.resolve() == conf_dir().resolve():
+            continue
+        for ours in sorted(conf_dir().glob("*/*.yaml")):
+            theirs = folder / ours.parent.name / ours.name
+            if theirs.is_file() and theirs.read_bytes() != ours.read_bytes():
+                yield theirs, f"{ours.parent.name}={ours.stem}"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from initsuite.tracking.service import within
+
 LAG_S = 8.0
 """How long a server may take to show what it was sent, seconds, while it answers."""
 PAUSE_S = 0.1
@@ -42,26 +44,32 @@ class Confirmation:
 
         Raises:
             IncompleteRunError: the server lacks something.
-            Exception: whatever W&B raises where the server does not answer.
+            TimeoutError: the server does not answer.
+            Exception: whatever W&B raises.
         """
         end, pause_s = time.monotonic() + min(LAG_S, self._limit_s), PAUSE_S
-        while lacking := self._lacking(path, num_points, summary):
+        run = within(self._limit_s, lambda: self._asked().run(path))
+        _remove_empty_folders(Path(run.dir))
+        while lacking := _lacking(run, num_points, summary):
             if time.monotonic() + pause_s > end:
                 raise IncompleteRunError(f"the server took the run, but lacks {lacking} of it")
             time.sleep(pause_s)
             pause_s *= 2
+            within(self._limit_s, lambda: run.load(force=True))
 
-    def _lacking(self, path: str, num_points: int, summary: Mapping[str, Any]) -> str:
+    def _asked(self) -> Any:
         with self._lock:
             if self._api is None:
                 self._api = self._wandb.Api(timeout=max(1, round(self._limit_s)))
-        run = self._api.run(path)
-        _remove_empty_folders(Path(run.dir))
-        shown = run.historyLineCount  # None where a server does not say
-        if shown is not None and shown < num_points:
-            return f"{num_points - shown} of {num_points} points"
-        missing = [key for key in summary if key not in run.summary_metrics]
-        return f"`{missing[0]}`" if missing else ""
+            return self._api
+
+
+def _lacking(run: Any, num_points: int, summary: Mapping[str, Any]) -> str:
+    shown = run.historyLineCount  # None where a server does not say
+    if shown is not None and shown < num_points:
+        return f"{num_points - shown} of {num_points} points"
+    missing = [key for key in summary if key not in run.summary_metrics]
+    return f"`{missing[0]}`" if missing else ""
 
 
 def _remove_empty_folders(folder: Path) -> None:

@@ -83,6 +83,9 @@ class Tracking:
         _check_project(self.project)
         if self.entity is not None and (not isinstance(self.entity, str) or not self.entity.strip()):
             raise bad_value("tracking", "entity", self.entity, "a user or team, or null for the account's default")
+        if self.entity is not None and (self.entity.strip(".") == "" or set(FORBIDDEN_IN_PROJECT) & set(self.entity)):
+            expected = f"a name without any of {' '.join(FORBIDDEN_IN_PROJECT)}"
+            raise bad_value("tracking", "entity", self.entity, expected)
         object.__setattr__(self, "stages", _checked_stages(self.stages))
         check_whole_number("tracking", "max_open_runs", self.max_open_runs)
         for name in ("probe_timeout_s", "finish_timeout_s"):

@@ -67,6 +67,7 @@ class FakeRun:
     def __init__(self, package: FakeWandb, settings: SimpleNamespace, config: dict[str, Any]) -> None:
         self.package, self.settings, self.config = package, settings, config
         self.id, self.offline = settings.run_id, settings.mode == "offline"
+        self.entity, self.project = "someone", settings.project
         self.project_url = f"https://wandb.example/{settings.project}"
         self.history: list[tuple[int, dict[str, Any]]] = []
         self.summary: dict[str, Any] = {}
@@ -105,6 +106,17 @@ class FakeWandb:
         self.finishing: list[str] = []
         self.log = "all is well\n"
         self.global_settings = SimpleNamespace(mode="online", base_url="http://127.0.0.1:9")
+
+    def Api(self, timeout: int) -> FakeWandb:  # a name of W&B
+        assert timeout > 0
+        return self
+
+    def run(self, path: str) -> SimpleNamespace:
+        """What the server has: all that was sent, unless it is told to lose it."""
+        found = [run for run in self.runs if path == f"{run.entity}/{run.project}/{run.id}"][-1]
+        points = 0 if "memory" in self.breaks else len(found.history)
+        shown = {"historyLineCount": points, "summary_metrics": found.summary, "dir": found.dir}
+        return SimpleNamespace(**shown, load=lambda force: None)
 
     def lose_runs(self) -> None:
         """The end of W&B's process."""
@@ -630,6 +642,17 @@ def test_a_refused_run_is_not_remembered_as_uploaded(fake: Callable[..., FakeWan
     lines = sink.close()
     assert "1 run incomplete" in lines[-1]
     assert "404 Not Found" in lines[-1]
+
+
+def test_a_run_that_the_server_took_and_lost_is_not_remembered_as_uploaded(
+    fake: Callable[..., FakeWandb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("initsuite.tracking.confirm.LAG_S", 0.3)
+    with serving(200) as fake("memory", has_key=True).global_settings.base_url:
+        sink = WandbSink(Tracking(dir=str(tmp_path)))
+        run_stack(sink, [info(0)], evaluations=3)
+    assert Uploads(tmp_path).ids() == set()
+    assert "the server took the run, but lacks 3 of 3 points of it" in sink.close()[-1]
 
 
 def test_late_runs_stay_within_the_cap_online(fake: Callable[..., FakeWandb], tmp_path: Path) -> None:

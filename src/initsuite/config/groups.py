@@ -34,6 +34,8 @@ GROUP_KEYS = {
     "optimizer": {"name", "_target_", "family", "lr", "lr_grid"},
 }  # fmt: skip
 """Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
+WORDS = {"dataset": ("loss", "metric", "direction")}
+"""Those of them that are looked up in a table."""
 PLACES = {"data_dir", "download"}
 """Options of our own data sets that say where the data comes from, not what it is: part of no id."""
 
@@ -74,7 +76,7 @@ def check_choices(tree: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: so.
     """
-    for group in GROUP_KEYS:
+    for group in (*GROUP_KEYS, "activation", "schedule", "protocol"):
         choice = tree.get(group)
         if not isinstance(choice, Mapping):
             expected = "a choice of this group, which no configuration can be without"
@@ -82,6 +84,9 @@ def check_choices(tree: Mapping[str, Any]) -> None:
         name = choice.get("name")
         if not isinstance(name, str) or not name.strip():
             raise bad_value(f"config: {group}", "name", name, "a name", f"It is what the report calls this {group}.")
+        for key in WORDS.get(group, ()):
+            if not isinstance(choice.get(key), str):
+                raise bad_value(f"config: {group}", key, choice.get(key), "a word")
         other = shipped_file(group, name).get("_target_", "???")
         if other not in ("???", choice.get("_target_")):
             expected = f"another one: this is the name of {other}"
@@ -152,7 +157,8 @@ def call(where: str, target: Callable[..., Any], options: Mapping[str, Any]) -> 
         raise
     except Exception as error:
         is_ours = str(getattr(target, "__module__", "")).startswith("initsuite.")
-        if is_ours and not is_out_of_memory(error):
+        is_odd_value = isinstance(error, TypeError) and "unhashable" in str(error)  # a list in place of a name
+        if is_ours and not is_out_of_memory(error) and not is_odd_value:
             raise
         given, why = ", ".join(f"{name}={str(value)[:80]}" for name, value in options.items()), first_line(error)
         raise ConfigError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from initsuite.data.base import Dataset
-from initsuite.data.published import check_published, read_file
+from initsuite.data.published import check_published, given_path, read_file
 from initsuite.data.torchvision_import import import_torchvision
 from initsuite.errors import DataError, bad_value
 from initsuite.files import cache_root
@@ -116,7 +116,7 @@ def locate(source: Source, data_dir: str | None, download: bool, *, elsewhere: b
     """
     roots = [SYSTEM_ROOT, cache_root()] if elsewhere else []
     if data_dir is not None:
-        root = Path(data_dir).expanduser()
+        root = given_path(source.name, "data_dir", data_dir)
         if not root.is_dir():
             fix = "Create it, or set data_dir=null to search the system folder and the cache."
             raise bad_value(source.name, "data_dir", data_dir, "a folder that exists", fix)

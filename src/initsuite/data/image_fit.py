@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from initsuite.data.base import Dataset, Split
-from initsuite.data.published import check_published
+from initsuite.data.published import check_published, given_path
 from initsuite.errors import bad_file, bad_value, check_whole_number
 from initsuite.rng import generator
 
@@ -47,7 +47,7 @@ def image_fit(*, image: str = "china", size: int = 64, channels: int = 1, split_
     check_whole_number(NAME, "split_seed", split_seed, minimum=0)
     if channels not in (1, 3):
         raise bad_value(NAME, "channels", channels, "1 (brightness) or 3 (red, green, blue)")
-    pixels, fingerprint = _shipped(image) if image in SHIPPED else _own(Path(image).expanduser())
+    pixels, fingerprint = _shipped(image) if image in SHIPPED else _own(given_path(NAME, "image", image))
     side = min(pixels.shape[:2])
     if size > side:
         raise bad_value(NAME, "size", size, f"at most the {side} pixels of the square in `{image}`")

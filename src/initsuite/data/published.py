@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from initsuite.errors import bad_file
+from initsuite.errors import bad_file, bad_value
 
 _IMAGES, _LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -53,6 +53,20 @@ PUBLISHED = {
 """Digests of the files by data set and name: SHA-256, of CIFAR MD5, as published with them or given by many who hold
 them. A name that ends in .gz means the packed file; those of MNIST and Fashion-MNIST are of the content, which is the
 same however it was packed. That of the digits, which scikit-learn reads, is of the grey values and labels as bytes."""
+
+
+def given_path(where: str, name: str, value: object) -> Path:
+    """A path as a user wrote it, `~` resolved.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        if isinstance(value, str) and value.strip() and "\0" not in value:
+            return Path(value).expanduser()
+    except RuntimeError:  # ~nobody
+        pass
+    raise bad_value(where, name, value, "a path")
 
 
 def read_file(name: str, path: Path) -> bytes:

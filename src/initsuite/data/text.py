@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from initsuite.data.base import Dataset, Split
+from initsuite.data.published import given_path
 from initsuite.errors import bad_file, bad_value, check_number, check_whole_number
 
 NAME = "text"
@@ -42,7 +43,7 @@ def text(*, path: str | None = None, length: int = 64, held_out: float = HELD_OU
     check_number(NAME, "held_out", held_out, above=0)
     if held_out >= 0.5:
         raise bad_value(NAME, "held_out", held_out, "a share below 0.5, as two splits of this size are held out")
-    content = _topics() if path is None else _file(Path(path).expanduser())
+    content = _topics() if path is None else _file(given_path(NAME, "path", path))
     characters = np.frombuffer(content.encode("utf-32-le"), dtype="<u4")
     vocabulary, indices = np.unique(characters, return_inverse=True)
     num_held_out = int(held_out * len(indices))

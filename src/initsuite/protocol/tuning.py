@@ -45,6 +45,8 @@ class Protocol:
         check_whole_number("protocol", "tuning_seeds", self.tuning_seeds, minimum=0)
         if self.scoring_seeds > FIRST_TUNING_SEED:
             raise bad_value("protocol", "seeds", self.scoring_seeds, f"at most {FIRST_TUNING_SEED} scoring seeds")
+        if self.tuning_seeds > FIRST_TUNING_SEED:
+            raise bad_value("protocol", "tuning_seeds", self.tuning_seeds, f"at most {FIRST_TUNING_SEED} of them")
         if self.is_tuned == (self.name == "fixed"):
             expected, fix = "0 under protocol=fixed, from 1 under any other", "Use protocol=fixed to tune nothing."
             raise bad_value("protocol", "tuning_seeds", self.tuning_seeds, expected, fix)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-FOLDERS = ("trials", "curves", "plans", "claims")
-"""Where commands write under a temporary name; checkpoints have rules of their own."""
+FOLDERS = ("trials", "curves", "plans", "claims", "checkpoints")
+"""Where commands write under a temporary name."""
 
 
 def leftovers(directory: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from initsuite.data import published
 from initsuite.data.base import Dataset, check_dataset
 from initsuite.data.digits import digits
 from initsuite.data.image_fit import image_fit
+from initsuite.data.published import given_path
 from initsuite.errors import ConfigError, DataError
 
 
@@ -89,3 +90,9 @@ def test_what_scikit_learn_ships_is_compared_with_what_it_published(name: str, m
     monkeypatch.setitem(published.PUBLISHED, name, digests)
     with pytest.raises(DataError, match=rf"{name}: bad file `.*: its content is not .*Install scikit-learn again"):
         digits() if name == "digits" else image_fit(size=4)
+
+
+@pytest.mark.parametrize("path", [["a"], 5, True, "", " ", "a\0b", "~nobody-of-this-name/x", {}])
+def test_what_is_no_path_is_refused(path: object) -> None:
+    with pytest.raises(ConfigError, match="Expected a path"):
+        given_path("text", "path", path)

@@ -20,7 +20,7 @@ from initsuite.report.verdicts.comparison import BASELINE
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.sources import load_results
-from initsuite.spec import Stage, Status, short_hash
+from initsuite.spec import CONTEXT_AXES, Stage, Status, short_hash
 from initsuite.tracking.dashboard_spec import Content, specification
 from initsuite.tracking.labels import GROUP_AXES
 from initsuite.tracking.save_dashboards import Saver
@@ -41,9 +41,6 @@ The panels show the runs of the project: upload what is missing with initsuite.s
 
 exit codes: 0 good, 2 nothing could be done (no results, no API key, no server, the extra is not installed)
 """
-
-
-_WORKLOAD = ("dataset", "model", "activation", "optimizer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +66,7 @@ def dashboard_content(views: Views, entity: str, project: str) -> Content:
         report_run=f"report-{short_hash([table.to_csv(index=False) for table in tables.values()])}",
         tables=tuple(tables),
         has_signal="signal" in tables,
-        workloads=[dict(zip(_WORKLOAD, map(str, row), strict=True)) for row in _workloads(views.report)],
+        workloads=[dict(zip(CONTEXT_AXES, map(str, row), strict=True)) for row in _workloads(views.report)],
     )
 
 
@@ -120,7 +117,7 @@ def _splits(score: pd.DataFrame) -> list[str]:
 
 
 def _workloads(report: Report) -> list[tuple[str, ...]]:
-    rows = report.recommendations[list(_WORKLOAD)].drop_duplicates()
+    rows = report.recommendations[list(CONTEXT_AXES)].drop_duplicates()
     return list(rows.itertuples(index=False, name=None))
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION = 2
 """Rises whenever the numbers of a trial may change. Part of every `cell_id`."""
 
+CONTEXT_AXES = ("dataset", "model", "activation", "optimizer")
+"""The choices that name a context, in the order of its title."""
+
 Params = dict[str, "Tensor"]
 """Parameters by their dotted name in the model; with a leading [trial] axis inside a stack."""
 

@@ -33,6 +33,16 @@ KEYS = {
 """By another name of a key of the configuration, the last part of its name here."""
 
 
+def verdict_name(verdict: str, direction: str) -> str:
+    """An illness of a network with the direction in which it shows, if it has one.
+
+    Example:
+        >>> verdict_name("vanishing", "forward"), verdict_name("dead", "")
+        ('vanishing forward', 'dead')
+    """
+    return f"{verdict} {direction}".strip()
+
+
 def plural(number: float, what: str) -> str:
     """A noun, as it follows a number."""
     return what if number == 1 else f"{what}s"

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 
 if TYPE_CHECKING:
+    from initsuite.report.verdicts.views import Views
     from support.pages import Browser
 
 
@@ -293,3 +294,19 @@ def browser(chromium: Any, tmp_path: Path) -> Iterator[Browser]:
     for context in chromium.contexts:
         context.close()
     assert found.complaints == []
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Views:
+    """A planted store of five contexts."""
+    from support.pages import plant, views_of
+
+    return views_of(plant(tmp_path_factory.mktemp("planted")))
+
+
+@pytest.fixture(scope="module")
+def text(views: Views) -> str:
+    """Its page."""
+    from initsuite.report.page.html import html_page
+
+    return html_page(views)

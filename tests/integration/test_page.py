@@ -9,7 +9,6 @@ import pytest
 
 from initsuite.report.colours import colour, contrast, on_dark
 from initsuite.report.page.html import html_page
-from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
 from support.browsers import needs_a_browser
 from support.pages import INITS, Browser, column, draw, lines_shown, plant, until, views_of
@@ -18,16 +17,6 @@ from support.planter import FAILED, MISS, Planter
 READABLE = 4.5
 """Contrast of text (WCAG 2.2, 1.4.3)."""
 EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "</script><b>%{x}", "{{ 7 * 7 }}"]
-
-
-@pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Views:
-    return views_of(plant(tmp_path_factory.mktemp("planted")))
-
-
-@pytest.fixture(scope="module")
-def text(views: Views) -> str:
-    return html_page(views)
 
 
 @pytest.mark.slow

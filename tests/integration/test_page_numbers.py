@@ -24,16 +24,6 @@ READABLE = 4.5
 """Contrast of text (WCAG 2.2, 1.4.3)."""
 
 
-@pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Views:
-    return views_of(plant(tmp_path_factory.mktemp("planted")))
-
-
-@pytest.fixture(scope="module")
-def text(views: Views) -> str:
-    return html_page(views)
-
-
 def test_colours_are_seen_on_the_dark_page() -> None:
     style = (Path(__file__).parents[2] / "src/initsuite/report/page/page.css").read_text()
     assert style.count(f"--back: {DARK_BACKGROUND};") == 1

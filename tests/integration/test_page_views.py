@@ -26,16 +26,6 @@ pytestmark = [pytest.mark.slow, needs_a_browser]
 SECOND = "digits / mlp-2x64 / tanh / sgd"
 
 
-@pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Views:
-    return views_of(plant(tmp_path_factory.mktemp("planted")))
-
-
-@pytest.fixture(scope="module")
-def text(views: Views) -> str:
-    return html_page(views)
-
-
 def plot(page: Any, name: str, expression: str) -> Any:
     """What an expression says of the `plot` of a chart."""
     script = f"""(name) => {{

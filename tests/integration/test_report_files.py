@@ -25,14 +25,12 @@ from initsuite.report.figures import FIGURES, drawings
 from initsuite.report.figures.scores import stretch
 from initsuite.report.figures.style import COLUMN, FONT_SIZE, PAGE, PAGE_HEIGHT, STYLE, look, wrapped
 from initsuite.report.files import write_report
-from initsuite.report.formatting import format_share
 from initsuite.report.text.documents import report_json
 from initsuite.report.text.tables import recommendations_html, recommendations_latex, scorecard_html, scorecard_latex
 from initsuite.report.text.terminal import print_report
 from initsuite.report.verdicts.recommendations import build_report
 from initsuite.report.verdicts.views import Views
 from initsuite.results.store import Store, load_results
-from initsuite.stats.intervals import Interval
 from support.crossed import TRUTH
 from support.crossed import plant as plant_crossed
 from support.markup import Markup
@@ -175,10 +173,6 @@ def test_an_error_has_a_logarithmic_axis_and_an_unbounded_loss_its_own() -> None
         other, "x", yardstick_of({"metric": "loss", "direction": "min", "chance": 1.0, "levels": levels}), [-2.0, 0.5]
     )
     assert other.get_xscale() == "linear"
-
-
-def test_no_number_is_minus_nothing() -> None:
-    assert str(format_share(Interval(-0.0001, -0.001, 0.2, 0.95, 6), digits=2)) == "0.00 [0.00, 0.20]"
 
 
 @pytest.mark.slow

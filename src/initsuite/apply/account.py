@@ -37,7 +37,7 @@ class Account(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         says = [name for name in self.columns if (self[name].notna() & (self[name].astype(str) != "")).any()]
-        return self[says].to_html(index=False, border=0, na_rep="", float_format="{:.3g}".format)
+        return self[says].to_html(index=False, border=0, na_rep="", float_format="{:z.3g}".format)
 
 
 @rng.float32_on_cpu()

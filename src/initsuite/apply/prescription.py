@@ -260,7 +260,7 @@ class Prescription:
 
     def __str__(self) -> str:
         answer, *others = self.sentences()
-        shown = self._shown().to_string(index=False, float_format=lambda value: f"{value:.3f}", justify="left")
+        shown = self._shown().to_string(index=False, float_format=lambda value: f"{value:z.3f}", justify="left")
         return "\n".join([answer, *others, "", self.subject, shown, self._more()]).rstrip()
 
     __repr__ = __str__
@@ -268,6 +268,6 @@ class Prescription:
     def _repr_html_(self) -> str:
         answer, *others = (html.escape(each) for each in self.sentences())
         words = "".join(f"<li>{each}</li>" for each in others)
-        shown = self._shown().to_html(index=False, float_format=lambda value: f"{value:.3f}", border=0)
+        shown = self._shown().to_html(index=False, float_format=lambda value: f"{value:z.3f}", border=0)
         return (f"<p><b>{answer}</b></p><ul>{words}</ul><h4>{html.escape(self.subject)}</h4>{shown}"
                 f"<p>{html.escape(self._more())}</p>")  # fmt: skip

@@ -15,10 +15,11 @@ from typing import Any
 from initsuite.config.groups import PLACES, shipped_file
 from initsuite.config.trees import followed, paths
 from initsuite.errors import written
+from initsuite.spec import CONTEXT_AXES
 
 Overrides = dict[str, str]
 """Values by key, as the command line writes them."""
-GROUPS = ("dataset", "model", "activation", "optimizer", "schedule", "init")
+GROUPS = (*CONTEXT_AXES, "schedule", "init")
 _DEFAULT = {"schedule": "constant"}
 """Choices that need not be written down."""
 _SKIPPED = {

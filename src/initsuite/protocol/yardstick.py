@@ -30,7 +30,7 @@ class Metric:
         label: its name in headings.
         direction: max if higher is better, min if lower is.
         unit: unit of a score.
-        written: format of a score.
+        written: format of a score; a score that rounds to zero has no sign (z).
         best: score of a model without error.
         worst: bound on the other side.
     """
@@ -50,12 +50,12 @@ class Metric:
 
 
 METRICS = {
-    "accuracy": Metric("accuracy", "max", "share of right answers, 0 to 1", ".3f", best=1.0, worst=0.0),
-    "mse": Metric("mean squared error", "min", "squared units of the targets", ".3g", best=0.0, worst=math.inf),
-    "bits_per_char": Metric("bits per character", "min", "bits", ".3g", best=0.0, worst=math.inf),
-    "loss": Metric("loss", "min", "units of your loss", ".4g", best=-math.inf, worst=math.inf),
-    "score": Metric("score", "max", "units of your metric", ".4g", best=math.inf, worst=-math.inf),
-    "error": Metric("error", "min", "units of your metric", ".4g", best=-math.inf, worst=math.inf),
+    "accuracy": Metric("accuracy", "max", "share of right answers, 0 to 1", "z.3f", best=1.0, worst=0.0),
+    "mse": Metric("mean squared error", "min", "squared units of the targets", "z.3g", best=0.0, worst=math.inf),
+    "bits_per_char": Metric("bits per character", "min", "bits", "z.3g", best=0.0, worst=math.inf),
+    "loss": Metric("loss", "min", "units of your loss", "z.4g", best=-math.inf, worst=math.inf),
+    "score": Metric("score", "max", "units of your metric", "z.4g", best=math.inf, worst=-math.inf),
+    "error": Metric("error", "min", "units of your metric", "z.4g", best=-math.inf, worst=math.inf),
 }
 """The last three are a person's own, of which nothing is known but their direction."""
 

@@ -44,7 +44,7 @@ def format_steps(interval: Interval) -> Cell:
     """
     if math.isinf(interval.low):
         return Cell(math.inf, NEVER)
-    return _format(interval, lambda value: NEVER if math.isinf(value) else f"{value:.0f}")
+    return _format(interval, lambda value: NEVER if math.isinf(value) else f"{value:z.0f}")
 
 
 def format_share(interval: Interval, digits: int = 3) -> Cell:
@@ -97,13 +97,13 @@ def format_ratio(interval: Interval) -> Cell:
     """
     if math.isinf(interval.low):
         return Cell(math.inf, NEVER)
-    cell = _format(interval, lambda value: NEVER if math.isinf(value) else f"{value:.3g}")
+    cell = _format(interval, lambda value: NEVER if math.isinf(value) else f"{value:z.3g}")
     return replace(cell, text=f"x {cell.text}") if math.isfinite(interval.estimate) else cell
 
 
 def format_area(interval: Interval) -> Cell:
     """A loss area with its interval, in the unit of the loss."""
-    return _format(interval, lambda value: f"{value:.3g}")
+    return _format(interval, lambda value: f"{value:z.3g}")
 
 
 def format_lr(lr: float) -> str:
@@ -113,7 +113,7 @@ def format_lr(lr: float) -> str:
         >>> format_lr(0.1), format_lr(0.000316)
         ('0.1', '0.000316')
     """
-    return f"{lr:.3g}"
+    return f"{lr:z.3g}"
 
 
 def format_p(p_value: float, equals: str = "p = ") -> str:
@@ -126,7 +126,7 @@ def format_p(p_value: float, equals: str = "p = ") -> str:
         >>> format_p(0.00004), format_p(0.0313), format_p(0.0313, equals="")
         ('p < 0.001', 'p = 0.031', '0.031')
     """
-    return "p < 0.001" if p_value < 0.001 else f"{equals}{p_value:.2g}"
+    return "p < 0.001" if p_value < 0.001 else f"{equals}{p_value:z.2g}"
 
 
 def _format(interval: Interval, write: Callable[[float], str]) -> Cell:
@@ -135,5 +135,5 @@ def _format(interval: Interval, write: Callable[[float], str]) -> Cell:
     if not interval.exists:
         return Cell(interval.estimate, write(interval.estimate), "[too few seeds]")
     # The interval of five seeds covers a little less than the headings promise: it says so itself.
-    short = f" at {100 * interval.coverage:.3g} %" if interval.coverage < CONFIDENCE - 1e-9 else ""
+    short = f" at {100 * interval.coverage:z.3g} %" if interval.coverage < CONFIDENCE - 1e-9 else ""
     return Cell(interval.estimate, write(interval.estimate), f"[{write(interval.low)}, {write(interval.high)}]{short}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from initsuite.signal.verdicts import Verdict
+from initsuite.wording import verdict_name
 
 
 def brief(
@@ -39,7 +40,7 @@ def brief(
         "saturated": float(layers["saturated"].max()),
         "loss_ratio": _ratio(whole.get("loss", math.nan), whole.get("uniform_loss", chance_loss)),
         "commonest_class": whole.get("commonest_class", math.nan),
-        "verdict": "; ".join(dict.fromkeys(f"{each.verdict} {each.direction}".strip() for each in found)),
+        "verdict": "; ".join(dict.fromkeys(verdict_name(each.verdict, each.direction) for each in found)),
         "layer": found[0].layer,
     }
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from initsuite.signal.verdicts import HEALTHY
+from initsuite.wording import verdict_name
 
 SHOWN = 40
 """Rows of a table that are printed; the middle of a longer one is left out."""
@@ -153,7 +154,7 @@ class Diagnosis:
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
-    name = f"{row['verdict']} {row['direction']}".strip()
+    name = verdict_name(row["verdict"], row["direction"])
     words = f"{name} from `{row['layer']}`: {row['reason']}" if row["layer"] else f"{name}: {row['reason']}"
     words = words[0].upper() + words[1:]
     depths = {name: row[name] for name in ("float32", "bfloat16", "float16") if not math.isnan(row[name])}
@@ -190,7 +191,7 @@ def _is_empty(column: pd.Series) -> bool:
 
 
 def _number(value: float) -> str:
-    return f"{value + 0.0:.3g}"  # + 0: no "-0"
+    return f"{value:z.3g}"
 
 
 def _html_table(table: pd.DataFrame) -> str:

@@ -91,7 +91,7 @@ class Prediction:
 
     def _told(self, predictor: str, outcome: str, among: str = ALL) -> str:
         row = self._row(predictor, outcome, among)
-        return f"{row['correlation']:.2f} (95 % {row['low']:.2f} to {row['high']:.2f})"
+        return f"{row['correlation']:z.2f} (95 % {row['low']:z.2f} to {row['high']:z.2f})"
 
     def of(self, outcome: str, among: str = ALL, network: str = EVERY) -> pd.DataFrame:
         """The rows of one question."""

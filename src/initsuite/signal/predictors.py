@@ -81,7 +81,7 @@ class Predictor:
             return self.what.format("without limit" if value > 0 else "by an unknown amount")
         noise = 0.0 if math.isnan(noise) else noise
         if not self.is_log:
-            return self.what.format(f"{value:.2g}" + (f" +- {noise:.1g}" if noise else ""))
+            return self.what.format(f"{value:z.2g}" + (f" +- {noise:.1g}" if noise else ""))
         known = f" (+- {math.expm1(min(noise, 700.0)):.0%})".replace("%", " %") if noise else ""
         return self.what.format(f"{math.exp(min(value, 700.0)):.3g}-fold{known}")
 

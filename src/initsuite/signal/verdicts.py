@@ -52,6 +52,7 @@ from initsuite.signal.drifts import (
     series,
     signal_chain,
 )
+from initsuite.wording import verdict_name
 
 UNIFORM = 2.0**-8
 """The rounding of bfloat16."""
@@ -86,7 +87,7 @@ class Verdict:
     reason: str = ""
 
     def __str__(self) -> str:
-        name = f"{self.verdict} {self.direction}".strip()
+        name = verdict_name(self.verdict, self.direction)
         return f"{name} from `{self.layer}`: {self.reason}" if self.layer else f"{name}: {self.reason}"
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from initsuite.spec import SIGNAL, Stage, Status, TrialInfo
+from initsuite.spec import CONTEXT_AXES, SIGNAL, Stage, Status, TrialInfo
 from initsuite.wording import last_line
 
 MEASURES = ("steps_to_target", "loss_auc", "diverged_at")
@@ -18,7 +18,7 @@ metric, as in `result/test_accuracy`."""
 SIGNALS = {f"signal/{name}": f"signal_{name}" for name in SIGNAL}
 """By key in the summary of a run, the columns of its stored row that `diagnostics=true` fills."""
 
-GROUP_AXES = ("dataset", "model", "activation", "optimizer", "init")
+GROUP_AXES = (*CONTEXT_AXES, "init")
 CONFIG_COLUMNS = (*GROUP_AXES, "lr", "seed", "stage", "cell_id", "protocol")
 """Columns of a stored row that are in the config of its run."""
 

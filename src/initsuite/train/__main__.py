@@ -27,6 +27,7 @@ from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
 from initsuite.files import lasting
 from initsuite.provenance import extra_with
+from initsuite.spec import CONTEXT_AXES
 from initsuite.train.late import late_imports
 from initsuite.wording import first_line, keys_known_as
 
@@ -47,7 +48,7 @@ class Refused(BaseException):
 def train(cfg: DictConfig) -> float:
     """Train one cell; returns its score, so that a sweeper can optimise it."""
     choices = HydraConfig.get().runtime.choices
-    cell = "/".join(str(choices.get(group)) for group in ("dataset", "model", "activation", "optimizer", "init"))
+    cell = "/".join(str(choices.get(group)) for group in (*CONTEXT_AXES, "init"))
     print(f"Checking {cell} before the first step.", flush=True)
     with late_imports():  # with torch: seconds that help and the first line do not need
         from initsuite.config.build import draft

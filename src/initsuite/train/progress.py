@@ -15,9 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from initsuite.protocol.yardstick import Yardstick, yardstick_of
-from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, News, Stage, Status, Stored, TrialInfo
+from initsuite.spec import (
+    CONTEXT_AXES,
+    Abandoned,
+    Announced,
+    Evaluated,
+    Evaluation,
+    News,
+    Stage,
+    Status,
+    Stored,
+    TrialInfo,
+)
 from initsuite.train.forecast import Forecast
-from initsuite.train.standings import CONTEXT_AXES, Standing, counted_score, standings_table
+from initsuite.train.standings import Standing, counted_score, standings_table
 from initsuite.wording import format_count, format_duration, last_line, plural
 
 PLAIN_EVERY_S = 5.0

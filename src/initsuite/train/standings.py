@@ -15,11 +15,9 @@ from rich.text import Text
 
 from initsuite.config.build import AnyJob
 from initsuite.protocol.yardstick import Yardstick, yardstick_of
-from initsuite.spec import Stage, Status
+from initsuite.spec import CONTEXT_AXES, Stage, Status
 from initsuite.train.trials import Tuned, scoring_pairs
 from initsuite.wording import format_count
-
-CONTEXT_AXES = ("dataset", "model", "activation", "optimizer")
 
 
 @dataclass(frozen=True)

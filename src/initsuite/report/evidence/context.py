@@ -12,7 +12,6 @@ from initsuite.protocol.guideline import Network, stored_network
 from initsuite.protocol.yardstick import Yardstick
 from initsuite.spec import Status
 
-AXES = ("dataset", "model", "activation", "optimizer")
 TUNED = "tuned"
 NO_NORM = "none"
 
@@ -58,7 +57,7 @@ class Context:
     """A row of the recommendations table: what the arms have in common.
 
     Attributes:
-        axes: the values of `AXES`, as a person reads them.
+        axes: the values of `CONTEXT_AXES`, as a person reads them.
         title: the axes and, where two contexts share them, the options in which they differ.
         lr_rule: `tuned`, or `one lr for all: 0.1`.
         lr_grid: the grid that its newest tuned trial was configured with; empty under one lr for all.

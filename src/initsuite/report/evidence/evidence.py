@@ -13,12 +13,12 @@ import pandas as pd
 from initsuite.errors import ConfigError, StoreError
 from initsuite.protocol.tuning import best_lr, lr_scores
 from initsuite.protocol.yardstick import LEVELS, LOSS_UNITS, Yardstick
-from initsuite.report.evidence.context import AXES, TUNED, Arm, Context
+from initsuite.report.evidence.context import TUNED, Arm, Context
 from initsuite.report.evidence.labels import distinct_labels
 from initsuite.report.evidence.levels import level_notes, newest, with_steps
 from initsuite.report.evidence.notes import balance_notes, failure_notes, origin_notes, unused_notes, version_notes
 from initsuite.results.store import Results
-from initsuite.spec import Stage, Status
+from initsuite.spec import CONTEXT_AXES, Stage, Status
 
 FIXED_PROTOCOL = "fixed"
 
@@ -73,7 +73,7 @@ def gather_evidence(results: Results) -> Evidence:
 
 def _titles(rows: Sequence[pd.Series]) -> dict[str, str]:
     """A readable name for each context, different for different ones, from a row of each."""
-    labels = [" / ".join(str(row[axis]) for axis in AXES) for row in rows]
+    labels = [" / ".join(str(row[axis]) for axis in CONTEXT_AXES) for row in rows]
     # The initializer and the options it requires do not belong to a context.
     configs = [{**_config(row.config), "init": None} for row in rows]
     ids = [str(row.context_id) for row in rows]
@@ -91,7 +91,7 @@ def _facts(row: pd.Series) -> dict[str, Any]:
         dataset = config["dataset"]
         levels = dataset.get("levels") or {}
         return {
-            "axes": {axis: str(row[axis]) for axis in AXES},
+            "axes": {axis: str(row[axis]) for axis in CONTEXT_AXES},
             "yardstick": Yardstick(dataset["metric"], dataset["chance"], {name: levels.get(name) for name in LEVELS}),
             "loss_unit": LOSS_UNITS[dataset["loss"]],
             "max_steps": int(config["max_steps"]),

@@ -128,7 +128,7 @@ def _draw_rank_axis(axes: Axes, ranks: Ranks) -> None:
     for at in (1, end):
         axes.plot([at, at], [-0.22, -0.28], **line)
     longer = " (longer than the axis)" if 1 + ranks.critical_difference > last else ""
-    axes.text((1 + end) / 2, -0.28, f"CD {ranks.critical_difference:.2f}{longer}", ha="center", va="bottom")
+    axes.text((1 + end) / 2, -0.28, f"CD {ranks.critical_difference:z.2f}{longer}", ha="center", va="bottom")
 
 
 def _draw_ranks(axes: Axes, ranks: Ranks, top: float, beyond: float) -> None:
@@ -140,7 +140,7 @@ def _draw_ranks(axes: Axes, ranks: Ranks, top: float, beyond: float) -> None:
         edge = 1 - beyond if is_left else last + beyond
         axes.plot([rank, rank, edge], [0, y, y], color=colour(name), linewidth=0.9, clip_on=False)
         axes.plot(rank, 0, style.marker(name), color=colour(name), markersize=3.5, markeredgewidth=0, clip_on=False)
-        text = f"{style.short(name)}  {rank:.2f}" if is_left else f"{rank:.2f}  {style.short(name)}"
+        text = f"{style.short(name)}  {rank:z.2f}" if is_left else f"{rank:z.2f}  {style.short(name)}"
         axes.text(edge, y, f" {text} ", ha="right" if is_left else "left", va="center")
 
 

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from initsuite.report.figures import style
+from initsuite.wording import verdict_name
 
 MEASURED, SECOND, THEORY, ILL = "#0072B2", "#D55E00", "#000000", "#AA4499"
 _NUM_COLUMNS = 3
@@ -230,7 +231,7 @@ def _legend(figure: Figure, height: float, found: Tables) -> None:
 
 def _in_words(verdicts: pd.DataFrame) -> str:
     names = [
-        f"{row.verdict} {row.direction}".strip() + (f" from {row.layer}" if row.layer else "")
+        verdict_name(row.verdict, row.direction) + (f" from {row.layer}" if row.layer else "")
         for row in verdicts.itertuples()
     ]
     return "; ".join(names)

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from initsuite.report.colours import colour
 from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.figures import style
+from initsuite.report.figures.arms import PER_PAGE, arm_pages, draw_arm, name_rows, names_of
 from initsuite.report.figures.scores import stretch
 from initsuite.report.formatting import format_lr
 from initsuite.report.verdicts.comparison import Comparison, Standing, by_comparison
@@ -21,15 +22,10 @@ from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.starts import place_of
 from initsuite.report.verdicts.views import Views
 
-PER_PAGE = 12
-"""Panels that one page can show readably; further ones go to the next page."""
 _NUM_COLUMNS = 3
 _PANEL_HEIGHT = 1.3
 _LEFT, _RIGHT, _TICKS, _GAP = 0.42, 0.14, 0.2, 0.34
 """Inches: room for numbers beside the panels, at the right edge, for numbers below a panel, and between columns."""
-_JITTER = 0.27
-"""Height of the band of seed dots, rows."""
-
 Panel = Callable[[Axes, Comparison, pd.DataFrame], None]
 """Draws one comparison from its rows."""
 
@@ -70,29 +66,9 @@ def steps_to_target(views: Views) -> style.Drawing | None:
     rows = [row for found in shown for standing in found.standings for row in _step_rows(found, standing)]
     if not rows:
         return None
-    num_arms = max(len(found.standings) for found in shown)
-    left = style.name_width([standing.arm.name for found in shown for standing in found.standings])
-    width, num_columns = (style.COLUMN, 1) if len(shown) == 1 else (style.PAGE, 2 if left > 1.1 else _NUM_COLUMNS)
-    height = 0.25 + 0.14 * num_arms
     foot = "Dot: a scoring seed. Bar and line: median and its 95 % interval (from 5 seeds on). Best initializer first."
-    panel_width = (width - left * num_columns) / num_columns
-    titles = {found.key: style.title_of(found, panel_width + left - 0.15, _goal_text(found)) for found in shown}
-    title_height = style.LINE * max(map(style.num_lines, titles.values())) + 0.06
-    bottom = 0.36 + style.legend_height([], foot, width)
-    margins = style.Margins(left, _RIGHT, title_height, bottom, left + 0.05, 0.26 + title_height)
-    room = style.PAGE_HEIGHT - margins.top - margins.bottom + margins.between_rows
-    per_page = num_columns * max(1, min(PER_PAGE // num_columns, int(room / (height + margins.between_rows))))
-    pages = []
-    for portion in style.pages_of(shown, per_page):
-        figure, grid = style.grid_of_panels(len(portion), num_columns, width, height, margins)
-        for axes, comparison in zip(grid, portion, strict=True):
-            _draw_steps(axes, comparison)
-            axes.set_ylim(num_arms - 0.5, -0.5)
-            axes.set_title(titles[comparison.key], x=-(left - 0.05) / panel_width, ha="left")
-        for axes in grid[-num_columns:]:
-            axes.set_xlabel("steps to the target")
-        style.add_legend(figure, [], foot)
-        pages.append(figure)
+    num_columns = 2 if style.name_width(names_of(shown)) > 1.1 else _NUM_COLUMNS
+    pages = arm_pages(shown, _draw_steps, foot, num_columns, "steps to the target", _goal_text)
     units = {name: f"{name} [updates]" for name in ("steps", "median", "low", "high")}
     data = _with_metric(pd.DataFrame(rows), shown)
     return style.Drawing("steps_to_target", pages, data.rename(columns={**units, "target": "target [metric]"}), foot)
@@ -229,23 +205,12 @@ def _draw_steps(axes: Axes, comparison: Comparison) -> None:
     edge = budget * 1.14
     axes.axvspan(budget * 1.05, budget * 1.24, color="#f0f0f0", linewidth=0)
     for place, standing in enumerate(comparison.standings):
-        _draw_arm(axes, _step_rows(comparison, standing), place, edge, colour(standing.arm.name))
-    names = [style.short(standing.arm.name) for standing in comparison.standings]
-    axes.set_yticks(range(len(names)), names)
-    axes.grid(axis="y", visible=False)
+        rows = _step_rows(comparison, standing)
+        drawn = np.minimum([row["steps"] for row in rows], edge)
+        median, low, high = (rows[0][name] for name in ("median", "low", "high")) if rows else (math.nan,) * 3
+        middle = (min(median, edge), low, min(high, edge))
+        draw_arm(axes, place, standing.arm.name, drawn.tolist(), middle, "no scoring trials", opacity=0.75)
+    name_rows(axes, [standing.arm.name for standing in comparison.standings])
     axes.set_xlim(0, budget * 1.24)
     ticks = [tick for tick in MaxNLocator(3).tick_values(0, budget) if tick <= 0.85 * budget]
     axes.set_xticks([*ticks, edge], [*(f"{tick:g}" for tick in ticks), "never"])
-
-
-def _draw_arm(axes: Axes, rows: Sequence[Mapping[str, Any]], place: int, edge: float, shade: str) -> None:
-    if not rows:
-        axes.text(0.5, place, "no scoring trials", transform=axes.get_yaxis_transform(), va="center", ha="center")
-        return
-    steps = np.minimum([row["steps"] for row in rows], edge)
-    offsets = np.linspace(-_JITTER, _JITTER, len(steps)) if len(steps) > 1 else np.zeros(1)
-    axes.scatter(steps, place + offsets, s=max(1.5, 5 - 0.15 * len(steps)), color=shade, alpha=0.75, linewidths=0)
-    median, low, high = (rows[0][name] for name in ("median", "low", "high"))
-    if math.isfinite(low):
-        axes.plot([low, min(high, edge)], [place, place], color=shade, linewidth=1.0)
-    axes.plot([min(median, edge)] * 2, [place - 0.36, place + 0.36], color=shade, linewidth=1.5)

@@ -59,7 +59,7 @@ def profiles_chart(views: Views) -> Figure:
         rows = table[table.init == name]
         drawn = {"x": shorts(rows.tau), "y": shorts(rows.share), "mode": "lines"}
         hover = "within %{x:.2f} times the fastest: %{y:.0%}<extra>%{fullData.name}</extra>"
-        text = f"{plot_text(name)} · area {areas[name]:.2f}"
+        text = f"{plot_text(name)} · area {areas[name]:z.2f}"
         traces.append(trace(name, "line", **drawn, name=text, hovertemplate=hover))
         traces[-1]["line"]["shape"] = "hv"
     shares = {"range": [-0.03, 1.03], "tickformat": ".0%"}
@@ -112,7 +112,7 @@ def ranks_chart(views: Views) -> Figure:
         traces.append(trace(name, "median", x=[short(rank)], y=[row], **dot))
     rows = {
         "tickvals": list(range(-lanes, len(ranks) + 1)),
-        "ticktext": [f"CD {found.critical_difference:.2f}", *[""] * lanes, *map(plot_text, ranks)],
+        "ticktext": [f"CD {found.critical_difference:z.2f}", *[""] * lanes, *map(plot_text, ranks)],
         "range": [len(ranks) + 0.6, -lanes - 0.6],
         "showgrid": False,
         "zeroline": False,
@@ -122,7 +122,7 @@ def ranks_chart(views: Views) -> Figure:
     p_value = found.friedman.p_f
     caption = (
         f"Mean rank over {format_count(found.num_contexts, 'context')} by the rule of the recommendations (1 is best). "
-        f"Mean ranks further apart than the critical difference {found.critical_difference:.2f} differ at the "
+        f"Mean ranks further apart than the critical difference {found.critical_difference:z.2f} differ at the "
         f"5 % level (Nemenyi). {f'Grey bars, not distinguishable: {alike}. ' if alike else 'All are distinguishable. '}"
         f"That all are alike: {'not tested' if math.isnan(p_value) else format_p(p_value)} (Friedman, Iman and "
         f"Davenport).{left_out(views)}"
@@ -169,7 +169,7 @@ def _heat(rows: pd.DataFrame, column: str, panel: str) -> Figure:
         "z": [[short(cell.score) if cell else None for cell in line] for line in found],
         "x": [plot_text(str(value)) for value in columns],
         "y": [plot_text(name) for name in names],
-        "text": [[f"{cell.score:.2f}" if cell else "" for cell in line] for line in found],
+        "text": [[f"{cell.score:z.2f}" if cell else "" for cell in line] for line in found],
         "customdata": [[_details(cell) if cell else "" for cell in line] for line in found],
         "hovertemplate": f"%{{y}}, {column} %{{x}}: %{{customdata}}<extra></extra>",
         "xgap": 2,
@@ -188,13 +188,13 @@ def _heat(rows: pd.DataFrame, column: str, panel: str) -> Figure:
 
 
 def _details(row: Any) -> str:
-    bounds = "too few for an interval" if math.isnan(row.low) else f"{row.low:.3f}, {row.high:.3f}"
+    bounds = "too few for an interval" if math.isnan(row.low) else f"{row.low:z.3f}, {row.high:z.3f}"
     over = f"{row.num_contexts} contexts" if row.num_contexts > 1 else f"{row.num_seeds} seeds"
-    return f"{row.score:.3f} [{bounds}], {over}"
+    return f"{row.score:z.3f} [{bounds}], {over}"
 
 
 def _bar(left: float, right: float, lane: int, what: str, group: Sequence[str] = ()) -> Figure:
-    text = f"{what}: {', '.join(map(plot_text, group))}" if group else f"{what} {right - left:.2f}"
+    text = f"{what}: {', '.join(map(plot_text, group))}" if group else f"{what} {right - left:z.2f}"
     ends = {"x": [short(left), short(right)], "y": [lane, lane], "text": [text] * 2}
     shown = {"hovertemplate": "%{text}<extra></extra>", "showlegend": False, "line": {"width": 5 if group else 3}}
     return {"type": "scatter", "mode": "lines", **ends, **shown, "meta": {"role": "clique" if group else "distance"}}

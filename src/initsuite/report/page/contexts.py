@@ -16,10 +16,10 @@ from initsuite.report.verdicts.recommendations import NOTHING, Report
 from initsuite.report.verdicts.rules import RELU_LIKE, SATURATING
 from initsuite.report.verdicts.rulings import TIED, Verdict
 from initsuite.report.verdicts.words import Grade
+from initsuite.spec import CONTEXT_AXES
 from initsuite.wording import format_count, format_names
 
 DOTS = {Grade.HIGH: "●●●", Grade.MODERATE: "●●○", Grade.LOW: "●○○", Grade.NONE: "○○○"}
-FACETS = ("dataset", "model", "activation", "optimizer")
 _KINDS = {
     "mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU",
     "transformer": "a transformer", "vit": "a vision transformer", "siren": "a SIREN",
@@ -135,9 +135,9 @@ def headline(found: Sequence[Card], block: Block) -> list[tuple[str, str]]:
     return [
         (f"Over {block.size}, ", ""),
         (best, "init"),
-        (f" has the best mean rank by speed, {rank:.1f} of {len(block.names)}, before ", ""),
+        (f" has the best mean rank by speed, {rank:z.1f} of {len(block.names)}, before ", ""),
         (second, "init"),
-        (f" with {next_rank:.1f}.", ""),
+        (f" with {next_rank:z.1f}.", ""),
     ]
 
 
@@ -167,7 +167,7 @@ def offered(found: Sequence[Card]) -> dict[str, list[tuple[str, str]]]:
     for name in found[0].facets if found else ():
         values = sorted({card.facets[name] for card in found}, key=lambda value: rank_of(name, value))
         shapes = {card.facets["model"]: card.shape for card in found} if name == "model" else {}
-        if name in FACETS or len(values) > 1:
+        if name in CONTEXT_AXES or len(values) > 1:
             labels = [f"{value} ({shapes[value]})" if shapes.get(value) else value or "usual" for value in values]
             choices[name] = list(zip(values, labels, strict=True))
     return choices
@@ -226,9 +226,9 @@ def _card(key: str, comparison: Comparison, row: Mapping[str, Any], facts: Seque
 
 
 def _facets(context: Context) -> Iterator[tuple[str, str]]:
-    for name in FACETS:
+    for name in CONTEXT_AXES:
         yield name, str(context.axes[name])
-    plain = " / ".join(str(context.axes[name]) for name in FACETS)
+    plain = " / ".join(str(context.axes[name]) for name in CONTEXT_AXES)
     yield "variant", context.title.removeprefix(plain).strip(" ()")
     yield "learning rate", context.lr_rule
 

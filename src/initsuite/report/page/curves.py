@@ -129,12 +129,12 @@ def _stretched(comparison: Comparison, scores: pd.DataFrame, caption: str) -> It
 def _ticks(yardstick: Yardstick, best: float, room: float, least: float) -> Figure:
     """Marks at the best and at scores that are the rounder the further from it they are."""
     sign = -1 if METRICS[yardstick.metric].direction == "max" else 1
-    marks = {_written(yardstick, best): least, f"{yardstick.chance:.3g}": room}
+    marks = {_written(yardstick, best): least, f"{yardstick.chance:z.3g}": room}
     for decade in range(math.floor(math.log10(least)), math.ceil(math.log10(room))):
         for part in (1, 2, 5):
             score = round(best + sign * part * 10.0**decade, -decade)
             if 2 * least < (distance := sign * (score - best)) < 0.8 * room:
-                marks.setdefault(f"{score:.6g}", distance)
+                marks.setdefault(f"{score:z.6g}", distance)
     return {"tickvals": shorts(marks.values()), "ticktext": list(marks)}
 
 

@@ -79,7 +79,7 @@ def zoomed(rows: Sequence[Sequence[float]], shown: Sequence[float]) -> tuple[Fig
 
 
 def _beyond(row: int, side: str, values: Sequence[float], num_dots: int) -> Figure:
-    ends = sorted({f"{value:.3g}" for value in (min(values), max(values))}, key=float)
+    ends = sorted({f"{value:z.3g}" for value in (min(values), max(values))}, key=float)
     count = "" if len(values) == num_dots else f"{len(values)} of {num_dots}: "
     text = f"{count}{' to '.join(ends)}"
     place = {"xref": "paper", "x": 0 if side == "left" else 1, "y": row, "xanchor": side, "yanchor": "middle"}

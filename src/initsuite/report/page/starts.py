@@ -28,7 +28,7 @@ def starts(table: pd.DataFrame) -> Table:
     rows: list[list[Any]] = []
     for row in records(table):
         agreeing = f"{row['num_agreeing']} of {row['num_seeds']}"
-        numbers = [[short(row[name]), f"{row[name]:.3g}"] if not math.isnan(row[name]) else None for name in _HEADINGS]
+        numbers = [[short(row[name]), f"{row[name]:z.3g}"] if not math.isnan(row[name]) else None for name in _HEADINGS]
         rows.append([row["init"], row["verdict"], row["layer"], agreeing, *numbers])
     return {"columns": [{"title": title, "kind": kind} for title, kind in columns], "rows": rows, "empty": EMPTY}
 

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from initsuite.report.evidence.context import AXES
 from initsuite.report.formatting import BLANK, Cell, format_share
 from initsuite.report.page.cells import short
 from initsuite.report.page.contexts import Card, name_of, short_names
@@ -28,6 +27,7 @@ from initsuite.report.text.worth import worth_for_people
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.views import Views
+from initsuite.spec import CONTEXT_AXES
 from initsuite.wording import format_count
 
 Table = dict[str, Any]
@@ -35,8 +35,8 @@ Table = dict[str, Any]
 `same`: what holds in every row, as pairs of a heading and a text."""
 NEVER_SORTS_AS = 1e300
 _INITS = ("recommended", "initializer", "init")
-_PLACES = (*AXES, "learning rate")
-_CHOSEN_BY = ("dataset", "model", "activation", "optimizer", "learning rate", "recommended", "confidence")
+_PLACES = (*CONTEXT_AXES, "learning rate")
+_CHOSEN_BY = (*_PLACES, "recommended", "confidence")
 _TRIALS = {
     "context": "context", "init": "initializer", "stage": "stage", "lr": "lr", "seed": "seed", "status": "status",
     "counts": "counts", "steps_to_target": "steps to target", "loss_auc": "loss area",
@@ -229,4 +229,4 @@ def _plain_cell(value: Any) -> Any:
 def _rounded(value: float) -> Cell:
     if math.isnan(value):
         return BLANK
-    return Cell(value, f"{value:g}" if float(value).is_integer() else f"{value:.2f}")
+    return Cell(value, f"{value:zg}" if float(value).is_integer() else f"{value:z.2f}")

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.report.evidence.context import AXES, counted_scores
+from initsuite.report.evidence.context import counted_scores
 from initsuite.report.evidence.notes import commits_of
 from initsuite.report.pair.agreement import agreement
 from initsuite.report.text.display import records
 from initsuite.report.verdicts.comparison import Comparison, rows_of
 from initsuite.report.verdicts.recommendations import NOTHING, OF_INTERVAL, Report, interval_columns
+from initsuite.spec import CONTEXT_AXES
 from initsuite.stats.intervals import mean_interval
 from initsuite.wording import format_first
 
@@ -22,7 +23,7 @@ Pair = tuple[Comparison, Comparison]
 """A context and lr rule in both stores."""
 MAX_CONTEXTS = 8
 """How many contexts that only one store holds a sentence lists."""
-_PLACE = [*AXES, "context", "context_id", "lr_rule", "metric"]
+_PLACE = [*CONTEXT_AXES, "context", "context_id", "lr_rule", "metric"]
 _MEASURES = ["level", "target", "verdict", "num_reached", "num_seeds", "best_lr"]
 _MEASURES += [f"{name}{end}" for name in ("success_rate", "median_steps", "test_score") for end in OF_INTERVAL]
 CONTEXT_COLUMNS = [*_PLACE, *[f"{side}_{name}" for side in SIDES for name in ("store", "recommended")]]

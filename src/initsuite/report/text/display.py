@@ -10,7 +10,6 @@ import pandas as pd
 
 from initsuite.protocol.guideline import ARTICLE
 from initsuite.protocol.yardstick import METRICS
-from initsuite.report.evidence.context import AXES
 from initsuite.report.formatting import (
     BLANK,
     Cell,
@@ -24,6 +23,7 @@ from initsuite.report.formatting import (
 )
 from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.rulings import TIED, Verdict
+from initsuite.spec import CONTEXT_AXES
 from initsuite.stats.intervals import CONFIDENCE, Interval
 
 Row = Mapping[str, Any]
@@ -79,7 +79,7 @@ def recommendations_for_people(recommendations: pd.DataFrame) -> pd.DataFrame:
     is_mixed = recommendations.metric.nunique() > 1
     return people_table(
         {
-            **{axis: row[axis] for axis in AXES},
+            **{axis: row[axis] for axis in CONTEXT_AXES},
             "learning rate": row["lr_rule"],
             "recommended": row["recommended"],
             "most accurate": _most_accurate(row),
@@ -242,14 +242,14 @@ def _lr_window(row: Row) -> Cell:
         return BLANK
     if low == high:
         return Cell(low, f"{format_lr(low)} only")
-    return Cell(low, f"{format_lr(low)} to {format_lr(high)}", f"({row['lr_window_decades']:.1f} decades)")
+    return Cell(low, f"{format_lr(low)} to {format_lr(high)}", f"({row['lr_window_decades']:z.1f} decades)")
 
 
 def _success(row: Row) -> Cell:
     """Seeds that reached the level, of those scored, with the interval of the rate."""
     if math.isnan(row["success_rate"]):
         return BLANK
-    bounds = f"[{row['success_rate_low']:.2f}, {row['success_rate_high']:.2f}]"
+    bounds = f"[{row['success_rate_low']:z.2f}, {row['success_rate_high']:z.2f}]"
     return Cell(row["success_rate"], f"{row['num_reached']} of {row['num_seeds']}", bounds)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from initsuite.report.evidence.context import AXES
 from initsuite.report.text.display import (
     CAPTION,
     ESTIMATE,
@@ -24,6 +23,7 @@ from initsuite.report.text.display import (
     ties_in_words,
 )
 from initsuite.report.verdicts.views import Views
+from initsuite.spec import CONTEXT_AXES
 
 _TITLE = "Which weight initializer, and how sure are we?"
 _RULES_TITLE = "The article's recommendations against the trials"
@@ -53,7 +53,7 @@ _RULE_WIDTHS = {
 def recommendations_html(views: Views) -> str:
     """The recommendations table as a page of its own, one row per context."""
     recommendations = views.report.recommendations
-    table = recommendations_for_people(recommendations).drop(columns=list(AXES))
+    table = recommendations_for_people(recommendations).drop(columns=list(CONTEXT_AXES))
     table.insert(0, "context", recommendations.context)
     return _html(table.assign(**{"in words": recommendations.in_words}), _TITLE, CAPTION, bold="recommended")
 
@@ -124,7 +124,7 @@ def _latex(
         headings: rows whose first entry heads those below and extends over the empty ones beside it.
     """
     scale = (1 - 0.012 * len(widths)) / sum(widths.values())  # the rest is the space between columns
-    shares = [f"{width * scale:.3f}" for width in widths.values()]
+    shares = [f"{width * scale:z.3f}" for width in widths.values()]
     columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}" for share in shares)
     styled = table.map(str).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     heads = pd.IndexSlice[list(headings), list(widths)[:1]]

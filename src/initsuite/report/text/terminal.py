@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from initsuite.report.evidence.context import AXES
 from initsuite.report.formatting import Cell
 from initsuite.report.text.display import (
     ARTICLE_NOTE,
@@ -34,6 +33,7 @@ from initsuite.report.text.worth import WORTH_TITLE, worth_words
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.views import Views
+from initsuite.spec import CONTEXT_AXES
 
 _RULE_COLUMNS: Columns = {
     "recommendation": ("recommendation", 25),
@@ -89,16 +89,18 @@ def print_recommendations(recommendations: pd.DataFrame, console: Console) -> No
 
 def _shared(recommendations: pd.DataFrame) -> list[str]:
     """The axes in which no two contexts differ, where there are several contexts and their titles have nothing else."""
-    titles = [" / ".join(str(row[axis]) for axis in AXES) for row in records(recommendations)]
+    titles = [" / ".join(str(row[axis]) for axis in CONTEXT_AXES) for row in records(recommendations)]
     if len(recommendations) < 2 or titles != list(recommendations.context):
         return []
-    return [axis for axis in AXES if recommendations[axis].nunique() == 1]
+    return [axis for axis in CONTEXT_AXES if recommendations[axis].nunique() == 1]
 
 
 def _contexts(recommendations: pd.DataFrame, shared: Sequence[str]) -> list[Cell]:
     if not shared:
         return [Cell(title, title) for title in map(str, recommendations.context)]
-    titles = [" / ".join(str(row[axis]) for axis in AXES if axis not in shared) for row in records(recommendations)]
+    titles = [
+        " / ".join(str(row[axis]) for axis in CONTEXT_AXES if axis not in shared) for row in records(recommendations)
+    ]
     return [Cell(title, title) for title in titles]
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 
 from initsuite.protocol.tuning import trains
-from initsuite.report.evidence.context import AXES, Arm, Context
+from initsuite.report.evidence.context import Arm, Context
 from initsuite.report.evidence.evidence import gather_evidence
 from initsuite.report.verdicts.comparison import Comparison, Standing, compare
 from initsuite.report.verdicts.guideline import guideline_agreement
 from initsuite.report.verdicts.rulings import TIED, Verdict
 from initsuite.report.verdicts.words import confidence, in_words
 from initsuite.results.store import Results
+from initsuite.spec import CONTEXT_AXES
 from initsuite.stats.intervals import MISSING, Interval
 from initsuite.stats.tuning_budget import training_runs
 from initsuite.wording import format_range
@@ -26,7 +27,7 @@ NOTHING = "none"
 _IMPROVEMENT = "improvement_over_torch_default"
 OF_INTERVAL = ("", "_low", "_high", "_coverage")
 """Endings of the columns that an interval fills."""
-_PLACE = [*AXES, "context", "context_id", "lr_rule", "level", "target", "metric", "loss_unit"]
+_PLACE = [*CONTEXT_AXES, "context", "context_id", "lr_rule", "level", "target", "metric", "loss_unit"]
 _MEASURES = [
     *[f"success_rate{end}" for end in OF_INTERVAL], "num_reached", "num_seeds",
     *[f"{name}{end}" for name in ("median_steps", "test_score", _IMPROVEMENT) for end in OF_INTERVAL],

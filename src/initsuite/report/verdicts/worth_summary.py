@@ -89,6 +89,6 @@ def _listed(rows: Sequence[Any], where: Sequence[str], name: str, unit: str = ""
     written = []
     for row, place in zip(rows, where, strict=True):
         estimate, low, high = (row[f"{name}{end}"] for end in OF_INTERVAL[:3])
-        bounds = "too few seeds" if math.isnan(low) else f"{low:.1f}, {high:.1f}"
-        written.append(f"{estimate:.1f} {f'{unit} ' if unit and not written else ''}[{bounds}] {place}")
+        bounds = "too few seeds" if math.isnan(low) else f"{low:z.1f}, {high:z.1f}"
+        written.append(f"{estimate:z.1f} {f'{unit} ' if unit and not written else ''}[{bounds}] {place}")
     return ", ".join(written)

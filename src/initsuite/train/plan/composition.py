@@ -10,7 +10,7 @@ from typing import Any
 
 from initsuite.engine.memory import least_free
 from initsuite.engine.workload import Cell
-from initsuite.spec import Trial
+from initsuite.spec import CONTEXT_AXES, Trial
 from initsuite.train.task import Pair
 
 FEWEST, LEAST = {"cpu": 2, "cuda": 1}, 12
@@ -50,7 +50,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        return "/".join(self.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer"))
+        return "/".join(self.cell.axes[axis] for axis in CONTEXT_AXES)
 
     def without(self, trial_ids: Collection[str]) -> Group:
         return Group(tuple(pair for pair in self.pairs if pair[1].trial_id not in trial_ids))

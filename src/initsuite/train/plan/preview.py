@@ -16,7 +16,7 @@ from initsuite.config.build import AnyJob
 from initsuite.config.settings import Settings
 from initsuite.results.columns import TRIALS
 from initsuite.results.store import load_results
-from initsuite.spec import Stage, Status
+from initsuite.spec import CONTEXT_AXES, Stage, Status
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.placement import Place
 from initsuite.train.plan.planner import PlannedGroup, Planner
@@ -24,7 +24,7 @@ from initsuite.train.trials import Tuned, grids_of, scoring_pairs, tuning_pairs
 from initsuite.wording import format_duration, format_first, last_line, plural
 
 COLUMNS = [
-    "dataset", "model", "activation", "optimizer", "stage", "cells", "trials", "done",
+    *CONTEXT_AXES, "stage", "cells", "trials", "done",
     "stacks", "width", "workers", "expected_s", "memory_mb", "why", "kept", "unstacked", "illegal",
 ]  # fmt: skip
 HEADINGS = ["workload", "stage", "cells", "trials", "done", "stacks", "at a time", "time", "memory"]
@@ -129,7 +129,7 @@ def _row(stage: Stage, group: Group, missing: Group, planned: PlannedGroup, plac
     workers = min(place.workers, len(planned.stacks))
     return {
         "stage": str(stage),
-        **{axis: group.cell.axes[axis] for axis in ("dataset", "model", "activation", "optimizer")},
+        **{axis: group.cell.axes[axis] for axis in CONTEXT_AXES},
         "cells": len(group.cells),
         "trials": len(group.pairs),
         "done": len(group.pairs) - len(missing.pairs),
@@ -164,7 +164,7 @@ def _stage_s(rows: Sequence[Mapping[str, Any]], place: Place) -> float:
 
 
 def _cells_of(row: Mapping[Any, Any]) -> list[str]:
-    workload = "/".join(row[axis] for axis in ("dataset", "model", "activation", "optimizer"))
+    workload = "/".join(row[axis] for axis in CONTEXT_AXES)
     counts = [f"{int(row[name]):,}" for name in ("cells", "trials", "done")]
     stacks = f"{int(row['stacks'])} of {int(row['width'])}"
     size = f"{row['memory_mb']:,.0f} MB"

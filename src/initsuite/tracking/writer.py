@@ -23,8 +23,9 @@ END_S = 5.0
 
 def main() -> None:
     """Serve messages until `close`, or until the parent is gone."""
-    # Ctrl-C is for the parent to handle. It reaches its process group alone, but some schedulers signal every process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The parent decides when to stop. Ctrl-C reaches its process group alone, but some schedulers signal every process.
+    for name in {"SIGINT", "SIGTERM", "SIGUSR2"} & set(signal.__dict__):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     # The pipe is kept for the answers alone: whatever prints to the screen goes to the log.
     messages, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shlex
-import signal
 import sys
 import textwrap
 import traceback
@@ -29,6 +28,7 @@ from initsuite.files import lasting
 from initsuite.provenance import extra_with
 from initsuite.spec import CONTEXT_AXES
 from initsuite.train.late import late_imports
+from initsuite.train.stopping import STOP
 from initsuite.wording import first_line, keys_known_as
 
 COMMAND = "python -m initsuite.train"
@@ -75,7 +75,7 @@ def main() -> None:
     """Run, and exit with 0 after success, 1 if some trials failed, 2 after bad input, 130 if interrupted."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    STOP.listen()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors must reach us instead of Hydra's printer
     try:
         if {"-h", "--help"}.intersection(sys.argv[1:]):

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from initsuite.spec import Abandoned, Evaluated, Trial, TrialResult
 
-__all__ = ["Abandoned", "Emit", "Evaluated", "Event", "Finished", "Note", "Started", "StopLaunch", "tell_at_once"]
+__all__ = [
+    "Abandoned",
+    "Emit",
+    "Evaluated",
+    "Event",
+    "Finished",
+    "Lost",
+    "Note",
+    "Started",
+    "StopLaunch",
+    "tell_at_once",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,13 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A stack has lost the process that trained it; it starts again, from its checkpoint if it has one."""
+
+    stack_id: str
+
+
+@dataclass(frozen=True)
 class Note:
     """A line for the user."""
 
@@ -40,7 +58,7 @@ class StopLaunch(BaseException):
     """
 
 
-Event = Started | Evaluated | Finished | Abandoned | Note
+Event = Started | Evaluated | Finished | Abandoned | Lost | Note
 Emit = Callable[[Event], None]
 
 

@@ -18,7 +18,7 @@ from initsuite.results.leases import Leases, hold_all
 from initsuite.results.leftovers import leftovers, remove_leftovers
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
-from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started, StopLaunch
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Lost, Note, Started, StopLaunch
 from initsuite.train.task import can_continue, checkpoint_path
 
 _AS_THEY_ARE = ("error", "setup_s", "test_score", "diverged_at", "wall_s", "stack_size", "device")
@@ -59,6 +59,8 @@ class Recorder:
             case Abandoned(stack_id):
                 self._drop_checkpoint(stack_id)
                 self._tell(event)
+            case Lost(stack_id):
+                self._tell(Abandoned(stack_id))
             case Finished(stack_id, results):
                 self._finish(stack_id, results)
             case Note(line):

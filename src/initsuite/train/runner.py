@@ -17,6 +17,7 @@ from initsuite.train.plan.planner import PlannedGroup, Planner
 from initsuite.train.pools import Pools
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
+from initsuite.train.stopping import STOP
 from initsuite.train.task import Task, failure
 from initsuite.train.threads import Threads
 from initsuite.train.trials import Wanted
@@ -100,7 +101,8 @@ class Runner:
         while tasks:
             elsewhere: list[Task] = []
             leased = self._leased(tasks, elsewhere)
-            pool.run(leased, self._take, lambda task: self.leases.release(task.lease))
+            with STOP.heard():
+                pool.run(leased, self._take, lambda task: self.leases.release(task.lease))
             tasks = elsewhere
             if tasks:
                 if not is_told:
@@ -114,6 +116,7 @@ class Runner:
         self.recorder.take(event)
         if isinstance(event, Finished):
             self.planner.check(event)
+        STOP.raise_if_asked()
 
     def _leased(self, tasks: Iterable[Task], elsewhere: list[Task]) -> Iterator[Task]:
         """The tasks, each under a lease taken when it is needed; what others hold a lease on goes into `elsewhere`."""

@@ -11,24 +11,37 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
-from collections import Counter
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from initsuite.train.events import Abandoned, Emit, Evaluated, Event, Finished, Note, Started, tell_at_once
+from initsuite.train.events import Emit, Event, Finished, StopLaunch
 from initsuite.train.executor import Executor
-from initsuite.train.task import Done, Task, failure
+from initsuite.train.parts import Part, Parts
+from initsuite.train.stopping import ignore_signals
+from initsuite.train.task import Done, Task
+
+STOP_S = 15.0
+"""How long a launch that stops waits for the evaluations of its workers, seconds; what they last saved stays."""
 
 
 @dataclass(frozen=True)
 class _Idle:
     """A worker has loaded its executor, or trained its task."""
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Nobody waits for more: a worker stops at its next draw or evaluation, with a checkpoint."""
+
+
+class _Stopped(BaseException):
+    """No code of users that handles errors may catch it."""
 
 
 _Answer = Event | _Idle | ChildProcessError
@@ -68,32 +81,55 @@ class Workers:
     def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
         """Train tasks until there are no more; `emit` and `done` are called in this process.
 
-        A task is done after the last of its parts.
+        A task is done after the last of its parts. What `emit` raises, and Ctrl-C, stop all workers; then they end.
         """
-        idle, again = self.workers[: self.count], list[_Part]()
-        num_parts = Counter[Task]()
-        busy: dict[Any, _Assignment] = {}
-        while True:
-            while idle and (part := again.pop(0) if again else _first_part(tasks, num_parts)):
-                worker = self._send(idle.pop(0), part.task)
-                busy[worker.connection] = _Assignment(worker, part)
-            if not busy:
-                return
-            for connection in wait(list(busy)):
-                assignment = busy[connection]
-                answer = assignment.worker.receive()
-                if isinstance(answer, Event):
-                    assignment.note(answer)
-                    emit(answer)
-                    continue
-                del busy[connection]
-                is_alive, whole = isinstance(answer, _Idle), assignment.part.whole
-                rest = [] if is_alive else _rest_of(assignment, emit)
-                again += [_Part(task, whole) for task in rest]
-                num_parts[whole] += len(rest) - 1
-                if not num_parts[whole]:
-                    done(whole)
-                idle.append(assignment.worker if is_alive else self._replace(assignment.worker))
+        idle, parts = self.workers[: self.count], Parts(tasks, emit, done)
+        busy: dict[Any, tuple[_Worker, Part]] = {}
+        try:
+            while True:
+                while idle and (part := parts.next()):
+                    worker = self._send(idle.pop(0), part.task)
+                    busy[worker.connection] = worker, part
+                if not busy:
+                    return
+                for connection in wait(list(busy)):
+                    worker, part = busy[connection]
+                    answer = worker.receive()
+                    if isinstance(answer, Event):
+                        part.note(answer)
+                        emit(answer)
+                        continue
+                    del busy[connection]
+                    if isinstance(answer, _Idle):
+                        parts.end(part)
+                        idle.append(worker)
+                    else:
+                        how = f"The worker process ended with exit code {worker.exit_code()}; "
+                        parts.lose(part, f"{how}the system may have been out of memory.", worker.device)
+                        idle.append(self._replace(worker))
+        except BaseException:
+            self._stop([worker for worker, _ in busy.values()], emit)
+            raise
+
+    def _stop(self, busy: Sequence[_Worker], emit: Emit) -> None:
+        """Let workers stop at their next draw or evaluation, with a checkpoint, but do not wait long for one of them.
+
+        What has ended by then is emitted.
+        """
+        for worker in busy:
+            with contextlib.suppress(OSError):
+                worker.connection.send(_Stop())
+        deadline = time.monotonic() + STOP_S
+        waiting = {worker.connection: worker for worker in busy}
+        while waiting and (ready := wait(list(waiting), max(0.0, deadline - time.monotonic()))):
+            for connection in ready:
+                worker, answer = waiting[connection], None
+                with contextlib.suppress(Exception, StopLaunch):  # a message that was cut; a disk that is still full
+                    answer = worker.receive()
+                    if isinstance(answer, Event):
+                        emit(answer)
+                if not isinstance(answer, Event):
+                    del waiting[connection]
 
     def _send(self, worker: _Worker, message: Task) -> _Worker:
         """Send to a worker, or to its successor if it has ended. Returns the one that got the message."""
@@ -115,61 +151,6 @@ class Workers:
 def by_value(executor: Executor) -> bytes:
     """What a worker process gets: by value, as shared memory is too small for a data set in many containers."""
     return pickle.dumps(replace(executor, narrowed={}))
-
-
-class _Part(NamedTuple):
-    """What is sent to a worker: a task, which is the whole or a part of one that broke its worker."""
-
-    task: Task
-    whole: Task
-
-
-def _first_part(tasks: Iterator[Task], num_parts: Counter[Task]) -> _Part | None:
-    """The next task as a part of itself; None after the last."""
-    task = next(tasks, None)
-    if task is None:
-        return None
-    num_parts[task] += 1
-    return _Part(task, task)
-
-
-@dataclass
-class _Assignment:
-    """A part in a worker: which of its stacks are in training, and which of its trials are finished."""
-
-    worker: _Worker
-    part: _Part
-    training: set[str] = field(default_factory=set)
-    finished: set[str] = field(default_factory=set)
-
-    def note(self, event: Event) -> None:
-        match event:
-            case Started(stack_id):
-                self.training.add(stack_id)
-            case Finished(stack_id, results):
-                self.training.discard(stack_id)
-                self.finished |= {result.trial.trial_id for result in results}
-            case Abandoned(stack_id):
-                self.training.discard(stack_id)
-            case Evaluated() | Note():
-                pass
-
-
-def _rest_of(assignment: _Assignment, emit: Emit) -> list[Task]:
-    """What is left of the task of a worker that ended, in halves; a trial that was left alone has failed."""
-    task, worker = assignment.part.task, assignment.worker
-    for stack_id in assignment.training:
-        emit(Abandoned(stack_id))
-    left = [trial for trial in task.trials if trial.trial_id not in assignment.finished]
-    how = f"The worker process ended with exit code {worker.exit_code()}; the system may have been out of memory."
-    if len(left) > 1:
-        emit(Note(f"{how} Its {len(left)} trials are tried again in halves."))
-        half = -(-len(left) // 2)
-        return [task.part(left[:half]), task.part(left[half:])]
-    for trial in left:
-        part = task.part([trial])
-        tell_at_once(emit, part.stack.stack_id, [failure(trial, how, 1, worker.device)])
-    return []
 
 
 class _Worker:
@@ -216,7 +197,7 @@ class _Worker:
 
 def _serve(connection: Connection, device: str) -> None:
     """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    ignore_signals()  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         if torch.device(device).type == "cuda":
@@ -227,9 +208,19 @@ def _serve(connection: Connection, device: str) -> None:
         return
     executor.device = device
     connection.send(_Idle())
-    while True:
-        task: Task = connection.recv()
-        executor.run(task, connection.send)
+
+    def stop_if_told() -> None:
+        if connection.poll():
+            raise _Stopped
+
+    def emit(event: Event) -> None:
+        connection.send(event)
+        if not isinstance(event, Finished):
+            stop_if_told()
+
+    while isinstance(task := connection.recv(), Task):
+        with contextlib.suppress(_Stopped):
+            executor.run(task, emit, before_draw=stop_if_told)
         connection.send(_Idle())
 
 

@@ -15,7 +15,7 @@ from initsuite.errors import ConfigError
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import PROTOCOL_VERSION, Announced, Evaluation, Stage, Stored
-from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Note, Started, StopLaunch
+from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Lost, Note, Started, StopLaunch
 from initsuite.train.launch import TrialsFailed, raise_if_failed, run_cells
 from initsuite.train.progress import Progress
 from initsuite.train.recorder import Recorder
@@ -82,6 +82,8 @@ def test_every_event_survives_the_pipe_and_is_acted_on_in_order(recorder) -> Non
     events = [
         Started("wide", trials),
         Evaluated("wide", evaluation(2, 0.5, 0.6)),
+        Lost("wide"),
+        Started("wide", trials),
         Abandoned("wide"),
         Note("trying its halves"),
         Started("narrow", trials[:1]),
@@ -89,13 +91,18 @@ def test_every_event_survives_the_pipe_and_is_acted_on_in_order(recorder) -> Non
     ]
     assert {type(event) for event in events} == set(get_args(Event)), "a new kind of event belongs in this test"
     assert not [name for name in pickle_globals(events) if name.startswith(("torch", "initsuite.engine"))]
-    for event in events:
+    kept = checkpoint_path(mine.settings.checkpoints, "wide")
+    kept.parent.mkdir()
+    kept.touch()
+    for index, event in enumerate(events):
         mine.take(pickle.loads(pickle.dumps(event)))
-    assert [type(news) for news in told] == [Announced, Evaluated, Abandoned, Announced, Stored]
-    assert [news.stack_id for news in told] == ["wide"] * 3 + ["narrow"] * 2
+        assert kept.exists() or index >= 4, "who loses a process goes on from its checkpoint"
+    assert not kept.exists()
+    assert [type(news) for news in told] == [Announced, Evaluated, Abandoned, Announced, Abandoned, Announced, Stored]
+    assert [news.stack_id for news in told] == ["wide"] * 5 + ["narrow"] * 2
     assert [info.trial for info in told[0].trials] == trials
     assert (told[1].evaluation.val_score == [0.5, 0.6]).all()
-    assert [row["trial_id"] for row in told[4].rows] == [trials[0].trial_id]
+    assert [row["trial_id"] for row in told[6].rows] == [trials[0].trial_id]
     assert said == ["trying its halves"]
 
 

@@ -13,12 +13,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from initsuite.engine.checkpoint import stored_step
 from initsuite.spec import Stage, Status
-from initsuite.train.events import Abandoned, Evaluated, Finished, Note, Started
+from initsuite.train.events import Abandoned, Evaluated, Finished, Lost, Note, Started
 from initsuite.train.executor import Executor
 from initsuite.train.plan.placement import Place
 from initsuite.train.pools import PROCESS_BYTES, Pools
-from initsuite.train.task import Stack, Task
+from initsuite.train.task import Stack, Task, checkpoint_path
 from initsuite.train.threads import Threads
 from initsuite.train.workers import Workers, _serve
 
@@ -117,14 +118,17 @@ def test_an_interrupt_inside_a_thread_reaches_the_launch(cell, monkeypatch) -> N
         pools.get(Place(2)).run(iter(tasks_of(cell, [0], [1])), lambda event: None, lambda task: None)
 
 
-def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, workers) -> None:
-    listener, is_killed = Listener(), []
+@pytest.mark.parametrize("kills", [1, 2])
+def test_the_trials_of_a_worker_that_is_killed_are_tried_again(cell, workers, kills) -> None:
+    """As a whole, which gives the same bits; in halves where a second worker ends with them."""
+    listener, killed, workers.count = Listener(), [], 1
 
     def emit(event) -> None:
         listener.emit(event)
-        if isinstance(event, Evaluated) and not is_killed:
-            is_killed.append(workers.workers[0].process.pid)
-            os.kill(is_killed[0], signal.SIGKILL)
+        pid = workers.workers[0].process.pid
+        if isinstance(event, Evaluated) and len(killed) < kills and pid not in killed:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
 
     tasks, left_when_done = tasks_of(cell, [0, 1], [2, 3]), {}
 
@@ -137,10 +141,31 @@ def test_the_trials_of_a_worker_that_is_killed_are_tried_again_in_halves(cell, w
     assert not any(left_when_done.values()), "both halves have the lease of the whole"
     assert sorted(listener.results) == [0, 1, 2, 3]
     assert {result.status for result in listener.results.values()} == {Status.DONE}
-    assert any("exit code -9" in note and "in halves" in note for note in listener.notes)
+    assert ["in halves" in note for note in listener.notes if "exit code -9" in note] == [False, True][:kills]
+    assert (tasks[0].stack.stack_id in ended(listener)) == (kills == 1)
     started = [event.stack_id for event in listener.events if isinstance(event, Started)]
-    ended = [event.stack_id for event in listener.events if isinstance(event, Finished | Abandoned)]
-    assert sorted(started) == sorted(ended)
+    assert sorted(started) == sorted(ended(listener, Finished, Abandoned, Lost))
+
+
+def ended(listener, *kinds) -> list[str]:
+    return [event.stack_id for event in listener.events if isinstance(event, kinds or Finished)]
+
+
+def test_workers_that_are_told_to_stop_leave_a_checkpoint(cell, tmp_path) -> None:
+    """At their next evaluation, although none was due."""
+    executor = Executor({cell.cell_id: cell}, "cpu", tmp_path, 3600.0)
+    stopped, tasks = Workers(executor, ["cpu", "cpu"]), tasks_of(cell, [0, 1], [2, 3])
+
+    def stop(event) -> None:
+        if isinstance(event, Evaluated):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run(iter(tasks), stop, lambda task: None)
+    stopped.end()
+    steps = [stored_step(checkpoint_path(tmp_path, task.stack.stack_id)) for task in tasks]
+    assert max(steps) >= 10
+    assert all(step % 10 == 0 for step in steps)
 
 
 def test_one_trial_whose_worker_is_killed_has_failed(cell, workers) -> None:

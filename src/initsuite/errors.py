@@ -37,6 +37,10 @@ class StoreError(InitsuiteError):
     """A results store that cannot be read or written."""
 
 
+class ClusterError(InitsuiteError):
+    """Machines of a cluster that cannot be reached, or that ended before the work did."""
+
+
 class TrialsFailed(InitsuiteError):
     """Some trials raised. Everything else is stored, and so are their tracebacks."""
 

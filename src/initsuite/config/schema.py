@@ -23,6 +23,7 @@ class Schema:
     schedule: dict[str, Any] = MISSING
     protocol: dict[str, Any] = MISSING
     tracking: dict[str, Any] = MISSING
+    cluster: dict[str, Any] = MISSING
     seeds: int | None = None
     max_steps: int = MISSING
     eval_every: int = MISSING

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import to_absolute_path
 
+from initsuite.config.cluster import Cluster, Local, cluster_of
 from initsuite.config.groups import call
 from initsuite.errors import bad_value, check_number, unknown_choice
 from initsuite.tracking.settings import Tracking
@@ -32,6 +33,7 @@ class Settings:
         replan: measure again how fast this machine trains, in place of what it remembers.
         diagnostics: whether the starts of scoring trials are measured.
         experiment: a tag for the store and for W&B.
+        cluster: which machines train.
         has_processes: whether worker processes may train; False where what is trained cannot be sent to them. No key.
         deadline: when the launch stops, on the clock of `time.monotonic`; None = when it is done. No key.
     """
@@ -47,6 +49,7 @@ class Settings:
     replan: bool = False
     diagnostics: bool = False
     experiment: str = ""
+    cluster: Cluster = field(default_factory=Local)
     has_processes: bool = True
     deadline: float | None = None
 
@@ -75,6 +78,7 @@ def settings_of(tree: Mapping[str, Any]) -> Settings:
             for name in ("max_stack", "workers", "checkpoint_every_s", "dry_run", "replan", "diagnostics")
         },
         experiment=_experiment(tree["experiment_name"]),
+        cluster=cluster_of(tree.get("cluster")),
     )
 
 

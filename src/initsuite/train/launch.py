@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import pandas as pd
 import torch
 
 from initsuite.config.build import AnyJob, Draft, Job
+from initsuite.config.cluster import Slurm
 from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.engine.checkpoint import stored_step
@@ -21,6 +23,7 @@ from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
+from initsuite.train.cluster.launching import train_on_slurm
 from initsuite.train.events import StopLaunch
 from initsuite.train.executor import Executor
 from initsuite.train.plan.deciding import too_few_seeds
@@ -33,7 +36,7 @@ from initsuite.train.recorder import Recorder
 from initsuite.train.runner import Runner
 from initsuite.train.standings import stored_standings
 from initsuite.train.task import checkpoint_path
-from initsuite.train.trials import Tuned, Wanted, grids_of, scoring_pairs, tuning_pairs, unfinished
+from initsuite.train.trials import Tuned, Wanted, grids_of, scoring_pairs, tuning_pairs, unfinished, wanted_ids
 from initsuite.wording import format_count, format_names
 
 
@@ -87,8 +90,13 @@ def run_cells(jobs: Sequence[AnyJob], settings: Settings, store: Store | None = 
 
     Raises:
         StoreError: the store cannot be written.
+        ClusterError: the machines of a cluster cannot be used, or ended too early.
     """
     store = store or Store(settings.results_dir)
+    if isinstance(settings.cluster, Slurm):
+        train_on_slurm(jobs, settings, settings.cluster, store, partial(print, flush=True))
+        trials = store.trials()
+        return _outcome(trials, jobs, wanted_ids(jobs, trials), is_complete=True)
     is_complete = True
     with _runner(store, jobs, settings) as runner:
         try:

@@ -87,10 +87,29 @@ def unfinished(jobs: Sequence[AnyJob], trials: pd.DataFrame) -> list[AnyJob]:
     Args:
         trials: a table with the columns of the store.
     """
-    tuned, done = Tuned(trials), set(trials.trial_id[trials.status != Status.FAILED])
-    wanted = (*tuning_pairs(jobs, grids_of(jobs, tuned)), *(pair for job in jobs for pair in scoring_pairs(job, tuned)))
-    open_contexts = {job.context_id for job, trial in wanted if trial.trial_id not in done}
+    done = set(trials.trial_id[trials.status != Status.FAILED])
+    open_contexts = {job.context_id for job, trial in _wanted(jobs, Tuned(trials)) if trial.trial_id not in done}
     return [job for job in jobs if job.context_id in open_contexts]
+
+
+def wanted_ids(jobs: Sequence[AnyJob], trials: pd.DataFrame) -> set[str]:
+    """Ids of the trials of these jobs, as far as the stored ones tell: those that are missing may ask for more.
+
+    Args:
+        trials: a table with the columns of the store.
+    """
+    return {trial.trial_id for _, trial in _wanted(jobs, Tuned(trials))}
+
+
+def untried(jobs: Sequence[AnyJob], trials: pd.DataFrame) -> set[str]:
+    """Those of them that are not stored, not even as failed."""
+    return wanted_ids(jobs, trials) - set(trials.trial_id)
+
+
+def _wanted(jobs: Sequence[AnyJob], tuned: Tuned) -> Iterator[Wanted]:
+    """All trials that jobs need, as far as is known."""
+    yield from tuning_pairs(jobs, grids_of(jobs, tuned))
+    yield from (pair for job in jobs for pair in scoring_pairs(job, tuned))
 
 
 def _extended(job: AnyJob, tuned: Tuned) -> list[float]:

@@ -87,6 +87,15 @@ class Checkpoint:
         warnings.warn(f"Checkpoint: `{self.path}` is {what}. The stack starts over.", stacklevel=3)
 
 
+def put_checkpoint(path: Path, content: bytes) -> None:
+    """Write a checkpoint that was saved on another machine. A failing disk is reported, and training goes on."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda temporary: temporary.write_bytes(content))
+    except (StoreError, OSError) as error:
+        _warn_of_disk(path, "written", error.__cause__ or error)
+
+
 def stored_step(path: Path) -> int:
     """The step that a stack with this checkpoint goes on from; 0 where there is none that can be read."""
     try:

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from initsuite.config.build import AnyJob, Draft, Job
-from initsuite.config.cluster import Slurm
+from initsuite.config.cluster import Ray, Slurm
 from initsuite.config.settings import Settings
 from initsuite.config.sweep import build_jobs, compose_sweep
 from initsuite.engine.checkpoint import stored_step
@@ -24,6 +24,7 @@ from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
 from initsuite.tracking.process import wandb_sink
 from initsuite.train.cluster.launching import train_on_slurm
+from initsuite.train.cluster.nodes import Nodes
 from initsuite.train.events import StopLaunch
 from initsuite.train.executor import Executor
 from initsuite.train.plan.deciding import too_few_seeds
@@ -200,7 +201,8 @@ def _pools(jobs: Sequence[AnyJob], settings: Settings, say: Callable[[str], None
     cells = {job.cell_id: job.cell for job in jobs}
     executor = Executor(cells, devices[0], settings.checkpoints, settings.checkpoint_every_s)
     executor.diagnostics = settings.diagnostics
-    return Pools(executor, devices, say)
+    nodes = Nodes(executor, settings.cluster) if isinstance(settings.cluster, Ray) else None
+    return Pools(executor, devices, say, nodes)
 
 
 def _tune(runner: Runner, jobs: Sequence[AnyJob]) -> None:

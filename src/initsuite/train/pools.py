@@ -1,4 +1,4 @@
-"""Where tasks are trained: here, in Python threads of this process, or in worker processes.
+"""Where tasks are trained: here, in Python threads of this process, in worker processes, or on a Ray cluster.
 
 Each stack has one thread, wherever it is trained, so that the place changes no number.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from initsuite.engine.workload import Cell
+from initsuite.train.cluster.nodes import Nodes
 from initsuite.train.executor import Executor
 from initsuite.train.plan.composition import memory_limit
 from initsuite.train.plan.placement import Place, Room
@@ -30,13 +31,16 @@ class Pools:
         executor: the one of this process.
         devices: the GPUs that the launch trains on, or the CPU alone.
         say: shows the user a line.
+        nodes: the Ray cluster that trains everything, if there is one.
 
     Attributes:
         threads: those that torch had in this process before; it has one until the end.
     """
 
-    def __init__(self, executor: Executor, devices: Sequence[str], say: Callable[[str], None]) -> None:
-        self.here = Threads(executor, 1)
+    def __init__(
+        self, executor: Executor, devices: Sequence[str], say: Callable[[str], None], nodes: Nodes | None = None
+    ) -> None:
+        self.here, self.nodes = Threads(executor, 1), nodes
         self.devices, self.say = devices, say
         self.are_gpus = torch.device(devices[0]).type == "cuda"
         self.threads = torch.get_num_threads()
@@ -50,6 +54,8 @@ class Pools:
 
     def __exit__(self, *exception: object) -> None:
         self._end_processes()
+        if self.nodes:
+            self.nodes.end()
         torch.set_num_threads(self.threads)
 
     def room(self, asked: int | None) -> Room:
@@ -87,12 +93,16 @@ class Pools:
             return
         self.here.executor.cells = {**known, **cells}
         self._end_processes()
+        if self.nodes:
+            self.nodes.forget(self.here.executor)
 
-    def get(self, place: Place) -> Threads | Workers:
+    def get(self, place: Place) -> Threads | Workers | Nodes:
         """The pool of a place; threads of this process where the cells cannot be sent to others.
 
         There is one pool of processes at a time. It serves places with fewer workers, too, and ends for one with more.
         """
+        if place.are_elsewhere and self.nodes:
+            return self.nodes
         if place.are_processes and not self._needs_one_process:
             if not self._processes or len(self._processes.workers) < place.workers:
                 self._end_processes()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import short_hash
+from initsuite.train.cluster.nodes import Nodes
 from initsuite.train.events import Event, Finished, tell_at_once
 from initsuite.train.plan.composition import Group, groups_of
 from initsuite.train.plan.placement import Place
@@ -95,7 +96,7 @@ class Runner:
         is_known = any(not math.isnan(seconds) for seconds in promised.values())
         return progress.forecast.left_s if is_known else math.nan
 
-    def _train_all(self, tasks: list[Task], pool: Threads | Workers) -> None:
+    def _train_all(self, tasks: list[Task], pool: Threads | Workers | Nodes) -> None:
         """Train what no other launch has a lease on, and wait for what another launch is training."""
         is_told = False
         while tasks:

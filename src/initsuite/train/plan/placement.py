@@ -24,11 +24,13 @@ class Place:
         workers: how many are trained at the same time.
         are_processes: in processes of their own, not in threads of this one.
         are_on_gpus: each on a GPU, not on one core.
+        are_elsewhere: on the workers of a Ray cluster.
     """
 
     workers: int = 1
     are_processes: bool = False
     are_on_gpus: bool = False
+    are_elsewhere: bool = False
 
     def line(self) -> str:
         """For the user.
@@ -37,6 +39,9 @@ class Place:
             >>> Place(2).line()
             '2 stacks at a time, each on one thread of this process'
         """
+        if self.are_elsewhere:
+            count = "one stack" if self.workers == 1 else f"{self.workers} stacks"
+            return f"{count} at a time, each on a worker of the Ray cluster"
         if self.workers == 1:
             return f"one stack at a time, on one {'GPU' if self.are_on_gpus else 'thread'}"
         if self.are_on_gpus:

@@ -172,6 +172,8 @@ class Planner:
         seconds = sum(one.seconds if one.speed else slowest_s * len(one.stacks) for one in planned)
         largest = max((one.width * one.bytes_each for one in planned), default=0)
         num_stacks = sum(len(one.stacks) for one in planned)
+        if self.pools.nodes:
+            return Place(max(1, min(self.pools.nodes.count(), num_stacks)), are_elsewhere=True)
         place = place_for(self.pools.room(self.settings.workers), num_stacks, seconds, largest)
         if not self.settings.has_processes:
             place = replace(place, are_processes=False)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,15 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def needs(package: str) -> None:
     if not importlib.util.find_spec(f"hydra_plugins.{package}"):
         pytest.skip(f"{package} is not installed: pip install initsuite[launchers]")
+
+
+def needs_optuna(version: int) -> None:
+    if not importlib.util.find_spec("optuna") or metadata.version("optuna").partition(".")[0] != str(version):
+        pytest.skip(
+            f"Optuna {version} is not installed: pip install initsuite[{'search' if version > 2 else 'optuna-sweeper'}]"
+        )
+    if version == 2:
+        needs("hydra_optuna_sweeper")
 
 
 @pytest.fixture
@@ -66,11 +76,14 @@ def test_our_launcher_and_those_of_hydra_give_the_same_trials(train, tmp_path) -
         assert other.loss_auc.to_numpy() == pytest.approx(ours.loss_auc.to_numpy(), rel=FLOAT32_RUN)
 
 
-def test_optuna_finds_the_highest_accuracy(train, tmp_path) -> None:
+@pytest.mark.parametrize("sweeper", ["search", "optuna"])
+def test_optuna_finds_the_highest_accuracy(train, tmp_path, sweeper) -> None:
     """Two batches of two jobs come to our launcher in one process."""
-    needs("hydra_optuna_sweeper")
-    sweep = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "seeds=2", *SMALL]
-    done = train("optimizer.lr=tag(log,interval(0.001,0.3))", *sweep)
+    needs_optuna(2 if sweeper == "optuna" else 5)
+    number, together = ("n_trials", "n_jobs") if sweeper == "optuna" else ("jobs", "at_once")
+    options = [f"hydra/sweeper={sweeper}", f"hydra.sweeper.{number}=4", f"hydra.sweeper.{together}=2"]
+    sweep = ["optimizer.lr=tag(log,interval(0.001,0.3))", *options, "seeds=2", *SMALL]
+    done = train(*sweep)
     assert done.returncode == 0, done.stderr
     trials = stored(tmp_path / "results")
     means = trials.groupby("lr").best_val_score.mean()
@@ -79,6 +92,11 @@ def test_optuna_finds_the_highest_accuracy(train, tmp_path) -> None:
     assert best["best_value"] == pytest.approx(means.max(), abs=1e-12)
     assert means[best["best_params"]["optimizer.lr"]] == means.max()  # two may share it
     assert means.min() < means.max()
+    if sweeper == "search":  # the same command goes on: two more, which are no repetition
+        more = train(*sweep, "hydra.sweeper.jobs=6")
+        assert more.returncode == 0, more.stderr
+        assert "Best of 6 combinations: optimizer.lr=" in more.stdout
+        assert stored(tmp_path / "results").lr.nunique() == 6
 
 
 LAWS = """
@@ -135,8 +153,8 @@ def test_illegal_combinations_are_named_before_training_and_shown_in_a_plan(trai
 
 
 def test_a_sweep_that_learns_is_not_planned(train) -> None:
-    needs("hydra_optuna_sweeper")
-    done = train("hydra/sweeper=optuna", "optimizer.lr=interval(0.01,0.3)", "dry_run=true", *SMALL)
+    needs_optuna(5)
+    done = train("hydra/sweeper=search", "optimizer.lr=interval(0.01,0.3)", "dry_run=true", *SMALL)
     assert done.returncode == 2
     assert "Leave out dry_run=true" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,1 @@
+"""A sweeper that searches: `hydra/sweeper=search`."""

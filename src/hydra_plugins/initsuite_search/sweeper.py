@@ -91,6 +91,7 @@ class SearchSweeper(Sweeper):
         """
         from initsuite.errors import bad_value
 
+        assert self.config is not None
         if self.config.cluster.get("name") == "slurm":
             fix = "Start the command itself in each task of an array: they share the search (docs/clusters.md)."
             raise bad_value("search", "cluster", "slurm", "local or ray", fix)
@@ -99,20 +100,22 @@ class SearchSweeper(Sweeper):
             expected = "an axis to search, for example 'optimizer.lr=tag(log,interval(0.001,1))'"
             raise bad_value("search", "overrides", " ".join(fixed), expected)
         study = self._study([*axes, *sorted(fixed)])
-        if hasattr(self.launcher, "raise_held_failures"):  # ours
-            self.launcher.holds_failures = True
+        launcher: Any = self.launcher
+        is_ours = hasattr(launcher, "raise_held_failures")
+        if is_ours:
+            launcher.holds_failures = True
         done = 0
         while (left := self.jobs - _num_scored(study)) > 0:
             trials = [study.ask(axes) for _ in range(min(left, self.at_once))]
             jobs = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
-            returns = self.launcher.launch(jobs, initial_job_idx=done)
+            returns = launcher.launch(jobs, initial_job_idx=done)
             done += len(jobs)
             num_scored = sum(_tell(study, trial, one.return_value) for trial, one in zip(trials, returns, strict=True))
             if not num_scored:
                 break  # a search that learns nothing would go on for ever
         self._report(study)
-        if hasattr(self.launcher, "raise_held_failures"):
-            self.launcher.raise_held_failures()
+        if is_ours:
+            launcher.raise_held_failures()
         return None
 
     def _study(self, overrides: Sequence[str]) -> Any:
@@ -132,6 +135,7 @@ class SearchSweeper(Sweeper):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage: Any = self.storage
         if storage is None:
+            assert self.config is not None
             folder = Path(to_absolute_path(self.config.results_dir)) / "search"
             folder.mkdir(parents=True, exist_ok=True)
             log = str(folder / "studies.log")
@@ -147,6 +151,7 @@ class SearchSweeper(Sweeper):
         """Say which combination is the best, and write it into Hydra's folder."""
         if not _num_scored(study):
             return
+        assert self.config is not None
         best = study.best_trial
         found = {"name": "optuna", "best_params": dict(best.params), "best_value": best.value}
         folder = Path(self.config.hydra.sweep.dir)
@@ -191,6 +196,8 @@ def _distribution(override: Override) -> Any:
         if low is None or high is None or low >= high or (is_log and low <= 0):
             expected = "an interval from a lower to a higher number, above 0 where it is logarithmic"
             raise bad_value("search", override.get_key_element(), override.input_line, expected)
-        are_whole = isinstance(low, int) and isinstance(high, int)
-        return IntDistribution(low, high, log=is_log) if are_whole else FloatDistribution(low, high, log=is_log)
-    return CategoricalDistribution(list(override.sweep_iterator(transformer=Transformer.encode)))
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=is_log)
+        return FloatDistribution(low, high, log=is_log)
+    choices: list[Any] = list(override.sweep_iterator(transformer=Transformer.encode))
+    return CategoricalDistribution(choices)

@@ -120,7 +120,7 @@ class Workers:
             with contextlib.suppress(OSError):
                 worker.connection.send(_Stop())
         deadline = time.monotonic() + STOP_S
-        waiting = {worker.connection: worker for worker in busy}
+        waiting: dict[Any, _Worker] = {worker.connection: worker for worker in busy}
         while waiting and (ready := wait(list(waiting), max(0.0, deadline - time.monotonic()))):
             for connection in ready:
                 worker, answer = waiting[connection], None

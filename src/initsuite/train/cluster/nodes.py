@@ -155,19 +155,20 @@ class Nodes:
     def _step(self, stream: Any, part: Part, parts: Parts, emit: Emit) -> bool:
         """Take the next message of a task. Returns whether it was the last."""
         import ray
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, RuntimeEnvSetupError, WorkerCrashedError
 
         try:
-            message = ray.get(next(stream))
+            message: Any = ray.get(next(stream))
         except StopIteration:
             parts.end(part)
             return True
-        except (ray.exceptions.RayTaskError, ray.exceptions.RuntimeEnvSetupError) as error:
+        except (RayTaskError, RuntimeEnvSetupError) as error:
             raise ClusterError(
                 f"cluster=ray: a worker cannot do this work: {last_line(str(error))} Expected the same packages, and "
                 "the same modules of yours, on all machines. Ray brings them: cluster.runtime_env={working_dir: .}"
             ) from error
-        except ray.exceptions.RayError as error:
-            is_to_blame = isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.OutOfMemoryError)
+        except RayError as error:
+            is_to_blame = isinstance(error, WorkerCrashedError | OutOfMemoryError)
             how = f"A worker of the Ray cluster has ended ({type(error).__name__})."
             parts.lose(part, how, "cuda" if self.is_on_gpus else "cpu", is_to_blame=is_to_blame)
             return True

@@ -131,6 +131,25 @@ def test_a_deep_linear_network_is_one_matrix() -> None:
     torch.testing.assert_close(model(inputs), inputs @ product.T, rtol=REORDERED, atol=REORDERED)
 
 
+def test_a_residual_mlp_adds_its_branches_to_the_stream() -> None:
+    """Against the formula, with a norm and a scale."""
+    model: Any = models.ResidualMlp((3, 2), 4, RELU, depth=2, width=8, norm="layer", branch_scale=True).double()
+    assert model.label == "residual-mlp-2x8-ln-scaled"
+    inputs = torch.randn(5, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    stream = functional.linear(inputs.flatten(1), model.stem.weight, model.stem.bias)
+    for number, factor in enumerate((0.5, 2.0)):
+        block = model.blocks[number]
+        block.branch_scale.data.fill_(factor)
+        branch = block.branch
+        hidden = functional.linear(functional.layer_norm(stream, (8,)), branch.linear1.weight, branch.linear1.bias)
+        stream = stream + factor * functional.linear(hidden.relu(), branch.linear2.weight, branch.linear2.bias)
+    expected = functional.linear(stream.relu(), model.head.weight, model.head.bias)
+    torch.testing.assert_close(model(inputs), expected, rtol=REORDERED, atol=REORDERED)
+    specs = {spec.name: spec for spec in describe(model)}
+    closing = [name for name, spec in specs.items() if spec.closes_residual and spec.role is Role.WEIGHT]
+    assert closing == ["blocks.residual1.branch.linear2.weight", "blocks.residual2.branch.linear2.weight"]
+
+
 def test_a_cnn_like_vgg_has_the_sizes_it_says() -> None:
     model: Any = Cnn((3, 28, 20), 10, RELU, channels=[4, 4, 6], stride=[1, 1, 2], pool=[2])
     assert model.layers.head.in_features == 6 * 7 * 5  # 28x20, pooled 14x10, stride 2 in the last layer
@@ -151,6 +170,7 @@ KINDS: dict[str, tuple[Any, tuple[int, ...], str]] = {
     "mlp": (models.Mlp, (3, 8, 8), "relu"),
     "cnn": (models.Cnn, (3, 8, 8), "relu"),
     "resnet": (models.ResNet, (3, 8, 8), "relu"),
+    "residual_mlp": (models.ResidualMlp, (3, 8, 8), "relu"),
     "rnn": (models.Rnn, (3, 8, 8), "tanh"),
     "lstm": (models.Lstm, (3, 8, 8), "tanh"),
     "gru": (models.Gru, (3, 8, 8), "tanh"),

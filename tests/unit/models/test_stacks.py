@@ -10,7 +10,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from initsuite.activations import activation
-from initsuite.models import Cnn, Gru, Lstm, Mlp, ResNet, Rnn, Siren, TorchvisionModel, Transformer, Vit
+from initsuite.models import Cnn, Gru, Lstm, Mlp, ResidualMlp, ResNet, Rnn, Siren, TorchvisionModel, Transformer, Vit
 from initsuite.spec import Params
 
 STACKED = 1e-9
@@ -39,6 +39,7 @@ FAMILIES = {
     "resnet": family(ResNet, IMAGE, RELU, depth=8, width=4),
     "resnet-scaled": family(ResNet, IMAGE, RELU, depth=8, width=4, norm="none", branch_scale=True),
     "resnet-fixup": family(ResNet, IMAGE, RELU, depth=14, width=4, norm="none", fixup=True),
+    "residual-mlp": family(ResidualMlp, IMAGE, RELU, depth=2, width=8, norm="batch", branch_scale=True),
     "rnn": family(Rnn, IMAGE, TANH, depth=2, width=16),
     "rnn-series": family(Rnn, SERIES, TANH, width=8),
     "lstm": family(Lstm, IMAGE, TANH, depth=2, width=8),

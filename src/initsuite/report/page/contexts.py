@@ -21,7 +21,8 @@ from initsuite.wording import format_count, format_names
 
 DOTS = {Grade.HIGH: "●●●", Grade.MODERATE: "●●○", Grade.LOW: "●○○", Grade.NONE: "○○○"}
 _KINDS = {
-    "mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU",
+    "mlp": "an MLP", "cnn": "a CNN", "resnet": "a ResNet", "residual_mlp": "a residual MLP", "rnn": "an RNN",
+    "lstm": "an LSTM", "gru": "a GRU",
     "transformer": "a transformer", "vit": "a vision transformer", "siren": "a SIREN",
 }  # fmt: skip
 _ACTIVATIONS = (*RELU_LIKE, *SATURATING)

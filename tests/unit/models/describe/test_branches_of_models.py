@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from initsuite.activations import activation
 from initsuite.data.torchvision_import import import_torchvision
-from initsuite.models import Cnn, Gru, Lstm, Mlp, ResNet, Rnn, Siren, Transformer, Vit
+from initsuite.models import Cnn, Gru, Lstm, Mlp, ResidualMlp, ResNet, Rnn, Siren, Transformer, Vit
 from initsuite.models.describe.describe import describe
 from initsuite.spec import Role
 from support.recorded import seen
@@ -27,6 +27,7 @@ OURS = {
         lambda: ResNet(IMAGE, 3, RELU, depth=8, width=4, norm="none", branch_scale=True),
         torch.ones(2, *IMAGE),
     ),
+    "residual-mlp": (lambda: ResidualMlp((6,), 3, RELU, depth=2, width=5, branch_scale=True), torch.ones(2, 6)),
     "vit": (lambda: Vit(IMAGE, 3, RELU, depth=2, width=8, heads=2, pool="class"), torch.ones(2, *IMAGE)),
     "vit-deepnorm": (
         lambda: Vit(IMAGE, 3, RELU, depth=2, width=8, heads=2, norm="post", deepnorm=True),

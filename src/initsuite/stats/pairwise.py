@@ -63,13 +63,22 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, confidence: float = C
     return Interval(estimate, low, high, confidence, min(m, n))
 
 
+def newcombe_variance(t: float, m: int, n: int) -> float:
+    """V(t) of `probability_of_improvement`, with m values against n.
+
+    Example:
+        >>> newcombe_variance(0.5, 1, 1)
+        0.25
+    """
+    extra = (m + n) / 2 - 1
+    return t * (1 - t) * (1 + extra * (1 - t) / (2 - t) + extra * t / (1 + t)) / (m * n)
+
+
 def _newcombe(estimate: float, m: int, n: int, confidence: float) -> tuple[float, float]:
     z_squared = float(scipy.stats.norm.ppf((1 + confidence) / 2)) ** 2
-    extra = (m + n) / 2 - 1
 
     def excess(t: float) -> float:
-        variance = t * (1 - t) * (1 + extra * (1 - t) / (2 - t) + extra * t / (1 + t)) / (m * n)
-        return (t - estimate) ** 2 - z_squared * variance
+        return (t - estimate) ** 2 - z_squared * newcombe_variance(t, m, n)
 
     # 0 and 1 are roots of V: if the estimate is one of them, look for the other root, inside.
     low = 0.0 if estimate == 0 else _root(excess, 0.0, min(estimate, 1 - _INSIDE))

@@ -1,0 +1,1 @@
+"""The claims of the literature on initialization, tested again: `initsuite claims`."""

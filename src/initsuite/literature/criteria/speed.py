@@ -1,0 +1,88 @@
+"""One arm needs fewer steps to a level than the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from initsuite.errors import check_number
+from initsuite.literature.criteria.student import Mean
+from initsuite.literature.evidence import Evidence
+from initsuite.literature.verdict import Finding
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The steps of the slower arm are at least `ratio` times those of the faster one.
+
+    Reproduced by a permutation test of the mean log steps, one-sided and exact up to eight seeds each, if the ratio of
+    geometric means is as large as stated. A trial that does not reach the level counts as censored at the budget, so
+    that the ratio of a slower arm that does not is a lower bound. Not reproduced where the ratio is smaller than stated
+    (Welch's test of the logs, one-sided).
+
+    False alarms with eight seeds each, log steps of standard deviation 0.2: *reproduced* where the arms are equal and
+    any ratio is stated: 0.05; *not reproduced* where the ratio is as stated: 0.05.
+
+    Args:
+        faster, slower: the cells of the two arms.
+        ratio: from 1.
+        measure: the column of steps.
+    """
+
+    faster: Mapping[str, Any]
+    slower: Mapping[str, Any]
+    ratio: float
+    measure: str = "steps"
+
+    def __post_init__(self) -> None:
+        check_number("speed", "ratio", self.ratio, minimum=1)
+
+    @property
+    def measures(self) -> list[str]:
+        return [self.measure]
+
+    def find(self, evidence: Evidence) -> Finding:
+        """The ratio of steps, with its interval."""
+        arms = [evidence.by_seed(self.measure, arm, log=True).to_numpy(float) for arm in (self.faster, self.slower)]
+        stated, unit = f"at least {self.ratio:g} times", "times the steps"
+        if min(map(len, arms)) < 2:
+            return Finding.missing(unit, stated, min(map(len, arms)))
+        gap = Mean.difference(arms[1], arms[0])
+        limit = math.log(self.ratio)
+        shown = (math.exp(value) for value in (gap.estimate, *gap.interval))
+        against = min(gap.below(limit), gap.below(0.0))
+        return Finding(
+            *shown,
+            unit,
+            stated,
+            _permuted(arms[0], arms[1]),
+            against,
+            gap.estimate >= limit,
+            gap.num,
+            gap.needed(limit),
+        )
+
+
+MOST_PATTERNS = 20_000
+"""Up to so many ways to divide the trials, the test is exact."""
+
+
+def _permuted(faster: np.ndarray, slower: np.ndarray) -> float:
+    """P(a difference of means this large), the trials divided at random between the arms."""
+    if np.ptp(np.concatenate([faster, slower])) == 0:
+        return 1.0
+    ways = math.comb(len(faster) + len(slower), len(faster))
+    found = scipy.stats.permutation_test(
+        (slower, faster),
+        lambda first, second, axis: first.mean(axis) - second.mean(axis),
+        n_resamples=math.inf if ways <= MOST_PATTERNS else MOST_PATTERNS,
+        vectorized=True,
+        alternative="greater",
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)

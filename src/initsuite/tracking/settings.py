@@ -30,6 +30,9 @@ DEFAULT_PROJECT = "initsuite"
 NOT_USED = ("WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_JOB_TYPE")
 """Variables that would give all trials one name, group or type; each trial has its own, by which dashboards work."""
 
+LONGEST_TAG = 64
+"""In characters; W&B refuses a run with a longer one."""
+
 FORBIDDEN_IN_PROJECT = "/\\#?%:"
 """W&B refuses a project with one of these when the first run starts; here it is refused before the first step."""
 
@@ -44,7 +47,7 @@ class Tracking:
             `wandb offline` are respected), online, offline or disabled.
         project: W&B project; None is that of `WANDB_PROJECT`, else `DEFAULT_PROJECT`.
         entity: W&B user or team; None is that of `WANDB_ENTITY`, else the account's default.
-        tags: of every run, beside the experiment; those of `WANDB_TAGS` are among them.
+        tags: of every run, beside the experiment, 1 to 64 characters each; those of `WANDB_TAGS` are among them.
         stages: which trials get a W&B run: score, or tune and score.
         max_open_runs: runs of one stack that are written live; the others are written when their stack ends.
         probe_timeout_s: how long the server may take to answer the probe, seconds.
@@ -77,7 +80,7 @@ class Tracking:
         if self.entity is None:
             object.__setattr__(self, "entity", os.environ.get("WANDB_ENTITY", "").strip() or None)
         more = (tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(","))
-        object.__setattr__(self, "tags", tuple(dict.fromkeys([*self.tags, *filter(None, more)])))
+        object.__setattr__(self, "tags", tuple(dict.fromkeys([*_checked_tags(self.tags), *filter(None, more)])))
         if self.mode not in MODES:
             raise unknown_choice("tracking", "mode", self.mode, MODES)
         _check_project(self.project)
@@ -104,6 +107,14 @@ def _check_project(project: object) -> None:
         raise bad_value("tracking", "project", project, "a name of 1 to 128 characters")
     if any(character in project for character in FORBIDDEN_IN_PROJECT):
         raise bad_value("tracking", "project", project, f"a name without any of {' '.join(FORBIDDEN_IN_PROJECT)}")
+
+
+def _checked_tags(tags: object) -> tuple[str, ...]:
+    given = tags if isinstance(tags, list | tuple) else [None]
+    if not all(isinstance(tag, str) and 0 < len(tag.strip()) <= LONGEST_TAG for tag in given):
+        expected = f"a list of names of 1 to {LONGEST_TAG} characters, such as [night,wide]"
+        raise bad_value("tracking", "tags", tags, expected)
+    return tuple(str(tag).strip() for tag in given)
 
 
 def _checked_stages(stages: object) -> tuple[str, ...]:

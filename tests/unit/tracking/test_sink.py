@@ -188,6 +188,9 @@ def run_stack(sink: WandbSink, trials: list[TrialInfo], status: str = "done", ev
         ({"stages": ()}, "For no runs: tracking=disabled"),
         ({"stages": "score"}, r"a list such as \[score\] or \[tune,score\]"),
         ({"stages": ["scores"]}, "Expected one of: tune, score. Did you mean `score`"),
+        ({"tags": "night"}, r"`tags`='night'. Expected a list of names of 1 to 64 characters, such as \[night,wide\]"),
+        ({"tags": ["night", 3]}, "a list of names"),
+        ({"tags": ["x" * 65]}, "1 to 64 characters"),
         ({"max_open_runs": 0}, "a whole number from 1"),
         ({"max_open_runs": True}, "a whole number from 1"),
         ({"finish_timeout_s": 0}, "bad value `finish_timeout_s`=0. Expected a finite number above 0"),
@@ -253,6 +256,7 @@ def test_the_variables_of_wandb_are_used_or_named(monkeypatch, fake, tmp_path) -
     tracking = Tracking(dir=str(tmp_path))
     assert (tracking.project, tracking.entity, tracking.tags) == ("mine", "team", ("night", "two"))
     assert Tracking(dir="r", project="given", entity="me").project == "given"
+    assert Tracking(dir="r", tags=("wide", "two")).tags == ("wide", "two", "night")
     package = fake()
     lines = run_stack(WandbSink(tracking), [info()])
     assert package.runs[0].settings.run_tags == ("demo", "night", "two")

@@ -60,9 +60,9 @@ class Executor:
             before_draw: called before the parameters of each trial are drawn; what it raises stops the task.
         """
         torch.set_num_threads(1)  # of this Python thread, for the drawing
-        members, broken = self._initialise(task, before_draw)
-        if self.diagnostics:
-            with self.gate.alone():
+        with self.gate.alone():  # all in one go: who trains steps aside at evaluations only, a long wait for each draw
+            members, broken = self._initialise(task, before_draw)
+            if self.diagnostics:
                 members = [self._measured(member, emit, before_draw) for member in members]
         if broken:
             part = task.part([result.trial for result in broken])
@@ -109,19 +109,15 @@ class Executor:
     def _drawn(
         self, task: Task, before_draw: Callable[[], None]
     ) -> dict[tuple[str, int], tuple[Initialization, float] | str]:
-        """By cell and seed, the start of the trials, or the traceback of their initializer.
-
-        All in one go: those who train step aside at evaluations only, which is too long a wait for each draw.
-        """
+        """By cell and seed, the start of the trials, or the traceback of their initializer."""
         drawn: dict[tuple[str, int], tuple[Initialization, float] | str] = {}
-        with self.gate.alone():
-            for cell_id, seed in dict.fromkeys((trial.cell_id, trial.seed) for trial in task.trials):
-                before_draw()
-                cell = self.cells[cell_id]
-                try:
-                    drawn[cell_id, seed] = start_of(cell.workload, cell.initializer, seed)
-                except Exception:  # a user's initializer may raise anything
-                    drawn[cell_id, seed] = traceback.format_exc()
+        for cell_id, seed in dict.fromkeys((trial.cell_id, trial.seed) for trial in task.trials):
+            before_draw()
+            cell = self.cells[cell_id]
+            try:
+                drawn[cell_id, seed] = start_of(cell.workload, cell.initializer, seed)
+            except Exception:  # a user's initializer may raise anything
+                drawn[cell_id, seed] = traceback.format_exc()
         return drawn
 
     def _measured(self, member: Member, emit: Emit, before_draw: Callable[[], None]) -> Member:

@@ -21,6 +21,7 @@ from initsuite.spec import SIGNAL, Stage, TrialResult
 from initsuite.train import executor as module
 from initsuite.train.events import Event, Finished, Note
 from initsuite.train.executor import Executor
+from initsuite.train.gate import Gate
 from initsuite.train.starts import EXAMPLES, measured
 from initsuite.train.task import Stack, Task
 
@@ -102,6 +103,13 @@ def test_no_bit_of_the_training_depends_on_it(cell: Cell) -> None:
         for name in ("train_loss", "val_loss", "val_score"):
             assert getattr(before.curve, name).tobytes() == getattr(after.curve, name).tobytes()
         assert before.test_score == after.test_score
+
+
+def test_drawing_and_measuring_wait_once_for_those_who_train(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, alone = [], Gate.alone
+    monkeypatch.setattr(Gate, "alone", lambda gate: waits.append(gate) or alone(gate))
+    run(cell, task_of(cell), diagnostics=True)
+    assert len(waits) == 1
 
 
 def test_random_streams_stay_as_they_are(cell: Cell) -> None:

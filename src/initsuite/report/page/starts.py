@@ -12,23 +12,19 @@ from initsuite.report.page.cells import short
 from initsuite.report.page.plots import Figure, axes, rows_axis, trace
 from initsuite.report.page.tables import Table
 from initsuite.report.text.display import records
+from initsuite.report.text.starts import HEADINGS
 
 EMPTY = "Not measured here: train with diagnostics=true."
-_HEADINGS = {
-    "q_ratio": "signal, last / first layer", "gradient_ratio": "gradient, first / last layer",
-    "input_share": "share that depends on the input", "dead": "dead units, most", "saturated": "saturated, most",
-    "loss_ratio": "loss / that of chance", "commonest_class": "commonest class",
-}  # fmt: skip
 
 
 def starts(table: pd.DataFrame) -> Table:
     """One row per initializer, from its rows of `starts_table`."""
     columns = [("initializer", "init"), ("at step 0", "text"), ("begins at", "text"), ("seeds", "text")]
-    columns += [(title, "number") for title in _HEADINGS.values()]
+    columns += [(title, "number") for title in HEADINGS.values()]
     rows: list[list[Any]] = []
     for row in records(table):
         agreeing = f"{row['num_agreeing']} of {row['num_seeds']}"
-        numbers = [[short(row[name]), f"{row[name]:z.3g}"] if not math.isnan(row[name]) else None for name in _HEADINGS]
+        numbers = [[short(row[name]), f"{row[name]:z.3g}"] if not math.isnan(row[name]) else None for name in HEADINGS]
         rows.append([row["init"], row["verdict"], row["layer"], agreeing, *numbers])
     return {"columns": [{"title": title, "kind": kind} for title, kind in columns], "rows": rows, "empty": EMPTY}
 

@@ -19,6 +19,7 @@ from initsuite.report.text.display import (
     scorecard_for_people,
     summary_line,
 )
+from initsuite.report.text.starts import STARTS_CAPTION, STARTS_TITLE, starts_for_people
 from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_for_people, worth_words
 from initsuite.report.verdicts.views import Views
 
@@ -36,7 +37,7 @@ _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
-    """The title, sentences, the notes, the recommendations, the scorecard and the arms of each context, in Markdown.
+    """The title, sentences, the notes, the recommendations, the scorecard, arms and step 0, in Markdown.
 
     Args:
         views: the views of the report.
@@ -57,7 +58,7 @@ def report_parts(views: Views, pictures: dict[str, str]) -> list[str]:
     parts.append("## Every initializer")
     for title, table in arms_by_context(report):
         parts += [f"### {plain(title)}", markdown_table(table)]
-    return parts
+    return parts + starts_parts(views)
 
 
 def markdown(parts: Sequence[str]) -> str:
@@ -77,6 +78,13 @@ def worth_parts(views: Views) -> list[str]:
         return []
     table = markdown_table(worth_for_people(views.worth))
     return [f"## {WORTH_TITLE}", plain(worth_words(views)), table, WORTH_CAPTION]
+
+
+def starts_parts(views: Views) -> list[str]:
+    """What was measured at step 0, in Markdown; nothing where nothing was."""
+    if views.starts.empty:
+        return []
+    return [f"## {STARTS_TITLE}", markdown_table(starts_for_people(views.starts)), STARTS_CAPTION]
 
 
 def scorecard_parts(views: Views) -> list[str]:

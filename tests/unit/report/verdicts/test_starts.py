@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from initsuite.report.evidence.context import Arm
+from initsuite.report.text.documents import starts_parts
 from initsuite.report.verdicts.comparison import compare
 from initsuite.report.verdicts.next_step import next_step
-from initsuite.report.verdicts.starts import start_of
+from initsuite.report.verdicts.starts import start_of, starts_table
 from initsuite.report.verdicts.words import in_words
 from support.arms import MISS, arm, context
 
@@ -40,6 +42,20 @@ def test_a_row_is_the_commonest_verdict_and_the_means_over_seeds() -> None:
     )
     assert found["q_ratio"] == pytest.approx(1e-3)  # the geometric mean of 1e-4 and 1e-2
     assert found["dead"] == 0.5
+
+
+def test_the_markdown_has_the_table_with_its_numbers() -> None:
+    compared = compare(context(ill("a", "vanishing forward", "y"), ill("b", "healthy")))
+    table = starts_table(SimpleNamespace(comparisons=[compared]))  # type: ignore[arg-type]
+    title, rows, caption = starts_parts(SimpleNamespace(starts=table))  # type: ignore[arg-type]
+    assert title == "## Step 0"
+    found = [[cell.strip() for cell in line.split("|")[2:-1]] for line in rows.splitlines()]
+    assert found[0][:4] == ["initializer", "at step 0", "seeds", "signal, last / first layer"]
+    by_name = {row[0]: row[1:] for row in found[2:]}
+    assert by_name["a"][:4] == ["vanishing forward from y", "8 of 8", "0.001", "1"]
+    assert by_name["b"][0] == "healthy"
+    assert "1 is ideal" in caption
+    assert starts_parts(SimpleNamespace(starts=table.iloc[:0])) == []  # type: ignore[arg-type]
 
 
 def test_half_of_the_seeds_are_no_illness() -> None:

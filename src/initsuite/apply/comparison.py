@@ -94,7 +94,7 @@ def compare(
         result = initsuite.compare(MyNet, (images, labels), init=["he", "orthogonal", MyLaw()], max_steps=500)
         print(result)
     """
-    _check_place()
+    _check_call(budget, protocol, seeds)
     begin = time.monotonic()
     keys = {
         "seeds": seeds, "max_steps": max_steps, "eval_every": eval_every, "batch_size": batch_size, "device": device,
@@ -102,26 +102,26 @@ def compare(
     }  # fmt: skip
     choices = {"optimizer": optimizer, "schedule": schedule, "protocol": protocol, "tracking": tracking}
     measures = {"loss": loss, "metric": metric, "direction": direction, "chance": chance, "targets": targets}
-    question = Question(model, data, init, {**measures, "output": output, "dtype": dtype}, activation, choices, keys)
-    found = prepared(question, print)
+    measures |= {"output": output, "dtype": dtype}
+    found = prepared(Question(model, data, init, measures, activation, choices, keys), print)
     jobs, settings = found.jobs, found.settings
     if budget is not None:
-        if protocol is not None or seeds is not None:
-            raise bad_value("compare", "budget", budget, "no protocol and no seeds beside it: it chooses them")
-        seconds = seconds_of(budget)
-        jobs = fitted(jobs, settings, seconds, print)
-        settings = replace(settings, deadline=begin + seconds)
+        jobs = fitted(jobs, settings, seconds_of(budget), print)
+        settings = replace(settings, deadline=begin + seconds_of(budget))
     outcome = run_cells(jobs, settings)
     _raise_if_nothing(outcome, jobs, settings)
     return Compared(jobs, settings.results_dir, tuple(found.notes), outcome.is_complete)
 
 
-def _check_place() -> None:
-    """Refuse to run in a worker process that starts a script again.
+def _check_call(budget: object, *chosen: object) -> None:
+    """Refuse what a budget would choose beside it, and to run in a worker process that starts a script again.
 
     Raises:
-        InitsuiteError: it does.
+        ConfigError: beside a budget, something is chosen.
+        InitsuiteError: this is such a process.
     """
+    if budget is not None and any(each is not None for each in chosen):
+        raise bad_value("compare", "budget", budget, "no protocol and no seeds beside it: it chooses them")
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # as `multiprocessing.spawn` itself asks
         raise InitsuiteError(
             "compare: a worker process has started your script again. Expected a call that only the script itself "

@@ -130,12 +130,7 @@ def initialize_(
     remember(network, table)
     table.attrs["inputs"] = description.recording.example.assumed if description.recording else ""
     table.attrs["lr_factors"] = {prefix + name: factor for name, factor in start.lr_factors.items() if name in wanted}
-    if any(factor != 1 for factor in start.lr_factors.values()):
-        warnings.warn(
-            f"initialize_: {type(chosen).__name__} is half of a law: multiply the learning rate of each tensor by its "
-            'factor in table.attrs["lr_factors"], in parameter groups of your optimizer.',
-            stacklevel=2,
-        )
+    _warn_of_factors(start, type(chosen).__name__)
     return table
 
 
@@ -237,6 +232,16 @@ def _lengths(model: nn.Module, description: Description, start: Initialization) 
         for name, direction in description.lengths.items()
         if direction in start.params
     }
+
+
+def _warn_of_factors(start: Initialization, name: str) -> None:
+    """Say what is left to do where a law is about learning rates, too."""
+    if any(factor != 1 for factor in start.lr_factors.values()):
+        warnings.warn(
+            f"initialize_: {name} is half of a law: multiply the learning rate of each tensor by its factor in "
+            'table.attrs["lr_factors"], in parameter groups of your optimizer.',
+            stacklevel=3,
+        )
 
 
 def _warn_of_lost(model: nn.Module, wanted: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from initsuite.apply.account import account
 from initsuite.apply.batch import batch_of
 from initsuite.apply.checks import check_model, check_parameters
 from initsuite.apply.initialize import chosen_initializer, start_of
+from initsuite.apply.own.arms import label_of
 from initsuite.apply.remembered import changed_since, remembered
 from initsuite.apply.wrapping import unwrapped
 from initsuite.errors import bad_value
@@ -130,7 +131,7 @@ class Draws:
     ) -> None:
         self.network, self.make, self.description, self.probe = network, make, description, probe
         self.initializer = None if init is None else chosen_initializer(init, {})
-        self.name = init if isinstance(init, str) else type(init).__name__
+        self.name = init if isinstance(init, str) else label_of(init)
         self.draws = draws if make or init is not None else 1
         self._audit = pd.DataFrame()
 

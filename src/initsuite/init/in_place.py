@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +25,7 @@ class InPlace:
     torch's global stream, which is seeded for each tensor and left as it was.
 
     Args:
-        function: takes a tensor first; its name ends in `_`, as torch names what works in place.
+        function: takes a tensor first, and fills all of it.
         options: further arguments, as pairs of name and value.
 
     Raises:
@@ -55,7 +57,8 @@ class InPlace:
                 )
 
     def __call__(self, spec: ParamSpec, generator: torch.Generator) -> Tensor:
-        tensor, given = torch.empty(spec.shape), dict(self.options)
+        tensor = torch.full(spec.shape, math.nan)  # so that what a function leaves out, or only returns, is noticed
+        given = dict(self.options)
         with torch.random.fork_rng(devices=[]):
             if "generator" in inspect.signature(self.function).parameters:
                 given["generator"] = generator
@@ -74,5 +77,30 @@ def works_in_place(law: object) -> bool:
     """
     if not inspect.isfunction(law) or not law.__name__.endswith("_") or law.__name__.startswith("_"):
         return False
-    first, *_ = [*inspect.signature(law).parameters.values(), None]
+    return _takes_tensor([*inspect.signature(law).parameters.values()])
+
+
+def _takes_tensor(parameters: Sequence[inspect.Parameter]) -> bool:
+    first, *_ = [*parameters, None]
     return first is not None and first.kind is not first.KEYWORD_ONLY and first.name not in ("spec", "model")
+
+
+def as_law(given: object) -> object:
+    """A function that fills a tensor as a law: one of such a name, one that takes nothing else, or a
+    `functools.partial` of either; anything else as it is.
+
+    Example:
+        >>> as_law(functools.partial(torch.nn.init.normal_, std=0.1)).options
+        (('std', 0.1),)
+        >>> isinstance(as_law(lambda weight: torch.nn.init.normal_(weight, std=0.1)), InPlace)
+        True
+    """
+    function, options = given, {}
+    if isinstance(given, functools.partial) and not given.args:
+        function, options = given.func, given.keywords
+    if not inspect.isfunction(function):
+        return given
+    parameters = [*inspect.signature(function).parameters.values()]
+    if works_in_place(function) or (len(parameters) == 1 and _takes_tensor(parameters)):
+        return InPlace(function, tuple(options.items()))
+    return given

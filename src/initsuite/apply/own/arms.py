@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ def arm_of(wish: Wish, workload: Workload, tree: Mapping[str, Any], *, is_own: b
         if wish.is_optional:
             start_of(workload, arm.initializer, seed=0)
         return arm, []
-    kind = wish.given if inspect.isfunction(wish.given) else type(wish.given)
+    kind = _kind(wish.given)
     name, options = kind.__name__, _options(wish.given)
     initializer = as_initializer(wish.given)
     try:
@@ -114,7 +115,7 @@ def arm_of(wish: Wish, workload: Workload, tree: Mapping[str, Any], *, is_own: b
     version: Any = getattr(kind, "law_version", 1)
     number: Any = version(workload.model) if callable(version) else version
     own |= {"law_version": number} if number > 1 else {}
-    return Arm(_label(wish.given, name), {"name": name, **options}, own, initializer), identity.unread
+    return Arm(label_of(wish.given), {"name": name, **options}, own, initializer), identity.unread
 
 
 def _check_requirements(wish: Wish, init: Mapping[str, Any]) -> None:
@@ -127,8 +128,17 @@ def _check_requirements(wish: Wish, init: Mapping[str, Any]) -> None:
         )
 
 
+def _kind(given: Any) -> Any:
+    """The function, or the class of an object."""
+    function = given.func if isinstance(given, functools.partial) else given
+    return function if inspect.isfunction(function) else type(given)
+
+
 def _options(given: Any) -> dict[str, Any]:
-    state = {} if inspect.isfunction(given) else state_of(given)
+    if isinstance(given, functools.partial):
+        state: Mapping[str, Any] = given.keywords
+    else:
+        state = {} if inspect.isfunction(given) else state_of(given)
     return {key: value if is_plain(value) and _is_json(value) else repr(value) for key, value in state.items()}
 
 
@@ -136,13 +146,22 @@ def _is_json(value: Any) -> bool:
     return isinstance(value, str | bool | int | float | type(None))
 
 
-def _label(given: Any, name: str) -> str:
-    """The name of a class, with the fields of a dataclass that differ from their defaults."""
-    if not dataclasses.is_dataclass(given) or inspect.isclass(given):
-        return name
-    changed = [
-        f"{each.name}={getattr(given, each.name)!r}"
-        for each in dataclasses.fields(given)
-        if each.default is dataclasses.MISSING or getattr(given, each.name) != each.default
-    ]
-    return f"{name}({', '.join(changed)})" if changed else name
+def label_of(given: Any) -> str:
+    """The name of a class or function, with the options of a partial, or the fields of a dataclass that differ from
+    their defaults.
+
+    Example:
+        >>> from torch.nn.init import normal_
+        >>> label_of(normal_), label_of(functools.partial(normal_, std=0.1))
+        ('normal_', 'normal_(std=0.1)')
+    """
+    name, changed = _kind(given).__name__, dict[str, Any]()
+    if isinstance(given, functools.partial):
+        changed = given.keywords
+    elif dataclasses.is_dataclass(given) and not inspect.isclass(given):
+        changed = {
+            each.name: getattr(given, each.name)
+            for each in dataclasses.fields(given)
+            if each.default is dataclasses.MISSING or getattr(given, each.name) != each.default
+        }
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in changed.items())})" if changed else name

@@ -16,7 +16,7 @@ from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init.base.layout import assembled, each_block
 from initsuite.init.constant import Constant
 from initsuite.init.distributions import Normal
-from initsuite.init.in_place import InPlace, works_in_place
+from initsuite.init.in_place import as_law
 from initsuite.init.variance_scaling import VarianceScaling
 from initsuite.models.describe.layers import WEIGHTS
 from initsuite.spec import Initialization, Initializer, ParamSpec, Probe, Role, Specs, TensorInit, is_finite
@@ -198,8 +198,7 @@ def as_initializer(law: object) -> Initializer:
     Raises:
         ConfigError: it has neither.
     """
-    if works_in_place(law):
-        law = InPlace(cast("Callable[..., Any]", law))
+    law = as_law(law)
     if _accepts(law, 2, seed=0, probe=None):
         return cast("Initializer", law)
     if _is_tensor_law(law):
@@ -207,7 +206,7 @@ def as_initializer(law: object) -> Initializer:
     got = f"the class {law.__name__}, not an instance" if inspect.isclass(law) else _described(law)
     raise ConfigError(
         f"as_initializer: not an initializer: {got}. Expected an instance with {MODEL_SIGNATURE}, or with "
-        f"{TENSOR_SIGNATURE}."
+        f"{TENSOR_SIGNATURE}, or a function that fills a tensor, such as torch.nn.init.orthogonal_."
     )
 
 

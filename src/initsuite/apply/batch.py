@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
+from initsuite.apply.own.reading import is_list_of_numbers
 from initsuite.errors import ConfigError, bad_value
 from initsuite.signal.subject import Batch
 
@@ -47,10 +48,15 @@ def batch_of(model: nn.Module, example: Any, targets: Any) -> Batch:
 
 def _tensors(value: Any) -> Any:
     def plain(each: Any) -> Any:
-        each = torch.as_tensor(each) if isinstance(each, np.ndarray) else each
+        if is_list_of_numbers(each) and isinstance(each, list):
+            each = np.asarray(each, dtype=None)
+        if isinstance(each, np.ndarray):
+            if each.dtype.kind not in "biufc":
+                raise bad_value("diagnose", "example", f"an array of {each.dtype}", "numbers")
+            each = torch.as_tensor(each)
         return each.detach() if isinstance(each, Tensor) else each
 
-    return tree_map(plain, value)
+    return tree_map(plain, value, is_leaf=is_list_of_numbers)
 
 
 def _taken(model: nn.Module, example: Any) -> tuple[Sequence[Any], Mapping[str, Any], Any]:

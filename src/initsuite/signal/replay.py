@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from initsuite.errors import InitsuiteError, is_out_of_memory
 from initsuite.models.describe.graph.contractions import operation, shape_of
 from initsuite.models.describe.graph.flow import ATTENTION
 from initsuite.models.describe.graph.recording import Recording
+from initsuite.wording import first_line
 
 See = Callable[[Any], None]
 """Is shown the result of an operation."""
@@ -93,13 +95,29 @@ class Replay:
                 break
             for operand, see in watch.before.get(node, ()):
                 see(env[operand])
-            env[node] = values[node] if node in values else self._result(node, env)
+            env[node] = values[node] if node in values else self._computed(node, env)
             for see in watch.after.get(node, ()):
                 see(env[node])
             for each in self._done_after.get(node, ()):
                 if each not in kept:
                     del env[each]
         return {node: env[node] for node in kept}
+
+    def _computed(self, node: fx.Node, env: Mapping[fx.Node, Any]) -> Any:
+        """The result of a node.
+
+        Raises:
+            InitsuiteError: torch refuses what recording, which sees no numbers, has taken.
+        """
+        try:
+            return self._result(node, env)
+        except (RuntimeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise InitsuiteError(
+                f"diagnose: the forward pass fails at {operation(node)}: {first_line(error)}. Expected inputs that the "
+                "model computes with."
+            ) from error
 
     def _result(self, node: fx.Node, env: Mapping[fx.Node, Any]) -> Any:
         if node in self.recording.constants:

@@ -289,6 +289,8 @@ def test_one_of_several_outputs_is_picked() -> None:
         ((X, Y + 5), "labels out of range: `1[0-4]`.* from 0 to 9 for 10 outputs"),
         ((X, torch.zeros(64, 3)), r"targets of shape \(64, 3\) do not fit outputs of shape \(64, 10\)"),
         ("digits", "bad value `example`='str'. Expected a tensor"),
+        ((X.long(), Y), "the forward pass fails at .*: RuntimeError: .*. Expected inputs that the model computes with"),
+        ((X, ["a"] * 64), "an array of <U1"),
         (({"a": 1},), "Expected a batch with a tensor in it"),
     ],
 )
@@ -313,6 +315,11 @@ def test_a_bad_batch_is_one_clear_line(example: Any, message: str) -> None:
 def test_a_bad_model_or_option_is_one_clear_line(model: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         initsuite.diagnose(model, (X, Y), **options)
+
+
+def test_lists_of_numbers_are_an_example() -> None:
+    one, other = (initsuite.diagnose(mlp(2), each).whole for each in ((X, Y), (X.tolist(), Y.tolist())))
+    assert list(one["measure"]) == list(other["measure"])
 
 
 def test_curvature_needs_targets() -> None:

@@ -84,7 +84,8 @@ class Compared:
     @property
     def table(self) -> pd.DataFrame:
         """One row for each initializer, best first; columns as in `arms_table`, without those that name the context."""
-        return self.views.report.arms[[name for name in ARM_COLUMNS if name not in _SHOWN_AXES]]
+        names = ["init", *(name for name in ARM_COLUMNS if name not in (*_SHOWN_AXES, "init"))]
+        return self.views.report.arms[names]
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -177,7 +177,9 @@ def _check_fit(named: set[str], outputs: Tensor, targets: Tensor) -> None:
         raise bad_value(WHERE, "outputs.shape", list(outputs.shape), expected, fix or "Or give loss= of your own.")
     if not is_of_classes and outputs.shape != targets.shape:
         expected = f"{list(targets.shape)}, the shape of the targets"
-        raise bad_value(WHERE, "outputs.shape", list(outputs.shape), expected, "Or give loss= of your own.")
+        is_of_labels = outputs.shape[:-1] == targets.shape and bool((targets == targets.round()).all())
+        fix = "If the targets are classes, give whole numbers: targets.long()." if is_of_labels else ""
+        raise bad_value(WHERE, "outputs.shape", list(outputs.shape), expected, fix or "Or give loss= of your own.")
 
 
 def with_outputs(dataset: Dataset, outputs: Any, measures: Measures) -> Dataset:

@@ -131,10 +131,13 @@ def _returned(model: nn.Module, few: Split) -> Any:
         with torch.no_grad(), rng.isolated(0, "compare"):
             return model.eval()(*args, **kwargs)
     except Exception as error:  # a person's code may raise anything
+        fix = ""
+        if all(each.dtype == torch.float64 for each in model.parameters()):
+            fix = " Give model.float(): trials start in float32, and dtype='float64' trains in it."
         raise ConfigError(
             f"{WHERE}: {type(model).__name__} does not take your data: inputs {shapes_of(few.inputs)}. "
             f"{first_line(error)}. Expected inputs that model(inputs) takes: a tuple is passed on as arguments, a "
-            "dictionary as keywords."
+            f"dictionary as keywords.{fix}"
         ) from error
 
 

@@ -151,7 +151,8 @@ def _choices(question: Question) -> list[str]:
             overrides.append(f"{group}=custom")
             continue
         if not _is_choice(value):
-            raise bad_value(WHERE, group, value, "a name, or (name, options)")
+            expected = f"a name, or (name, options). Names: {', '.join(names_of(group))}"
+            raise bad_value(WHERE, group, value, expected)
         name, options = (value, {}) if isinstance(value, str) else value
         if name not in names_of(group):
             raise unknown_choice(WHERE, "data" if group == "dataset" else group, name, names_of(group))

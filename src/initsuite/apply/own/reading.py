@@ -27,8 +27,9 @@ SAY_EVERY_S = 5.0
 COPIES = 2
 """Of the data at the same time: the items, and the tensors that are made of them."""
 FORMS = (
-    "(inputs, targets) as tensors or arrays; a torch Dataset or DataLoader; a pair or triple of these for training, "
-    "validation and test; a dictionary of them by the names train, validation and test; or the name of a data set"
+    "(inputs, targets) as tensors, arrays or lists of numbers; a torch Dataset or DataLoader; a pair or triple of "
+    "these for training, validation and test; a dictionary of them by the names train, validation and test; or the "
+    "name of a data set"
 )
 _TYPES = {
     torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.float64: torch.float32,
@@ -85,25 +86,51 @@ def _parts(data: object) -> dict[str, object]:
 
 def _is_part(thing: object) -> bool:
     """Whether one of several things is data of its own: a pair of arrays is, an array is not."""
-    return isinstance(thing, TorchDataset | DataLoader) or (isinstance(thing, tuple | list) and _is_pair(thing))
+    return is_source(thing) or (isinstance(thing, tuple | list) and _is_pair(thing))
+
+
+def is_source(thing: object) -> bool:
+    """Whether items are read from it: a Dataset or DataLoader of torch, or what has numbered items like a Dataset."""
+    if isinstance(thing, TorchDataset | DataLoader):
+        return True
+    is_held = isinstance(thing, Tensor | np.ndarray | Mapping | Sequence) or hasattr(thing, "to_numpy")
+    return not is_held and all(hasattr(type(thing), name) for name in ("__getitem__", "__len__"))
+
+
+def is_list_of_numbers(thing: object) -> bool:
+    """Whether it is an array that is written as lists."""
+    while isinstance(thing, list) and thing:
+        thing = thing[0]
+    return isinstance(thing, bool | int | float | str | np.generic)
 
 
 def _is_pair(thing: Sequence[Any]) -> bool:
-    return len(thing) == 2 and all(isinstance(each, Tensor | np.ndarray | Mapping | tuple) for each in thing)
+    def is_held(each: Any) -> bool:
+        is_array = isinstance(each, Tensor | np.ndarray | Mapping | tuple) or hasattr(each, "to_numpy")
+        return is_array or (isinstance(thing, tuple) and isinstance(each, list) and is_list_of_numbers(each))
+
+    return len(thing) == 2 and all(map(is_held, thing))
 
 
 def _split(part: Any, name: str, found: Read, say: Callable[[str], None]) -> Split:
-    if isinstance(part, DataLoader | TorchDataset):
+    if is_source(part):
         return _from_torch(part, name, found, say)
     if isinstance(part, Mapping):
-        return Split(tree_map(_tensor, dict(part)), None)
+        return Split(_tensors(dict(part)), None)
     if isinstance(part, Tensor | np.ndarray):
         return Split(_tensor(part), None)
     if isinstance(part, tuple | list) and len(part) == 2:
         inputs, targets = part
-        return Split(tree_map(_tensor, inputs), tree_map(_tensor, targets))
+        return Split(_tensors(inputs), _tensors(targets))
     got = f"{type(part).__name__} of {len(part)}" if isinstance(part, tuple | list) else type(part).__name__
-    raise ConfigError(f"{WHERE}: bad `data`{f'[{name}]' if name else ''} of type {got}. Expected {FORMS}.")
+    fix = ""
+    if isinstance(part, tuple | list) and all(isinstance(each, Tensor | np.ndarray) for each in part):
+        fix = " Put several inputs into a tuple of their own: ((first, second), targets)."
+    raise ConfigError(f"{WHERE}: bad `data`{f'[{name}]' if name else ''} of type {got}. Expected {FORMS}.{fix}")
+
+
+def _tensors(tree: Any) -> Any:
+    return tree_map(_tensor, tree, is_leaf=is_list_of_numbers)
 
 
 def _tensor(value: Any) -> Any:
@@ -111,7 +138,10 @@ def _tensor(value: Any) -> Any:
     if hasattr(value, "to_numpy"):  # a table or column of pandas
         value = value.to_numpy()
     if isinstance(value, np.ndarray | np.generic | list | int | float | bool):
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # rows of unequal length
+            raise bad_value(WHERE, "data", "lists of unequal length", "an array", "Pad or crop them.") from error
         if array.dtype.kind not in "biufc":
             raise bad_value(WHERE, "data", f"an array of {array.dtype}", "numbers")
         value = torch.from_numpy(np.array(array))
@@ -123,7 +153,7 @@ def _tensor(value: Any) -> Any:
 # ---- Dataset and DataLoader -----------------------------------------------------------------------------------------
 
 
-def _from_torch(source: DataLoader | TorchDataset, name: str, found: Read, say: Callable[[str], None]) -> Split:
+def _from_torch(source: Any, name: str, found: Read, say: Callable[[str], None]) -> Split:
     """Read each item once, in its order, whatever order a DataLoader would draw."""
     loader = source if isinstance(source, DataLoader) else None
     dataset: Any = source if loader is None else loader.dataset
@@ -219,8 +249,8 @@ def _as_split(batch: Any, where: str) -> Split:
     if isinstance(batch, tuple | list) and len(batch) > 1:
         *inputs, targets = batch
         whole: Tree = inputs[0] if len(inputs) == 1 else tuple(inputs)
-        return Split(tree_map(_tensor, whole), tree_map(_tensor, targets))
+        return Split(_tensors(whole), _tensors(targets))
     if isinstance(batch, tuple | list):
         _check_some([*batch], where)
         batch = next(iter(batch))
-    return Split(tree_map(_tensor, dict(batch) if isinstance(batch, Mapping) else batch), None)
+    return Split(_tensors(dict(batch) if isinstance(batch, Mapping) else batch), None)

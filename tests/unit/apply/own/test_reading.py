@@ -47,6 +47,16 @@ class Random(Items):
         return X[index] + torch.randn(4), int(Y[index])
 
 
+class Numbered:
+    """Items by number, as a data set of another library has them."""
+
+    def __len__(self) -> int:
+        return 60
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return X[index], int(Y[index])
+
+
 def padded(items: list[Any]) -> tuple[Tensor, Tensor]:
     rows, labels = zip(*items, strict=True)
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True), torch.tensor(labels)
@@ -60,8 +70,10 @@ FORMS = {
     "tensors": (X, Y),
     "arrays": (X.numpy().astype(np.float64), Y.numpy().astype(np.int32)),
     "a table": (pd.DataFrame(X.numpy()), pd.Series(Y.numpy())),
+    "lists": (X.tolist(), Y.tolist()),
     "a Dataset": TensorDataset(X, Y),
     "a Dataset of one's own": Items(),
+    "items by number": Numbered(),
     "a shuffled loader": DataLoader(Items(), batch_size=16, shuffle=True),
     "a stream": Stream(),
     "a loader of a stream": DataLoader(Stream(), batch_size=16),
@@ -106,6 +118,10 @@ def test_parts_of_ones_own_stay_as_they_are() -> None:
         found = examples_of(read(data, quiet)).dataset
         assert torch.equal(found.validation.inputs, X[40:50])
         assert torch.equal(found.test.inputs, X[50:])
+    tables = tuple((pd.DataFrame(x.numpy()), pd.Series(y.numpy())) for x, y in (train, validation, test))
+    lists = tuple((x.tolist(), y.tolist()) for x, y in (train, validation, test))
+    for data in (tables, lists):
+        torch.testing.assert_close(examples_of(read(data, quiet)).dataset.test.inputs, X[50:])
     halved = examples_of(read((train, (X[40:], Y[40:])), quiet))
     assert (len(halved.dataset.validation), len(halved.dataset.test)) == (10, 10)
     assert "cut in half" in halved.notes[0]
@@ -173,6 +189,9 @@ BAD = {
         r"validation inputs.*float32 \[2\].*float32 \[4\], as in the training",
     ),
     "words": ((np.array([["a"]]), np.array([0])), "an array of <U1"),
+    "lists of words": (([[1.0], [2.0]], ["a", "b"]), "an array of <U1"),
+    "ragged lists": (([[1.0], [2.0, 3.0]], [0, 1]), "lists of unequal length"),
+    "three tensors": ((X, X, Y), r"a tuple of their own: \(\(first, second\), targets\)"),
     "of another kind": (object(), "of type object. Expected"),
     "without a training part": ({"validation": (X, Y)}, "a part called train"),
 }

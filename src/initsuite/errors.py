@@ -220,7 +220,7 @@ def run_door(
         The exit code: that of `action`, 2 after an error that the user can fix, 130 after Ctrl-C, 141 if nobody reads
         the output to its end.
     """
-    options = parser.parse_args(arguments)
+    options = _parsed(parser, arguments)
     if arguments is None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a cluster says Ctrl-C
     try:
@@ -253,6 +253,14 @@ def say_interrupted(command: str, arguments: Sequence[str], going_on: str) -> in
     """Say how to continue after Ctrl-C; returns the exit code."""
     print(f"\nInterrupted. {going_on}: {as_typed(command)} {shlex.join(arguments)}".rstrip(), file=sys.stderr)
     return 130
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was given, its positional arguments before, between and after the options, where the parser can do that."""
+    try:
+        return parser.parse_intermixed_args(arguments)
+    except TypeError:  # it has commands of its own
+        return parser.parse_args(arguments)
 
 
 def as_typed(command: str) -> str:

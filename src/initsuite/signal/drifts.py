@@ -28,12 +28,28 @@ class Drift:
         total: from one end to the other, or at a step.
         begin: the number of the first change.
         is_step: whether it happens at once.
+        is_steady: whether it happens at this rate all the way, so that more layers would go on like that.
     """
 
     rate: float
     total: float
     begin: int
     is_step: bool
+    is_steady: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What the mean square is multiplied by per layer; NaN where it does not change steadily."""
+        return math.exp(self.rate) if self.is_steady else math.nan
+
+    def in_words(self) -> str:
+        """What becomes of a number, in words that follow it."""
+        whole = f"{math.exp(min(max(self.total, -700.0), 700.0)):.3g}"
+        if self.is_step:
+            return f"is multiplied by {whole} at once"
+        if self.is_steady:
+            return f"is multiplied by {self.factor:.3g} per layer, by {whole} in all"
+        return f"is multiplied by {whole} in all, by some layers much more than by others"
 
 
 def drift(logs: Sequence[float] | np.ndarray) -> Drift:
@@ -41,7 +57,7 @@ def drift(logs: Sequence[float] | np.ndarray) -> Drift:
 
     Example:
         >>> drift([0, -1, -2, -3, -4])
-        Drift(rate=-1.0, total=-4.0, begin=0, is_step=False)
+        Drift(rate=-1.0, total=-4.0, begin=0, is_step=False, is_steady=True)
         >>> drift([0, 0, 0, 9, 9, 9]).begin
         2
     """
@@ -60,7 +76,8 @@ def drift(logs: Sequence[float] | np.ndarray) -> Drift:
     changes = np.sign(total) * np.diff(values)
     is_step = count > 3 and changes.max() > AT_ONCE * abs(total)
     begin = int(changes.argmax()) if is_step else int((changes >= min(LIMIT / count, changes.max())).argmax())
-    return Drift(rate, step if is_step and step else total, begin, bool(is_step))
+    is_steady = not is_step and abs(trend) > AT_ONCE * abs(total)
+    return Drift(rate, step if is_step and step else total, begin, bool(is_step), is_steady)
 
 
 def series(points: pd.DataFrame, column: str, names: Sequence[str]) -> np.ndarray:

@@ -71,7 +71,7 @@ class Verdict:
             one-hot, attention uniform, biased to one class.
         direction: forward or backward, for what vanishes or explodes; "" for others.
         layer: where it begins: seen from the inputs for signals, from the outputs for gradients; "" for healthy.
-        rate: the factor on the mean square per layer; ideal 1. NaN where it does not grow with depth.
+        rate: the factor on the mean square per layer; ideal 1. NaN where it does not change steadily with depth.
         float32, bfloat16, float16: after how many layers at this rate a number of this type is 0, below its smallest
             normal number, or infinite; NaN where that has no meaning.
         reason: a sentence.
@@ -185,12 +185,10 @@ def _backward_in(group: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
 def _moving(
     kind: str, direction: str, layer: str, moved: Drift, start: float, what: str, limit: float = LIMIT
 ) -> Verdict:
-    depths = {} if moved.is_step else {name: _depth(start, moved.rate, dtype) for name, dtype in NUMBERS.items()}
-    factor = math.exp(min(abs(moved.total), 700.0))
-    verb = "shrinks" if kind == VANISHING else "grows"
-    how = "at once" if moved.is_step else f"by a factor of {math.exp(moved.rate):.3g} per layer"
-    reason = f"{what} {verb} {how}, {factor:.3g} times in all; networks are trainable up to {math.exp(limit):.3g}."
-    return Verdict(kind, direction, layer, math.nan if moved.is_step else math.exp(moved.rate), reason=reason, **depths)
+    depths = {name: _depth(start, moved.rate, dtype) for name, dtype in NUMBERS.items()} if moved.is_steady else {}
+    end = math.exp(-limit if kind == VANISHING else limit)
+    reason = f"{what} {moved.in_words()}; networks are trainable {'down' if kind == VANISHING else 'up'} to {end:.3g}."
+    return Verdict(kind, direction, layer, moved.factor, reason=reason, **depths)
 
 
 def _depth(start: float, rate: float, dtype: torch.dtype) -> float:
@@ -226,12 +224,8 @@ def _independent(layers: pd.DataFrame, points: pd.DataFrame) -> list[Verdict]:
     moved, known, error = drift_of(series(input_shares(points), "input_share", names))
     if -moved.total - error <= LIMIT:
         return []
-    how = "at once" if moved.is_step else f"by a factor of {math.exp(moved.rate):.3g} per layer"
-    reason = (
-        f"the share of the signal that depends on the input shrinks {how}, {math.exp(-moved.total):.3g} times in all."
-    )
-    rate = math.nan if moved.is_step else math.exp(moved.rate)
-    return [Verdict(INDEPENDENT, layer=names[known[moved.begin]], rate=rate, reason=reason)]
+    reason = f"the share of the signal that depends on the input {moved.in_words()}."
+    return [Verdict(INDEPENDENT, layer=names[known[moved.begin]], rate=moved.factor, reason=reason)]
 
 
 def _attention(layers: pd.DataFrame) -> list[Verdict]:

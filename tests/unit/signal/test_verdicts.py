@@ -20,8 +20,13 @@ X = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
 def test_a_trend_a_step_and_what_is_undone() -> None:
     trend = drift([-0.5 * layer for layer in range(20)])
     assert (trend.rate, trend.total, trend.begin, trend.is_step) == (-0.5, -9.5, 0, False)
+    assert trend.in_words() == "is multiplied by 0.607 per layer, by 7.49e-05 in all"
     step = drift([0.0] * 7 + [8.0] * 9)
     assert (step.total, step.begin, step.is_step) == (8.0, 6, True)
+    assert step.in_words() == "is multiplied by 2.98e+03 at once"
+    fading = drift([8 * 0.6**layer for layer in range(20)])  # down to the level that biases keep
+    assert not fading.is_steady
+    assert math.isnan(fading.factor)
     dips = [0.0, 0.0, -7.0, 0.0] * 6  # inside of residual branches
     assert abs(drift(dips).total) < 1
     assert drift([1.0]).total == 0.0

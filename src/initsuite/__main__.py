@@ -15,6 +15,7 @@ COMMANDS = {
     "results": "look into results stores, put several into one, tidy one up",
     "recommend": "which initializer to use for one network, without training",
     "diagnose": "what a network is like before its first step, in words",
+    "prescribe": "which initializer to start a network with, by measuring each at step 0",
     "sync": "upload stored trials to Weights & Biases",
     "dashboard": "save W&B dashboards of the stored trials",
 }
@@ -68,6 +69,8 @@ def _open(name: str) -> int | None:
             from initsuite.report.ask import main as door
         case "diagnose":
             from initsuite.apply.examine import main as door
+        case "prescribe":
+            from initsuite.apply.advise import main as door
         case "sync":
             from initsuite.sync import main as door
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole
 
 if TYPE_CHECKING:
     from initsuite.apply.pictures import Pictured
+    from initsuite.config.compose.resolve import Composed
     from initsuite.engine.workload import Cell
 
 _DESCRIPTION = """\
@@ -54,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
 def _print(options: argparse.Namespace) -> None:
     check_whole_number("diagnose", "draws", options.draws)
     check_whole_number("diagnose", "examples", options.examples)
-    cells = _cells(options.overrides)
+    cells, illegal = cells_of(composed_of(options.overrides, "diagnose"))
+    check_all(illegal, "diagnose")
     found = (_diagnosed(cell, options) for cell in cells)
     if options.json:
         print(f"[{', '.join(each.to_json() for each in _saved(found, cells, options.out))}]")
@@ -78,25 +81,57 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.=-]+", "_", text)
 
 
-def _cells(overrides: Sequence[str]) -> list[Cell]:
-    """The networks of a command, each with its initializer, data and loss."""
-    from initsuite.config.build import Builder
-    from initsuite.config.sweep import build_jobs, compose_sweep
-    from initsuite.train.__main__ import explain
+def composed_of(overrides: Sequence[str], where: str) -> list[Composed]:
+    """Every combination of the keys of a command.
+
+    Raises:
+        ConfigError: what is no key, or a choice that does not exist.
+    """
+    from initsuite.config.sweep import compose_sweep
 
     for each in overrides:
         if "=" not in each:
-            raise bad_value("diagnose", "override", each, "KEY=VALUE", "Example: model.depth=30")
+            raise bad_value(where, "override", each, "KEY=VALUE", "Example: model.depth=30")
+    with _explained():
+        return compose_sweep(overrides)
+
+
+def cells_of(composed: Sequence[Composed]) -> tuple[list[Cell], list[tuple[str, str]]]:
+    """The cells of combinations, and why others make none, as `Built.illegal`.
+
+    Raises:
+        ConfigError: none of them can be built.
+    """
+    from initsuite.config.build import Builder
+    from initsuite.config.sweep import build_jobs
+
+    with _explained():
+        built = build_jobs(composed, Builder())
+    return [job.cell for job in built.jobs], built.illegal
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what Hydra raises into one line."""
+    from initsuite.train.__main__ import explain
+
     try:
-        built = build_jobs(compose_sweep(overrides), Builder())
+        yield
     except Exception as error:
         message = explain(error)
         if message is None or isinstance(error, InitsuiteError):
             raise
         raise ConfigError(message) from error
-    if built.illegal:
-        raise ConfigError(f"diagnose: cannot build {built.illegal[0][0]}. {built.illegal[0][1]}")
-    return [job.cell for job in built.jobs]
+
+
+def check_all(illegal: Sequence[tuple[str, str]], where: str) -> None:
+    """Refuse combinations that were asked for and cannot be built.
+
+    Raises:
+        ConfigError: names the first.
+    """
+    if illegal:
+        raise ConfigError(f"{where}: cannot build {illegal[0][0]}. {illegal[0][1]}")
 
 
 def _diagnosed(cell: Cell, options: argparse.Namespace) -> Pictured:

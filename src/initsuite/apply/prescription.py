@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import html
-import math
-import sys
-import time
-import warnings
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from torch import nn
 
 from initsuite.apply.diagnosis import Loss, diagnosed
-from initsuite.apply.own.arms import ALL, Wish, wishes
+from initsuite.apply.own.arms import ALL, Wish, label_of, wishes
+from initsuite.apply.ranking import Candidate, found_of, ranking
 from initsuite.apply.recorded import Recorded, recorded_model
 from initsuite.config import catalogue
-from initsuite.errors import InitsuiteError, bad_value, check_whole_number, unknown_choice
+from initsuite.errors import InitsuiteError, check_whole_number, unknown_choice
 from initsuite.init import as_initializer
-from initsuite.signal.diagnosis import Diagnosis
+from initsuite.signal.diagnosis import Diagnosis, plain_rows
 from initsuite.signal.prediction import SCORE, SPEED, Prediction
-from initsuite.signal.predictors import PREDICTORS, predictors_of
-from initsuite.stats.prediction import weighted_ranks
-from initsuite.wording import first_line, format_count, format_first
+from initsuite.wording import format_first
 
 SHOWN = 12
 """Initializers that are printed; all are in the table."""
-SAY_EVERY_S = 5.0
-_IN_WORDS = {each.name: each for each in PREDICTORS}
 
 
 def prescribe(
@@ -76,48 +69,17 @@ def prescribe(
         'he'
     """
     check_whole_number("prescribe", "draws", draws, minimum=2)
-    if by not in (SPEED, SCORE):
-        raise unknown_choice("prescribe", "by", by, (SPEED, SCORE))
     recorded = recorded_model(model, example, targets, loss, output)
-    found, refused = _diagnoses(recorded, wishes(init), draws)
-    if not found:
-        raise InitsuiteError(f"prescribe: no initializer fits {recorded.in_words}. Expected one. The first refusal: "
-                             f"{next(iter(refused.values()))}")  # fmt: skip
-    prediction = Prediction.read()
-    table = _table({name: diagnosis for name, (_, diagnosis) in found.items()}, prediction.weights(by))
-    order = list(table["init"])
-    return Prescription(
-        recorded.in_words, table, refused, {name: found[name][0] for name in order},
-        {name: found[name][1] for name in order}, prediction, by, recorded.subject.loss is not None,
-    )  # fmt: skip
+    candidates = [_candidate(recorded, wish, draws) for wish in wishes(init)]
+    return prescription_of(recorded.in_words, candidates, by, has_loss=recorded.subject.loss is not None)
 
 
-def _diagnoses(
-    recorded: Recorded, wanted: Sequence[Wish], draws: int
-) -> tuple[dict[str, tuple[Any, Diagnosis]], dict[str, str]]:
-    """The diagnosis of each initializer, with what it is to be called by; why others are refused."""
-    found: dict[str, tuple[Any, Diagnosis]] = {}
-    refused: dict[str, str] = {}
-    begin = said = time.monotonic()
-    for number, wish in enumerate(wanted):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # what a law says of a model concerns those who use it
-                given = _initializer(wish)
-                made = diagnosed(recorded, given, draws)
-        except Exception as error:
-            if not wish.is_optional:
-                raise
-            refused[wish.name] = first_line(error).partition(": ")[2]
-        else:
-            if (name := _name(wish)) in found:
-                raise bad_value("prescribe", "init", name, "each initializer once")
-            found[name] = given, made
-        if time.monotonic() - said > SAY_EVERY_S:
-            said = time.monotonic()
-            left = (said - begin) / (number + 1) * (len(wanted) - number - 1)
-            print(f"prescribe: {number + 1} of {format_count(len(wanted), 'initializer')} measured, about {left:.0f} s "
-                  "left", file=sys.stderr, flush=True)  # fmt: skip
-    return found, refused
+def _candidate(recorded: Recorded, wish: Wish, draws: int) -> Candidate:
+    def measure() -> tuple[Any, Diagnosis]:
+        given = _initializer(wish)
+        return given, diagnosed(recorded, given, draws)
+
+    return Candidate(_name(wish), measure, wish.is_optional)
 
 
 def _initializer(wish: Wish) -> Any:
@@ -129,64 +91,48 @@ def _initializer(wish: Wish) -> Any:
 
 def _name(wish: Wish) -> str:
     if not wish.name:
-        if hasattr(wish.given, "__dataclass_fields__"):
-            return repr(wish.given)
-        return getattr(wish.given, "__name__", type(wish.given).__name__)
+        return label_of(wish.given)
     options = ", ".join(f"{key}={value}" for key, value in wish.options.items())
     return f"{wish.name}({options})" if options else wish.name
 
 
-# ---- the order ------------------------------------------------------------------------------------------------------
+# ---- the answer -----------------------------------------------------------------------------------------------------
 
 
-def _table(found: Mapping[str, Diagnosis], weights: Mapping[str, float]) -> pd.DataFrame:
-    """One row for each initializer, best first."""
-    measured = np.array([predictors_of(each, weights)[list(weights)].to_numpy(dtype=float) for each in found.values()])
-    with np.errstate(invalid="ignore"):  # infinite less infinite
-        means, errors = measured.mean(1), measured.std(1, ddof=1) / math.sqrt(measured.shape[1])
-    score, noise = _scores(measured, np.array(list(weights.values())))
-    order = np.argsort(score, kind="stable")
-    first = order[0]
-    rows = []
-    for place, number in enumerate(order):
-        name, diagnosis = list(found.items())[number]
-        values = dict(zip(weights, means[number].tolist(), strict=True))
-        rows.append({
-            "init": name,
-            "score": score[number],
-            "noise": noise[number],
-            "is_tied": bool(place and score[number] - score[first] <= 2 * math.hypot(noise[number], noise[first])),
-            "is_healthy": diagnosis.is_healthy,
-            **values,
-            **{f"{key}_noise": value for key, value in zip(weights, errors[number].tolist(), strict=True)},
-            "reason": _reason(diagnosis, values, dict(zip(weights, errors[number].tolist(), strict=True))),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _scores(measured: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted ranks of the means over draws, and their standard error, by leaving out each draw in turn.
+def prescription_of(
+    subject: str,
+    candidates: Sequence[Candidate],
+    by: str,
+    *,
+    has_loss: bool,
+    refused: Mapping[str, str] | None = None,
+    to_train: str = "initsuite.compare(model, data, init={names})",
+) -> Prescription:
+    """Measure the candidates and rank them.
 
     Args:
-        measured: [initializer, draw, measure].
-        weights: [measure].
+        subject: the model and the batch, in words.
+        by: speed or score.
+        refused: others that are known not to fit: why.
+        to_train: what trains the first ones, with {names} for them as a list, or {listed} as a command takes them.
 
-    References:
-        B. Efron & C. Stein, The jackknife estimate of variance, Annals of Statistics 9 (1981).
+    Raises:
+        ConfigError: an unknown `by`.
+        InitsuiteError: none of them fits.
+        Exception: whatever one that is not optional raises.
     """
-    draws = measured.shape[1]
-    without = [weighted_ranks(np.delete(measured, number, 1).mean(1), weights) for number in range(draws)]
-    return weighted_ranks(measured.mean(1), weights), math.sqrt(draws - 1) * np.std(without, axis=0)
-
-
-def _reason(diagnosis: Diagnosis, values: Mapping[str, float], errors: Mapping[str, float]) -> str:
-    """What counts most, as one sentence."""
-    words = "; ".join(_IN_WORDS[name].in_words(values[name], errors[name]) for name in list(values)[:2])
-    ill = "" if diagnosis.is_healthy else f"{diagnosis.verdicts['verdict'].iloc[0]}: "
-    return f"{ill}{words}."
-
-
-# ---- the answer -----------------------------------------------------------------------------------------------------
+    if by not in (SPEED, SCORE):
+        raise unknown_choice("prescribe", "by", by, (SPEED, SCORE))
+    found = found_of(candidates)
+    refused = {**(refused or {}), **found.refused}
+    if not found.diagnoses:
+        raise InitsuiteError(f"prescribe: no initializer fits {subject}. Expected one. The first refusal: "
+                             f"{next(iter(refused.values()))}")  # fmt: skip
+    prediction = Prediction.read()
+    table = ranking(found.diagnoses, prediction.weights(by))
+    return Prescription(
+        subject, table, refused, found.initializers, found.diagnoses, prediction, by, has_loss, to_train
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -205,6 +151,7 @@ class Prescription:
         prediction: how well step 0 predicts training.
         by: what it is to be good for.
         has_loss: whether targets were known.
+        to_train: what trains the first ones, as `prescription_of` takes it.
     """
 
     subject: str
@@ -215,6 +162,7 @@ class Prescription:
     prediction: Prediction
     by: str
     has_loss: bool
+    to_train: str
 
     @property
     def initializer(self) -> Any:
@@ -244,12 +192,21 @@ class Prescription:
         if not self.has_loss:
             found.append("Without targets nothing is known of the first loss; give a batch (inputs, targets).")
         found += self.prediction.sentences(self.by)
-        names = [first["init"], *tied][:3]
-        found.append(f"To know, train: initsuite.compare(model, data, init={names!r}).")
+        names = [first["init"], *(tied or self.table["init"].iloc[1:2])][:3]
+        listed = ",".join(str(self.initializers[name]) for name in names)
+        found.append(f"To know, train: {self.to_train.replace('{names}', repr(names)).replace('{listed}', listed)}.")
         return found
 
+    def to_json(self) -> str:
+        """The answer, the table and who is refused as one JSON object; numbers that are not finite are null."""
+        answer = {
+            "subject": self.subject, "initializer": self.table["init"].iloc[0], "by": self.by,
+            "sentences": self.sentences(), "table": plain_rows(self.table), "refused": dict(self.refused),
+        }  # fmt: skip
+        return json.dumps(answer, indent=1, allow_nan=False)
+
     def _shown(self) -> pd.DataFrame:
-        return self.table[["init", "score", "noise", "is_healthy", "reason"]].head(SHOWN)
+        return self.table[["init", "score", "noise", "is_healthy", "reason"]].head(SHOWN).copy()
 
     def _more(self) -> str:
         left = len(self.table) - SHOWN
@@ -260,7 +217,10 @@ class Prescription:
 
     def __str__(self) -> str:
         answer, *others = self.sentences()
-        shown = self._shown().to_string(index=False, float_format=lambda value: f"{value:z.3f}", justify="left")
+        table = self._shown()
+        for name in ("init", "reason"):  # at the left, which pandas has no option for
+            table[name] = table[name].str.ljust(table[name].str.len().max())
+        shown = table.to_string(index=False, float_format=lambda value: f"{value:z.3f}", justify="left")
         return "\n".join([answer, *others, "", self.subject, shown, self._more()]).rstrip()
 
     __repr__ = __str__

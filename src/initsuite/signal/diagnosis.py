@@ -112,7 +112,7 @@ class Diagnosis:
         """All tables as one JSON object: a list of rows for each; numbers that are not finite are null."""
         tables = {each.name: getattr(self, each.name) for each in fields(self)}
         plain = {
-            name: _rows(value)
+            name: plain_rows(value)
             if isinstance(value, pd.DataFrame)
             else list(value)
             if isinstance(value, tuple)
@@ -166,7 +166,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
     return words
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON takes them: numbers that are not finite are None."""
     return [{name: _plain(value) for name, value in row.items()} for row in _records(table)]
 
 

@@ -74,13 +74,15 @@ class Prediction:
         found = f"{self._told(NETWORK_OUT, outcome)} with the order by {what}"
         others = ", ".join(f"{words} reaches {self._told(name, outcome)}" for name, words in BESIDE.items())
         low = float(self._row(NETWORK_OUT, outcome, TRAINED)["low"])
-        limit = "less surely" if low > 0 else "which may be chance: it finds those that fail, no more"
+        limit = (
+            "those it orders less surely" if low > 0 else "which may be chance, as it finds those that fail, no more"
+        )
         networks = sorted({name.partition(" / ")[2] for name in facts["networks"]})
         return [
             f"How far step 0 predicts training: over {facts['workloads']} workloads of the reference, on networks that "
             f"the weights were not fitted on, this order has a rank correlation of {found} at tuned learning rates. "
             f"Beside it: {others}.",
-            f"Among initializers that train it is {self._told(NETWORK_OUT, outcome, TRAINED)}, {limit}.",
+            f"Among initializers that train it is {self._told(NETWORK_OUT, outcome, TRAINED)}: {limit}.",
             f"Measured on {', '.join(networks)} with {', '.join(facts['optimizers'])} and the initializers "
             f"{', '.join(facts['initializers'])}; elsewhere it is a guess.",
         ]

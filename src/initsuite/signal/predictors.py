@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -53,37 +54,61 @@ class Draw:
         return series(self.points if points is None else points, column, names)[0]
 
 
+class Unit(StrEnum):
+    """What a measure is in."""
+
+    FACTOR = "factor"  # the measure is its natural logarithm
+    SHARE = "share"
+    NUMBER = "number"
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A measure of one draw.
 
     Attributes:
         name: in tables.
-        what: in words, with {} for the value.
-        is_log: whether it is a natural logarithm, shown as a factor.
+        what: in words, with {value} for the value, and {which} where several things may be meant.
+        unit: what the value is shown in.
         of_draw: the number: 0 (of severity, 1/2) = ideal, larger = worse, infinite where nothing gets through, NaN
             where it is not known.
     """
 
     name: str
     what: str
-    is_log: bool
+    unit: Unit
     of_draw: Callable[[Draw], float]
 
-    def in_words(self, value: float, noise: float = math.nan) -> str:
+    def in_words(self, value: float, noise: float = math.nan, which: str = "") -> str:
         """A value with its noise, as a sentence without a period.
 
         Example:
             >>> next(each for each in PREDICTORS if each.name == "dead_share").in_words(0.25, 0.01)
-            'the share of units that are off for the whole batch is 0.25 +- 0.01'
+            '25 % +- 1 % of the units are off for the whole batch, on average over layers'
         """
+        return self.what.format(value=self._shown(value, 0.0 if math.isnan(noise) else noise), which=which)
+
+    def _shown(self, value: float, noise: float) -> str:
         if not math.isfinite(value):
-            return self.what.format("without limit" if value > 0 else "by an unknown amount")
-        noise = 0.0 if math.isnan(noise) else noise
-        if not self.is_log:
-            return self.what.format(f"{value:z.2g}" + (f" +- {noise:.1g}" if noise else ""))
-        known = f" (+- {math.expm1(min(noise, 700.0)):.0%})".replace("%", " %") if noise else ""
-        return self.what.format(f"{math.exp(min(value, 700.0)):.3g}-fold{known}")
+            amount = "unknown" if math.isnan(value) else "infinite"
+            return f"an {amount} {self.unit.value}" + (", as nothing gets through," if amount == "infinite" else "")
+        if self.unit == Unit.SHARE:
+            return f"{_rounded(100 * value, 2)} %" + (f" +- {_rounded(100 * noise, 1)} %" if noise else "")
+        if self.unit == Unit.NUMBER:
+            return f"{value:z.2g}" + (f" +- {noise:.1g}" if noise else "")
+        known = f" +- {_rounded(100 * math.expm1(min(noise, 700.0)), 1)} %" if noise else ""
+        return f"a factor of {math.exp(min(value, 700.0)):.3g}{known}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """A number to so many significant digits, without an exponent where it is of a usual size.
+
+    Example:
+        >>> _rounded(10.2, 1), _rounded(0.0347, 2), _rounded(4e7, 1)
+        ('10', '0.035', '4e+07')
+    """
+    text = f"{value:.{digits}g}"
+    return f"{float(text):g}" if abs(value) < 1e5 else text
 
 
 def _total(logs: np.ndarray) -> float:
@@ -167,14 +192,24 @@ def _update_size(draw: Draw) -> float:
     return abs(math.log(ratio / UPDATE)) if 0 < ratio < math.inf else math.inf
 
 
-def _severity(draw: Draw) -> float:
-    """The worst of what the verdicts go by, in units of their limits: 1/2 where the first guess is uniform."""
-    shares = [2 * _mean(column)(draw) for column in ("dead", "saturated", "duplicates")]
-    drifts = [each(draw) / LIMIT for each in (_signal_drift, _input_loss)]
-    drifts += [total / limit for total, limit in _gradient_drifts(draw)]
+def _severities(draw: Draw) -> dict[str, float]:
+    """What the verdicts go by, in units of the limit of each; of the first guess 1/2 where it is uniform."""
     ratio, entropy = _loss_ratio(draw), draw.whole.get("prediction_entropy", math.nan)
-    outputs = [ratio / 2, 0.5 / entropy if entropy else math.inf]
-    return max((each for each in (*shares, *drifts, *outputs) if not math.isnan(each)), default=math.nan)
+    found = {
+        "units that are off": 2 * _mean("dead")(draw),
+        "entries where the nonlinearity is flat": 2 * _mean("saturated")(draw),
+        "units that equal another one": 2 * _mean("duplicates")(draw),
+        "the change of the signal": _signal_drift(draw) / LIMIT,
+        "the loss of what depends on the input": _input_loss(draw) / LIMIT,
+        "the change of the gradient": max((total / limit for total, limit in _gradient_drifts(draw)), default=math.nan),
+        "the first loss": ratio / 2,
+        "how evenly the first guesses fall on the classes": 0.5 / entropy if entropy else math.inf,
+    }
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def _severity(draw: Draw) -> float:
+    return max(_severities(draw).values(), default=math.nan)
 
 
 def _of_jacobian(column: str, is_log: bool) -> Callable[[Draw], float]:
@@ -188,29 +223,58 @@ def _of_jacobian(column: str, is_log: bool) -> Callable[[Draw], float]:
 
 
 PREDICTORS = (
-    Predictor("signal_drift", "the signal changes {} from one end to the other", True, _signal_drift),
-    Predictor("gradient_drift", "the gradient changes {} from one end to the other", True, _gradient_drift),
-    Predictor("input_loss", "the share of the signal that depends on the input shrinks {}", True, _input_loss),
-    Predictor("correlation", "the cosine of two examples in the last hidden layer is {}", False, _last("c")),
-    Predictor("dead_share", "the share of units that are off for the whole batch is {}", False, _mean("dead")),
-    Predictor("saturated_share", "the share of entries where the slope is flat is {}", False, _mean("saturated")),
-    Predictor("duplicate_share", "the share of units equal to another one is {}", False, _mean("duplicates")),
-    Predictor("rank_lack", "the effective rank of the last hidden layer falls short by a share of {}", False,
-              _rank_lack),
-    Predictor("first_loss", "the first loss is off that of the uniform guess by a share of {}", False, _first_loss),
-    Predictor("class_share", "the commonest class is guessed too often by a share of {}", False, _class_share),
-    Predictor("entropy_lack", "the entropy of the mean guess falls short by a share of {}", False, _entropy_lack),
-    Predictor("ratio_spread", "the ratio of gradient and weight differs {} between layers", True, _ratio_spread),
-    Predictor("update_size", "one step of Adam moves the weights {} off a thousandth", True, _update_size),
-    Predictor("severity", "the worst of what verdicts go by is {} of its limit", False, _severity),
+    Predictor("signal_drift", "the mean square of the signal changes by {value} from one end to the other",
+              Unit.FACTOR, _signal_drift),
+    Predictor("gradient_drift", "the squared length of the gradient changes by {value} from one end to the other",
+              Unit.FACTOR, _gradient_drift),
+    Predictor("input_loss", "the share of the signal that depends on the input shrinks by {value}", Unit.FACTOR,
+              _input_loss),
+    Predictor("correlation", "the mean cosine of two examples in the last hidden layer is {value}", Unit.NUMBER,
+              _last("c")),
+    Predictor("dead_share", "{value} of the units are off for the whole batch, on average over layers", Unit.SHARE,
+              _mean("dead")),
+    Predictor("saturated_share", "{value} of the entries are where the nonlinearity is flat, on average over layers",
+              Unit.SHARE, _mean("saturated")),
+    Predictor("duplicate_share", "{value} of the units equal another one, on average over layers", Unit.SHARE,
+              _mean("duplicates")),
+    Predictor("rank_lack", "the effective rank of the last hidden layer is {value} below what the batch allows",
+              Unit.SHARE, _rank_lack),
+    Predictor("first_loss", "the first loss is {value} away from that of the uniform guess", Unit.SHARE, _first_loss),
+    Predictor("class_share", "the commonest class gets {value} of the examples beyond its share", Unit.SHARE,
+              _class_share),
+    Predictor("entropy_lack", "the entropy of the mean guess is {value} below that of the uniform one", Unit.SHARE,
+              _entropy_lack),
+    Predictor("ratio_spread", "the ratio of gradient to weight varies by {value} between layers (one standard "
+              "deviation)", Unit.FACTOR, _ratio_spread),
+    Predictor("update_size", "one step of Adam at lr 0.001 moves the weights by a share of them {value} away from "
+              "0.001", Unit.FACTOR, _update_size),
+    Predictor("severity", "the worst of what the verdicts go by{which} is {value} of its limit", Unit.NUMBER,
+              _severity),
 )  # fmt: skip
 """What one forward and one backward pass shows."""
 COSTLY = (
-    Predictor("jacobian_size", "the Jacobian stretches lengths {}", True, _of_jacobian("jacobian_square", True)),
-    Predictor("jacobian_spread", "its squared singular values have a relative variance of {}", False,
-              _of_jacobian("jacobian_spread", False)),
+    Predictor("jacobian_size", "the mean squared singular value of the Jacobian is {value} away from 1", Unit.FACTOR,
+              _of_jacobian("jacobian_square", True)),
+    Predictor("jacobian_spread", "the squared singular values of the Jacobian have a relative variance of {value}",
+              Unit.NUMBER, _of_jacobian("jacobian_spread", False)),
 )  # fmt: skip
 """What takes a backward pass for each output."""
+
+
+def worst_of(found: Diagnosis) -> str:
+    """What `severity` comes from, in words: the part that is worst on average over draws."""
+    parts = [_severities(draw) for draw in draws_of(found)]
+    means = {name: np.mean([each.get(name, math.nan) for each in parts]) for name in parts[0]}
+    return max(means, key=lambda name: np.nan_to_num(means[name]))
+
+
+def draws_of(found: Diagnosis) -> list[Draw]:
+    """Each draw of a diagnosis."""
+    whole_of = found.draws.set_index("draw").to_dict("index")
+    return [
+        Draw(found.layers, points, {str(name): value for name, value in whole_of[number].items()})
+        for number, points in found.points.groupby("draw")
+    ]
 
 
 def predictors_of(found: Diagnosis, names: Collection[str] | None = None) -> pd.DataFrame:
@@ -223,11 +287,8 @@ def predictors_of(found: Diagnosis, names: Collection[str] | None = None) -> pd.
         names: of those that are wanted, in any order; None = all.
     """
     chosen = [each for each in (*PREDICTORS, *COSTLY) if names is None or each.name in names]
-    whole_of = found.draws.set_index("draw").to_dict("index")
     rows = []
-    for number, points in found.points.groupby("draw"):
-        whole = {str(name): value for name, value in whole_of[number].items()}
-        draw = Draw(found.layers, points, whole)
+    for draw in draws_of(found):
         values = {each.name: each.of_draw(draw) for each in chosen}
         rows.append({name: math.inf if math.isnan(value) else value for name, value in values.items()})
     return pd.DataFrame(rows)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import initsuite
-from initsuite.apply import prescription
+from initsuite.apply import ranking
 from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.init import Normal, VarianceScaling
 from initsuite.signal.prediction import NETWORK_OUT, SPEED, Prediction
@@ -66,8 +66,8 @@ def test_what_is_not_for_a_model_is_named_with_the_reason() -> None:
 def test_objects_and_options() -> None:
     law, options = VarianceScaling(gain=1e-3), ("he", {"distribution": "uniform"})
     found = initsuite.prescribe(deep(), (X, Y), init=[law, options], draws=2)
-    assert found.table["init"].tolist() == ["he(distribution=uniform)", repr(law)]
-    assert found.initializers[repr(law)] is law
+    assert found.table["init"].tolist() == ["he(distribution=uniform)", "VarianceScaling(gain=0.001)"]
+    assert found.initializers["VarianceScaling(gain=0.001)"] is law
     initsuite.initialize_(deep(), found.initializer)
     assert initsuite.prescribe(deep(), (X, Y), init=Normal(0.0, 0.1), draws=2).initializer == Normal(0.0, 0.1)
 
@@ -99,19 +99,19 @@ def test_noise_is_the_standard_error_over_draws() -> None:
     rng = np.random.default_rng(0)
     measured = rng.normal(size=(3, 8, 1))
     measured[2] += 100
-    score, noise = prescription._scores(measured, np.array([1.0]))
+    score, noise = ranking._scores(measured, np.array([1.0]))
     assert score[2] == 0.5
     assert noise[2] == 0
-    constant, none = prescription._scores(np.repeat(measured[:, :1], 8, 1), np.array([1.0]))
+    constant, none = ranking._scores(np.repeat(measured[:, :1], 8, 1), np.array([1.0]))
     assert set(constant) == {-0.5, 0.0, 0.5}
     assert not none.any()
     near = np.array([[[0.0], [1.0]], [[0.6], [0.6]], [[9.0], [9.0]]])  # leaving out a draw turns the first two around
     # two values, -1/2 and 0: a standard error of sqrt(1) x 1/4
-    assert prescription._scores(near, np.array([1.0]))[1] == pytest.approx([0.25, 0.25, 0])
+    assert ranking._scores(near, np.array([1.0]))[1] == pytest.approx([0.25, 0.25, 0])
 
 
 def test_progress_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(prescription, "SAY_EVERY_S", 0.0)
+    monkeypatch.setattr(ranking, "SAY_EVERY_S", 0.0)
     initsuite.prescribe(deep(2), (X, Y), init=["he", "xavier"], draws=2)
     assert "prescribe: 1 of 2 initializers measured, about" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import initsuite
 from initsuite.init import Constant, Normal, PerTensor, VarianceScaling
-from initsuite.signal.predictors import PREDICTORS, distance_from_he, illnesses, predictors_of
+from initsuite.signal.predictors import PREDICTORS, distance_from_he, illnesses, predictors_of, worst_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 X, Y = torch.randn(32, 64, generator=GENERATOR), torch.arange(32) % 4
@@ -115,7 +115,18 @@ def test_branches_that_add_nothing_yet_are_no_fault() -> None:
 
 def test_a_value_in_words() -> None:
     words = {each.name: each.in_words for each in PREDICTORS}
-    assert words["signal_drift"](math.log(2)) == "the signal changes 2-fold from one end to the other"
-    assert words["signal_drift"](math.log(2), math.log(1.5)).startswith("the signal changes 2-fold (+- 50 %) from")
-    assert words["signal_drift"](math.inf) == "the signal changes without limit from one end to the other"
-    assert words["rank_lack"](0.5, 0.1).endswith("by a share of 0.5 +- 0.1")
+    said = "the mean square of the signal changes by {} from one end to the other"
+    assert words["signal_drift"](math.log(2)) == said.format("a factor of 2")
+    assert words["signal_drift"](math.log(2), math.log(1.5)) == said.format("a factor of 2 +- 50 %")
+    assert words["signal_drift"](math.inf) == said.format("an infinite factor, as nothing gets through,")
+    assert "is an unknown share away" in words["first_loss"](math.nan)
+    assert words["rank_lack"](0.5, 0.1).endswith("is 50 % +- 10 % below what the batch allows")
+    assert words["severity"](0.5, 0.01, ", the first loss,").endswith(
+        "go by, the first loss, is 0.5 +- 0.01 of its limit"
+    )
+
+
+def test_the_worst_is_named() -> None:
+    depths = {"he": "the first loss", "xavier": "the change of the signal"}
+    for init, expected in depths.items():
+        assert worst_of(initsuite.diagnose(stack(20, nn.ReLU()), (X, Y), init=init, draws=2)) == expected

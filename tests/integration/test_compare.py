@@ -230,7 +230,11 @@ def test_it_stops_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 BAD: dict[str, tuple[tuple[Any, Any], dict[str, Any], str]] = {
-    "an unknown initializer": ((Net, (X, Y)), {"init": ["hee"]}, "unknown `initializer`='hee'.*Did you mean `he`"),
+    "an unknown initializer": (
+        (Net, (X, Y)),
+        {"init": ["hee"]},
+        "compare: unknown `initializer`='hee'.*Did you mean `he`",
+    ),
     "an unknown option": ((Net, (X, Y)), {"init": [("he", {"gian": 2})]}, "unknown `option`='gian'"),
     "an unknown keyword": ((Net, (X, Y)), {"max_step": 3}, "unknown `keyword`='max_step'.*Did you mean `max_steps`"),
     "an unknown optimizer": ((Net, (X, Y)), {"optimizer": "adm"}, "unknown `optimizer`='adm'.*Did you mean `adam`"),
@@ -242,6 +246,17 @@ BAD: dict[str, tuple[tuple[Any, Any], dict[str, Any], str]] = {
     "an unknown model": (("mpl", (X, Y)), {}, "unknown `model`='mpl'.*Did you mean `mlp`"),
     "an unknown data set": ((Net, "digit"), {}, "unknown `data`='digit'.*Did you mean `digits`"),
     "a class in place of a law": ((Net, (X, Y)), {"init": [Law]}, "the class Law, not an instance"),
+    "a compiled model": (
+        (torch.jit.script(nn.Linear(8, 3)), (X, Y)),
+        {},
+        "compare: cannot initialize a module of torch.jit",
+    ),
+    "labels as real numbers": ((Net, (X, Y.float())), {}, r"give whole numbers: targets.long\(\)"),
+    "an optimizer of torch": (
+        (Net, (X, Y)),
+        {"optimizer": torch.optim.Adam},
+        "Names: adam, adamw, nesterov, rmsprop, sgd",
+    ),
     "a batch that is too large": ((Net, (X, Y)), {"batch_size": 999}, "at most the 160 training examples"),
     "lr under tuning": ((Net, (X, Y)), {"optimizer": ("adam", {"lr": 0.1})}, "protocol=fixed"),
     "a metric without direction": ((Net, (X, Y)), {"metric": lambda outputs, targets: targets.float()}, "direction"),

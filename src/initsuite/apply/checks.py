@@ -21,15 +21,7 @@ def check_model(model: nn.Module, strict: bool) -> None:
         ConfigError: it has no parameters; it is a module of torch.jit or of torch.export, or has one inside.
         InitsuiteError: with `strict`, it has weights that are no parameters.
     """
-    for name, module in model.named_modules():
-        is_exported = type(module).__module__.startswith("torch.export")
-        if is_exported or isinstance(module, torch.jit.ScriptModule):
-            maker, got = ("torch.export", model) if is_exported else ("torch.jit", module)
-            where = f" at `{name}`" if name and not is_exported else ""
-            raise ConfigError(
-                f"initialize_: cannot initialize a module of {maker}{where}: {type(got).__name__}. Expected layers "
-                f"in Python. Initialize the model before {maker} compiles it."
-            )
+    check_is_python(model)
     outside = weights_outside(model)
     if next(model.parameters(), None) is None:
         held = f", but weights that are none: {format_first(outside, 4)}" if outside else ""
@@ -44,6 +36,23 @@ def check_model(model: nn.Module, strict: bool) -> None:
             raise InitsuiteError(text)
         told = "They are left as they are; strict=True makes this an error."
         warnings.warn(f"{text} {told}", stacklevel=callers_level())
+
+
+def check_is_python(model: nn.Module, where: str = "initialize_") -> None:
+    """Refuse a model that is compiled, or has a part that is.
+
+    Raises:
+        ConfigError: a module of torch.jit or of torch.export.
+    """
+    for name, module in model.named_modules():
+        is_exported = type(module).__module__.startswith("torch.export")
+        if is_exported or isinstance(module, torch.jit.ScriptModule):
+            maker, got = ("torch.export", model) if is_exported else ("torch.jit", module)
+            place = f" at `{name}`" if name and not is_exported else ""
+            raise ConfigError(
+                f"{where}: cannot initialize a module of {maker}{place}: {type(got).__name__}. Expected layers "
+                f"in Python. Initialize the model before {maker} compiles it."
+            )
 
 
 def check_parameters(model: nn.Module) -> None:

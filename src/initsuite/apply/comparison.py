@@ -40,7 +40,7 @@ def compare(
     eval_every: int | None = None,
     batch_size: int | None = None,
     budget: str | float | None = None,
-    dtype: str = "float32",
+    dtype: Any = "float32",
     device: str = "auto",
     results_dir: Any = "results",
     tracking: Any = "disabled",
@@ -79,7 +79,7 @@ def compare(
             diagnostics.
         budget: a time such as "5 min": the seeds and learning rates that fit into it are chosen by a plan, and it stops
             then.
-        dtype: float32, float64, or bfloat16 for the forward pass.
+        dtype: float32, float64, or bfloat16 for the forward pass, by name or as torch.float64.
 
     Returns:
         What was found: print it, or look at `.table`, `.trials`, `.curves`, `.plot()`, `.report(folder)` and
@@ -102,7 +102,7 @@ def compare(
     }  # fmt: skip
     choices = {"optimizer": optimizer, "schedule": schedule, "protocol": protocol, "tracking": tracking}
     measures = {"loss": loss, "metric": metric, "direction": direction, "chance": chance, "targets": targets}
-    measures |= {"output": output, "dtype": dtype}
+    measures |= {"output": output, "dtype": str(dtype).removeprefix("torch.")}
     found = prepared(Question(model, data, init, measures, activation, choices, keys), print)
     jobs, settings = found.jobs, found.settings
     if budget is not None:

@@ -145,7 +145,7 @@ def _check_arguments(model: object, seed: object, probe: object, frozen: str) ->
         raise unknown_choice("initialize_", "frozen", frozen, ("keep", "draw"))
 
 
-def chosen_initializer(initializer: object, options: Mapping[str, Any]) -> Initializer:
+def chosen_initializer(initializer: object, options: Mapping[str, Any], where: str = "initialize_") -> Initializer:
     """The initializer, if it may be used on a user's model."""
     if not isinstance(initializer, str):
         if options:
@@ -155,7 +155,7 @@ def chosen_initializer(initializer: object, options: Mapping[str, Any]) -> Initi
                 "none: they belong to named initializers. Give them to its class."
             )
         return as_initializer(initializer)
-    built = catalogue.build(initializer, options)
+    built = catalogue.build(initializer, options, where)
     requires = catalogue.choice(initializer).get("requires")
     if requires and not getattr(built, "checks_model", False):
         raise ConfigError(

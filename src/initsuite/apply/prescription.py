@@ -70,7 +70,7 @@ def prescribe(
     """
     check_whole_number("prescribe", "draws", draws, minimum=2)
     recorded = recorded_model(model, example, targets, loss, output)
-    candidates = [_candidate(recorded, wish, draws) for wish in wishes(init)]
+    candidates = [_candidate(recorded, wish, draws) for wish in wishes(init, "prescribe")]
     return prescription_of(recorded.in_words, candidates, by, has_loss=recorded.subject.loss is not None)
 
 

@@ -130,7 +130,7 @@ class Draws:
         probe: Probe | None,
     ) -> None:
         self.network, self.make, self.description, self.probe = network, make, description, probe
-        self.initializer = None if init is None else chosen_initializer(init, {})
+        self.initializer = None if init is None else chosen_initializer(init, {}, "diagnose")
         self.name = init if isinstance(init, str) else label_of(init)
         self.draws = draws if make or init is not None else 1
         self._audit = pd.DataFrame()

@@ -25,10 +25,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in (conf_dir() / "init").glob("*.yaml") if path.stem != OWN)
 
 
-def choice(name: str) -> dict[str, Any]:
+def choice(name: str, where: str = "initialize_") -> dict[str, Any]:
     """The content of an initializer's file: its name, class, options and requirements.
 
     An option that refers to the rest of a configuration has the default of the class.
+
+    Args:
+        where: who was asked for it, for the error.
 
     Raises:
         ConfigError: no such initializer.
@@ -39,13 +42,13 @@ def choice(name: str) -> dict[str, Any]:
     """
     if name not in names():
         fix = "Pass an instance of your own class instead." if name == OWN else ""
-        raise unknown_choice("initialize_", "initializer", name, names(), fix)
+        raise unknown_choice(where, "initializer", name, names(), fix)
     tree = shipped_file("init", name)
     defaults = inspect.signature(target_of("init", tree)).parameters
     return {key: defaults[key].default if is_reference(value) else value for key, value in tree.items()}
 
 
-def build(name: str, options: Mapping[str, Any]) -> Any:
+def build(name: str, options: Mapping[str, Any], where: str = "initialize_") -> Any:
     """The initializer or law of this name; `options` override those of its file, or are one of `WRAPPERS`.
 
     Raises:
@@ -55,7 +58,7 @@ def build(name: str, options: Mapping[str, Any]) -> Any:
         >>> build("he", {"distribution": "uniform"})
         VarianceScaling(gain=1.4142135623730951, fan='fan_in', distribution='uniform')
     """
-    tree = choice(name)
+    tree = choice(name, where)
     for option in options.keys() & GROUP_KEYS["init"]:  # these say what the file is, and would change nothing
         known = inspect.signature(target_of("init", tree)).parameters
         raise unknown_choice(f"init={name}", "option", option, known or ["(it has none)"])

@@ -119,7 +119,7 @@ def test_progress_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"init": ["hee"]}, "unknown `initializer`='hee'"),
+        ({"init": ["hee"]}, "prescribe: unknown `initializer`='hee'"),
         ({"init": "fixup"}, "no layer that closes a residual branch"),
         ({"by": "size"}, "prescribe: unknown `by`='size'. Expected one of: speed, score"),
         ({"draws": 1}, "`draws`=1. Expected a whole number from 2"),

@@ -48,8 +48,8 @@ class Wish:
         return [f"init={self.name or 'custom'}", *(as_overrides({key: value}) for key, value in options.items())]
 
 
-def wishes(init: Any) -> list[Wish]:
-    """What `init=` asks for.
+def wishes(init: Any, where: str = WHERE) -> list[Wish]:
+    """What `init=` of a function asks for.
 
     Raises:
         ConfigError: an unknown name, nothing, or the same twice.
@@ -59,10 +59,10 @@ def wishes(init: Any) -> list[Wish]:
     is_one = isinstance(init, str) or callable(init) or _is_pair(init)
     if not is_one and not isinstance(init, Sequence):
         expected = f"names, (name, options) pairs, objects, or {ALL!r}"
-        raise bad_value(WHERE, "init", type(init).__name__, expected)
-    found = [_wish(each) for each in cast("Sequence[Any]", [init] if is_one else init)]
+        raise bad_value(where, "init", type(init).__name__, expected)
+    found = [_wish(each, where) for each in cast("Sequence[Any]", [init] if is_one else init)]
     if not found:
-        raise bad_value(WHERE, "init", init, "at least one initializer")
+        raise bad_value(where, "init", init, "at least one initializer")
     return found
 
 
@@ -70,13 +70,13 @@ def _is_pair(given: Any) -> bool:
     return isinstance(given, tuple | list) and len(given) == 2 and isinstance(given[1], Mapping)
 
 
-def _wish(given: Any) -> Wish:
+def _wish(given: Any, where: str) -> Wish:
     name, options = given if _is_pair(given) else (given, {})
     if isinstance(name, str):
-        catalogue.build(name, options)  # refuses unknown names and options
+        catalogue.build(name, options, where)  # refuses unknown names and options
         return Wish(name, dict(options))
     if _is_pair(given):
-        raise bad_value(WHERE, "init", type(name).__name__, "a name before options", "Give options to the class.")
+        raise bad_value(where, "init", type(name).__name__, "a name before options", "Give options to the class.")
     as_initializer(given)
     return Wish(given=given)
 

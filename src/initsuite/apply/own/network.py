@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 
 from initsuite import rng
+from initsuite.apply.checks import check_is_python
 from initsuite.apply.own.reading import WHERE
 from initsuite.apply.own.sources import Identity, digest_of, is_plain, state_of
 from initsuite.apply.wrapping import unwrapped
@@ -82,6 +83,7 @@ def network_of(given: Any, training: Split) -> Network:
 def _made(given: Any) -> tuple[Callable[[], nn.Module] | None, nn.Module]:
     """What makes the model anew, if anything does, and a model of ours to look at, with values."""
     if isinstance(given, nn.Module):
+        check_is_python(given, WHERE)
         network = unwrapped(given)[1]
         model = copied(network)
         if model is network:
@@ -108,11 +110,13 @@ def _made(given: Any) -> tuple[Callable[[], nn.Module] | None, nn.Module]:
         return _on_cpu(unwrapped(model)[1]) if isinstance(model, nn.Module) else model
 
     try:
-        return build, built(build)
+        model = built(build)
     except ConfigError as error:
         raise bad_value(WHERE, "model", name, "what makes an nn.Module") from error
     except Exception as error:  # a person's code may raise anything
         raise ConfigError(f"{WHERE}: cannot make the model: {name}() failed. {first_line(error)}") from error
+    check_is_python(model, WHERE)
+    return build, model
 
 
 def _on_cpu(model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What breaks the suite: bad arguments, damaged files, and readers beside a prune. See `--help`."""
+"""What breaks the suite: bad arguments, damaged files, readers beside a prune, and kills. See `--help`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from faults import bad_inputs, damages
+from faults import bad_inputs, damages, kills
 
 SHOWN = 40
 """How many of those that went wrong are listed."""
@@ -21,16 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 where everything went as it should, 1 where something did not."""
     parser = argparse.ArgumentParser(
         prog="python scripts/faults",
-        description="Try to break the suite, and count what happens. Each part may be run alone; all take about an "
-        "hour on two cores, almost all of it for the bad inputs.",
+        description="Try to break the suite, and count what happens. Each part may be run alone; all take hours on "
+        "two cores, almost all of it for the bad inputs and the kills.",
     )
-    parts = {"inputs": _inputs, "bits": _bits, "damages": _damages, "prunes": _prunes}
+    parts = {"inputs": _inputs, "bits": _bits, "damages": _damages, "prunes": _prunes, "kills": _kills}
     parser.add_argument("part", nargs="*", choices=[*parts, []], help="which part (default: all)")
     parser.add_argument("--group", action="append", help="only the bad inputs of this group; may be repeated")
+    parser.add_argument("--kind", action="append", choices=kills.KINDS, help="kill only this; may be repeated")
     for name, default, what in (
         ("at-once", 2, "commands at once"),
         ("number", 200, "damages of each kind of file"),
         ("stride", 1, "flip the bits of each Nth byte"),
+        ("kills", 100, "kills at random moments"),
+        ("trials", 16, "trials of a sweep in which something is killed"),
+        ("steps", 400, "steps of each of them"),
+        ("seed", 0, "draws the moments of the kills"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
     options = parser.parse_args(arguments)
@@ -90,6 +95,17 @@ def _prunes(folder: Path, options: argparse.Namespace) -> int:
     counts = damages.reads_beside_prunes(damages.plant(folder / "store", num_parts=40), 22)
     print(f"Beside {counts['prunes']} prunes: {counts['short']} of {counts['reads']} reads were short")
     return counts["short"]
+
+
+def _kills(folder: Path, options: argparse.Namespace) -> int:
+    counts: dict[str, Counter[str]] = {}
+    sweep = kills.Sweep(folder, options.trials, options.steps)
+    for one in kills.kills(sweep, options.kills, options.seed, options.kind or list(kills.KINDS), print):
+        counts.setdefault(one.kind, Counter())["; ".join(one.problems) or "as if nothing had happened"] += 1
+        print(f"  {one.kind}, {one.moment}: {'; '.join(one.problems) or 'as if nothing had happened'}", flush=True)
+    for kind, found in counts.items():
+        print(f"Kills of a {kind}: {_listed(found)}")
+    return sum(number for found in counts.values() for what, number in found.items() if not what.startswith("as if"))
 
 
 if __name__ == "__main__":

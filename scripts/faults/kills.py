@@ -1,0 +1,302 @@
+"""Kills at random moments: no trial is lost or stored twice, the bits are the same, nothing hangs or stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import initsuite
+
+SLURM = Path(__file__).resolve().parents[2] / "tests" / "support" / "slurm"
+PATIENCE_S = 1800.0
+"""After this time a sweep of seconds hangs, however busy the machine is."""
+END_S = 60.0
+"""How long processes may take to end after their launch."""
+NOT_MEASURED = ["written_at", "wall_s", "setup_s", "commit", "dirty"]
+"""Columns in which equal trials may differ."""
+MARK = "INITSUITE_KILLS"
+"""The variable by which processes of a sweep are known, whoever started them."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Something that can be killed.
+
+    Attributes:
+        overrides: how the sweep is launched.
+        words: what the command line of a victim contains, any of them.
+        survives: whether the launch goes on by itself.
+    """
+
+    overrides: Sequence[str]
+    words: Sequence[str]
+    survives: bool = True
+
+
+ARRAY = ("cluster=slurm", "cluster.tasks=4", "cluster.at_once=2", "tracking=disabled")
+KINDS = {
+    "launch": Kind(["workers=2", "tracking=disabled"], ["initsuite.train"], survives=False),
+    "worker": Kind(["workers=2", "tracking=disabled"], ["spawn_main"]),
+    "W&B": Kind(["workers=2", "tracking=offline"], ["initsuite.tracking.writer"]),
+    "task": Kind(ARRAY, ["submitit.core._submit", "initsuite.train"]),
+    "Ray worker": Kind(["cluster=ray", "tracking=disabled"], ["ray::_train"]),
+    "node": Kind(["cluster=ray", "tracking=disabled"], []),
+}
+
+
+@dataclass
+class Sweep:
+    """A sweep, and the results of an uninterrupted run of it on this machine.
+
+    Attributes:
+        trials: how many trials it has, in stacks of at most two per initializer.
+        steps: of each trial.
+    """
+
+    folder: Path
+    trials: int
+    steps: int
+    more: list[str] = field(default_factory=list)
+
+    @property
+    def overrides(self) -> list[str]:
+        seeds = f"seeds={self.trials // 2}"
+        lengths = [f"max_steps={self.steps}", "eval_every=20", "max_stack=2", "checkpoint_every_s=0"]
+        return ["-m", "init=he,zero", "protocol=fixed", "optimizer.lr=0.1", seeds, *lengths, *self.more]
+
+    def start(self, folder: Path, *overrides: str, mark: str = "") -> subprocess.Popen[str]:
+        """The sweep, with its results in a folder."""
+        command = [sys.executable, "-m", "initsuite.train", *self.overrides, *overrides, f"results_dir={folder}"]
+        environment = {**os.environ, MARK: mark, "XDG_CACHE_HOME": str(self.folder / "cache")}
+        output = folder.with_suffix(".log").open("a")
+        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output, text=True)
+
+    def uninterrupted(self) -> Path:
+        """Its results, which are trained once.
+
+        Raises:
+            RuntimeError: it cannot be trained.
+        """
+        folder = self.folder / "uninterrupted"
+        if not folder.exists() and self.start(folder, "tracking=disabled").wait(PATIENCE_S):
+            raise RuntimeError(folder.with_suffix(".log").read_text())
+        return folder
+
+
+def differences(folder: Path, expected: Path) -> list[str]:
+    """What differs between the results of a sweep and those that it should have, in words."""
+    found: list[str] = []
+    ours, theirs = (initsuite.load_results(one) for one in (folder, expected))
+    for kind, keys in (("trials", ["trial_id"]), ("curves", ["trial_id", "step"])):
+        got, wanted = (
+            getattr(one, kind).drop(columns=NOT_MEASURED, errors="ignore").sort_values(keys, ignore_index=True)
+            for one in (ours, theirs)
+        )
+        if lost := len(set(wanted.trial_id) - set(got.trial_id)):
+            found.append(f"{lost} of {wanted.trial_id.nunique()} trials are missing in {kind}")
+        elif not got.equals(wanted):
+            columns = [name for name in wanted if len(got) != len(wanted) or not got[name].equals(wanted[name])]
+            found.append(f"{kind} differ in {', '.join(columns)}")
+    if (rows := rows_stored(folder)) != len(theirs.trials):
+        found.append(f"{rows} rows for {len(theirs.trials)} trials")
+    if left := [path.name for name in ("checkpoints", "claims") for path in (folder / name).glob("*")]:
+        found.append(f"left in the folder: {', '.join(left[:3])}")
+    return found
+
+
+def rows_stored(folder: Path) -> int:
+    return sum(len(pd.read_parquet(part)) for part in (folder / "trials").glob("*.parquet"))
+
+
+def processes(mark: str, words: Sequence[str] = ()) -> list[int]:
+    """Those of a sweep whose command line contains one of these words; without words, all of them."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            is_ours = f"{MARK}={mark}".encode() in (folder / "environ").read_bytes()
+            is_ray = line.startswith("ray::") and any(
+                line.startswith(word) for word in words
+            )  # its title is all it has
+            is_asked = not words or any(word in line for word in words)
+            if (is_ours or is_ray) and is_asked and "cluster=slurm" not in line:
+                found.append(int(folder.name))
+    return found
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A kill, and what went wrong after it."""
+
+    kind: str
+    moment: str
+    problems: Sequence[str]
+
+
+def kill_at_random(sweep: Sweep, kind: str, draw: random.Random, machines: Any = None) -> Killed:
+    """Launch a sweep, kill something of it at a random moment, let it end, and look at what is there.
+
+    Args:
+        machines: the Ray cluster, for the kinds that need one.
+    """
+    expected = sweep.uninterrupted()
+    folder, mark, chosen = sweep.folder / uuid.uuid4().hex[:8], uuid.uuid4().hex, KINDS[kind]
+    overrides = [*chosen.overrides, *([f"cluster.address={machines.address}"] if machines else [])]
+    launch = sweep.start(folder, *overrides, mark=mark)
+    after = draw.randrange(len(list((expected / "trials").glob("*.parquet"))))
+    moment = _kill(sweep, kind, draw, mark, folder, launch, after, machines)
+    problems: list[str] = []
+    try:
+        code = launch.wait(PATIENCE_S)
+        if code and chosen.survives and kind != "task":
+            problems.append(f"exit code {code}")
+        if code and sweep.start(folder, *overrides, mark=mark).wait(PATIENCE_S):
+            problems.append("the same command failed, too")
+        problems += _left_behind(mark) + differences(folder, expected)
+    except subprocess.TimeoutExpired:
+        launch.kill()
+        problems.append(f"nothing for {PATIENCE_S:g} s")
+    if not problems:
+        shutil.rmtree(folder)
+    return Killed(kind, moment, problems)
+
+
+def _kill(
+    sweep: Sweep,
+    kind: str,
+    draw: random.Random,
+    mark: str,
+    folder: Path,
+    launch: subprocess.Popen[str],
+    after: int,
+    machines: Any,
+) -> str:
+    """Wait until so many parts are stored, and a moment more, and kill; says what happened."""
+    begin, pause = time.monotonic(), draw.random()
+    while launch.poll() is None and time.monotonic() - begin < PATIENCE_S:
+        is_training = any((folder / "checkpoints").glob("*.pt"))
+        if is_training and len(list((folder / "trials").glob("*.parquet"))) >= after:
+            break
+        time.sleep(0.02)
+    time.sleep(pause * 0.5)
+    if kind == "node":
+        lost = draw.choice(list(machines.worker_nodes))
+        machines.remove_node(lost, allow_graceful=False)
+        add_machine(machines)
+        return f"after {after} parts: a node"
+    victims = [launch.pid] if kind == "launch" else processes(mark, KINDS[kind].words)
+    if not victims:
+        return f"after {after} parts: nothing was left to kill"
+    victim = draw.choice(victims)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+    return f"after {after} parts: process {victim}"
+
+
+def _left_behind(mark: str) -> list[str]:
+    deadline = time.monotonic() + END_S
+    while (left := processes(mark)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return [f"{len(left)} processes are left"] if left else []
+
+
+@contextlib.contextmanager
+def slurm(folder: Path) -> Iterator[None]:
+    """A real SLURM of this machine for a `with` block; it needs root and Debian's packages slurm-wlm and munge.
+
+    Raises:
+        RuntimeError: it cannot be started.
+    """
+    done = subprocess.run(["bash", SLURM / "start.sh", folder], capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    before, os.environ["SLURM_CONF"] = os.environ.get("SLURM_CONF"), str(folder / "slurm.conf")
+    try:
+        yield
+    finally:
+        subprocess.run(["scancel", "--user=root"], check=False, timeout=60)
+        subprocess.run(["bash", SLURM / "stop.sh", folder], check=False, timeout=60)
+        if before is None:
+            del os.environ["SLURM_CONF"]
+        else:
+            os.environ["SLURM_CONF"] = before
+
+
+@contextlib.contextmanager
+def ray_machines(count: int, head_cpus: int = 0) -> Iterator[Any]:
+    """A Ray cluster of so many machines with one core each, all of them here, and a head that may have some, too."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": head_cpus, "include_dashboard": False}
+    machines = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+    try:
+        for _ in range(count):
+            add_machine(machines)
+        yield machines
+    finally:
+        machines.shutdown()
+
+
+def add_machine(machines: Any) -> None:
+    """One more, with one core."""
+    _patiently(lambda: machines.add_node(num_cpus=1))
+
+
+def _patiently(start: Callable[[], Any]) -> Any:
+    """What Ray starts. It gives itself 30 s for that, which a busy machine may exceed: then it is asked again.
+
+    Raises:
+        Exception: Ray's, at the tenth time.
+    """
+    for left in reversed(range(10)):
+        try:
+            return start()
+        except Exception:  # it has no other type
+            if not left:
+                raise
+
+
+def without(kind: str) -> str:
+    """Why a kind cannot be killed here; "" if it can."""
+    if kind == "task" and (os.geteuid() != 0 or not shutil.which("slurmctld") or not shutil.which("munged")):
+        return "SLURM's daemons need root, and Debian's packages slurm-wlm and munge"
+    if kind in ("Ray worker", "node"):
+        with contextlib.suppress(ImportError):
+            import ray  # noqa: F401
+
+            return ""
+        return "ray is not installed: pip install initsuite[ray]"
+    return ""
+
+
+def kills(sweep: Sweep, number: int, seed: int, kinds: Sequence[str], say: Callable[[str], None]) -> Iterator[Killed]:
+    """So many kills, the kinds in turn; what a kind needs is started once."""
+    draw = random.Random(seed)
+    with contextlib.ExitStack() as open_ones:
+        possible = []
+        for kind in kinds:
+            if why := without(kind):
+                say(f"Without kills of a {kind}: {why}.")
+            else:
+                possible.append(kind)
+        if "task" in possible:
+            open_ones.enter_context(slurm(sweep.folder / "slurm"))
+        needs_ray = {"Ray worker", "node"} & set(possible)
+        machines = open_ones.enter_context(ray_machines(3)) if needs_ray else None
+        for index in range(number if possible else 0):
+            kind = possible[index % len(possible)]
+            yield kill_at_random(sweep, kind, draw, machines if kind in needs_ray else None)

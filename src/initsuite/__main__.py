@@ -16,6 +16,7 @@ COMMANDS = {
     "recommend": "which initializer to use for one network, without training",
     "diagnose": "what a network is like before its first step, in words",
     "prescribe": "which initializer to start a network with, by measuring each at step 0",
+    "claims": "the claims of the literature, tested again",
     "sync": "upload stored trials to Weights & Biases",
     "dashboard": "save W&B dashboards of the stored trials",
 }
@@ -71,6 +72,8 @@ def _open(name: str) -> int | None:
             from initsuite.apply.examine import main as door
         case "prescribe":
             from initsuite.apply.advise import main as door
+        case "claims":
+            from initsuite.literature.__main__ import main as door
         case "sync":
             from initsuite.sync import main as door
         case _:

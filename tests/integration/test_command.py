@@ -36,7 +36,7 @@ def test_the_page_names_every_command(
     assert not run(monkeypatch, *arguments)
     shown = capsys.readouterr().out
     listed = [line.split()[0] for line in shown.partition("commands:\n")[2].partition("\n\n")[0].splitlines()]
-    assert listed == ["train", "report", "results", "recommend", "diagnose", "prescribe", "sync", "dashboard"]
+    assert listed == ["train", "report", "results", "recommend", "diagnose", "prescribe", "claims", "sync", "dashboard"]
     assert shown.count("\n  initsuite ") == 2
     assert all(len(line) <= 100 for line in shown.splitlines())
 
@@ -54,7 +54,7 @@ def test_a_misspelt_command_is_answered_with_the_nearest(
     got: str, nearest: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, got, "init=he") == 2
-    expected = "Expected one of: train, report, results, recommend, diagnose, prescribe, sync, dashboard."
+    expected = "Expected one of: train, report, results, recommend, diagnose, prescribe, claims, sync, dashboard."
     assert capsys.readouterr().err == f"initsuite: unknown `command`='{got}'. {expected} Did you mean `{nearest}`?\n"
 
 
@@ -164,6 +164,7 @@ BAD = {
         ["--model", "mpl"],
         "recommend: unknown `model`='mpl'. Expected one of: cnn, mlp, rnn. Did you mean `mlp`?",
     ),
+    "claims": (["show", "he_dept"], "claims: unknown `claim`='he_dept'."),
     "sync": (["nowhere"], "Make one with: python -m initsuite.train"),
     "dashboard": (["nowhere"], "Make one with: python -m initsuite.train"),
 }

@@ -152,8 +152,12 @@ def config_loader() -> Iterator[ConfigLoader]:
             Singleton._instances[GlobalHydra] = running
 
 
-def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
+def compose_sweep(overrides: Sequence[str], axes: Mapping[str, Any] | None = None) -> list[Composed]:
     """The jobs of a command's overrides, as the launcher gets them: every combination of comma-separated values.
+
+    Args:
+        axes: `params` and `sweeps` of a sweep that is no experiment of conf, as `hydra.sweeper` has them; those of the
+            experiment that the overrides name by default.
 
     Raises:
         ConfigError: one that `check_command` refuses.
@@ -166,7 +170,7 @@ def compose_sweep(overrides: Sequence[str]) -> list[Composed]:
     check_command(overrides)
     with config_loader() as loader:
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
-        sweeper: Mapping[str, Any] = OmegaConf.to_container(master.hydra.sweeper)  # type: ignore[assignment]
+        sweeper: Mapping[str, Any] = axes or OmegaConf.to_container(master.hydra.sweeper)  # type: ignore[assignment]
         composer, composed = Composer(loader, master), list[Composed]()
         for parsed in chosen_sweeps(sweeper, master.hydra.overrides.task, loader):
             (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import scipy.stats
+import scipy
 
 from initsuite.errors import check_number
 from initsuite.literature.evidence import Evidence

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from initsuite.literature.verdict import ALPHA
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from initsuite.errors import bad_value
 from initsuite.literature.criteria.student import Mean

@@ -99,7 +99,8 @@ def _print_help() -> None:
     page = io.StringIO()
     with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):  # Hydra exits after the page
         train()
-    for line in page.getvalue().replace(COMMAND, as_typed(COMMAND)).splitlines():
+    lines = page.getvalue().replace(COMMAND, as_typed(COMMAND)).splitlines()
+    for line in (line for line in lines if not line.startswith("claim: ")):  # no choice of a training run
         print("\n".join(textwrap.wrap(line, HELP_WIDTH, subsequent_indent="  ")) if len(line) > HELP_WIDTH else line)
 
 

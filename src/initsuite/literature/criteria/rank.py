@@ -26,7 +26,7 @@ class Rank:
     correlation over trials, with Fisher's transformation. The test for the claim is against no relation (1/2 or 0);
     that against it, and whether the estimate is large enough, concern `minimum`.
 
-    False alarms with 30 cells: *reproduced* where the predictor says nothing and 0.8 is stated: 0.00; *not reproduced*
+    False alarms with 30 cells: *reproduced* where the predictor says nothing and 0.8 is stated: 0.003; *not reproduced*
     where the probability is 0.8 as stated: 0.05.
 
     Args:

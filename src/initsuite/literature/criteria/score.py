@@ -23,7 +23,7 @@ class Score:
     reproduced where it is smaller (Student's test, one-sided). Both arms see the same batches with the same seed. Where
     an arm is several cells, the difference is that of their means.
 
-    False alarms with eight seeds: *reproduced* where there is no difference and any is stated: 0.05; *not reproduced*
+    False alarms with eight seeds: *reproduced* where there is no difference and any is stated: 0.047; *not reproduced*
     where it is as stated: 0.05.
 
     Args:

@@ -15,7 +15,6 @@ from initsuite.apply.pictures import embedded
 from initsuite.config.build import Job
 from initsuite.errors import unknown_choice
 from initsuite.protocol.tuning import Protocol
-from initsuite.report.evidence.context import AXES
 from initsuite.report.files import write_report
 from initsuite.report.text.display import arms_for_people, confidence_text
 from initsuite.report.text.terminal import context_text
@@ -23,9 +22,9 @@ from initsuite.report.verdicts.comparison import Comparison, rows_of
 from initsuite.report.verdicts.recommendations import ARM_COLUMNS, build_report
 from initsuite.report.verdicts.views import TRIAL_COLUMNS, Views
 from initsuite.results.store import Results, load_results
-from initsuite.spec import Status
+from initsuite.spec import CONTEXT_AXES, Status
 
-_SHOWN_AXES = (*AXES, "context", "context_id", "lr_rule")
+_SHOWN_AXES = (*CONTEXT_AXES, "context", "context_id", "lr_rule")
 """Columns that are the same in every row of one comparison."""
 
 

@@ -87,8 +87,8 @@ def check_choices(tree: Mapping[str, Any]) -> None:
         for key in WORDS.get(group, ()):
             if not isinstance(choice.get(key), str):
                 raise bad_value(f"config: {group}", key, choice.get(key), "a word")
-        other = shipped_file(group, name).get("_target_", "???")
-        if other not in ("???", choice.get("_target_")):
+        other, target = shipped_file(group, name).get("_target_", "???"), choice.get("_target_")
+        if isinstance(target, str) and other not in ("???", target):
             expected = f"another one: this is the name of {other}"
             raise bad_value(f"config: {group}", "name", name, expected, f"To choose that: {group}={name}.")
 

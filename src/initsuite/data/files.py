@@ -75,8 +75,9 @@ class Files:
     """
 
     def __init__(self, source: Source, data_dir: str | None, download: bool, own_files: bool) -> None:
-        if not isinstance(own_files, bool):
-            raise bad_value(source.name, "own_files", own_files, "true or false")
+        for option, value in (("own_files", own_files), ("download", download)):
+            if not isinstance(value, bool):
+                raise bad_value(source.name, option, value, "true or false")
         if own_files and data_dir is None:
             raise bad_value(source.name, "own_files", True, "a `data_dir` that holds them", "Set data_dir=FOLDER.")
         self.source, self._is_own = source, own_files

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initsuite.errors import ConfigError, door_parser, run_door
+from initsuite.errors import ConfigError, bad_value, door_parser, run_door
 from initsuite.files import own_place
 from initsuite.wording import format_count
 
@@ -100,7 +100,9 @@ def _written(paths: Sequence[Path]) -> Iterator[str]:
 
 def _directory(options: argparse.Namespace, source: str) -> Path:
     """Where the files go: into the store, or into the working directory where the store is no folder."""
-    if options.out:
+    if options.out is not None:
+        if not options.out.strip():
+            raise bad_value("report", "out", options.out, "the name of a folder", "Leave out --out for STORE/report.")
         return Path(options.out)
     if not Path(source).is_dir():
         return Path("report")

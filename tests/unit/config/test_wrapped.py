@@ -16,7 +16,8 @@ LSTM = ("model=lstm", "dataset=adding", "dataset.length=10", "model.width=8", "i
 
 
 def cell(*overrides: str) -> Any:
-    (job,) = compose_sweep([*LSTM, *overrides])
+    keys = {override.partition("=")[0] for override in overrides}
+    (job,) = compose_sweep([*(one for one in LSTM if one.partition("=")[0] not in keys), *overrides])
     assert job.tree is not None
     return build_tree(job.tree)[0].cell
 

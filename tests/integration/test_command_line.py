@@ -170,6 +170,7 @@ def test_help_is_worth_reading(command) -> None:
     for words in ("zero", "orthogonal", "protocol: ", "seeds=N", "python -m initsuite.train -m init=", "--cfg job"):
         assert words in done.stdout
     assert all(len(line) <= 120 for line in done.stdout.splitlines())
+    assert "claim: " not in done.stdout  # a group that is no choice of a training run
 
 
 def test_every_experiment_is_a_diff_that_composes(make_job) -> None:

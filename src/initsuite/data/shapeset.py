@@ -28,6 +28,8 @@ SHEAR = math.pi / 3
 """The least angle between the axes of a shape."""
 APART = 1 / 3, 0.08
 """Distance of the grey levels of background and shapes, on a circle of length 1, and how much each may be off."""
+AT_ONCE = 1_000
+"""Examples whose pixels are worked out together: tens of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,19 @@ class Placed:
         Args:
             kinds: [example], the numbers of `SHAPES`.
         """
-        line = torch.arange(SIZE, dtype=torch.float64)
-        pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(1, -1, 2)
-        u, v = torch.linalg.solve(self.matrices, (pixels - self.centres[:, None]).mT).unbind(1)
-        triangle = (v >= -1) & (2 * u.abs() <= 1 - v)
-        parallelogram = (u.abs() <= 1) & (v.abs() <= 1)
-        ellipse = u.square() + v.square() <= 1
-        covered = torch.stack([triangle, parallelogram, ellipse])
-        return covered[kinds, torch.arange(len(kinds))].view(-1, SIZE, SIZE)
+        parts = zip(*(each.split(AT_ONCE) for each in (self.matrices, self.centres, kinds)), strict=True)
+        return torch.cat([_covered(*part) for part in parts])
+
+
+def _covered(matrices: Tensor, centres: Tensor, kinds: Tensor) -> Tensor:
+    line = torch.arange(SIZE, dtype=torch.float64)
+    pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(1, -1, 2)
+    u, v = torch.linalg.solve(matrices, (pixels - centres[:, None]).mT).unbind(1)
+    triangle = (v >= -1) & (2 * u.abs() <= 1 - v)
+    parallelogram = (u.abs() <= 1) & (v.abs() <= 1)
+    ellipse = u.square() + v.square() <= 1
+    covered = torch.stack([triangle, parallelogram, ellipse])
+    return covered[kinds, torch.arange(len(kinds))].view(-1, SIZE, SIZE)
 
 
 def shapeset(

@@ -114,13 +114,13 @@ def test_without_evidence_nothing_is_judged(kind: type) -> None:
     assert verdict_of(criterion, evidence_of("m", [])) is Verdict.NOT_RUN
 
 
-@pytest.mark.slow  # 15 s of processor time
+@pytest.mark.slow  # 10 s of processor time together
 @pytest.mark.parametrize("name", FALSE_ALARMS)
 def test_false_alarms_are_as_rare_as_the_docstring_says(name: str) -> None:
     kind, pattern, *_ = FALSE_ALARMS[name]
     found = re.search(pattern, " ".join(inspect.getdoc(kind).split()))
     assert found, pattern
-    stated, repetitions = float(found[1].rstrip(".")), 400
+    stated, repetitions = float(found[1].rstrip(".")), 100
     spread = math.sqrt(max(stated, 0.01) * (1 - stated) / repetitions)
     assert false_alarm_rate(name, repetitions) == pytest.approx(stated, abs=3 * spread + 0.005)
 

@@ -56,7 +56,8 @@ def trained_evidence(trials: pd.DataFrame, theory: Sequence[str] = (), lr: float
         if lr is None:
             rows.append(_best_rates(key, own[own.stage == Stage.TUNE], yardstick))
     table = pd.concat([part for part in rows if len(part)]) if any(map(len, rows)) else pd.DataFrame()
-    return Evidence(table.reset_index(drop=True), facts, budget)
+    complete = table.reindex(columns=["cell", "seed", *MEASURES])  # also where nothing was scored yet
+    return Evidence(complete.reset_index(drop=True), facts, budget)
 
 
 def _facts(own: pd.DataFrame, config: Mapping[str, Any], theory: Sequence[str]) -> dict[str, Any]:

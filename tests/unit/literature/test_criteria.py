@@ -57,6 +57,8 @@ CASES: dict[str, tuple[Criterion, Evidence, Verdict]] = {
     "within": (Within("m", A, 0.9, 1.1), one(1 + 0.01 * NOISE), YES),
     "within, beyond": (Within("m", A, 0.9, 1.1), one(1.2 + 0.01 * NOISE), NO),
     "within, at the limit": (Within("m", A, 0.9, 1.1), one(1.09 + 0.1 * NOISE), OPEN),
+    "within, overflown": (Within("m", A, 9, math.inf), one([math.inf] * 19 + [99.0]), YES),
+    "within, overflown beyond": (Within("m", A, 0, 9), one([math.inf] * 20), NO),
     "share": (Within("m", A, 0.5, 1), one([1] * 8), YES),
     "share, beyond": (Within("m", A, 0.5, 1), one([0] * 8), NO),
     "share, between": (Within("m", A, 0.5, 1), one([1, 1, 1, 1, 1, 0, 0, 0]), OPEN),

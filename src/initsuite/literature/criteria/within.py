@@ -13,7 +13,7 @@ import scipy
 from initsuite.errors import bad_value
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
-from initsuite.literature.verdict import Finding
+from initsuite.literature.verdict import Finding, Verdict
 from initsuite.stats.intervals import success_rate
 
 
@@ -55,8 +55,10 @@ class Within:
         if self.against is not None:
             return self._ratio(evidence, f"{stated} times")
         values = evidence.of(self.measure, self.where)["value"].to_numpy()
-        if len(values) < 2 or not np.isfinite(values).all():
+        if len(values) < 2:
             return Finding.missing(self.measure, stated, len(values))
+        if not np.isfinite(values).all():
+            return self._overflown(values, stated)
         if set(np.unique(values)) <= {0.0, 1.0}:
             return self._share(values, stated)
         mean = Mean.of(values)
@@ -64,6 +66,13 @@ class Within:
             mean.estimate, *mean.interval, self.measure, stated, mean.inside(self.low, self.high),
             mean.outside(self.low, self.high), num=mean.num, needed=mean.needed(self.low, self.high),
         )  # fmt: skip
+
+    def _overflown(self, values: np.ndarray, stated: str) -> Finding:
+        """Of draws some of which are infinite: no mean, but all of them may be on one side."""
+        inside = (values >= self.low) & (values <= self.high)
+        rule = Verdict.REPRODUCED if inside.all() else Verdict.INCONCLUSIVE if inside.any() else Verdict.NOT_REPRODUCED
+        middle, low, high = (float(each) for each in (np.median(values), values.min(), values.max()))
+        return Finding(middle, low, high, f"{self.measure}, median and range", stated, num=len(values), rule=rule)
 
     def _share(self, values: np.ndarray, stated: str) -> Finding:
         hits, n, rate = int(values.sum()), len(values), success_rate(values > 0)

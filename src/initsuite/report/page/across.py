@@ -82,7 +82,9 @@ def aggregates_chart(views: Views) -> Figure:
     for row, found in enumerate(records(table)):
         bar = error_bar(found["iqm"], found["iqm_low"], found["iqm_high"])
         traces.append(trace(str(found["init"]), "median", x=[short(found["iqm"])], y=[row], error_x=bar, **shown))
-    axis, beyond = zoomed([[value] for value in table.iqm], [value for value in table.iqm if value > TRAINS_ABOVE])
+    good = table[table.iqm > TRAINS_ABOVE]
+    ends = pd.concat([good.iqm, good.iqm_low, good.iqm_high]).dropna().tolist()
+    axis, beyond = zoomed([[value] for value in table.iqm], ends)
     layout = axes("normalised test score (IQM)", "", x=axis, y=rows_axis([str(name) for name in table.init]))
     layout |= {"annotations": beyond}
     caption = (

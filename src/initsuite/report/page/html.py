@@ -9,7 +9,17 @@ from initsuite.protocol.guideline import ARTICLE
 from initsuite.report.page import tables as page_tables
 from initsuite.report.page.across import charts_across, heat_charts
 from initsuite.report.page.charts import charts_of
-from initsuite.report.page.contexts import DOTS, Card, cards, first_shown, grid, headline, offered, safest
+from initsuite.report.page.contexts import (
+    DOTS,
+    Card,
+    cards,
+    explain_model,
+    first_shown,
+    grid,
+    headline,
+    offered,
+    safest,
+)
 from initsuite.report.page.frame import Section, framed, palette_of
 from initsuite.report.page.measured import STATISTICS, protocol_facts
 from initsuite.report.page.rules import rules
@@ -20,6 +30,7 @@ from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_words
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.reproduce import commands, without_command
 from initsuite.report.verdicts.views import Views
+from initsuite.report.verdicts.worth_answers import how_sure
 
 
 def html_page(views: Views) -> str:
@@ -76,6 +87,7 @@ def _values(views: Views, found: Sequence[Card]) -> dict[str, Any]:
         "rules": rules(views),
         "caption": CAPTION,
         "worth": {"title": WORTH_TITLE, "words": worth_words(views), "caption": WORTH_CAPTION},
+        "matters": _matters(views),
         "article": ARTICLE,
         "notes": report.notes,
         "left_out": views.block.left_out,
@@ -86,6 +98,19 @@ def _values(views: Views, found: Sequence[Card]) -> dict[str, Any]:
         "citation": citation_block(report.results.trials),
         "bibtex": bibtex(),
     }
+
+
+def _matters(views: Views) -> dict[str, Any] | None:
+    """Whether the choice matters in each network, which is the first question where norm and optimizer are crossed."""
+    if not views.worths:
+        return None
+    networks = []
+    for answer in views.worth_answers:
+        kind, shape = explain_model(answer.context)
+        dataset, activation = (answer.context.axes[name] for name in ("dataset", "activation"))
+        title = f"{kind[0].upper()}{kind[1:]}{f' with {shape}' if shape else ''}, activation {activation}, on {dataset}"
+        networks.append({"title": title, "lines": answer.lines})
+    return {"networks": networks, "how_sure": how_sure(views.worths)}
 
 
 def _drawn(views: Views, found: Sequence[Card]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from initsuite.report.text.display import (
     summary_line,
 )
 from initsuite.report.text.starts import STARTS_CAPTION, STARTS_TITLE, starts_for_people
-from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_for_people, worth_words
+from initsuite.report.text.worth import WORTH_CAPTION, WORTH_TITLE, worth_for_people, worth_lines, worth_words
 from initsuite.report.verdicts.views import Views
+from initsuite.report.verdicts.worth_answers import how_sure
 
 SCHEMA = 3
 """The version of the JSON; with another one, its readers have to change."""
@@ -77,7 +78,8 @@ def worth_parts(views: Views) -> list[str]:
     if views.worth.empty:
         return []
     table = markdown_table(worth_for_people(views.worth))
-    return [f"## {WORTH_TITLE}", plain(worth_words(views)), table, WORTH_CAPTION]
+    lines = "\n".join(f"- {plain(line)}" for line in worth_lines(views))
+    return [f"## {WORTH_TITLE}", plain(worth_words(views)), lines, plain(how_sure(views.worths)), table, WORTH_CAPTION]
 
 
 def starts_parts(views: Views) -> list[str]:

@@ -29,7 +29,7 @@ from initsuite.report.text.display import (
     summary_line,
 )
 from initsuite.report.text.fitting import Columns, fitted_table, lines_of
-from initsuite.report.text.worth import WORTH_TITLE, worth_words
+from initsuite.report.text.worth import WORTH_TITLE, worth_lines, worth_words
 from initsuite.report.verdicts.comparison import by_comparison
 from initsuite.report.verdicts.rulings import Ruling
 from initsuite.report.verdicts.views import Views
@@ -61,7 +61,8 @@ def print_report(views: Views, console: Console) -> None:
         console.print(Text(note, style="dim"))
     if words := worth_words(views):
         console.print(Text(f"\n{WORTH_TITLE}", style="bold"))
-        console.print(Text(words))
+        for line in (words, *worth_lines(views)):
+            console.print(Text(line))
     _print_scorecard(views.scorecard, console)
     print_notes(report.notes, console)
 

@@ -28,6 +28,11 @@ def worth_words(views: Views) -> str:
     return worth_in_words(views.worth_summary)
 
 
+def worth_lines(views: Views) -> list[str]:
+    """The answer for each network and optimizer; none where `worth_words` says nothing."""
+    return [f"{answer.network}, {name}: {words}" for answer in views.worth_answers for name, words in answer.lines]
+
+
 def worth_for_people(worth: pd.DataFrame) -> pd.DataFrame:
     """One row per context, in cells.
 

@@ -14,6 +14,7 @@ from initsuite.report.verdicts.recommendations import Report
 from initsuite.report.verdicts.scorecard import scorecard, scorecard_table, votes_table
 from initsuite.report.verdicts.starts import starts_table
 from initsuite.report.verdicts.worth import worth_table, worths
+from initsuite.report.verdicts.worth_answers import worth_answers
 from initsuite.report.verdicts.worth_summary import worth_summary
 from initsuite.spec import Stage, Status
 from initsuite.wording import last_line
@@ -57,6 +58,7 @@ class Views:
     worths = cached_property(lambda self: worths(self.report))
     worth = cached_property(lambda self: worth_table(self.worths))
     worth_summary = cached_property(lambda self: worth_summary(self.worths))
+    worth_answers = cached_property(lambda self: worth_answers(self.worths))
 
     @cached_property
     def trials(self) -> pd.DataFrame:

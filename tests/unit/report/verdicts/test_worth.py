@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from initsuite.report.text.display import records
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.worth import WORTH_COLUMNS, worth_table, worths
+from initsuite.report.verdicts.worth_answers import how_sure, worth_answers
 from initsuite.report.verdicts.worth_summary import worth_in_words, worth_summary
 from initsuite.results.store import Store, load_results
 from support.crossed import SEEDS, TRUTH, plant, tuned_like
@@ -62,6 +64,29 @@ def test_the_words_say_the_planted_numbers(report: Report) -> None:
         "The choice makes a difference without a norm under adamw; without a norm under sgd; with a norm under sgd. "
         "No difference is shown with a norm under adamw."
     )
+
+
+def test_each_network_has_its_own_answer(report: Report) -> None:
+    (answer,) = worth_answers(worths(report))
+    assert dict(answer.lines) == {
+        "adamw": "The choice matters without a norm (+40.0 points [40.0, 40.0]). It is not shown to matter with batch "
+        "norm (+0.0 points [0.0, 0.0]). torch_default is beaten without a norm. Nothing is shown to beat torch_default "
+        "with batch norm.",
+        "sgd": "The choice matters without a norm (+56.0 points [56.0, 56.0]) and with batch norm (+3.0 points [3.0, "
+        "3.0]). torch_default is beaten without a norm and with batch norm.",
+    }
+    assert f"over {SEEDS} seeds and for all pairs" in how_sure(worths(report))
+
+
+def test_an_answer_says_that_the_worst_does_not_train_and_that_seeds_are_too_few(tmp_path: Path) -> None:
+    cells = {cell: {**TRUTH["none", "sgd"], "normal": 0.1} for cell in TRUTH}
+    plant(Store(tmp_path / "stuck"), cells)
+    (answer,) = worth_answers(worths(build_report(load_results(tmp_path / "stuck"))))
+    assert "without a norm (+76.0 points [76.0, 76.0]; normal does not train)" in dict(answer.lines)["sgd"]
+    single = worths(build_report(load_results(tmp_path / "stuck")))
+    few = [replace(worth, table=worth.table.iloc[:1]) for worth in single]
+    (answer,) = worth_answers(few)
+    assert answer.lines[0][1] == "There are too few seeds to tell without a norm and with batch norm."
 
 
 def test_networks_and_norms_weigh_the_same(tmp_path: Path) -> None:

@@ -49,7 +49,11 @@ def batch_of(model: nn.Module, example: Any, targets: Any) -> Batch:
 def _tensors(value: Any) -> Any:
     def plain(each: Any) -> Any:
         if is_list_of_numbers(each) and isinstance(each, list):
-            each = np.asarray(each, dtype=None)
+            try:
+                each = np.asarray(each)
+            except ValueError as error:
+                raise bad_value("diagnose", "example", "lists of unequal length", "an array") from error
+            each = each.astype(np.float32) if each.dtype == np.float64 else each
         if isinstance(each, np.ndarray):
             if each.dtype.kind not in "biufc":
                 raise bad_value("diagnose", "example", f"an array of {each.dtype}", "numbers")

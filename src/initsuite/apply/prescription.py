@@ -221,7 +221,8 @@ class Prescription:
         for name in ("init", "reason"):  # at the left, which pandas has no option for
             table[name] = table[name].str.ljust(table[name].str.len().max())
         shown = table.to_string(index=False, float_format=lambda value: f"{value:z.3f}", justify="left")
-        return "\n".join([answer, *others, "", self.subject, shown, self._more()]).rstrip()
+        lines = [answer, *others, "", self.subject, *map(str.rstrip, shown.splitlines()), self._more()]
+        return "\n".join(lines).rstrip()
 
     __repr__ = __str__
 

@@ -72,7 +72,7 @@ def found_of(candidates: Sequence[Candidate]) -> Found:
             if not each.is_optional:
                 raise
             refused[each.name] = reason_of(error)
-        if time.monotonic() - said > SAY_EVERY_S:
+        if time.monotonic() - said > SAY_EVERY_S and number + 1 < len(candidates):
             said = time.monotonic()
             left = (said - begin) / (number + 1) * (len(candidates) - number - 1)
             print(f"prescribe: {number + 1} of {format_count(len(candidates), 'initializer')} measured, about "

@@ -191,7 +191,8 @@ class _Pass:
 
     @torch.no_grad()
     def _inputs(self, layer: Layer, use: Use, signal: Tensor) -> None:
-        signal = signal.detach()
+        is_real = signal.is_floating_point() or signal.is_complex()
+        signal = signal.detach() if is_real else signal.float()
         self._add(layer, q_in=statistics.mean_square(signal))
         if use is layer.uses[0]:
             units = 1 if layer.is_convolution else -1

@@ -95,7 +95,7 @@ class Predictor:
         if self.unit == Unit.SHARE:
             return f"{_rounded(100 * value, 2)} %" + (f" +- {_rounded(100 * noise, 1)} %" if noise else "")
         if self.unit == Unit.NUMBER:
-            return f"{value:z.2g}" + (f" +- {noise:.1g}" if noise else "")
+            return _rounded(value, 2) + (f" +- {_rounded(noise, 1)}" if noise else "")
         known = f" +- {_rounded(100 * math.expm1(min(noise, 700.0)), 1)} %" if noise else ""
         return f"a factor of {math.exp(min(value, 700.0)):.3g}{known}"
 
@@ -107,7 +107,7 @@ def _rounded(value: float, digits: int) -> str:
         >>> _rounded(10.2, 1), _rounded(0.0347, 2), _rounded(4e7, 1)
         ('10', '0.035', '4e+07')
     """
-    text = f"{value:.{digits}g}"
+    text = f"{value:z.{digits}g}"
     return f"{float(text):g}" if abs(value) < 1e5 else text
 
 

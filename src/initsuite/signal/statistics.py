@@ -38,8 +38,7 @@ def mean_square(values: Tensor) -> float:
     """The mean square of all entries: q. 0 = no signal, NaN where there are no entries."""
     if not values.numel():
         return math.nan
-    values = values.detach() if values.is_floating_point() else values.double()
-    return float(torch.linalg.vector_norm(values).double() ** 2) / values.numel()
+    return float(torch.linalg.vector_norm(values.detach()).double() ** 2) / values.numel()
 
 
 def correlation(values: Tensor) -> float:

@@ -195,7 +195,7 @@ def _kill(
     if kind == "node":
         lost = draw.choice(list(machines.worker_nodes))
         machines.remove_node(lost, allow_graceful=False)
-        add_machine(machines)
+        _patiently(lambda: machines.add_node(num_cpus=1))
         return f"after {after} parts: a node"
     victims = [launch.pid] if kind == "launch" else processes(mark, KINDS[kind].words)
     if not victims:
@@ -245,24 +245,19 @@ def ray_machines(count: int, head_cpus: int = 0) -> Iterator[Any]:
     machines = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     try:
         for _ in range(count):
-            add_machine(machines)
+            _patiently(lambda: machines.add_node(num_cpus=1))
         yield machines
     finally:
         machines.shutdown()
 
 
-def add_machine(machines: Any) -> None:
-    """One more, with one core."""
-    _patiently(lambda: machines.add_node(num_cpus=1))
-
-
 def _patiently(start: Callable[[], Any]) -> Any:
-    """What Ray starts. It gives itself 30 s for that, which a busy machine may exceed: then it is asked again.
+    """What Ray starts. It gives itself 30 s for that, which a busy computer may exceed: then it is asked again.
 
     Raises:
-        Exception: Ray's, at the tenth time.
+        Exception: Ray's, at the fifth time.
     """
-    for left in reversed(range(10)):
+    for left in reversed(range(5)):
         try:
             return start()
         except Exception:  # it has no other type

@@ -90,7 +90,8 @@ def check_choices(tree: Mapping[str, Any]) -> None:
         other, target = shipped_file(group, name).get("_target_", "???"), choice.get("_target_")
         if isinstance(target, str) and other not in ("???", target):
             expected = f"another one: this is the name of {other}"
-            raise bad_value(f"config: {group}", "name", name, expected, f"To choose that: {group}={name}.")
+            fix = f"To choose that: {group}={name}; what you named: {group}=custom {group}._target_={target}."
+            raise bad_value(f"config: {group}", "name", name, expected, fix)
 
 
 def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from initsuite.data.base import Dataset
+from initsuite.data.base import Dataset, fixed_by_options
 from initsuite.data.splits import assemble, drawn_sizes
 from initsuite.rng import generator
 
@@ -84,6 +84,7 @@ def _covered(matrices: Tensor, centres: Tensor, kinds: Tensor) -> Tensor:
     return covered[kinds, torch.arange(len(kinds))].view(-1, SIZE, SIZE)
 
 
+@fixed_by_options
 def shapeset(
     *, num_train: int = 10_000, num_validation: int = 1_000, num_test: int = 2_000, data_seed: int = 0
 ) -> Dataset:

@@ -81,7 +81,10 @@ def test_a_requirement_that_no_model_can_meet_is_refused(make_job, requires) -> 
             ["init=fixup"],
             "with model=mlp: it requires model.norm=none model.fixup=true.*Use model=resnet, or another",
         ),
-        (["init=rezero", "model=cnn"], "it requires model.branch_scale=true.*Use model=resnet or model=transformer or"),
+        (
+            ["init=rezero", "model=cnn"],
+            "it requires model.branch_scale=true.*Use model=residual_mlp or model=resnet or model=transformer or",
+        ),
         (
             ["init=zero_gamma", "model=vit"],
             "init=zero_gamma requires model.norm=batch, and this model refuses that. Vit",

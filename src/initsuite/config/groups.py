@@ -130,7 +130,11 @@ def instantiate(group: str, tree: Mapping[str, Any], **context: Any) -> Any:
         got = f"a class that takes ({', '.join(parameters)})"
         expected = f"one that takes {', '.join(context)} by name, besides its options"
         raise bad_value(where, "_target_", tree["_target_"], expected, f"It is {got}. See conf/{group}/custom.yaml.")
-    return call(where, target, {**context, **options_of(group, tree)})
+    options = options_of(group, tree)
+    for name in context.keys() & options.keys():
+        expected = "no option of this name: the suite fills it in"
+        raise bad_value(where, name, options[name], expected, f"Leave out {group}.{name}.")
+    return call(where, target, {**context, **options})
 
 
 def _is_open_ended(parameters: Mapping[str, inspect.Parameter]) -> bool:

@@ -138,8 +138,8 @@ def check_whole_number(where: str, name: str, value: object, *, minimum: int | N
         Traceback (most recent call last):
         initsuite.errors.ConfigError: Mlp: bad value `width`=0. Expected a whole number from 1.
     """
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or (minimum is not None and value < minimum):
+    number = int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else None
+    if number is None or (minimum is not None and number < minimum):
         limit = "" if minimum is None else f" from {minimum}"
         raise bad_value(where, name, value, f"a whole number{limit}", fix)
 

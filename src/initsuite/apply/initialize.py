@@ -151,7 +151,7 @@ def chosen_initializer(initializer: object, options: Mapping[str, Any], where: s
         if options:
             got = ", ".join(options)
             raise ConfigError(
-                f"initialize_: unexpected options {got} beside an instance of {type(initializer).__name__}. Expected "
+                f"{where}: unexpected options {got} beside an instance of {type(initializer).__name__}. Expected "
                 "none: they belong to named initializers. Give them to its class."
             )
         return as_initializer(initializer)

@@ -181,7 +181,9 @@ def _sweep(where: str, kind: type[Starts] | type[Trials], tree: Any) -> Starts |
     lists = {key: tuple(tree.get(key) or ()) for key in ("base", "theory")}
     params = {key: _text(value) for key, value in (tree.get("params") or {}).items()}
     sweeps = tuple({key: _text(value) for key, value in axes.items()} for axes in tree.get("sweeps") or ())
-    rest = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items() if key not in SWEEP}
+    rest: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in tree.items() if key not in SWEEP
+    }
     found = kind(**lists, params=params, sweeps=sweeps, **rest)
     if isinstance(found, Starts):
         check_whole_number(f"{where}: starts", "draws", found.draws, minimum=2)

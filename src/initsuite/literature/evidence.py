@@ -56,7 +56,7 @@ class Evidence:
         values = rows["value"]
         if log:
             limits = rows["cell"].map(self.budget).astype(float)
-            values = np.log(values.where(np.isfinite(values), limits))
+            values = values.where(np.isfinite(values), limits).map(np.log)
         grouped = values.groupby(rows["seed"])
         complete = grouped.size() == rows["cell"].nunique()
         return grouped.mean()[complete]

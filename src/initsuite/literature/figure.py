@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -58,7 +60,7 @@ def _points(evidence: Evidence, x: str, y: str, by: str) -> pd.DataFrame:
     return pd.DataFrame({**columns, "y": rows[y].astype(float).to_numpy()}).dropna(subset=["x"])
 
 
-def _fill(axes: Axes, points: pd.DataFrame, wanted: dict) -> None:  # type: ignore[type-arg]
+def _fill(axes: Axes, points: pd.DataFrame, wanted: Mapping[str, Any]) -> None:  # type: ignore[type-arg]
     is_number = pd.api.types.is_numeric_dtype(points["x"]) and not pd.api.types.is_bool_dtype(points["x"])
     if not is_number:
         names = list(dict.fromkeys(map(str, points["x"])))

@@ -128,12 +128,15 @@ def explain(error: BaseException | None) -> str | None:
         expected = f"a folder that can be written ({error.strerror})"
         place = str(error.filename or _results_dir())
         return str(bad_value("store", "results_dir", place, expected, "Choose another: results_dir=DIR"))
-    if isinstance(error, Exception) and READING in (modules := _modules(error)):
+    if not isinstance(error, Exception):
+        return None
+    modules = _modules(error)
+    if READING in modules:
         problem = getattr(error, "problem", None) or first_line(error).rstrip(".")
         where = re.search(r'in "(.+)", line (\d+)', str(getattr(error, "problem_mark", "")))
         place = f"`{where[1]}`, line {where[2]}" if where else "of the configuration"
         return f"config: bad file {place}: {problem}. Expected YAML in UTF-8, with one value for a key. Correct it."
-    if isinstance(error, Exception) and modules[-1].startswith(COMPOSING):
+    if modules[-1].startswith(COMPOSING):
         given = " ".join(map(shlex.quote, sys.argv[1:]))
         return f"config: {first_line(error).rstrip('.')}. Expected overrides that Hydra can compose. Got: {given}"
     return None

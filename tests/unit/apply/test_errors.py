@@ -161,7 +161,7 @@ def special(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
     def register(initializer: object) -> None:
         tree = {"name": "special", "requires": {"model.norm": "none", "model.alpha": 2}}
         monkeypatch.setattr(catalogue, "choice", lambda name: copy.deepcopy(tree))
-        monkeypatch.setattr(catalogue, "build", lambda name, options: initializer)
+        monkeypatch.setattr(catalogue, "build", lambda name, options, where: initializer)
 
     return register
 

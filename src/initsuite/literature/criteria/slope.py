@@ -68,7 +68,7 @@ class Slope:
         if rows.empty:
             return np.array([])
         y = rows["value"].where(np.isfinite(rows["value"]), rows["cell"].map(evidence.budget).astype(float))
-        x = rows["cell"].map(lambda cell: float(evidence.facts[cell][self.over]))
+        x = rows["cell"].map(lambda cell: float(evidence.facts[str(cell)][self.over]))
         if self.logs:
             x, y = np.log(x), np.log(y.where(y > 0))
         points = rows.assign(x=x, y=y).dropna(subset=["x", "y"])

@@ -54,18 +54,12 @@ class Speed:
             return Finding.missing(unit, stated, min(map(len, arms)))
         gap = Mean.difference(arms[1], arms[0])
         limit = math.log(self.ratio)
-        shown = (math.exp(value) for value in (gap.estimate, *gap.interval))
-        against = min(gap.below(limit), gap.below(0.0))
+        low, high = gap.interval
         return Finding(
-            *shown,
-            unit,
-            stated,
-            _permuted(arms[0], arms[1]),
-            against,
-            gap.estimate >= limit,
-            gap.num,
-            gap.needed(limit),
-        )
+            math.exp(gap.estimate), math.exp(low), math.exp(high), unit, stated, _permuted(arms[0], arms[1]),
+            against=min(gap.below(limit), gap.below(0.0)), is_large=gap.estimate >= limit,
+            num=gap.num, needed=gap.needed(limit),
+        )  # fmt: skip
 
 
 MOST_PATTERNS = 20_000

@@ -88,17 +88,16 @@ class Within:
 
     def _ratio(self, evidence: Evidence, stated: str) -> Finding:
         assert self.against is not None
-        logs = [np.log(evidence.by_seed(self.measure, arm)) for arm in (self.where, self.against)]
-        ratios = (logs[0] - logs[1]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy(float)
+        first, second = (evidence.by_seed(self.measure, arm).map(np.log) for arm in (self.where, self.against))
+        ratios = (first - second).replace([np.inf, -np.inf], np.nan).dropna().to_numpy(float)
         unit = f"{self.measure}, times that of the other"
         if len(ratios) < 2:
             return Finding.missing(unit, stated, len(ratios))
         limits = [math.log(limit) if limit > 0 else -math.inf for limit in (self.low, self.high)]
         mean = Mean.of(ratios)
-        shown = (math.exp(value) for value in (mean.estimate, *mean.interval))
-        return Finding(
-            *shown, unit, stated, mean.inside(*limits), mean.outside(*limits), num=mean.num, needed=mean.needed(*limits)
-        )
+        estimate, low, high = (math.exp(value) for value in (mean.estimate, *mean.interval))
+        inside, outside, needed = mean.inside(*limits), mean.outside(*limits), mean.needed(*limits)
+        return Finding(estimate, low, high, unit, stated, inside, outside, num=mean.num, needed=needed)
 
 
 def _tail(hits: int, n: int, rate: float, alternative: Any) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -63,14 +63,9 @@ class Start:
     def passed(self, inputs: Tensor | None = None, params: Mapping[str, Tensor] | None = None) -> Passed:
         """A forward pass; its tensors keep their graph where gradients are on."""
         found = Passed()
-        handles = [
-            self._owner(spec.name).register_forward_hook(lambda _, args, output: found.add(args[0], output))
-            for spec in self.layers
-        ]
+        handles = [self._owner(spec.name).register_forward_hook(_hook(found.add)) for spec in self.layers]
         blocks = [module for module in self.model.modules() if isinstance(module, Residual)]
-        handles += [
-            block.register_forward_hook(lambda _, args, output: found.block(args[0], output)) for block in blocks
-        ]
+        handles += [block.register_forward_hook(_hook(found.block)) for block in blocks]
         try:
             given = self.params if params is None else dict(params)
             found.output = functional_call(self.model, given, (self.batch[0] if inputs is None else inputs,))
@@ -78,6 +73,11 @@ class Start:
             for handle in handles:
                 handle.remove()
         return found
+
+
+def _hook(note: Callable[[Tensor, Tensor], None]) -> Callable[[nn.Module, Any, Any], None]:
+    """Of a module: notes what it is given and what it returns."""
+    return lambda _, given, output: note(given[0], output)
 
 
 @dataclass

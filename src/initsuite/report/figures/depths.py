@@ -231,8 +231,8 @@ def _legend(figure: Figure, height: float, found: Tables) -> None:
 
 def _in_words(verdicts: pd.DataFrame) -> str:
     names = [
-        verdict_name(row.verdict, row.direction) + (f" from {row.layer}" if row.layer else "")
-        for row in verdicts.itertuples()
+        verdict_name(row["verdict"], row["direction"]) + (f" from {row['layer']}" if row["layer"] else "")
+        for row in verdicts.to_dict("records")
     ]
     return "; ".join(names)
 

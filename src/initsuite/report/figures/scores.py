@@ -91,7 +91,7 @@ def _draw(axes: Axes, comparison: Comparison) -> None:
     drawn = [row[name] for found in rows.values() for row in found for name in ("score", "high")]
     stretch(axes, "x", comparison.context.yardstick, drawn)
     for place, (name, found) in enumerate(rows.items()):
-        middle = (found[0]["mean"], found[0]["low"], found[0]["high"]) if found else (math.nan,) * 3
+        middle = (found[0]["mean"], found[0]["low"], found[0]["high"]) if found else (math.nan, math.nan, math.nan)
         draw_arm(axes, place, name, [row["score"] for row in found], middle, "no test scores")
     name_rows(axes, list(rows))
     axes.set_xlabel(f"test {comparison.context.yardstick.label}")

@@ -100,7 +100,7 @@ def _prunes(folder: Path, options: argparse.Namespace) -> int:
 def _kills(folder: Path, options: argparse.Namespace) -> int:
     counts: dict[str, Counter[str]] = {}
     sweep = kills.Sweep(folder, options.trials, options.steps)
-    for one in kills.kills(sweep, options.kills, options.seed, options.kind or list(kills.KINDS), print):
+    for one in kills.outcomes(sweep, options.kills, options.seed, options.kind or list(kills.KINDS), print):
         counts.setdefault(one.kind, Counter())["; ".join(one.problems) or "as if nothing had happened"] += 1
         print(f"  {one.kind}, {one.moment}: {'; '.join(one.problems) or 'as if nothing had happened'}", flush=True)
     for kind, found in counts.items():

@@ -146,64 +146,65 @@ class Killed:
     problems: Sequence[str]
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A launch, its results folder, and the mark of its processes."""
+
+    launch: subprocess.Popen[str]
+    folder: Path
+    mark: str
+
+    def has_trained(self, parts: int) -> bool:
+        """Whether so many parts are stored, and a stack is in training."""
+        is_training = any((self.folder / "checkpoints").glob("*.pt"))
+        return is_training and len(list((self.folder / "trials").glob("*.parquet"))) >= parts
+
+
 def kill_at_random(sweep: Sweep, kind: str, draw: random.Random, machines: Any = None) -> Killed:
     """Launch a sweep, kill something of it at a random moment, let it end, and look at what is there.
 
     Args:
         machines: the Ray cluster, for the kinds that need one.
     """
-    expected = sweep.uninterrupted()
-    folder, mark, chosen = sweep.folder / uuid.uuid4().hex[:8], uuid.uuid4().hex, KINDS[kind]
+    expected, chosen = sweep.uninterrupted(), KINDS[kind]
+    folder, mark = sweep.folder / uuid.uuid4().hex[:8], uuid.uuid4().hex
     overrides = [*chosen.overrides, *([f"cluster.address={machines.address}"] if machines else [])]
-    launch = sweep.start(folder, *overrides, mark=mark)
-    after = draw.randrange(len(list((expected / "trials").glob("*.parquet"))))
-    moment = _kill(sweep, kind, draw, mark, folder, launch, after, machines)
+    running = _Running(sweep.start(folder, *overrides, mark=mark), folder, mark)
+    parts = draw.randrange(len(list((expected / "trials").glob("*.parquet"))))
+    moment = f"after {parts} parts: {_kill(running, kind, parts, draw, machines)}"
     problems: list[str] = []
     try:
-        code = launch.wait(PATIENCE_S)
+        code = running.launch.wait(PATIENCE_S)
         if code and chosen.survives and kind != "task":
             problems.append(f"exit code {code}")
         if code and sweep.start(folder, *overrides, mark=mark).wait(PATIENCE_S):
             problems.append("the same command failed, too")
         problems += _left_behind(mark) + differences(folder, expected)
     except subprocess.TimeoutExpired:
-        launch.kill()
+        running.launch.kill()
         problems.append(f"nothing for {PATIENCE_S:g} s")
     if not problems:
         shutil.rmtree(folder)
     return Killed(kind, moment, problems)
 
 
-def _kill(
-    sweep: Sweep,
-    kind: str,
-    draw: random.Random,
-    mark: str,
-    folder: Path,
-    launch: subprocess.Popen[str],
-    after: int,
-    machines: Any,
-) -> str:
-    """Wait until so many parts are stored, and a moment more, and kill; says what happened."""
-    begin, pause = time.monotonic(), draw.random()
-    while launch.poll() is None and time.monotonic() - begin < PATIENCE_S:
-        is_training = any((folder / "checkpoints").glob("*.pt"))
-        if is_training and len(list((folder / "trials").glob("*.parquet"))) >= after:
-            break
+def _kill(running: _Running, kind: str, parts: int, draw: random.Random, machines: Any) -> str:
+    """Wait until so many parts are stored, and a moment more, and kill; says what."""
+    begin = time.monotonic()
+    while running.launch.poll() is None and not running.has_trained(parts) and time.monotonic() - begin < PATIENCE_S:
         time.sleep(0.02)
-    time.sleep(pause * 0.5)
+    time.sleep(draw.random() * 0.5)
     if kind == "node":
-        lost = draw.choice(list(machines.worker_nodes))
-        machines.remove_node(lost, allow_graceful=False)
-        _patiently(lambda: machines.add_node(num_cpus=1))
-        return f"after {after} parts: a node"
-    victims = [launch.pid] if kind == "launch" else processes(mark, KINDS[kind].words)
+        machines.remove_node(draw.choice(list(machines.worker_nodes)), allow_graceful=False)
+        machines.add_node(num_cpus=1)
+        return "a machine"
+    victims = [running.launch.pid] if kind == "launch" else processes(running.mark, KINDS[kind].words)
     if not victims:
-        return f"after {after} parts: nothing was left to kill"
+        return "nothing was left to kill"
     victim = draw.choice(victims)
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
-    return f"after {after} parts: process {victim}"
+    return f"process {victim}"
 
 
 def _left_behind(mark: str) -> list[str]:
@@ -214,7 +215,7 @@ def _left_behind(mark: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def slurm(folder: Path) -> Iterator[None]:
+def slurm_daemons(folder: Path) -> Iterator[None]:
     """A real SLURM of this machine for a `with` block; it needs root and Debian's packages slurm-wlm and munge.
 
     Raises:
@@ -242,27 +243,13 @@ def ray_machines(count: int, head_cpus: int = 0) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": head_cpus, "include_dashboard": False}
-    machines = _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+    machines = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(count):
-            _patiently(lambda: machines.add_node(num_cpus=1))
+            machines.add_node(num_cpus=1)
         yield machines
     finally:
         machines.shutdown()
-
-
-def _patiently(start: Callable[[], Any]) -> Any:
-    """What Ray starts. It gives itself 30 s for that, which a busy computer may exceed: then it is asked again.
-
-    Raises:
-        Exception: Ray's, at the fifth time.
-    """
-    for left in reversed(range(5)):
-        try:
-            return start()
-        except Exception:  # it has no other type
-            if not left:
-                raise
 
 
 def without(kind: str) -> str:
@@ -278,7 +265,9 @@ def without(kind: str) -> str:
     return ""
 
 
-def kills(sweep: Sweep, number: int, seed: int, kinds: Sequence[str], say: Callable[[str], None]) -> Iterator[Killed]:
+def outcomes(
+    sweep: Sweep, number: int, seed: int, kinds: Sequence[str], say: Callable[[str], None]
+) -> Iterator[Killed]:
     """So many kills, the kinds in turn; what a kind needs is started once."""
     draw = random.Random(seed)
     with contextlib.ExitStack() as open_ones:
@@ -289,7 +278,7 @@ def kills(sweep: Sweep, number: int, seed: int, kinds: Sequence[str], say: Calla
             else:
                 possible.append(kind)
         if "task" in possible:
-            open_ones.enter_context(slurm(sweep.folder / "slurm"))
+            open_ones.enter_context(slurm_daemons(sweep.folder / "slurm"))
         needs_ray = {"Ray worker", "node"} & set(possible)
         machines = open_ones.enter_context(ray_machines(3)) if needs_ray else None
         for index in range(number if possible else 0):

@@ -66,7 +66,7 @@ def test_an_array_whose_tasks_are_stopped_and_killed(sweep, tmp_path) -> None:
     if not importlib.util.find_spec("submitit"):
         pytest.skip("submitit is not installed: pip install initsuite[slurm]")
     folder, mark = tmp_path / "results", "stopped"
-    with kills.slurm(tmp_path / "slurm"):
+    with kills.slurm_daemons(tmp_path / "slurm"):
         array = ["cluster=slurm", "cluster.tasks=3", "cluster.at_once=2", "cluster.wait=false"]
         queued = finish(sweep.start(folder, *array, mark=mark), folder)
         assert "Queued 3 tasks of SLURM" in queued

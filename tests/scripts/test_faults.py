@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from faults import bad_inputs, damages
+from faults import bad_inputs, damages, kills
 from faults.__main__ import main
 from faults.bad_inputs import Input, kind_of
+
+from initsuite.results.store import Store
+from initsuite.spec import Curve
 
 
 def test_damages_bits_and_prunes_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,6 +19,22 @@ def test_damages_bits_and_prunes_find_nothing(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "Damages of claims: 4 survived" in shown
     assert "Everything went as it should." in shown
+
+
+def test_what_a_kill_may_do_to_results_is_found(tmp_path: Path) -> None:
+    """A trial that is lost, one that is stored twice, another number, and a lease that stays."""
+    whole = damages.plant(tmp_path / "whole", num_parts=2, trials_a_part=3)
+    assert kills.differences(damages.plant(tmp_path / "same", num_parts=2, trials_a_part=3), whole) == []
+    lacking = damages.plant(tmp_path / "lacking", num_parts=1, trials_a_part=3)
+    assert kills.differences(lacking, whole)[0] == "3 of 6 trials are missing in trials"
+    assert "3 rows for 6 trials" in kills.differences(lacking, whole)
+    step = np.arange(20, 201, 20)
+    other = Store(damages.plant(tmp_path / "other", num_parts=1, trials_a_part=3))
+    rows = [damages._row(name) for name in ("000-0", "001-0", "001-1", "001-2")]
+    rows[-1]["test_score"] = float(np.nextafter(0.5, 1.0))
+    other.append(rows, {row["trial_id"]: Curve(step, 1 / step, 1 / step, 1 - 1 / step) for row in rows})
+    found = kills.differences(damages.with_leases(other.directory, 1), whole)
+    assert found == ["trials differ in test_score", "7 rows for 6 trials", "left in the folder: stack-0.json"]
 
 
 def test_a_reader_that_takes_what_is_damaged_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

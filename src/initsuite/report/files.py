@@ -129,6 +129,7 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
     import matplotlib as mpl
 
     from initsuite.report.figures import FIGURES, drawings
+    from initsuite.report.figures.fonts import reduced_fonts
     from initsuite.report.figures.style import STYLE
 
     folder.mkdir(exist_ok=True)
@@ -137,7 +138,7 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
     for path in folder.iterdir():
         if earlier.fullmatch(path.name):
             path.unlink()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**STYLE, "font.family": reduced_fonts()}):
         return [path for drawing in drawings(views) for path in _write_figure(drawing, folder)]
 
 

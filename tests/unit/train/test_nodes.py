@@ -183,3 +183,11 @@ def test_as_many_stacks_as_the_machines_have_room_for(ray, cell) -> None:
     assert Nodes(executor, Ray(cpus=100)).count() == 1  # until a machine comes
     assert Nodes(executor, Ray(at_once=50)).count() == 50
     assert Nodes(Executor({cell.cell_id: cell}, "cuda:0", None, 0.0), Ray()).count() == 1
+
+
+def test_an_address_at_which_nobody_listens_is_said_at_once(ray, cell, monkeypatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    executor = Executor({cell.cell_id: cell}, "cpu", None, 0.0)
+    for address in ("127.0.0.1:1", "head:port"):
+        with pytest.raises(ClusterError, match=rf"no cluster at `cluster.address`='{address}'.*ray start --head"):
+            Nodes(executor, Ray(address=address)).count()

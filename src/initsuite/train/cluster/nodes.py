@@ -8,6 +8,7 @@ whoever gets the stack after the loss of a machine goes on from there.
 from __future__ import annotations
 
 import queue
+import socket
 import tempfile
 import threading
 import time
@@ -30,6 +31,8 @@ from initsuite.train.task import Done, Task, checkpoint_path
 from initsuite.train.workers import by_value
 from initsuite.wording import last_line
 
+KNOCK_S = 10.0
+"""How long the head of a cluster may take to answer, seconds."""
 POLL_S = 1.0
 """The longest time without a look at what signals and machines do, seconds."""
 
@@ -112,11 +115,14 @@ class Nodes:
             address = self.cluster.address
             more: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
             try:
-                ray.init(address, log_to_driver=False, runtime_env=self.cluster.runtime_env or None, **more)
+                _knock(address)
+                environment = self.cluster.runtime_env or None
+                ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="WARNING", **more)
             except (OSError, RuntimeError, ValueError) as error:
+                why = last_line(str(error)).rstrip(".")
                 raise ClusterError(
-                    f"cluster=ray: no cluster at `cluster.address`={address!r}: {last_line(str(error))} Expected one "
-                    "that this machine is part of. Start one with `ray start --head`, or use cluster.address=local."
+                    f"cluster=ray: no cluster at `cluster.address`={address!r}: {why}. Expected one that this machine "
+                    "is part of. Start one with `ray start --head`, or use cluster.address=local."
                 ) from error
             self._is_ours = True
         return ray
@@ -179,6 +185,17 @@ class Nodes:
             part.note(message)
             emit(message)
         return False
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at an address; Ray would try for minutes.
+
+    Raises:
+        OSError, ValueError: nobody does, or it is none.
+    """
+    host, is_given, port = address.rpartition(":")
+    if is_given:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def _versions() -> tuple[str, str]:

@@ -67,9 +67,10 @@ def submit(cluster: Slurm, results_dir: Path, command: Sequence[str] | None = No
     try:
         jobs = executor.map_array(_run, [task] * cluster.tasks)
     except Exception as error:  # submitit's own errors, which hold what sbatch said
+        why = last_line(str(error)).rstrip(".")
         raise ClusterError(
-            f"cluster=slurm: sbatch refuses the array: {last_line(str(error))} Expected options that this cluster "
-            "knows. See conf/cluster/slurm.yaml; more of them go into cluster.sbatch."
+            f"cluster=slurm: sbatch refuses the array: {why}. Expected options that this cluster knows. "
+            "See conf/cluster/slurm.yaml; more of them go into cluster.sbatch."
         ) from error
     return [Task(job.job_id, job.paths.result_pickle, job.paths.stdout) for job in jobs]
 

@@ -411,7 +411,15 @@ class Abandoned:
     stack_id: str
 
 
-News = Announced | Evaluated | Stored | Abandoned
+@dataclass(frozen=True)
+class Ended:
+    """A launch has ended; `scores` has for each of its jobs the mean best validation score of the scoring trials, also
+    of those that were stored before: negative where lower is better, NaN where all of them failed."""
+
+    scores: Sequence[float]
+
+
+News = Announced | Evaluated | Stored | Abandoned | Ended
 
 
 class Sink(Protocol):

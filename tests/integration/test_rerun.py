@@ -20,7 +20,7 @@ from initsuite.errors import ConfigError
 from initsuite.models.describe import describe
 from initsuite.results.parts import new_name, write_parts
 from initsuite.results.store import load_results
-from initsuite.spec import Stage, Trial
+from initsuite.spec import Ended, News, Stage, Trial
 from initsuite.train import launch as launches
 from initsuite.train.launch import Inventory, Outcome, run_cells
 
@@ -88,6 +88,29 @@ def test_a_rerun_that_finds_everything_stored_makes_records_and_runs_no_model(
     shown = said.partition("Every trial of this command is already stored.")[2]
     assert shown.count("validation accuracy (mean, range)") == WORKLOADS, "the results again, by workload"
     assert all(f"\n{init} " in shown for init in ("he", "xavier"))
+
+
+def test_inside_an_agent_a_command_whose_trials_are_stored_reports_their_score(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the agent waits for a run that nobody writes, and the sweep takes the command for a failure."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    news: list[News] = []
+
+    class Recording:
+        def take(self, one: News) -> None:
+            news.append(one)
+
+        def close(self) -> list[str]:
+            return []
+
+    monkeypatch.setattr(launches, "wandb_sink", lambda tracking: Recording())
+    _, first = launch("init=he")
+    assert news[-1] == Ended(first.scores)
+    assert len(news) > 1
+    news.clear()
+    launch("init=he")
+    assert news == [Ended(first.scores)]
 
 
 def test_only_what_has_something_to_train_is_built(launch: Launch, work: Counter[str], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Abandoned, Announced, Evaluated, News, Stored
+from initsuite.spec import Abandoned, Announced, Ended, Evaluated, News, Stored
 from initsuite.tracking.labels import run_name
 from initsuite.tracking.service import kill, services
 from initsuite.tracking.settings import Tracking, requested_mode
@@ -103,7 +103,7 @@ class WandbProcess:
                 self._awaited |= self._labels.pop(stack_id, {})
             case Abandoned(stack_id):
                 self._labels.pop(stack_id, None)
-            case Evaluated():
+            case Evaluated() | Ended():
                 pass
         self._send(news)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, News, Stored, TrialInfo
+from initsuite.spec import Abandoned, Announced, Ended, Evaluated, Evaluation, News, Stored, TrialInfo
 from initsuite.tracking.agent import AgentRun
 from initsuite.tracking.labels import run_name
 from initsuite.tracking.runs import Runs, Track
@@ -85,11 +85,12 @@ class WandbSink:
             case Evaluated(stack_id, evaluation):
                 self._log(stack_id, evaluation)
             case Stored(stack_id, rows):
-                if self._agent:
-                    self._agent.add(rows)
                 self._write(stack_id, rows)
             case Abandoned(stack_id):
                 self._park(stack_id)
+            case Ended(scores):
+                if self._agent:
+                    self._agent.take(scores)
 
     def _start(self, stack_id: str, trials: Sequence[TrialInfo]) -> None:
         """Open a run for each trial of a tracked stage, up to `max_open_runs` over all stacks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from initsuite.errors import TrialsFailed, bad_value
 from initsuite.results.leases import Leases
 from initsuite.results.store import Store
 from initsuite.spec import Sink, Status
+from initsuite.tracking.agent import is_in_agent
 from initsuite.tracking.process import wandb_sink
 from initsuite.train.cluster.launching import train_on_slurm
 from initsuite.train.cluster.nodes import Nodes
@@ -109,7 +111,9 @@ def run_cells(jobs: Sequence[AnyJob], settings: Settings, store: Store | None = 
             is_complete = False
         trials = store.trials()
         runner.progress.results = stored_standings(trials, jobs)
-    return _outcome(trials, jobs, runner.attempted, is_complete)
+        outcome = _outcome(trials, jobs, runner.attempted, is_complete)
+        runner.recorder.end(outcome.scores)
+    return outcome
 
 
 def plan(*overrides: str) -> pd.DataFrame:
@@ -163,7 +167,8 @@ def raise_if_failed(outcome: Outcome, settings: Settings) -> None:
 def _runner(store: Store, jobs: Sequence[AnyJob], settings: Settings) -> Iterator[Runner]:
     """Everything a launch holds open, closed in reverse order."""
     built = [job for job in jobs if isinstance(job, Job)]
-    wandb = wandb_sink(settings.tracking) if built else None  # a process that imports W&B
+    # A process that imports W&B; an agent waits for its run even where all is stored.
+    wandb = wandb_sink(settings.tracking) if built or is_in_agent(os.environ) else None
     with ExitStack() as closing:
         progress = closing.enter_context(Progress())
         sinks: list[Sink] = [progress]

@@ -17,7 +17,7 @@ from initsuite.provenance import provenance
 from initsuite.results.leases import Leases, hold_all
 from initsuite.results.leftovers import leftovers, remove_leftovers
 from initsuite.results.store import Store
-from initsuite.spec import PROTOCOL_VERSION, Announced, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
+from initsuite.spec import PROTOCOL_VERSION, Announced, Ended, News, Sink, Status, Stored, Trial, TrialInfo, TrialResult
 from initsuite.train.events import Abandoned, Evaluated, Event, Finished, Lost, Note, Started, StopLaunch
 from initsuite.train.task import can_continue, checkpoint_path
 
@@ -81,6 +81,10 @@ class Recorder:
         limit = self.settings.max_failures
         if failed and limit is not None and self.num_failed >= limit:
             raise StopLaunch
+
+    def end(self, scores: Sequence[float]) -> None:
+        """Tell the sinks what all of the launch amounts to: see `Ended`."""
+        self._tell(Ended(scores))
 
     def drop_leftovers(self) -> None:
         """Remove what killed commands left: half-written files, leases, and checkpoints that no launch will continue

@@ -25,7 +25,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from initsuite.config.sweep import compose_sweep
 from initsuite.errors import ConfigError
-from initsuite.spec import Abandoned, Announced, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
+from initsuite.spec import Abandoned, Announced, Ended, Evaluated, Evaluation, Stage, Stored, Trial, TrialInfo
 from initsuite.tracking.agent import SCORE, AgentRun
 from initsuite.tracking.labels import rest_of, run_config, run_group, run_name, run_rest, run_summary
 from initsuite.tracking.process import wandb_sink
@@ -276,6 +276,7 @@ def test_inside_an_agent_each_trial_has_a_run_beside_the_agents(monkeypatch, fak
     sink.take(Announced("stack", infos))
     common = {"status": "done", "metric": "accuracy", "stage": "score", "config": WITH_TARGET}
     sink.take(Stored("stack", [{**common, "best_val_score": score} for score in (0.5, 0.7)]))
+    sink.take(Ended([0.4, 0.8]))  # of the whole command: one job was stored before
     sink.close()
     *trials, agents = package.runs
     assert [run.settings.run_id for run in trials] == [info.trial.trial_id for info in infos]
@@ -302,12 +303,12 @@ def test_the_sweep_file_of_the_docs_is_a_sweep_of_this_suite() -> None:
         assert job.tree is not None
 
 
-def test_where_lower_is_better_the_agent_gets_a_negative_score() -> None:
+def test_a_job_whose_trials_all_failed_has_no_part_in_the_score_of_the_agent() -> None:
     agent = AgentRun("id", "sweep", "")
-    config = json.dumps({"dataset": {"direction": "min", "chance": 2.0}})
-    agent.add([{"stage": "score", "best_val_score": score, "config": config} for score in (0.5, math.nan)])
-    agent.add([{"stage": "tune", "best_val_score": 9.0, "config": config}])
-    assert agent.scores == [-0.5, -2.0]
+    agent.take([-0.5, math.nan, -1.5])
+    assert agent.score == -1.0
+    agent.take([math.nan])
+    assert math.isnan(agent.score)
 
 
 @pytest.mark.parametrize(

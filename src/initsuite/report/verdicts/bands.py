@@ -35,12 +35,12 @@ def curve_bands(report: Report, measure: str = SCORE) -> pd.DataFrame:
         95 % interval of the median or, with too few seeds for one, their range. A diverged trial counts as chance; its
         loss as infinite.
     """
-    curves = {str(trial_id): curve for trial_id, curve in report.curves.groupby("trial_id")}
+    curves = _by_trial(report.curves, measure)
     found = [
         pd.DataFrame({**place_of(comparison, standing), **_band(table)})[BAND_COLUMNS]
         for comparison in report.comparisons
         for standing in comparison.standings
-        if len(table := _curve_table(standing, curves, measure, _lost(comparison, measure)))
+        if len(table := _curve_table(standing, curves, _lost(comparison, measure)))
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=BAND_COLUMNS)
 
@@ -90,11 +90,21 @@ def _band(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _curve_table(standing: Standing, curves: Mapping[str, pd.DataFrame], measure: str, lost: float) -> pd.DataFrame:
+def _by_trial(curves: pd.DataFrame, measure: str) -> dict[str, pd.Series]:
+    """The measure of each trial by step; trials of the same steps share their index, which aligns them at once."""
+    steps, values, shared = curves["step"].to_numpy(), curves[measure].to_numpy(dtype=float), dict[bytes, pd.Index]()
+    found = {}
+    for trial_id, rows in curves.groupby("trial_id").indices.items():
+        index = shared.setdefault(steps[rows].tobytes(), pd.Index(steps[rows]))
+        found[str(trial_id)] = pd.Series(values[rows], index)
+    return found
+
+
+def _curve_table(standing: Standing, curves: Mapping[str, pd.Series], lost: float) -> pd.DataFrame:
     """The measure, [step, seed]; only the steps that every seed has."""
     columns = {}
     for seed, trial_id, status in standing.arm.trials[["trial_id", "status"]].itertuples():
         if trial_id in curves:
-            values = curves[trial_id].set_index("step")[measure]
+            values = curves[trial_id]
             columns[seed] = values.fillna(lost) if status == Status.DIVERGED else values
     return pd.DataFrame(columns).dropna()

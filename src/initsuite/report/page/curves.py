@@ -31,6 +31,10 @@ _STEPS = "Steps are optimizer updates."
 _LOSSES = {"val_loss": "validation loss", "train_loss": "training loss"}
 
 
+_TEXT = 0.12
+"""Height of the text of a mark on the stretched axis, decades."""
+
+
 def curves_chart(comparison: Comparison, bands: Mapping[str, pd.DataFrame]) -> Figure:
     """A line and a band for each arm, which the legend switches together.
 
@@ -133,9 +137,15 @@ def _ticks(yardstick: Yardstick, best: float, room: float, least: float) -> Figu
     for decade in range(math.floor(math.log10(least)), math.ceil(math.log10(room))):
         for part in (1, 2, 5):
             score = round(best + sign * part * 10.0**decade, -decade)
-            if 2 * least < (distance := sign * (score - best)) < 0.8 * room:
-                marks.setdefault(f"{score:z.6g}", distance)
+            distance = sign * (score - best)
+            if 2 * least < distance < 0.8 * room and not any(_touch(distance, other) for other in marks.values()):
+                marks[f"{score:z.6g}"] = distance
     return {"tickvals": shorts(marks.values()), "ticktext": list(marks)}
+
+
+def _touch(distance: float, other: float) -> bool:
+    """Whether the texts of two marks would overlap."""
+    return abs(math.log10(distance / other)) < _TEXT
 
 
 def _written(yardstick: Yardstick, score: float) -> str:

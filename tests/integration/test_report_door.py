@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from initsuite.report import __main__ as door
+from initsuite.results import sources
 from initsuite.results.store import Store
 from support.planter import Planter
 
@@ -120,7 +121,8 @@ def test_a_machine_without_a_browser_says_where_the_page_is(
     assert "no browser found to open laptop/report/recommendations.html" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_what_is_no_folder_writes_beside_the_caller(stores: tuple[str, str]) -> None:
+def test_what_is_no_folder_writes_beside_the_caller(stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small store in place of the shipped one, whose report takes most of a minute."""
+    monkeypatch.setattr(sources, "REFERENCE_STORE", Path("laptop").resolve())
     assert door.main(["reference"]) == 0
     assert Path("report/recommendations.html").is_file()

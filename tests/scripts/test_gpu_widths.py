@@ -55,7 +55,9 @@ def test_an_unknown_work_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize(
+    "work", [pytest.param(name, marks=[] if name == "digits-mlp" else pytest.mark.exhaustive) for name in WORKS]
+)
 def test_all_but_the_graphs_runs_on_a_cpu(work: str, tmp_path: Path) -> None:
     assert main(["--device", "cpu", "--quick", "--only", work, "--limit-s", "300", "--output", str(tmp_path)]) == 0
     cells = json.loads((tmp_path / "gpu_widths.json").read_text())["cells"]

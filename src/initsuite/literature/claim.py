@@ -19,10 +19,10 @@ TIERS = ("fast", "full")
 """The fast tier is run before a release; full is all."""
 REFERENCE = ("authors", "year", "title", "section", "arxiv")
 KEYS = (
-    "name", "statement", "reference", "prediction", "expected", "note", "setting", "tier", "cost_s", "starts", "trials",
-    "criteria", "figure",
+    "name", "statement", "reference", "prediction", "expected", "note", "discussion", "setting", "tier", "cost_s",
+    "starts", "trials", "criteria", "figure",
 )  # fmt: skip
-OPTIONAL = ("note", "starts", "trials", "cost_s", "figure")
+OPTIONAL = ("note", "discussion", "starts", "trials", "cost_s", "figure")
 SWEEP = ("base", "params", "sweeps", "theory")
 
 
@@ -83,6 +83,7 @@ class Claim:
         prediction: what was expected of the test before it was run.
         expected: the verdict that was predicted.
         note: what a reader must know about the prediction; mostly "".
+        discussion: of a verdict that came out against the prediction, in about three sentences; written after the run.
         setting: how the test differs from the paper's.
         tier: fast or full.
         cost_s: seconds on two idle cores; None where it was not measured.
@@ -99,6 +100,7 @@ class Claim:
     tier: str
     criteria: Mapping[str, Criterion]
     note: str = ""
+    discussion: str = ""
     cost_s: float | None = None
     starts: Starts | None = None
     trials: Trials | None = None

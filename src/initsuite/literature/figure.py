@@ -66,17 +66,23 @@ def _fill(axes: Axes, points: pd.DataFrame, wanted: Mapping[str, Any]) -> None: 
         names = list(dict.fromkeys(map(str, points["x"])))
         points = points.assign(x=[names.index(str(value)) for value in points["x"]])
         axes.set_xticks(range(len(names)), names)
-    arms = list(dict.fromkeys(map(str, points["by"])))
+    found = points["by"].dropna().unique()
+    arms = [str(arm) for arm in sorted(found, key=lambda arm: (isinstance(arm, str), arm))]
     for place, arm in enumerate(arms):
         own = points[points["by"].map(str) == arm]
-        shade, shift = colour(arm), 0.0 if is_number else 0.08 * (place - (len(arms) - 1) / 2)
+        shade = colour(arm) if wanted["by"] == "init" else f"C{place}"
+        shift = 0.0 if is_number else 0.08 * (place - (len(arms) - 1) / 2)
         axes.plot(own["x"] + shift, own["y"], "o", ms=2, alpha=0.35, color=shade)
         means = own.groupby("x")["y"].mean()
         axes.plot(means.index + shift, means, "-" if is_number else "_", ms=14, color=shade, label=arm)
-    if wanted.get("logs") and (points["y"] > 0).all():
-        axes.set_yscale("log")
+    if wanted.get("logs"):  # a draw that is not above 0 is left out
+        axes.set_yscale("log", nonpositive="mask")
         if is_number and (points["x"] > 0).all():
             axes.set_xscale("log")
+            axes.set_xticks(sorted(points["x"].unique()))
+            axes.minorticks_off()
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(str(wanted["x"]))
     axes.set_ylabel(str(wanted["y"]))
     if len(arms) > 1:

@@ -75,6 +75,7 @@ def evidence(judged: Judged, results: Path, figure: str = "") -> str:
         *([claim.note] if claim.note else []),
         _criteria(judged),
         *([_published(judged)] if judged.published else []),
+        *([f"Discussion: {claim.discussion}"] if claim.discussion else []),
         f"What would change the verdict: {change(judged)}",
         *([f"Figure: {figure}"] if figure else []),
         f"Command: initsuite claims run {claim.name} results_dir={results}",

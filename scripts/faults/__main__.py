@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     wrong = 0
     for name in options.part or parts:
-        with tempfile.TemporaryDirectory(prefix="initsuite-faults-") as folder:
+        # SLURM's daemons may still write while they end
+        with tempfile.TemporaryDirectory(prefix="initsuite-faults-", ignore_cleanup_errors=True) as folder:
             wrong += parts[name](Path(folder), options)
     print("Everything went as it should." if not wrong else f"{wrong} went wrong.")
     return 1 if wrong else 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-import initsuite
+from initsuite.results.store import load_results
 
 SLURM = Path(__file__).resolve().parents[2] / "tests" / "support" / "slurm"
 PATIENCE_S = 1800.0
@@ -99,7 +99,7 @@ class Sweep:
 def differences(folder: Path, expected: Path) -> list[str]:
     """What differs between the results of a sweep and those that it should have, in words."""
     found: list[str] = []
-    ours, theirs = (initsuite.load_results(one) for one in (folder, expected))
+    ours, theirs = (load_results(one) for one in (folder, expected))
     for kind, keys in (("trials", ["trial_id"]), ("curves", ["trial_id", "step"])):
         got, wanted = (
             getattr(one, kind).drop(columns=NOT_MEASURED, errors="ignore").sort_values(keys, ignore_index=True)

@@ -7,6 +7,7 @@ whoever gets the stack after the loss of a machine goes on from there.
 
 from __future__ import annotations
 
+import logging
 import queue
 import socket
 import tempfile
@@ -117,7 +118,7 @@ class Nodes:
             try:
                 _knock(address)
                 environment = self.cluster.runtime_env or None
-                ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="WARNING", **more)
+                ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING, **more)
             except (OSError, RuntimeError, ValueError) as error:
                 why = last_line(str(error)).rstrip(".")
                 raise ClusterError(

@@ -50,7 +50,9 @@ def unsigned(source: str) -> Iterator[str]:
     """Formats of a source that round a number and keep the sign of what becomes zero."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr):
-            spec = "".join(part.value if isinstance(part, ast.Constant) else "0" for part in node.format_spec.values)
+            spec = "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "0" for part in node.format_spec.values
+            )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             spec = "".join(re.findall(r"^\{:([^}]*)\}$", node.value))
         else:

@@ -48,7 +48,7 @@ def _reduce(whole: Path, reduced: Path) -> None:
 
     options: Any = subset.Options(glyph_names=True, recommended_glyphs=True, legacy_kern=True, layout_features=["*"])
     options.drop_tables += ["FFTM"]  # a date
-    font = subset.load_font(str(whole), options)
+    font: Any = subset.load_font(str(whole), options)
     for record in font["name"].names:
         if record.nameID in (1, 16):  # the family
             record.string = FAMILY

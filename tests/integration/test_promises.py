@@ -92,9 +92,11 @@ def test_a_changed_option_is_another_cell(monkeypatch: pytest.MonkeyPatch) -> No
     stored = {name: config for name, config in stored_configs(OLD_STORE).items() if config["init"]["name"] == "zero"}
     (tree,) = composed("init=zero", "max_steps=40", "optimizer.lr_grid=[0.01,0.1]", "protocol=smoke")
     assert recomputed([tree], stored) == {name: name for name in stored}
+    tree["init"]["name"] = "mine"  # a shipped name stands for the shipped class
+    mine = build_tree(tree)[0].cell.cell_id
     tree["init"]["_target_"] = "initsuite.init.everywhere.Zero"
     assert recomputed([tree], stored) == dict.fromkeys(stored, "not in conf")
-    assert build_tree(tree)[0].cell.cell_id not in stored
+    assert build_tree(tree)[0].cell.cell_id not in {*stored, mine}
 
 
 def test_conf_names_the_classes_by_the_paths_that_are_in_ids() -> None:

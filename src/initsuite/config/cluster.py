@@ -40,7 +40,7 @@ class Slurm:
     restarts: int = 10
     partition: str | None = None
     setup: list[str] = field(default_factory=list)
-    sbatch: dict[str, Any] = field(default_factory=dict)
+    sbatch: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         least = {"tasks": 1, "at_once": 1, "cpus": 1, "gpus": 0, "minutes": 1, "warning_s": 10, "restarts": 0}
@@ -69,7 +69,7 @@ class Ray:
     cpus: int = 1
     memory_gb: float | None = None
     at_once: int | None = None
-    runtime_env: dict[str, Any] = field(default_factory=dict)
+    runtime_env: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _check("ray", self, {"cpus": 1, "at_once": 1})
@@ -106,6 +106,8 @@ def _check(name: str, chosen: Slurm | Ray, least: Mapping[str, int]) -> None:
 
 
 def _check_mapping(name: str, key: str, value: object, example: str) -> None:
+    if value is None:
+        return
     if not isinstance(value, dict) or not all(isinstance(one, str) for one in value):
         raise bad_value(f"cluster={name}", key, value, "names with their values", example)
 

@@ -19,6 +19,7 @@ from initsuite.spec import (
     CONTEXT_AXES,
     Abandoned,
     Announced,
+    Ended,
     Evaluated,
     Evaluation,
     News,
@@ -131,6 +132,8 @@ class Progress:
             case Abandoned(stack_id):
                 if stack := self.stacks.pop(stack_id, None):
                     self.forecast.give_up(stack_id, stack.trial_ids)
+            case Ended():  # the table of results says it
+                pass
 
     def _evaluated(self, stack_id: str, evaluation: Evaluation) -> None:
         stack = self.stacks[stack_id]

@@ -115,10 +115,10 @@ class Nodes:
         if not ray.is_initialized():
             address = self.cluster.address
             more: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+            more["runtime_env"] = self.cluster.runtime_env
             try:
                 _knock(address)
-                environment = self.cluster.runtime_env or None
-                ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING, **more)
+                ray.init(address, log_to_driver=False, logging_level=logging.WARNING, **more)
             except (OSError, RuntimeError, ValueError) as error:
                 why = last_line(str(error)).rstrip(".")
                 raise ClusterError(

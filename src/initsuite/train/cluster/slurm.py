@@ -92,13 +92,11 @@ def _parameters(cluster: Slurm) -> dict[str, Any]:
         "partition": cluster.partition,
         "setup": cluster.setup or None,
     }
-    if wrong := sorted({"array", "output", "error", "open-mode", "signal"} & cluster.sbatch.keys()):
+    further = cluster.sbatch or {}
+    if wrong := sorted({"array", "output", "error", "open-mode", "signal"} & further.keys()):
         expected = "options of sbatch that the suite does not set itself"
-        raise bad_value("cluster=slurm", f"sbatch.{wrong[0]}", cluster.sbatch[wrong[0]], expected)
-    return {
-        **{name: value for name, value in known.items() if value is not None},
-        "additional_parameters": cluster.sbatch,
-    }
+        raise bad_value("cluster=slurm", f"sbatch.{wrong[0]}", further[wrong[0]], expected)
+    return {**{name: value for name, value in known.items() if value is not None}, "additional_parameters": further}
 
 
 def how_to_look(tasks: Sequence[Task], command: Sequence[str]) -> list[str]:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from support.times import function_of, slow_functions
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's job in the background ignores Ctrl-C, and the programs that the tests start would, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,6 +23,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 collect_ignore = ["support"]
 """Nothing to collect: doctest would import each file, and with it libraries that take seconds, in every process."""
 WandbRuns = dict[str, dict[str, Any]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what was measured to be: see `support.times`."""
+    slow = slow_functions()
+    for item in items:
+        if function_of(item) in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_optuna_finds_the_highest_accuracy(train, tmp_path, sweeper) -> None:
     assert means[best["best_params"]["optimizer.lr"]] == means.max()  # two may share it
     assert means.min() < means.max()
     if sweeper == "search":  # the same command goes on: two more, which are no repetition
-        more = train(*sweep, "hydra.sweeper.jobs=6")
+        more = train(*(word.replace("jobs=4", "jobs=6") for word in sweep))
         assert more.returncode == 0, more.stderr
         assert "Best of 6 combinations: optimizer.lr=" in more.stdout
         assert stored(tmp_path / "results").lr.nunique() == 6

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from initsuite.config.build import build_tree
-from initsuite.config.groups import conf_dir
+from initsuite.config.groups import conf_dir, target_of
 from initsuite.config.sweep import compose_sweep
 from initsuite.errors import DataError
 from initsuite.results.sources import REFERENCE_STORE
@@ -59,9 +59,12 @@ def composed(*overrides: str) -> list[dict[str, Any]]:
 
 
 def key(config: Mapping[str, Any]) -> str:
-    """What conf says of a cell. `chance` is stored as a number where conf leaves it to the data."""
+    """What conf says of a cell. `chance` is stored as a number where conf leaves it to the data; options that came
+    later are in no id with their defaults."""
     known = {name: config[name] for name in IN_A_TRIAL}
-    known["dataset"] = {name: value for name, value in known["dataset"].items() if name not in ("chance", "levels")}
+    added = getattr(target_of("dataset", known["dataset"]), "added_options", {})
+    left_out = {"chance", "levels", *(name for name in added if known["dataset"].get(name) == added[name])}
+    known["dataset"] = {name: value for name, value in known["dataset"].items() if name not in left_out}
     return json.dumps(known, sort_keys=True)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-LIMIT = 0.2
+LIMIT = 0.1
 """Seconds. With the tests above it, the fast suite would take more than two minutes on two cores."""
 FILE = Path(__file__).parents[1] / "slow.txt"
 

@@ -53,6 +53,8 @@ choice: a
     "sub/deep/two": "value: 2\nextra: 3",
     "experiment/short": "# @package _global_\ndefaults: [override /init: xavier, override /optimizer: adam]\nhalf: 3",
     "experiment/merging": "# @package _global_\noptimizer: {lr: 7}",
+    "experiment/sloping": "# @package _global_\nactivation: {slope: 8}",
+    "experiment/plain": "# @package _global_\nmax_steps: 5",
 }
 """A made-up application with everything that may go wrong."""
 SWEEPS = [
@@ -66,6 +68,7 @@ SWEEPS = [
     "init=he,guest optimizer=sgd,adam activation=relu,tanh",
     "init=xavier,named activation=relu,tanh optimizer.lr=1,2",
     "experiment=short,merging activation=relu,tanh optimizer.lr=1,2",
+    "experiment=plain,sloping,merging activation=relu,tanh init=he,xavier optimizer.lr=1,2",
     "experiment=short,null activation=relu,tanh init=he,normal",
     "experiment=short ++init.gain=1,2 activation=relu,tanh max_steps=1,2",
     "+new.key=1,2 +new.other=3,4 activation=relu,tanh",
@@ -185,6 +188,15 @@ def test_choices_that_do_not_meet_are_composed_once_each(count_compositions) -> 
     tree = jobs[-1].tree
     assert (tree["init"]["name"], tree["activation"]["name"]) == ("normal", "gelu")
     assert (tree["model"]["depth"], tree["optimizer"]["momentum"], tree["max_steps"]) == (4, 0.3, 600)
+
+
+def test_what_files_of_a_sweep_in_parts_share_is_composed_once(count_compositions) -> None:
+    line = "workload=mlp_shallow_digits,mlp_deep_digits,vit_digits init=he,zero,xavier activation=relu,tanh,gelu"
+    jobs = compose_sweep(line.split())
+    assert [job.error for job in jobs] == [None] * 27
+    bases, others, guard = 3, 2 + 2, 3
+    assert len(count_compositions) <= bases + others + guard + 2  # and what tells that a workload may change anything
+    assert (jobs[-1].tree["model"]["name"], jobs[-1].tree["init"]["name"]) == ("vit", "xavier")
 
 
 def test_a_long_axis_of_values_reads_files_once(count_compositions) -> None:

@@ -78,6 +78,7 @@ class Composer:
         self.loader.repository = _Repository(loader.repository)  # type: ignore[attr-defined]
         self._name: str = master.hydra.job.config_name
         self._hydra_overrides: list[str] = OmegaConf.to_container(master.hydra.overrides.hydra)  # type: ignore[assignment]
+        self.known_parts: dict[object, dict[Path, object]] = {}  # kept for who merges
         self._composed: dict[tuple[str, ...], bytes] = {}
         self._parse = functools.cache(OverridesParser.create().parse_override)
         self._is_group = functools.cache(self._find_group)

@@ -7,7 +7,6 @@ slower and gives the same result.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from hydra.errors import HydraException
@@ -23,11 +22,11 @@ Trees = dict[Overrides, Tree | Exception]
 ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 """What Hydra raises for overrides that do not compose; ValueError for `GROUP=null`."""
 CHECKED = 3
-"""Jobs of a merged sweep that Hydra composes as well, to compare; of a sweep in parts one of each, if that is more."""
+"""Jobs of a merged sweep that Hydra composes as well, to compare; spread over the parts of a sweep in parts."""
 
 
 def unresolved(composer: Composer, jobs: Sequence[Overrides], checked: int = CHECKED) -> Trees:
-    """The configurations of distinct jobs, interpolations unresolved; so many merged ones are checked."""
+    """The configurations of distinct jobs, interpolations unresolved; `checked` of the merged ones are compared."""
     axes = _axes(jobs)
     if not axes or sum(map(len, axes.values())) >= len(jobs):
         return {job: _tree(composer, job) for job in jobs}
@@ -118,15 +117,16 @@ def _in_parts(composer: Composer, jobs: Sequence[Overrides], axes: Sequence[int]
     for job in jobs:
         parts.setdefault(tuple(job[axis] for axis in axes), []).append(job)
     trees: Trees = {}
-    for part in parts.values():
-        trees |= unresolved(composer, part, math.ceil(checked / len(parts)))
+    for place, part in enumerate(parts.values()):  # the checks are spread evenly over the parts
+        number = checked * (place + 1) // len(parts) - checked * place // len(parts)
+        trees |= unresolved(composer, part, number)
     return {job: trees[job] for job in jobs}
 
 
 def _agrees(composer: Composer, merged: Trees, number: int) -> bool:
     """Whether Hydra composes a few of the jobs to the same trees: a guard beside the reasoning above."""
     jobs = [job for job, tree in merged.items() if isinstance(tree, dict)]
-    picked = jobs[:: -max(1, len(jobs) // number)][:number]
+    picked = jobs[:: -max(1, len(jobs) // number)][:number] if number else []
     return all(OmegaConf.to_container(composer.by_hydra(job), resolve=False) == merged[job] for job in picked)
 
 
@@ -159,10 +159,22 @@ class _Merger:
     def _part(self, cluster: int, job: Overrides) -> dict[Path, object] | Exception | None:
         """The values at the places of a cluster, in a job that differs from the base in its choices only."""
         if (cluster, job) not in self._parts:
-            tree = self.tree if job == self.base else _tree(self.composer, job)
-            part = tree if isinstance(tree, Exception) else self._difference(tree, self.clusters[cluster][1])
-            self._parts[cluster, job] = part
+            self._parts[cluster, job] = self._shared_part(cluster, job)
         return self._parts[cluster, job]
+
+    def _shared_part(self, cluster: int, job: Overrides) -> dict[Path, object] | Exception | None:
+        """The same, composed once for all parts of a sweep in which the choices of the base have the same values at the
+        places of the cluster: what else writes there would be seen in these."""
+        axes, places = self.clusters[cluster]
+        choices = tuple((self.base[axis], job[axis]) for axis in axes)
+        key = choices, repr([(place, get(self.tree, place)) for place in places])
+        if key in self.composer.known_parts:
+            return self.composer.known_parts[key]
+        tree = self.tree if job == self.base else _tree(self.composer, job)
+        part = tree if isinstance(tree, Exception) else self._difference(tree, places)
+        if isinstance(part, dict):
+            self.composer.known_parts[key] = part
+        return part
 
     def _difference(self, tree: Tree, places: list[Path]) -> dict[Path, object] | None:
         part = {place: get(tree, place) for place in places}

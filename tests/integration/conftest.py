@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import itertools
 import json
 import re
 import threading
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 if TYPE_CHECKING:
     from initsuite.report.verdicts.views import Views
@@ -112,6 +114,9 @@ class WandbServer(http.server.ThreadingHTTPServer):
         swallowed: run ids of which the next contents are lost so.
         asked: operation and variables of each GraphQL request, oldest first.
         uploads: by name, the content of files that are not streamed, such as tables and images.
+        sweep: what `wandb sweep` made, as YAML; agents get its grid, one combination after another.
+        grid: the combinations that no agent has got, values by name.
+        agents_runs: ids of the runs that agents were told to start.
     """
 
     request_queue_size = 128
@@ -129,6 +134,9 @@ class WandbServer(http.server.ThreadingHTTPServer):
         self.ending = threading.Event()
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.uploads: dict[str, bytes] = {}
+        self.sweep = ""
+        self.grid: list[dict[str, Any]] = []
+        self.agents_runs: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Says nothing: a client may hang up."""
@@ -167,6 +175,8 @@ class WandbServer(http.server.ThreadingHTTPServer):
             }
         if name == "CreateProject":
             return {"result": {"project": None, "model": None, "inserted": True}}
+        if name in ("UpsertSweep", "SweepWithRuns", "CreateAgent", "Heartbeat"):
+            return self._of_sweep(name, variables)
         if name == "ProjectInternalId":
             return {"project": {"id": "p", "internalId": "1"}}
         if name in ("UpsertView2", "upsertView"):
@@ -186,6 +196,28 @@ class WandbServer(http.server.ThreadingHTTPServer):
         if name == "CreateArtifact":  # one that is there already, so that nothing is uploaded for it
             return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": {"id": "s"}}}}
         return {"project": None} if name == "ArtifactType" else {}
+
+    def _of_sweep(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
+        if name == "UpsertSweep":
+            self.sweep = variables["config"]
+            parameters = yaml.safe_load(self.sweep)["parameters"]
+            values = itertools.product(*(parameter["values"] for parameter in parameters.values()))
+            self.grid = [dict(zip(parameters, combination, strict=True)) for combination in values]
+            project = {"id": "p", "name": variables["projectName"], "entity": {"id": "e", "name": "someone"}}
+            return {"upsertSweep": {"sweep": {"name": "grid", "project": project}, "configValidationWarnings": []}}
+        if name == "SweepWithRuns":
+            return {"project": {"sweep": {"id": "s", "name": "grid", "config": self.sweep, "runs": {"edges": []}}}}
+        if name == "CreateAgent":
+            return {"createAgent": {"agent": {"id": "agent"}}}
+        commands = [] if json.loads(variables["runState"]) else [self._next_command()]
+        return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
+
+    def _next_command(self) -> dict[str, Any]:
+        if not self.grid:
+            return {"type": "exit"}
+        self.agents_runs.append(f"agents{len(self.agents_runs)}")
+        values = {name: {"value": value} for name, value in self.grid.pop(0).items()}
+        return {"type": "run", "run_id": self.agents_runs[-1], "program": "", "args": values}
 
     def listing(self) -> dict[str, Any]:
         """All runs on one page, whatever the filters, as the client lists them: without what it asks for later."""

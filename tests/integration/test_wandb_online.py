@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.uploads import Uploads
 
+SWEEP_FILE = Path(__file__).parents[2] / "docs/examples/sweep.yaml"
 FINISH_S = 6.0
 START_S = 60.0
 """What the child, or the server's view of it, may take to start on a busy machine."""
@@ -203,3 +208,28 @@ def test_what_was_uploaded_is_remembered(wandb_server: Any, tmp_path: Path) -> N
     sink.close()
     assert Uploads(tmp_path).ids() == {done.trial.trial_id}
     assert Uploads(tmp_path).ids(is_failed=True) == {failed.trial.trial_id}
+
+
+@pytest.mark.slow
+def test_an_agent_of_a_sweep_gets_the_score_of_each_command(
+    wandb_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wandb sweep` and `wandb agent` themselves, with the sweep file of the documentation."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    swept = subprocess.run(["wandb", "sweep", str(SWEEP_FILE)], capture_output=True, text=True, timeout=120)
+    assert "wandb agent someone/initsuite/grid" in swept.stderr, swept.stderr
+    agent = ["wandb", "agent", "--count", "2", "someone/initsuite/grid"]
+    ended = subprocess.run(agent, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert wandb_server.agents_runs == ["agents0", "agents1"], "the agent took the first for a success"
+    trials = {name: run for name, run in wandb_server.runs.items() if name not in wandb_server.agents_runs}
+    for run_id, depth in zip(wandb_server.agents_runs, (2, 8), strict=True):
+        run = wandb_server.runs[run_id]
+        best = [
+            trial.summary["result/best_val_accuracy"] for trial in trials.values() if trial.config["depth"] == depth
+        ]
+        assert best
+        assert run.summary["score"] == pytest.approx(fmean(best))
+        assert run.exit_code == 0
+        assert not run.history

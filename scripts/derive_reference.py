@@ -4,8 +4,9 @@ the words and statistics of an answer, change.
 
     python scripts/derive_reference.py
 
-It compares the trials in src/initsuite/results/reference and writes the answers to all questions about them into the
-folder `derived` there, with the hash of the trials, their cost and the code that answered. Nothing is trained.
+It compares the trials in src/initsuite/results/reference and src/initsuite/results/interaction, taken together, and
+writes the answers to all questions about them into the folder `derived` of the first, with the hash of the trials,
+their cost and the code that answered. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from initsuite.provenance import provenance
 from initsuite.report.answer import derive
 from initsuite.report.derived import FOLDER, write_derived
 from initsuite.report.verdicts.recommendations import Report, build_report
-from initsuite.results.sources import REFERENCE_STORE
-from initsuite.results.store import load_results, store_hash
+from initsuite.results.sources import REFERENCE_STORE, SHIPPED, load_shipped
+from initsuite.results.store import store_hash
 
 MINUTE = 60
 
 
 def main() -> None:
-    report = build_report(load_results(REFERENCE_STORE))
+    report = build_report(load_shipped())
     derived = derive(report)
-    write_derived(REFERENCE_STORE, derived, origin_of(report))
+    write_derived(tuple(SHIPPED.values()), derived, origin_of(report))
     print(f"{len(derived.answers)} answers about {len(derived.tried)} contexts in {REFERENCE_STORE / FOLDER}")
 
 

@@ -22,8 +22,8 @@ from initsuite.report.verdicts.comparison import rows_of
 from initsuite.report.verdicts.leaders import AGAINST_COLUMNS, Leader, leader_by, metrics_of, score_gain
 from initsuite.report.verdicts.recommendations import Report, build_report
 from initsuite.report.verdicts.rulings import Ruling
-from initsuite.results.sources import REFERENCE_STORE
-from initsuite.results.store import Results, load_results
+from initsuite.results.sources import SHIPPED, load_shipped
+from initsuite.results.store import Results
 from initsuite.stats.intervals import MISSING, Interval
 from initsuite.wording import format_count, format_names
 
@@ -102,7 +102,7 @@ def recommend(
     tested against each of the others by sign flips, each workload and seed at once (Holm).
 
     Args:
-        model: kind of network: mlp, cnn, rnn; None = all of them.
+        model: kind of network: mlp, cnn, rnn, resnet, vit, transformer; None = all of them.
         norm: none, batch, layer, pre, post, as the option of the network is called; None = all of them.
         activation: None = all of them.
         optimizer: sgd, adamw; None = all of them.
@@ -110,8 +110,8 @@ def recommend(
             confidence. None = all of them.
         dataset: None = all of them.
         by: what ranks: `speed`, the steps to the target, or `score`, the final score. The answer names both leaders.
-        results: those of another store, from `load_results`; None = the reference that ships with the package, whose
-            answers are worked out beforehand.
+        results: those of another store, from `load_results`; None = the reference that ships with the package, both of
+            its parts, whose answers are worked out beforehand.
 
     Raises:
         ConfigError: nothing of the kind was tried, or there is no such result to rank by.
@@ -158,12 +158,12 @@ def _source(results: Results | None) -> tuple[Sequence[Tried], Callable[[Sequenc
 
 @cache
 def _reference() -> Report:
-    return build_report(load_results(REFERENCE_STORE))
+    return build_report(load_shipped())
 
 
 @cache
 def _derived() -> Derived | None:
-    return read_derived(REFERENCE_STORE)
+    return read_derived(tuple(SHIPPED.values()))
 
 
 def _of_the_reference(tried: Sequence[Tried]) -> str:

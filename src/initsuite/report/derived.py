@@ -1,4 +1,4 @@
-"""Answers worked out beforehand: tables beside the trials of a store, so that asking need not compare them again."""
+"""Answers worked out beforehand: tables beside the trials of stores, so that asking need not compare them again."""
 
 from __future__ import annotations
 
@@ -67,30 +67,30 @@ def questions(tried: Sequence[Tried]) -> list[list[Tried]]:
     return list(found.values())
 
 
-def write_derived(store: Path, derived: Derived, origin: Mapping[str, Any]) -> None:
-    """Write the tables into a store.
+def write_derived(stores: Sequence[Path], derived: Derived, origin: Mapping[str, Any]) -> None:
+    """Write the tables into the first of the stores that they were derived from.
 
     Args:
-        origin: where they come from, for people; the parts that they were derived from are added.
+        origin: where they come from, for people; the parts of the stores are added.
     """
     places = [[*one.key, *(one.kinds[name] for name in KINDS), one.hidden_layers] for one in derived.tried]
     contexts = pd.concat([pd.DataFrame(places, columns=_PLACE), derived.evidence], axis=1)
     rows = [(*key, answer) for key, answer in derived.answers.items()]
     answers = pd.DataFrame(rows, columns=_ANSWER_COLUMNS)
-    folder = store / FOLDER
+    folder = stores[0] / FOLDER
     folder.mkdir(exist_ok=True)
     for name, table in ((_CONTEXTS, contexts), (_ANSWERS, answers)):
         write_whole(folder / name, lambda path, table=table: table.to_parquet(path, index=False, compression="zstd"))
-    text = json.dumps({**origin, "protocol_version": PROTOCOL_VERSION, "parts": _parts(store)}, indent=2) + "\n"
+    text = json.dumps({**origin, "protocol_version": PROTOCOL_VERSION, "parts": _parts(stores)}, indent=2) + "\n"
     write_whole(folder / _ORIGIN, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def read_derived(store: Path) -> Derived | None:
-    """The tables of a store; None where there are none, or they are not those of its parts and this protocol."""
-    folder = store / FOLDER
+def read_derived(stores: Sequence[Path]) -> Derived | None:
+    """What `write_derived` wrote; None where there is nothing, or it is not of these parts and this protocol."""
+    folder = stores[0] / FOLDER
     try:
         origin = json.loads((folder / _ORIGIN).read_text(encoding="utf-8"))
-        if origin["parts"] != _parts(store) or origin["protocol_version"] != PROTOCOL_VERSION:
+        if origin["parts"] != _parts(stores) or origin["protocol_version"] != PROTOCOL_VERSION:
             return None
         contexts, answers = (pd.read_parquet(folder / name) for name in (_CONTEXTS, _ANSWERS))
         tried = tuple(_tried(dict(zip(_PLACE, row, strict=True))) for row in contexts[_PLACE].to_numpy().tolist())
@@ -105,5 +105,5 @@ def _tried(row: Mapping[str, Any]) -> Tried:
     return Tried(key, {name: row[name] for name in KINDS}, int(row["hidden_layers"]))
 
 
-def _parts(store: Path) -> list[str]:
-    return sorted(path.name for path in (store / "trials").glob("*.parquet"))
+def _parts(stores: Sequence[Path]) -> list[list[str]]:
+    return [sorted(path.name for path in (store / "trials").glob("*.parquet")) for store in stores]

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from initsuite.tracking.read_project import Project, ProjectRun
 
 PROJECT = "wandb:"
-REFERENCE = "reference"
-REFERENCE_STORE = Path(__file__).parent / "reference"
-"""Results of `experiment=article` that ship with the package."""
+SHIPPED = {name: Path(__file__).parent / name for name in ("reference", "interaction")}
+"""Stores that ship with the package: the results of `experiment=article`, and those of `experiment=interaction`."""
+REFERENCE_STORE = SHIPPED["reference"]
 BATCH = 64
 """Runs of a project that are fetched before they go into the cache."""
 STAMPS = "stamps.json"
@@ -41,8 +41,9 @@ def load_results(source: str | Path = "results") -> Results:
 
     Args:
         source: a results store (a folder); `wandb:ENTITY/PROJECT`, or `wandb:PROJECT` in the account's default entity;
-            or a folder of offline W&B runs, such as `results/wandb`. `reference`, if no folder has that name, means the
-            results of `experiment=article` that ship with the package.
+            or a folder of offline W&B runs, such as `results/wandb`. `reference` and `interaction`, if no folder has
+            that name, mean the results of `experiment=article` and of `experiment=interaction` that ship with the
+            package.
 
     Example:
         results = initsuite.load_results("results")
@@ -53,7 +54,7 @@ def load_results(source: str | Path = "results") -> Results:
         ConfigError: no name of a source; or a W&B project, but no API key or no server.
     """
     if not isinstance(source, str | Path):
-        expected = "a results store (a folder), wandb:ENTITY/PROJECT, or 'reference'"
+        expected = f"a results store (a folder), wandb:ENTITY/PROJECT, {' or '.join(map(repr, SHIPPED))}"
         raise bad_value("load_results", "source", source, expected)
     if str(source).startswith(PROJECT):
         return _of_project(str(source).removeprefix(PROJECT))
@@ -64,9 +65,14 @@ def load_results(source: str | Path = "results") -> Results:
 
 
 def store_folder(source: str | Path) -> Path:
-    """The folder of a store; the shipped one for `reference`, where no folder has that name."""
+    """The folder of a store; a shipped one for its name, where no folder has that."""
     folder = Path(source)
-    return REFERENCE_STORE if str(source) == REFERENCE and not folder.exists() else folder
+    return folder if folder.exists() else SHIPPED.get(str(source), folder)
+
+
+def load_shipped() -> Results:
+    """All results that ship with the package, as those of one store."""
+    return store.together([store.load_results(folder) for folder in SHIPPED.values()])
 
 
 def _of_files(files: list[Path]) -> Results:

@@ -161,11 +161,25 @@ def load_results(directory: str | Path = "results") -> Results:
     check_store("load_results", directory, "directory")
     reader = PartReader(directory)
     tables = reader.together()
-    trials = _drop_repeats(_of_kind("trials", tables, TRIALS))
-    curves = _of_kind("curves", tables, CURVES).drop_duplicates(["trial_id", "step"])
-    trials = _drop_lost(trials, curves.trial_id)
-    curves = curves[curves.trial_id.isin(trials.trial_id)].sort_values(["trial_id", "step"], ignore_index=True)
+    trials, curves = _once(_of_kind("trials", tables, TRIALS), _of_kind("curves", tables, CURVES))
     return Results(trials, curves, reader.damaged, _links(directory, set(trials.trial_id)))
+
+
+def together(found: Sequence[Results]) -> Results:
+    """The results of several stores as one has them: a trial that several hold counts once."""
+    trials, curves = (
+        pd.concat([getattr(one, kind) for one in found], ignore_index=True) for kind in ("trials", "curves")
+    )
+    links = {trial_id: url for one in found for trial_id, url in one.links.items()}
+    return Results(*_once(trials, curves), [part for one in found for part in one.damaged], links)
+
+
+def _once(trials: pd.DataFrame, curves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each trial that has its curve, and each of its evaluations, once."""
+    curves = curves.drop_duplicates(["trial_id", "step"])
+    trials = _drop_lost(_drop_repeats(trials), curves.trial_id)
+    kept = curves[curves.trial_id.isin(trials.trial_id)]
+    return trials, kept.sort_values(["trial_id", "step"], ignore_index=True)
 
 
 def check_store(where: str, directory: Path, name: str = "DIR") -> None:

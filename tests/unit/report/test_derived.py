@@ -51,12 +51,12 @@ def store(report: Report, tmp_path: Path) -> Path:
     """A store with its derived tables."""
     (tmp_path / "trials").mkdir()
     (tmp_path / "trials" / "part.parquet").touch()
-    write_derived(tmp_path, derive(report), {"store_hash": "0" * 16})
+    write_derived([tmp_path], derive(report), {"store_hash": "0" * 16})
     return tmp_path
 
 
 def read(store: Path) -> Derived:
-    found = read_derived(store)
+    found = read_derived([store])
     assert found is not None
     return found
 
@@ -71,14 +71,14 @@ def test_what_is_read_is_what_was_written(report: Report, store: Path) -> None:
 @pytest.mark.parametrize("name", ["origin.json", "answers.parquet", "contexts.parquet"])
 def test_damaged_tables_are_not_used(store: Path, name: str) -> None:
     (store / FOLDER / name).write_bytes(b"{}")
-    assert read_derived(store) is None
+    assert read_derived([store]) is None
 
 
 def test_tables_of_other_trials_are_not_used(store: Path) -> None:
     (store / "trials" / "another.parquet").touch()
-    assert read_derived(store) is None
+    assert read_derived([store]) is None
     shutil.rmtree(store / FOLDER)
-    assert read_derived(store) is None
+    assert read_derived([store]) is None
 
 
 def test_a_question_without_a_stored_answer_is_worked_out(

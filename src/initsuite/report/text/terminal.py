@@ -171,8 +171,10 @@ def _arms_table(arms: pd.DataFrame, recommended: str, width: int) -> Table:
 
 
 def _sentence(row: Row) -> Text:
+    agrees = article_text(row)
     return Text.assemble(
         ("Recommended: ", "bold"),
         (f"{row['recommended']}. ", "bold green"),
-        f"{row['in_words']} Confidence {confidence_text(row)}. The article's rule agrees: {article_text(row)}.",
+        f"{row['in_words']} Confidence {confidence_text(row)}. ",
+        f"Does the article's rule agree? {agrees[0].upper()}{agrees[1:]}.",
     )

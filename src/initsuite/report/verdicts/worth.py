@@ -16,6 +16,7 @@ from initsuite.report.evidence.levels import COLUMN_OF_LEVEL
 from initsuite.report.verdicts.across import main_comparisons
 from initsuite.report.verdicts.comparison import BASELINE, Comparison
 from initsuite.report.verdicts.recommendations import OF_INTERVAL, Report, interval_columns, lr_window
+from initsuite.spec import CONTEXT_AXES
 from initsuite.stats.intervals import CONFIDENCE, COVERAGE_SLACK, MISSING, Interval, mean_interval, median_interval
 
 _NOT_THE_NETWORK = {"dataset": ("levels", "chance"), "model": ("norm",)}
@@ -114,7 +115,7 @@ def _is_crossed(group: Sequence[Comparison]) -> bool:
 
 def _of_network(group: Sequence[Comparison]) -> Iterator[Worth]:
     axes = min((found.context.axes for found in group), key=lambda one: len(one["model"]))
-    network = " / ".join(axes[name] for name in ("dataset", "model", "activation"))
+    network = " / ".join(axes[name] for name in CONTEXT_AXES if name != "optimizer")
     for comparison in sorted(group, key=lambda found: found.context.norm != NO_NORM):
         if (worth := worth_of(comparison, network)) is not None:
             yield worth

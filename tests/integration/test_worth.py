@@ -41,7 +41,10 @@ def test_the_page_and_the_markdown_say_it_with_table_and_picture(written: tuple[
     assert f"<h2>{WORTH_TITLE}</h2>\n<p>{SENTENCE}" in page
     assert 'data-chart="worth"' in page
     assert page.index("Does the choice of initializer matter?") < page.index("has the best mean rank")
-    assert "<b>Trained with adamw.</b> The choice matters without a norm (+40.0 points [40.0, 40.0])." in page
+    assert (
+        "<b>Trained with adamw.</b> The choice matters without a norm (he over normal: +40.0 points [40.0, 40.0])."
+        in page
+    )
     assert 'data-table="worth"' in page
     text = (folder / "recommendations.md").read_text(encoding="utf-8")
     assert f"## {WORTH_TITLE}\n\n" in text

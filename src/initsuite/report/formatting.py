@@ -77,7 +77,7 @@ def format_difference(interval: Interval, metric: str) -> str:
         >>> format_difference(Interval(0.005, 0.001, 0.0094, 0.95, 10), "accuracy")
         '+0.5 points [0.1, 0.9]'
         >>> format_difference(Interval(0.012, -0.01, 0.034, 0.95, 10), "mse")
-        '0.012 lower mean squared error [-0.01, 0.034]'
+        'mean squared error lower by 0.012 [-0.01, 0.034]'
     """
     if metric == "accuracy":
         points = Interval(100 * interval.estimate, 100 * interval.low, 100 * interval.high, 1.0, 0)
@@ -85,7 +85,7 @@ def format_difference(interval: Interval, metric: str) -> str:
         return f"{'+' * (points.estimate >= 0)}{cell.text} points {cell.detail}"
     cell = _format(interval, lambda value: format(value, METRICS[metric].written))
     direction = "higher" if METRICS[metric].direction == "max" else "lower"
-    return f"{cell.text} {direction} {METRICS[metric].label} {cell.detail}"
+    return f"{METRICS[metric].label} {direction} by {cell.text} {cell.detail}"
 
 
 def format_ratio(interval: Interval) -> Cell:

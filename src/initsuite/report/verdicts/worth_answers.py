@@ -54,8 +54,8 @@ def how_sure(found: Sequence[Worth]) -> str:
     points = " A point is a hundredth of the test accuracy." if is_accuracy else ""
     return (
         f"How much better the best initializer scores in the end than the worst one, each at its own best learning "
-        f"rate. In brackets: the range that holds it with 95 % confidence, over {seeds} seeds and for all pairs of "
-        f"initializers at once; the choice is said to matter where that range lies above 0.{points}"
+        f"rate.{points} In brackets: the range that holds it with 95 % confidence, over {seeds} seeds and for all "
+        f"pairs of initializers at once; the choice is said to matter where that range lies above 0."
     )
 
 
@@ -80,9 +80,10 @@ def _sentences(worths: Sequence[Worth]) -> Iterator[str]:
 
 
 def _case(worth: Worth) -> str:
-    """A norm with the difference there."""
+    """A norm with the initializers that differ most there, and by how much."""
     written = format_difference(worth.interval("score"), worth.comparison.context.yardstick.metric)
-    return f"{_norm(worth)} ({written}{'' if _trains(worth) else f'; {worth.worst} does not train'})"
+    fails = "" if _trains(worth) else f"; {worth.worst} does not train"
+    return f"{_norm(worth)} ({worth.best} over {worth.worst}: {written}{fails})"
 
 
 def _trains(worth: Worth) -> bool:
@@ -93,4 +94,4 @@ def _trains(worth: Worth) -> bool:
 
 
 def _norm(worth: Worth) -> str:
-    return _NORMS.get(worth.norm, f"with {worth.norm}")
+    return _NORMS.get(worth.norm, f"with {worth.norm}-norm")

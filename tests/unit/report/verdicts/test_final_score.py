@@ -69,7 +69,9 @@ def test_a_lower_error_is_better() -> None:
     result = compare(context(one, other, yardstick=scale))
     assert result.scores.standings[0].arm.name == "other"
     assert result.scores.standings[1].difference.estimate == pytest.approx(0.1)
-    assert "Fastest: one; most accurate: other, 0.1 lower mean squared error [0.1, 0.1], p = 0.031." in in_words(result)
+    assert "Fastest: one; most accurate: other, mean squared error lower by 0.1 [0.1, 0.1], p = 0.031." in in_words(
+        result
+    )
 
 
 def test_an_arm_near_chance_never_ends_best() -> None:

@@ -14,6 +14,7 @@ from initsuite.config.groups import conf_dir
 from initsuite.errors import ConfigError, bad_value, check_whole_number, unknown_choice
 from initsuite.literature.criteria import KINDS, Criterion
 from initsuite.literature.verdict import Verdict
+from initsuite.results.sources import SHIPPED
 
 TIERS = ("fast", "full")
 """The fast tier is run before a release; full is all."""
@@ -67,9 +68,14 @@ class Trials(Sweep):
 
     Attributes:
         published_lr: the one learning rate of the paper, at which all is judged once more; None where it tuned it.
+        published_optimizer: the optimizer that it belongs to; "" = that of the sweep.
+        store: a store that ships with the suite, whose trials are judged; the sweep is then what made it, and nothing
+            is trained.
     """
 
     published_lr: float | None = None
+    published_optimizer: str = ""
+    store: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,6 +195,8 @@ def _sweep(where: str, kind: type[Starts] | type[Trials], tree: Any) -> Starts |
     found = kind(**lists, params=params, sweeps=sweeps, **rest)
     if isinstance(found, Starts):
         check_whole_number(f"{where}: starts", "draws", found.draws, minimum=2)
+    elif found.store and found.store not in SHIPPED:
+        raise unknown_choice(f"{where}: trials", "store", found.store, SHIPPED)
     return found
 
 

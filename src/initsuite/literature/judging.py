@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from initsuite.literature.criteria import Criterion
 from initsuite.literature.evidence import Evidence, flat
 from initsuite.literature.trained import MEASURES, trained_evidence
 from initsuite.literature.verdict import Finding, Verdict, false_discoveries, joined, verdicts_of, weakest_p
+from initsuite.results.sources import SHIPPED
 from initsuite.results.store import load_results
 
 EMPTY = Evidence(pd.DataFrame(), {})
@@ -76,12 +78,30 @@ def stored_evidence(claim: Claim, results: Path) -> Stored:
     Raises:
         StoreError: a store that cannot be read.
     """
-    folder, theory = results / claim.name, claim.trials.theory if claim.trials else ()
-    trials = load_results(folder).trials if (folder / "trials").is_dir() else pd.DataFrame()
-    lr = claim.trials.published_lr if claim.trials else None
-    tuned = trained_evidence(trials, theory) if len(trials) else EMPTY
-    published = trained_evidence(trials, theory, lr) if len(trials) and lr is not None else EMPTY
-    return Stored(_starts(folder / "starts"), tuned, published)
+    tuned = published = EMPTY
+    if (trained := claim.trials) is not None and trained.store:
+        tuned = _shipped(trained.store, trained.theory)
+    elif trained is not None:
+        trials = again = _trials(results / claim.name)
+        if len(trials) and trained.published_optimizer:
+            is_again = trials.config.map(
+                lambda text: json.loads(text)["optimizer"]["name"] == trained.published_optimizer
+            )
+            trials, again = trials[~is_again], trials[is_again]
+        tuned = trained_evidence(trials, trained.theory) if len(trials) else EMPTY
+        if trained.published_lr is not None and len(again):
+            published = trained_evidence(again, trained.theory, trained.published_lr)
+    return Stored(_starts(results / claim.name / "starts"), tuned, published)
+
+
+@functools.cache
+def _shipped(store: str, theory: tuple[str, ...]) -> Evidence:
+    trials = _trials(SHIPPED[store])
+    return trained_evidence(trials, theory) if len(trials) else EMPTY
+
+
+def _trials(folder: Path) -> pd.DataFrame:
+    return load_results(folder).trials if (folder / "trials").is_dir() else pd.DataFrame()
 
 
 def _starts(folder: Path) -> Evidence:

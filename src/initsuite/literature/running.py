@@ -55,17 +55,21 @@ def run_claim(claim: Claim, command: Command, say: Say = print) -> None:
     folder = command.results / claim.name
     if claim.starts is not None:
         _measure(claim.starts, folder, command, say)
-    if claim.trials is not None:
+    if claim.trials is not None and claim.trials.store:
+        say(f"{claim.name}: judged from the results that ship as {claim.trials.store}; nothing to train")
+    elif claim.trials is not None:
         for launch in launches(claim.trials):
             _train(claim, launch, folder, command, say)
 
 
 def launches(trials: Trials) -> Iterator[Sweep]:
-    """Tuned first; then at the one learning rate of the paper."""
+    """Tuned first; then at the one learning rate of the paper, and with its optimizer where that is another one."""
     yield trials
     if trials.published_lr is not None:
-        kept = [each for each in trials.base if not each.startswith(("protocol=", "optimizer.lr_grid="))]
-        base = *kept, "protocol=fixed", f"optimizer.lr={trials.published_lr:g}", *_seeds(trials.base)
+        replaced = "optimizer" if trials.published_optimizer else "optimizer.lr_grid="
+        kept = [each for each in trials.base if not each.startswith(("protocol=", replaced))]
+        optimizer = [f"optimizer={trials.published_optimizer}"] if trials.published_optimizer else []
+        base = *kept, *optimizer, "protocol=fixed", f"optimizer.lr={trials.published_lr:g}", *_seeds(trials.base)
         yield Sweep(base, trials.params, trials.sweeps)
 
 

@@ -78,6 +78,10 @@ def test_the_paper_s_learning_rate_is_a_launch_of_its_own() -> None:
     assert second == Sweep(("init=he", "protocol=fixed", "optimizer.lr=0.01", "seeds=8"), {"model.depth": "2,8"})
     assert [each.base[-1] for each in launches(Trials(("seeds=6", "protocol=quick"), published_lr=1.0))][1] != "seeds=8"
     assert len(list(launches(Trials()))) == 1
+    base = ("optimizer=sgd", "optimizer.momentum=0", "seeds=8")
+    assert [*launches(Trials(base, published_lr=1e-3, published_optimizer="adamw"))][1] == Sweep(
+        ("seeds=8", "optimizer=adamw", "protocol=fixed", "optimizer.lr=0.001")
+    )
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -98,6 +102,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"starts": None, "trials": None}, "neither `starts` nor `trials`"),
         ({"starts": {"draws": 1}}, "starts: bad value `draws`=1. Expected a whole number from 2"),
         ({"trials": {"axes": {}}}, "trials: unknown `key`='axes'"),
+        ({"trials": {"store": "referense"}}, "trials: unknown `store`='referense'.*Did you mean `reference`"),
         ({"criteria": []}, "`criteria`=.*at least one, each with a name of its own"),
         ({"criteria": [{"name": "x", "kind": "closed"}]}, "unknown `kind`='closed'.*closed_form"),
         ({"criteria": [{"name": "x", "kind": "score", "best": 1}]}, "score: unknown `key`='best'"),

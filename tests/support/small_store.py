@@ -18,6 +18,7 @@ REACHED_AT = {"he": 20.0, "torch_default": 40.0, "zero": None}
 
 DATASET = {
     "metric": "accuracy",
+    "direction": "max",
     "loss": "cross_entropy",
     "chance": 0.1,
     "levels": {"easy": 0.5, "primary": 0.7, "hard": 0.9},

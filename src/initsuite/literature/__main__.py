@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initsuite.errors import ConfigError, TrialsFailed, bad_value, door_parser, run_door, unknown_choice
+from initsuite.results.releases import MANIFEST, is_release, newest_release, read_release, release_folder
 
 if TYPE_CHECKING:
     from initsuite.literature.claim import Claim
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 ACTIONS = ("run", "show")
 RESULTS = "claims"
 """The folder with a store for each claim, unless results_dir=DIR says otherwise."""
+FIGURES = "figures"
+"""Where the figures of a release go, which is never written to."""
 _DESCRIPTION = """\
 The claims of the literature on initialization, tested again: each has a statement, a prediction
 that was written down before it was run, criteria, and a verdict.
@@ -27,8 +30,9 @@ examples:
   initsuite claims run fast dry_run=true            plan the fast tier; all = every claim
   initsuite claims show he_depth                    the evidence of one: numbers, figure, what would change it
 
-results_dir=DIR is where the store of each claim is (default: claims); other keys are those of initsuite train that say
-where and how to run, such as workers=1.
+results_dir=DIR is where the store of each claim is (default: claims, and the release that ships where nothing was run;
+reference@2026.12 is that release); other keys are those of initsuite train that say where and how to run, such as
+workers=1.
 """
 
 
@@ -55,19 +59,39 @@ def _act(options: argparse.Namespace) -> int | None:
     if action not in (*ACTIONS, "table"):
         raise unknown_choice("claims", "action", action, ACTIONS)
     claims = _chosen(names, action)
-    results = Path(keys.pop("results_dir", RESULTS))
+    given = keys.pop("results_dir", None)
     if action == "run":
-        return _run(claims, results, keys)
+        if given is not None and is_release(given):
+            raise bad_value("claims run", "results_dir", given, "a folder: a release is never written to")
+        return _run(claims, Path(given or RESULTS), keys)
+    results = _results(given)
     if keys:
         raise bad_value(f"claims {action}", next(iter(keys)), keys[next(iter(keys))], "results_dir=DIR alone")
     by_name = {each.claim.name: each for each in judged(load_claims(), results)}  # what stands is decided over all
     found = [by_name[claim.name] for claim in claims]
+    release = read_release(results) if (results / MANIFEST).is_file() else None
+    if release is not None:
+        print(f"From the release that ships: {release.line}\n")
     if action == "table":
         print(table(found))
         return None
+    own = Path(RESULTS) if release is not None else results
     for place, each in enumerate(found):
-        print("\n" * (place > 0) + evidence(each, results, _figure(each.claim, results)))
+        figure = _figure(each.claim, results, Path(FIGURES) if release is not None else results)
+        print("\n" * (place > 0) + evidence(each, own, figure))
     return None
+
+
+def _results(given: str | None) -> Path:
+    """The folder of the stores: what was run in ./claims, or else the newest release.
+
+    Raises:
+        StoreError: a release that does not ship.
+    """
+    if given is not None:
+        return release_folder(given) if is_release(given) else Path(given)
+    was_run = any(path.is_dir() for path in Path(RESULTS).glob("*/*") if path.name in ("starts", "trials"))
+    return Path(RESULTS) if was_run else newest_release() or Path(RESULTS)
 
 
 def _chosen(names: Sequence[str], action: str) -> list[Claim]:
@@ -115,12 +139,12 @@ def _run(claims: Sequence[Claim], results: Path, keys: dict[str, str]) -> int:
     return 1 if failed else 0
 
 
-def _figure(claim: Claim, results: Path) -> str:
-    """Draw the figure of a claim into its folder; its path, "" where there is nothing to draw."""
+def _figure(claim: Claim, results: Path, target: Path) -> str:
+    """Draw the figure of a claim into a folder of its name; its path, "" where there is nothing to draw."""
     from initsuite.literature.figure import draw
     from initsuite.literature.judging import stored_evidence
 
-    return draw(claim, stored_evidence(claim, results), results / claim.name)
+    return draw(claim, stored_evidence(claim, results), target / claim.name)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def draw(claim: Claim, stored: Stored, folder: Path) -> str:
         _fill(figure.add_subplot(), points, wanted)
         path = folder / "figure.png"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=RESOLUTION)
         except OSError as error:
             raise StoreError(f"claims: cannot write `{path}`: {error.strerror or error}. Expected a folder that can be "

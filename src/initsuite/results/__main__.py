@@ -20,6 +20,7 @@ from initsuite.provenance import short_commit
 from initsuite.results.columns import KINDS
 from initsuite.results.maintain import merge, plan_prune, prune
 from initsuite.results.migrate import migrate
+from initsuite.results.releases import MANIFEST, check_release, claim_folders
 from initsuite.results.sources import store_folder
 from initsuite.results.store import Results, check_store, load_results, store_hash
 from initsuite.spec import Stage
@@ -100,6 +101,11 @@ def contents(directory: Path, results: Results) -> list[tuple[str, str]]:
 
 def _show(options: argparse.Namespace) -> Iterator[Text | Table]:
     directory = store_folder(options.dir)
+    if (directory / MANIFEST).is_file():
+        release, claims = check_release(directory), [path.name for path in claim_folders(directory)]
+        yield Text(release.line, style="bold")
+        yield Text(f"{format_count(len(claims), 'claim')}: {', '.join(claims)}")
+        return
     check_store("show", directory)
     table = Table(box=SIMPLE, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

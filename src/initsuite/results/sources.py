@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from initsuite.errors import bad_value
 from initsuite.files import cache_root, folder_for, read_json, write_whole
 from initsuite.results import store
+from initsuite.results.releases import claim_folders, is_release, release_folder
 from initsuite.results.store import Results, Store
 from initsuite.spec import Status
 from initsuite.tracking.labels import JOB_TYPES
@@ -43,7 +44,7 @@ def load_results(source: str | Path = "results") -> Results:
         source: a results store (a folder); `wandb:ENTITY/PROJECT`, or `wandb:PROJECT` in the account's default entity;
             or a folder of offline W&B runs, such as `results/wandb`. `reference` and `interaction`, if no folder has
             that name, mean the results of `experiment=article` and of `experiment=interaction` that ship with the
-            package.
+            package; `reference@2026.12` the trials of all claims in that release, `reference@2026.12/NAME` of one.
 
     Example:
         results = initsuite.load_results("results")
@@ -59,13 +60,21 @@ def load_results(source: str | Path = "results") -> Results:
     if str(source).startswith(PROJECT):
         return _of_project(str(source).removeprefix(PROJECT))
     folder = store_folder(source)
+    if is_release(source) and (of_claims := [path for path in claim_folders(folder) if (path / "trials").is_dir()]):
+        return store.together([store.load_results(path) for path in of_claims])
     if not (folder / "trials").is_dir() and (files := offline_files(folder)):
         return _of_files(files)
     return store.load_results(folder)
 
 
 def store_folder(source: str | Path) -> Path:
-    """The folder of a store; a shipped one for its name, where no folder has that."""
+    """The folder of a store; a shipped one for its name, where no folder has that.
+
+    Raises:
+        StoreError: a release that does not ship.
+    """
+    if is_release(source):
+        return release_folder(source)
     folder = Path(source)
     return folder if folder.exists() else SHIPPED.get(str(source), folder)
 

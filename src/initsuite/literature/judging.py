@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from initsuite.literature.claim import Claim
@@ -84,9 +85,8 @@ def stored_evidence(claim: Claim, results: Path) -> Stored:
     elif trained is not None:
         trials = again = _trials(results / claim.name)
         if len(trials) and trained.published_optimizer:
-            is_again = trials.config.map(
-                lambda text: json.loads(text)["optimizer"]["name"] == trained.published_optimizer
-            )
+            names = np.array([json.loads(text)["optimizer"]["name"] for text in trials.config.tolist()])
+            is_again = names == trained.published_optimizer
             trials, again = trials[~is_again], trials[is_again]
         tuned = trained_evidence(trials, trained.theory) if len(trials) else EMPTY
         if trained.published_lr is not None and len(again):

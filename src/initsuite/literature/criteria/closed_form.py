@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from initsuite.errors import check_number, unknown_choice
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding, Verdict
 
@@ -21,7 +22,7 @@ STATISTICS = ("mean", "variance")
 
 
 @dataclass(frozen=True)
-class ClosedForm:
+class ClosedForm(OfOneMeasure):
     """|statistic - theory| <= max(3 standard errors, tolerance x |theory|), from at least 20 draws.
 
     Reproduced where that holds and three standard errors are at most four tolerances; not reproduced where it does not
@@ -52,7 +53,7 @@ class ClosedForm:
 
     @property
     def measures(self) -> list[str]:
-        return [self.measure, *([self.theory] if isinstance(self.theory, str) else [])]
+        return [*super().measures, *([self.theory] if isinstance(self.theory, str) else [])]
 
     def find(self, evidence: Evidence) -> Finding:
         """The statistic, and three standard errors on each side."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from initsuite.errors import check_number
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.criteria.score import paired
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
@@ -14,7 +15,7 @@ from initsuite.literature.verdict import Finding
 
 
 @dataclass(frozen=True)
-class NoDifference:
+class NoDifference(OfOneMeasure):
     """The mean of the paired differences of scores lies within `margin` of 0, by two one-sided tests.
 
     Reproduced where both of Student's tests reject; not reproduced where one shows a larger difference.
@@ -38,10 +39,6 @@ class NoDifference:
 
     def __post_init__(self) -> None:
         check_number("no_difference", "margin", self.margin, above=0)
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The mean difference, with its interval."""

@@ -11,6 +11,7 @@ import numpy as np
 import scipy
 
 from initsuite.errors import bad_value
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
 from initsuite.stats.pairwise import newcombe_variance, probability_of_improvement
@@ -18,7 +19,7 @@ from initsuite.stats.prediction import rank_correlation
 
 
 @dataclass(frozen=True)
-class Rank:
+class Rank(OfOneMeasure):
     """The rank statistic of a predictor with an outcome is at least `minimum`.
 
     For an outcome of 0 and 1, the probability that a cell in which most trials have 1 has the larger predictor than one
@@ -48,10 +49,6 @@ class Rank:
             raise bad_value("rank", "sign", self.sign, "1 or -1")
         if not 0 < self.minimum < 1:
             raise bad_value("rank", "minimum", self.minimum, "a number above 0, below 1")
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The statistic, with its interval."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from initsuite.errors import check_number
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
@@ -16,7 +17,7 @@ from initsuite.stats.pairwise import sign_flip_test
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(OfOneMeasure):
     """The mean of the paired differences of scores is at least `minimum`.
 
     Reproduced by the sign-flip test of the differences by seed, one-sided, if their mean is as large as stated; not
@@ -39,10 +40,6 @@ class Score:
 
     def __post_init__(self) -> None:
         check_number("score", "minimum", self.minimum, minimum=0)
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The mean difference, with its interval."""

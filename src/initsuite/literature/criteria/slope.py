@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from initsuite.errors import bad_value
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
@@ -18,7 +19,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Slope:
+class Slope(OfOneMeasure):
     """The least-squares slope of a measure over an axis is between `low` and `high`.
 
     One slope for each seed, and Student's two one-sided tests of their mean: reproduced where both reject, not
@@ -45,10 +46,6 @@ class Slope:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise bad_value("slope", "high", self.high, f"a number above low={self.low}")
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The mean slope, with its interval."""

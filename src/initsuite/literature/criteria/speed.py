@@ -11,13 +11,14 @@ import numpy as np
 import scipy
 
 from initsuite.errors import check_number
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
 
 
 @dataclass(frozen=True)
-class Speed:
+class Speed(OfOneMeasure):
     """The steps of the slower arm are at least `ratio` times those of the faster one.
 
     Reproduced by a permutation test of the mean log steps, one-sided and exact up to eight seeds each, if the ratio of
@@ -41,10 +42,6 @@ class Speed:
 
     def __post_init__(self) -> None:
         check_number("speed", "ratio", self.ratio, minimum=1)
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The ratio of steps, with its interval."""

@@ -10,6 +10,7 @@ from typing import Any
 import scipy
 
 from initsuite.errors import check_number
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import ALPHA, Finding
 
@@ -18,7 +19,7 @@ MOST_NEEDED = 200
 
 
 @dataclass(frozen=True)
-class Starts:
+class Starts(OfOneMeasure):
     """The share of trials of one arm that train is higher than that of the other, by at least `minimum`.
 
     Reproduced by Fisher's exact test, one-sided: with five trials each, 5 against at most 1 or 4 against 0; with six, 6
@@ -47,10 +48,6 @@ class Starts:
 
     def __post_init__(self) -> None:
         check_number("starts", "minimum", self.minimum, above=0)
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The difference of the shares."""

@@ -11,6 +11,7 @@ import numpy as np
 import scipy
 
 from initsuite.errors import bad_value
+from initsuite.literature.criteria.base import OfOneMeasure
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding, Verdict
@@ -18,7 +19,7 @@ from initsuite.stats.intervals import success_rate
 
 
 @dataclass(frozen=True)
-class Within:
+class Within(OfOneMeasure):
     """The mean of a measure is between `low` and `high`, by two one-sided tests.
 
     Student's tests for numbers, exact binomial ones for what is 0 or 1. With `against`, the geometric mean over seeds
@@ -44,10 +45,6 @@ class Within:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise bad_value("within", "high", self.high, f"a number above low={self.low}")
-
-    @property
-    def measures(self) -> list[str]:
-        return [self.measure]
 
     def find(self, evidence: Evidence) -> Finding:
         """The mean or the ratio, with its interval."""

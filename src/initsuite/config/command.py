@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from initsuite.config.groups import conf_dir
+from initsuite.config.axes import MOST_COMBINATIONS
+from initsuite.config.groups import conf_dir, shipped_file
 from initsuite.config.schema import Schema
 from initsuite.errors import bad_value
 
@@ -27,8 +28,9 @@ def check_command(words: Sequence[str]) -> None:
         words: a command line without its program; what is no override is passed over.
 
     Raises:
-        ConfigError: a key given twice, several choices of a group, a flag that is neither true nor false, an empty name
-            of a folder, or a file of the user's that is hidden by one of the suite.
+        ConfigError: a key given twice, several choices of a group, a choice that is given another name, a flag that is
+            neither true nor false, an empty name of a folder, or a file of the user's that is hidden by one of the
+            suite.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser  # late: others read the names above
 
@@ -38,6 +40,7 @@ def check_command(words: Sequence[str]) -> None:
     except Exception:  # said by Hydra, in its own words
         return
     _check_given_once(overrides)
+    _check_names(overrides)
     for override in overrides:
         key, value = override.key_or_group, override.value()
         if key in FLAGS and not override.is_sweep_override() and not isinstance(value, bool | str):
@@ -61,6 +64,41 @@ def _check_given_once(overrides: Sequence[Override]) -> None:
         if given.setdefault(key, text) != text:
             fix = f"To compare them: -m {key}={given[key]},{text}."
             raise bad_value("config", key, f"{given[key]} and {text}", "one value for a key", fix)
+
+
+def _check_names(overrides: Sequence[Override]) -> None:
+    """Refuse another name for what a group chooses: a name says which file the values come from."""
+    chosen = {one.key_or_group: _values(one) for one in overrides if not isinstance(one.value(), dict)}
+    for override in overrides:
+        group, _, key = override.key_or_group.partition(".")
+        given = override.value()
+        if key == "name":
+            names = _values(override)
+        elif not key and isinstance(given, dict) and "name" in given:
+            names = [str(given["name"])]
+        else:
+            continue
+        if override.is_delete() or not (conf_dir() / group).is_dir():
+            continue
+        choices = chosen.get(group, ["the one of its file"])
+        for name in names:
+            if any(name != choice and not _has_free_name(group, choice) for choice in choices):
+                own = f"; one with a name of your own: {group}=custom" * (conf_dir() / group / "custom.yaml").is_file()
+                expected = f"the name of what is chosen: {' or '.join(choices)}"
+                raise bad_value("config", f"{group}.name", name, expected, f"To choose another: {group}=NAME{own}.")
+
+
+def _values(override: Override) -> list[str]:
+    """The values of an override as text, without quotes."""
+    if not override.is_discrete_sweep():
+        return [str(override.value())]
+    found = itertools.islice(override.sweep_iterator(), MOST_COMBINATIONS)
+    return [str(getattr(value, "text", value)) for value in found]
+
+
+def _has_free_name(group: str, choice: str) -> bool:
+    """Whether a choice may have any name: a person's own, and one that reads it as an option."""
+    return choice == "custom" or "${.name}" in shipped_file(group, choice).values()
 
 
 def _hidden_files(overrides: Sequence[Override], words: Sequence[str]) -> Iterator[tuple[Path, str]]:

@@ -36,6 +36,8 @@ GROUP_KEYS = {
 """Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
 WORDS = {"dataset": ("loss", "metric", "direction")}
 """Those of them that are looked up in a table."""
+LABELS = {"optimizer": "family"}
+"""A key of a group that says of what kind a choice is: what is fixed by its file is no option."""
 PLACES = {"data_dir", "download"}
 """Options of our own data sets that say where the data comes from, not what it is: part of no id."""
 
@@ -92,6 +94,17 @@ def check_choices(tree: Mapping[str, Any]) -> None:
             expected = f"another one: this is the name of {other}"
             fix = f"To choose that: {group}={name}; what you named: {group}=custom {group}._target_={target}."
             raise bad_value(f"config: {group}", "name", name, expected, fix)
+        if group in LABELS:
+            _check_label(group, choice, LABELS[group])
+
+
+def _check_label(group: str, choice: Mapping[str, Any], key: str) -> None:
+    """Refuse a label that is not the one of the file of this name, or that no file has."""
+    own = shipped_file(group, choice["name"]).get(key)
+    known = {shipped_file(group, name)[key] for name in names_of(group)} if own is None else {own}
+    got = choice.get(key)
+    if key in choice and not (isinstance(got, str) and got in known):
+        raise unknown_choice(f"config: {group}={choice['name']}", key, str(got), sorted(known))
 
 
 def target_of(group: str, tree: Mapping[str, Any]) -> Callable[..., Any]:

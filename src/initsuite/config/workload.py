@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import itertools
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from initsuite import rng
 from initsuite.activations import activation
@@ -27,6 +31,8 @@ from initsuite.spec import ParamSpec, Role, short_hash
 
 OURS = "initsuite."
 """How the names of the modules of this package start."""
+MOST_TENSORS = 25_000
+"""Of a model that is trained, as each is looked at before: a network of 10,000 layers has 20,002 (Xiao et al. 2018)."""
 DEFAULT_METRIC = "accuracy"
 """Not part of ids, so that those of trials from before there were other metrics stay as they are."""
 
@@ -89,9 +95,10 @@ class WorkloadDraft:
         """The model as its class makes it; that of the workload, once this one is built.
 
         Raises:
-            ConfigError: an activation, data set or option that the model refuses, or too little memory.
+            ConfigError: an activation, data set or option that the model refuses, too little memory, or too many
+                tensors.
         """
-        _check_memory(self.frame, self._build)
+        _check_size(self.frame, self._build)
         return built(self._build)
 
     @functools.cached_property
@@ -138,16 +145,43 @@ class WorkloadDraft:
         return functools.partial(instantiate, "model", self.frame["model"], **shape)
 
 
-def _check_memory(frame: Mapping[str, Any], build: Callable[[], nn.Module]) -> None:
+class _TooManyTensors(ConfigError):
+    """Ends the making of a model."""
+
+
+@contextlib.contextmanager
+def _counting(where: str) -> Iterator[None]:
+    """Refuse a model as soon as it has more than `MOST_TENSORS`: to make the rest would take minutes, or all memory."""
+    left, thread = itertools.count(MOST_TENSORS - 1, -1), threading.get_ident()
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        if threading.get_ident() == thread and next(left) < 0:
+            raise _TooManyTensors(
+                f"{where}: it has too many parameter tensors. Got more than {MOST_TENSORS:,}. Expected at most so "
+                "many: each is looked at before the first step. Use a model of fewer layers."
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _check_size(frame: Mapping[str, Any], build: Callable[[], nn.Module]) -> None:
     """Refuse a model whose values do not fit into memory, before they are asked for: the system would end the process.
 
-    This is the least that any launch needs; what training takes on its device is for the planner.
+    This is the least that any launch needs; what training takes on its device is for the planner. And one of too many
+    tensors.
     """
     try:
         with torch.device("meta"), rng.isolated(0, "size"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shell = build()
+            with _counting(f"model={frame['model']['name']}"):
+                shell = build()
         needed = set_up_bytes(shell)
+    except _TooManyTensors:
+        raise
     except Exception:  # a user's model that cannot be made without values
         return
     if error := lacking(frame["model"]["name"], shell, needed, "make and draw them"):

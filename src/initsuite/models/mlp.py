@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -61,7 +62,7 @@ class Mlp(nn.Module):
         make_norm = NORMS[norm]
         self.layers = nn.Sequential()
         before = math.prod(input_shape)
-        for number, size in enumerate(widths or [width] * depth, start=1):
+        for number, size in enumerate(widths or itertools.repeat(width, depth), start=1):
             self.layers.add_module(f"linear{number}", nn.Linear(before, size))
             if make_norm is not None:
                 self.layers.add_module(f"norm{number}", make_norm(size))

@@ -11,6 +11,7 @@ tool that reads Parquet reads the store; readers here also drop repeated trials.
 
 from __future__ import annotations
 
+import stat
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -210,9 +211,14 @@ def _links(directory: Path, trial_ids: set[str]) -> dict[str, str]:
     """The addresses that `tracking.uploads` has left in a results folder."""
     folder = directory / "wandb" / "uploaded"
     paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []  # a failure before its good rerun
-    known = [path for path in paths if path.name.removesuffix(".failed") in trial_ids]
+    known = [path for path in paths if path.name.removesuffix(".failed") in trial_ids and _is_own_file(path)]
     texts = {path.name.removesuffix(".failed"): path.read_bytes().decode(errors="replace").strip() for path in known}
     return {trial_id: url for trial_id, url in texts.items() if _is_address(url)}
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether it is a file, and no link or device, which may have no end."""
+    return stat.S_ISREG(path.lstat().st_mode)
 
 
 def _is_address(text: str) -> bool:

@@ -67,6 +67,7 @@ class WandbProcess:
 
     Raises:
         ConfigError: `tracking.mode=online` without an API key.
+        StoreError: see `Tracking.folder`.
     """
 
     def __init__(self, tracking: Tracking) -> None:
@@ -80,7 +81,7 @@ class WandbProcess:
         self._awaited: dict[str, str] = {}
         """By trial_id, the label of each run that is still to be written although the child has all it needs for it."""
         self._is_listening = True
-        with _log(tracking.directory / "wandb") as log:
+        with _log(tracking.folder) as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "initsuite.tracking.writer"],
                 stdin=subprocess.PIPE,
@@ -189,5 +190,6 @@ def wandb_sink(tracking: Tracking) -> WandbProcess | None:
 
     Raises:
         ConfigError: `tracking.mode=online` without an API key, or an unknown `WANDB_MODE`.
+        StoreError: see `Tracking.folder`.
     """
     return None if requested_mode(tracking) == "disabled" else WandbProcess(tracking)

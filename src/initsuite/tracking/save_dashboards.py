@@ -43,7 +43,7 @@ class Saver:
         self._wandb, self._tracking = wandb, tracking
         api = self._asked("the account", wandb.Api)
         self.entity = tracking.entity or str(self._asked("the account", lambda: api.default_entity))
-        self._memory = tracking.directory / "wandb" / "dashboards.json"
+        self._memory = tracking.folder / "dashboards.json"
         """Which workspace and report were saved, so that the next call changes them."""
         self._place = f"{server_name(api.settings['base_url'])}/{self.entity}/{tracking.project}"
 
@@ -84,7 +84,7 @@ class Saver:
             resume="allow",
             init_timeout=self._tracking.finish_timeout_s,
         )
-        (directory / "wandb").mkdir(parents=True, exist_ok=True)
+        self._tracking.folder.mkdir(parents=True, exist_ok=True)
         run, exit_code = wandb.init(settings=settings), 1
         try:
             logged = {name: wandb.Table(dataframe=table, allow_mixed_types=True) for name, table in tables.items()}

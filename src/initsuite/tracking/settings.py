@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
+from initsuite.files import own_place
 from initsuite.spec import Stage
 from initsuite.tracking.service import within
 from initsuite.wording import format_names
@@ -100,6 +101,15 @@ class Tracking:
     def directory(self) -> Path:
         """The results folder, absolute."""
         return Path(self.dir).expanduser().absolute()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of W&B's files in it.
+
+        Raises:
+            StoreError: it is a link that leads out of the results folder.
+        """
+        return own_place(self.directory / "wandb" / "any", self.directory).parent
 
 
 def _check_project(project: object) -> None:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from initsuite.errors import ConfigError
+from initsuite.errors import ConfigError, StoreError
 from initsuite.spec import Abandoned, Announced, Ended, Evaluated, Evaluation, News, Stored, TrialInfo
 from initsuite.tracking.agent import AgentRun
 from initsuite.tracking.labels import run_name
@@ -50,6 +50,7 @@ class WandbSink:
 
     Raises:
         ConfigError: `tracking.mode=online` without an API key, or an unknown `WANDB_MODE`.
+        StoreError: see `Tracking.folder`.
     """
 
     def __init__(self, tracking: Tracking, on_written: Callable[[str], object] = lambda trial_id: None) -> None:
@@ -67,8 +68,8 @@ class WandbSink:
 
             self._cap = min(tracking.max_open_runs, affordable_runs())
             self._runs = Runs(tracking, tracking.directory, wandb, choose_mode(tracking, wandb))
-            (tracking.directory / "wandb").mkdir(parents=True, exist_ok=True)
-        except ConfigError:
+            tracking.folder.mkdir(parents=True, exist_ok=True)
+        except (ConfigError, StoreError):
             raise
         except Exception as error:
             self._runs.choice = Choice("disabled")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from initsuite.files import own_place
 from initsuite.spec import Evaluation, Stage, Status, Trial, TrialInfo
 from initsuite.tracking.labels import GROUP_AXES
 
@@ -40,9 +41,11 @@ class Uploads:
 
         Raises:
             OSError: the folder cannot be written. The trial counts as missing, and is completed by the next upload.
+            StoreError: it is a link that leads out of the results folder.
         """
+        name = trial_id + FAILED_SUFFIX if is_failed else trial_id
+        path = own_place(self.directory / name, self.directory.parents[1])
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / (trial_id + FAILED_SUFFIX if is_failed else trial_id)
         if url:
             path.write_text(url, encoding="utf-8")
         else:

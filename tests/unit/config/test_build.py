@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from initsuite.config import workload
 from initsuite.errors import ConfigError
 from initsuite.spec import short_hash
 
@@ -418,6 +419,8 @@ def test_only_models_with_values_of_their_own_have_another_id(make_job, user_mod
         (["+model.activation=relu"], "`activation`='relu'. Expected no option of this name: the suite fills it in"),
         (["dataset.loss=[mse]"], r"config: dataset: bad value `loss`=\['mse'\]. Expected a word"),
         (["+foo=1"], "unknown `key`='foo'"),
+        (["optimizer.family=adam"], "config: optimizer=sgd: unknown `family`='adam'. Expected one of: sgd"),
+        (["optimizer.name=mine", "optimizer.family=foo"], "unknown `family`='foo'. Expected one of: adam, sgd"),
         (["dataset.name=text"], "`name`='text'. Expected another one: this is the name of initsuite.data.text.text"),
         (["dataset.split_seed=1.5"], "`split_seed`=1.5. Expected a whole number"),
         (["device=cpu:5"], "unknown `device`='cpu:5'"),
@@ -433,6 +436,16 @@ def test_only_models_with_values_of_their_own_have_another_id(make_job, user_mod
 def test_bad_values_are_refused(make_job, overrides, message) -> None:
     with pytest.raises(ConfigError, match=message):
         make_job(*overrides)
+
+
+def test_a_model_of_endless_layers_is_refused_as_soon_as_it_has_too_many(
+    make_job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workload, "MOST_TENSORS", 10)
+    assert len(make_job("model.depth=4").cell.workload.specs) == 10
+    for depth in (5, 10**12):
+        with pytest.raises(ConfigError, match=r"model=mlp: it has too many parameter tensors\. Got more than 10\."):
+            make_job(f"model.depth={depth}")
 
 
 def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_is_made(make_job) -> None:

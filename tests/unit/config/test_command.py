@@ -30,6 +30,11 @@ from initsuite.train.__main__ import explain
         (["replan=0"], "`replan`=0. Expected true or false"),
         (["results_dir="], "`results_dir`=''. Expected the name of a folder"),
         (["data_dir=' '"], "`data_dir`=''. Expected the name of a folder. Leave out data_dir"),
+        (["protocol=quick", "protocol.name=standard"], "`protocol.name`='standard'. Expected .* is chosen: quick. To"),
+        (["-m", "init=he,custom", "init.name=mine"], "`init.name`='mine'. .* he or custom. .* one with a name of your"),
+        (["init.name=xavier"], "`init.name`='xavier'. Expected the name of what is chosen: the one of its file"),
+        (["++model={name: cnn}"], "`model.name`='cnn'"),
+        (["activation=relu", "activation.name=relu,tanh"], "`activation.name`='tanh'"),
     ],
 )
 def test_what_would_be_taken_in_silence_is_refused(words: list[str], message: str) -> None:
@@ -44,6 +49,8 @@ def test_what_would_be_taken_in_silence_is_refused(words: list[str], message: st
         ["seeds=2", "seeds=2", "~model.depth", "+model.depth=3", "--config-dir", "nowhere", "--cfg", "job"],
         ["init=[1", "init=he", "init=zero"],  # which Hydra refuses in its own words
         ["hydra.searchpath=[pkg://nope,/nope]"],
+        ["-m", "init=custom", "init.name='a b',c", "model=torchvision", "model.name=vgg11", "protocol.tuning_seeds=1"],
+        ["optimizer=adam", "optimizer.name=adam"],
     ],
 )
 def test_all_else_is_for_hydra(words: list[str]) -> None:

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from initsuite.errors import StoreError
 from initsuite.results.columns import TRIALS
 from initsuite.results.store import Store, load_results
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.tracking import upload as uploader_module
+from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.runs import refusal
 from initsuite.tracking.settings import Tracking
+from initsuite.tracking.sink import WandbSink
 from initsuite.tracking.upload import MAX_IN_A_ROW, Uploader
 from initsuite.tracking.uploads import StoredTrial, Uploads, missing_trials
 
@@ -30,6 +33,22 @@ def test_what_is_added_is_remembered_by_every_reader(tmp_path: Path) -> None:
     uploads.add("a")
     assert Uploads(str(tmp_path)).ids() == {"a", "b"}
     assert sorted(path.name for path in (tmp_path / "wandb" / "uploaded").iterdir()) == ["a", "b"]
+
+
+def test_links_planted_in_a_shared_folder_are_not_followed(tmp_path: Path) -> None:
+    home, results = tmp_path / "home", tmp_path / "results"
+    (results / "wandb" / "uploaded").mkdir(parents=True)
+    home.mkdir()
+    (home / "mine").write_text("kept")
+    (results / "wandb" / "uploaded" / "a").symlink_to(home / "mine")
+    Uploads(results).add("a", url="https://wandb.ai/a")
+    assert (results / "wandb" / "uploaded" / "a").read_text() == "https://wandb.ai/a"
+    (results / "wandb").rename(results / "before")
+    (results / "wandb").symlink_to(home)
+    for write in (wandb_sink, WandbSink, lambda tracking: Uploads(tracking.dir).add("b")):
+        with pytest.raises(StoreError, match=r"wandb.*is a link that leads out"):
+            write(Tracking(dir=str(results), mode="offline"))
+    assert [(path.name, path.read_text()) for path in home.iterdir()] == [("mine", "kept")]
 
 
 def test_a_failure_is_no_completed_trial(tmp_path: Path) -> None:

@@ -11,10 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from faults import bad_inputs, damages, kills
-
-SHOWN = 40
-"""How many of those that went wrong are listed."""
+from faults import bad_inputs, damages, forks, kills
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("trials", 16, "trials of a sweep in which something is killed"),
         ("steps", 400, "steps of each of them"),
         ("seed", 0, "draws the moments of the kills"),
+        ("first", 0, "go on from this input or kill, counted from 0"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
+    parser.add_argument("--alone", action="store_true", help="each bad input in an interpreter of its own, not a fork")
     options = parser.parse_args(arguments)
     wrong = 0
     for name in options.part or parts:
@@ -49,22 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _inputs(folder: Path, options: argparse.Namespace) -> int:
-    chosen = [one for one in bad_inputs.inputs() if not options.group or one.group in options.group]
+    chosen = [one for one in bad_inputs.inputs() if not options.group or one.group in options.group][options.first :]
+    run = bad_inputs.run_alone if options.alone else forks.run_forked
     counts: Counter[str] = Counter()
-    wrong = []
-    for index, outcome in enumerate(bad_inputs.outcomes(chosen, folder, options.at_once), 1):
+    wrong = 0
+    for index, outcome in enumerate(bad_inputs.outcomes(chosen, folder, options.at_once, run), options.first):
         counts[outcome.kind] += 1
         if not outcome.is_good:
-            wrong.append(outcome)
-        print(f"\r{index} of {len(chosen)} bad inputs", end="", flush=True)
-    print(
-        f"\rBad inputs: {len(chosen)} tried, " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
-    )
-    for outcome in wrong[:SHOWN]:
-        last = "".join(outcome.shown.strip().splitlines()[-1:])
-        what = f"{outcome.kind}, expected {outcome.input.expected}"
-        print(f"  {what}: {outcome.input.arguments[:90]}  {last[:100]}")
-    return len(wrong)
+            wrong += 1
+            last = "".join(outcome.shown.strip().splitlines()[-1:])
+            what = f"{outcome.kind}, expected {outcome.input.expected}"
+            print(f"\r  {index}: {what}: {outcome.input.arguments[:90]}  {last[:100]}")
+        print(f"\r{index} after {outcome.took_s:.0f} s", end="", flush=True)
+    print(f"\rBad inputs: {len(chosen)} tried, {_listed(counts)}")
+    return wrong
 
 
 def _store(folder: Path) -> Path:
@@ -101,7 +98,8 @@ def _prunes(folder: Path, options: argparse.Namespace) -> int:
 def _kills(folder: Path, options: argparse.Namespace) -> int:
     counts: dict[str, Counter[str]] = {}
     sweep = kills.Sweep(folder, options.trials, options.steps)
-    for one in kills.outcomes(sweep, options.kills, options.seed, options.kind or list(kills.KINDS), print):
+    which = range(options.first, options.kills)
+    for one in kills.outcomes(sweep, which, options.seed, options.kind or list(kills.KINDS), print):
         counts.setdefault(one.kind, Counter())["; ".join(one.problems) or "as if nothing had happened"] += 1
         print(f"  {one.kind}, {one.moment}: {'; '.join(one.problems) or 'as if nothing had happened'}", flush=True)
     for kind, found in counts.items():

@@ -9,10 +9,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from faults.forks import Done
 
 TABLE = Path(__file__).parent / "bad_inputs.tsv"
 LIMIT_S = 240
@@ -26,6 +29,7 @@ READERS = ("report", "results", "sync", "dashboard", "recommend", "load_results"
 COMMANDS = ("report", "results", "sync", "dashboard", "diagnose")
 OUR_ERRORS = re.compile(r"^(initsuite|hydra)\.errors\.\w+: ", re.MULTILINE)
 """What a function of Python may raise: Hydra's errors are about overrides, and documented."""
+Runner = Callable[[Sequence[str], Path, Mapping[str, str], float, int], Done]
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class Input:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input: refused, accepted, traceback, hang, memory, or another exit code; and what was shown."""
+    """What became of an input: refused, accepted, traceback, hang, memory, or an exit code; what was shown, and how
+    long it took."""
 
     input: Input
     kind: str
     shown: str
+    took_s: float = 0.0
 
     @property
     def is_good(self) -> bool:
@@ -60,27 +66,31 @@ def inputs(table: Path = TABLE) -> list[Input]:
         return [Input(*row) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)][1:]
 
 
-def outcomes(chosen: Sequence[Input], folder: Path, at_once: int) -> Iterator[Outcome]:
-    """Try each input in a folder of its own, several at once, in their order; commands that read a store find one."""
+def outcomes(chosen: Sequence[Input], folder: Path, at_once: int, run: Runner) -> Iterator[Outcome]:
+    """Try each input in a folder of its own, several at once, in their order; commands that read a store find one.
+
+    Args:
+        run: `run_forked`, which is cheap, or `run_alone`.
+    """
     trained = folder / "trained"
     train = [sys.executable, "-m", "initsuite.train", "-m", "init=he,xavier", *SMALL, f"results_dir={trained}"]
     subprocess.run(train, check=True, capture_output=True)
     with ThreadPoolExecutor(at_once) as pool:
-        yield from pool.map(lambda pair: _tried(pair[1], folder / str(pair[0]), trained), enumerate(chosen))
+        yield from pool.map(lambda pair: _tried(pair[1], folder / str(pair[0]), trained, run), enumerate(chosen))
 
 
 def command_of(chosen: Input, store: Path) -> list[str]:
-    """The command of an input, with DIR as a folder that is a store where the command reads one."""
+    """What Python is given for an input, with DIR as a folder that is a store where the command reads one."""
     if chosen.arguments.startswith("import "):
-        return [sys.executable, "-c", chosen.arguments.replace(" ; ", "\n").replace("DIR", str(store))]
+        return ["-c", chosen.arguments.replace(" ; ", "\n").replace("DIR", str(store))]
     words = [word.encode().decode("unicode_escape") if "\\" in word else word for word in _split(chosen.arguments)]
     words = [word.replace("DIR", str(store)) for word in words]
     if words and words[0] in COMMANDS:
-        return [sys.executable, "-m", "initsuite", *words]
+        return ["-m", "initsuite", *words]
     keys = {word.lstrip("+~").partition("=")[0] for word in words}
     small = [word for word in SMALL if word.partition("=")[0] not in keys]
     swept = ["-m"] if chosen.group == "sweep" else []
-    return [sys.executable, "-m", "initsuite.train", *swept, *small, *words]
+    return ["-m", "initsuite.train", *swept, *small, *words]
 
 
 def _split(text: str) -> list[str]:
@@ -88,28 +98,41 @@ def _split(text: str) -> list[str]:
     return re.findall(r"""(?:[^\s'"]|'[^']*'|"[^"]*"|['"])+""", text)
 
 
-def _tried(chosen: Input, folder: Path, trained: Path) -> Outcome:
+def _tried(chosen: Input, folder: Path, trained: Path, run: Runner) -> Outcome:
     folder.mkdir(parents=True)
     if chosen.group in READERS:
         shutil.copytree(trained, folder / "results")
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder.parent / "cache"), "WANDB_MODE": "disabled"}
+    environment = {"XDG_CACHE_HOME": str(folder.parent / "cache"), "WANDB_MODE": "disabled"}
+    begin = time.monotonic()
+    try:
+        done = run(command_of(chosen, folder / "results"), folder, environment, LIMIT_S, LIMIT_BYTES)
+    except ValueError as error:  # a zero byte, which no command line can hold
+        return Outcome(chosen, "refused", str(error))
+    took_s = time.monotonic() - begin
+    if done.code is None:
+        return Outcome(chosen, "hang", f"no end after {LIMIT_S} s", took_s)
+    return Outcome(chosen, kind_of(done.code, done.stderr), done.stdout[-2000:] + done.stderr[-2000:], took_s)
+
+
+def run_alone(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], limit_s: float, limit_bytes: int
+) -> Done:
+    """`run_forked` in an interpreter of its own, as a person starts it."""
     try:
         done = subprocess.run(
-            command_of(chosen, folder / "results"),
+            [sys.executable, *arguments],
             cwd=folder,
-            env=environment,
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=LIMIT_S,
-            preexec_fn=_limit,
+            timeout=limit_s,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes)),
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Outcome(chosen, "hang", f"no end after {LIMIT_S} s")
-    except ValueError as error:  # a zero byte, which no command line can hold
-        return Outcome(chosen, "refused", str(error))
-    return Outcome(chosen, kind_of(done.returncode, done.stderr), done.stdout[-2000:] + done.stderr[-2000:])
+        return Done(None, "", "")
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def kind_of(code: int, errors: str) -> str:
@@ -121,7 +144,3 @@ def kind_of(code: int, errors: str) -> str:
     if code < 0:
         return f"killed by signal {-code}"
     return {0: "accepted", 2: "refused"}.get(code, f"exit code {code}")
-
-
-def _limit() -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, LIMIT_BYTES))

@@ -266,10 +266,13 @@ def without(kind: str) -> str:
 
 
 def outcomes(
-    sweep: Sweep, number: int, seed: int, kinds: Sequence[str], say: Callable[[str], None]
+    sweep: Sweep, which: Sequence[int], seed: int, kinds: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[Killed]:
-    """So many kills, the kinds in turn; what a kind needs is started once."""
-    draw = random.Random(seed)
+    """The kills of these numbers, the kinds in turn; what a kind needs is started once.
+
+    Args:
+        seed: with the number of a kill, it decides the moment, so that those after a given one can be run alone.
+    """
     with contextlib.ExitStack() as open_ones:
         possible = []
         for kind in kinds:
@@ -281,6 +284,7 @@ def outcomes(
             open_ones.enter_context(slurm_daemons(sweep.folder / "slurm"))
         needs_ray = {"Ray worker", "node"} & set(possible)
         machines = open_ones.enter_context(ray_machines(3)) if needs_ray else None
-        for index in range(number if possible else 0):
+        for index in which if possible else ():
             kind = possible[index % len(possible)]
+            draw = random.Random(f"{seed}-{index}")
             yield kill_at_random(sweep, kind, draw, machines if kind in needs_ray else None)

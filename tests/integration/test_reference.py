@@ -223,7 +223,9 @@ def test_the_shipped_reference_answers_for_every_recommendation_of_the_article()
     assert not report.trials.dirty.any()
     activations = {found.context.axes["activation"] for found in report.comparisons}
     assert activations == {"relu", "leaky_relu", "gelu", "tanh", "sigmoid"}
-    assert {found.context.config["model"]["name"] for found in report.comparisons} == {"mlp", "cnn", "rnn"}
+    assert {found.context.config["model"]["name"] for found in report.comparisons} == {
+        *("mlp", "cnn", "rnn", "resnet", "vit", "transformer")
+    }
     answer = initsuite.recommend(model="mlp", depth=30, activation="relu")
     assert answer.recommended == answer.evidence.recommended[0]
     assert "small networks and data sets" in str(answer)
@@ -297,5 +299,4 @@ def test_the_reference_is_asked_without_torch() -> None:
 
 def test_the_readme_shows_the_shipped_reference() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    views = Views(reference())
-    assert readme_block(views) in readme
+    assert readme_block(Views(build_report(load_results(REFERENCE_STORE)))) in readme

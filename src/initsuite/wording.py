@@ -65,9 +65,9 @@ def format_counts(numbers: Iterable[int], what: str) -> str:
     return f"{format_range(numbers)} {plural(max(numbers), what)}"
 
 
-def format_names(names: Sequence[str]) -> str:
-    """`he, xavier and zero`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+def format_names(names: Sequence[str], last: str = "and") -> str:
+    """`he, xavier and zero`; `last` stands before the last one."""
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def format_first(names: Sequence[str], most: int) -> str:

@@ -68,6 +68,11 @@ class Worth:
     def has_norm(self) -> bool:
         return self.norm != NO_NORM
 
+    @property
+    def best_other(self) -> str:
+        """The best arm by final score that is not `torch_default`, against which it is held."""
+        return _first_other([one.arm.name for one in self.comparison.scores.standings])
+
     def interval(self, name: str) -> Interval:
         """The mean of a difference, or the median of a factor, over the seeds.
 
@@ -135,7 +140,7 @@ def worth_of(comparison: Comparison, network: str = "") -> Worth | None:
     names, nothing = [arm.name for arm in by_speed], pd.Series(math.nan, scores.index)
     pairs = {"": (by_score[0], by_score[-1], names[0], names[-1])}
     if BASELINE in scores:
-        first, fast = (next(name for name in order if name != BASELINE) for order in (by_score, names))
+        first, fast = _first_other(by_score), _first_other(names)
         pairs[_OVER_DEFAULT] = (first, BASELINE, fast, BASELINE)
     columns = {f"{name}{ending}": nothing for name in ("score", "share", "steps") for ending in ("", _OVER_DEFAULT)}
     for ending, (better, worse, faster, slower) in pairs.items():
@@ -144,6 +149,10 @@ def worth_of(comparison: Comparison, network: str = "") -> Worth | None:
         columns[f"steps{ending}"] = _slowdown(steps[faster], steps[slower]) if steps else nothing
     ends = (by_score[0], by_score[-1], names[0], names[-1])
     return Worth(network, comparison, tuple(by_speed), *ends, table=pd.DataFrame(columns))
+
+
+def _first_other(order: Sequence[str]) -> str:
+    return next(name for name in order if name != BASELINE)
 
 
 def _slowdown(faster: pd.Series, slower: pd.Series) -> pd.Series:

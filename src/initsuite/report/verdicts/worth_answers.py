@@ -51,11 +51,11 @@ def how_sure(found: Sequence[Worth]) -> str:
     fewest, most = (pick(len(worth.table) for worth in found) for pick in (min, max))
     seeds = str(most) if fewest == most else f"{fewest} to {most}"
     is_accuracy = any(worth.comparison.context.yardstick.metric == "accuracy" for worth in found)
-    points = " A point is a hundredth of the test accuracy." if is_accuracy else ""
+    points = " A point is one percentage point of test accuracy." if is_accuracy else ""
     return (
         f"How much better the best initializer scores in the end than the worst one, each at its own best learning "
-        f"rate.{points} In brackets: the range that holds it with 95 % confidence, over {seeds} seeds and for all "
-        f"pairs of initializers at once; the choice is said to matter where that range lies above 0."
+        f"rate.{points} In brackets: the range that holds the difference with 95 % confidence, over {seeds} "
+        f"seeds, wide enough for all pairs of initializers at once; the choice is said to matter where it lies above 0."
     )
 
 
@@ -74,16 +74,24 @@ def _sentences(worths: Sequence[Worth]) -> Iterator[str]:
     known = [worth for worth in worths if not math.isnan(worth.interval(_OVER_DEFAULT).low)]
     beaten = [worth for worth in known if worth.interval(_OVER_DEFAULT).low > 0]
     if beaten:
-        yield f"{BASELINE} is beaten {format_names([_norm(worth) for worth in beaten])}."
-    if rest := [_norm(worth) for worth in known if worth not in beaten]:
-        yield f"Nothing is shown to beat {BASELINE} {format_names(rest)}."
+        yield f"{BASELINE} is beaten {format_names([_over_default(worth, 'by ') for worth in beaten])}."
+    if rest := [_over_default(worth, "best other: ") for worth in known if worth not in beaten]:
+        yield f"No initializer is shown to beat {BASELINE} {format_names(rest, 'or')}."
 
 
 def _case(worth: Worth) -> str:
     """A norm with the initializers that differ most there, and by how much."""
-    written = format_difference(worth.interval("score"), worth.comparison.context.yardstick.metric)
-    fails = "" if _trains(worth) else f"; {worth.worst} does not train"
-    return f"{_norm(worth)} ({worth.best} over {worth.worst}: {written}{fails})"
+    fails = "" if _trains(worth) else f"; {worth.worst} stays near chance"
+    return f"{_norm(worth)} ({worth.best} over {worth.worst}: {_difference(worth, 'score')}{fails})"
+
+
+def _over_default(worth: Worth, role: str) -> str:
+    """A norm with the best other initializer there, and by how much it is better than the default."""
+    return f"{_norm(worth)} ({role}{worth.best_other}, {_difference(worth, _OVER_DEFAULT)})"
+
+
+def _difference(worth: Worth, name: str) -> str:
+    return format_difference(worth.interval(name), worth.comparison.context.yardstick.metric)
 
 
 def _trains(worth: Worth) -> bool:

@@ -75,7 +75,8 @@ def worth_in_words(summary: pd.DataFrame) -> str:
     shown = [place for place, row in zip(where, rows, strict=True) if row["worth_low"] > 0]
     open_ = [place for place, row in zip(where, rows, strict=True) if not row["worth_low"] > 0]
     if shown:
-        parts.append(f"The choice makes a difference {_all_or(shown, rows)}.")
+        on_average = "on average " if networks > 1 else ""
+        parts.append(f"The choice makes a difference {on_average}{_all_or(shown, rows)}.")
     if open_:
         parts.append(f"No difference is shown {_all_or(open_, rows)}.")
     return " ".join(parts)

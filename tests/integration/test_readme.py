@@ -16,7 +16,6 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 EXAMPLES = sorted(path.parent for path in (REPOSITORY / "docs" / "examples").glob("*/README.md"))
 LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("conf/*/*.md"), *REPOSITORY.glob("docs/*/*/*.md")]
-DOORS = "train|report|results|sync|dashboard"
 TOP = "conf|docs|notebooks|scripts|src|tests"
 
 
@@ -28,9 +27,9 @@ def blocks(language: str, *pages: Path) -> list[str]:
 
 
 def run(command: str, folder: Path, home: Path) -> str:
-    """What a command prints, run as it is written; `initsuite train` as `python -m initsuite.train`, which is the same
-    and needs no installed script."""
-    command = re.sub(rf"^initsuite ({DOORS})\b", r"python -m initsuite.\1", command)
+    """What a command prints, run as it is written; `initsuite` as `python -m initsuite`, which is the same and needs no
+    installed script."""
+    command = re.sub(r"^initsuite\b", "python -m initsuite", command)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "HYDRA_"))}
     environment |= {"HOME": str(home), "RESULTS": str(home / "quickstart")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"

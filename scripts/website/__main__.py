@@ -1,0 +1,58 @@
+"""Build the site. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from website.pages import REPOSITORY, stage
+
+BUILD = REPOSITORY / "build" / "site"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code of Sphinx: 0 where it found nothing to warn of."""
+    parser = argparse.ArgumentParser(
+        prog="python scripts/website",
+        description="Build the site, without network, into DIR/html: a folder that any static host serves as it is.",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default=BUILD, help="default: build/site")
+    parser.add_argument("--linkcheck", action="store_true", help="ask the servers of all outer links instead")
+    options = parser.parse_args(arguments)
+    return build(options.out, "linkcheck" if options.linkcheck else "html")
+
+
+def build(out: Path, builder: str) -> int:
+    """Lay out the sources in `out`/source, and have Sphinx build them into `out`/BUILDER."""
+    from sphinx.cmd.build import build_main  # with the extra docs
+
+    source, target = out / "source", out / builder
+    for folder in (source, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    source.mkdir(parents=True)
+    stage(source)
+    words = [
+        "-W",
+        "--keep-going",
+        "-q",
+        "-E",
+        "-b",
+        builder,
+        "-c",
+        str(REPOSITORY / "docs"),
+        "-d",
+        str(out / "doctrees"),
+    ]
+    code = build_main([*words, str(source), str(target)])
+    (target / ".nojekyll").touch()  # for GitHub, which else serves no folder that begins with _
+    print(f"website: {target}" if code == 0 else "website: Sphinx found something to warn of, see above", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

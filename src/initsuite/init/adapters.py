@@ -42,6 +42,9 @@ class Lora(ByLaws):
     Raises:
         ConfigError: the model has no adapters.
 
+    Elsewhere:
+        Keras: `enable_lora` draws A from He's uniform law, of six times this variance, and B = 0.
+
     References:
         Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models, section 4.1 (code: loralib, peft).
     """

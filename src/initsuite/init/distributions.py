@@ -74,8 +74,15 @@ class Uniform:
 
     Var[w] = bound^2 / 3. It preserves nothing but the broken symmetry. Biases are 0; the head is like any other layer.
 
+    Pitfall: it does not follow the width; one bound for all layers is too large for some and too small for others.
+
     Args:
         bound: from 0; Keras' RandomUniform has 0.05.
+
+    Elsewhere:
+        torch: `uniform_` is U(0, 1) by default, around 0.5 and not around 0.
+        Keras: `RandomUniform` is U(-0.05, 0.05).
+        Flax: `uniform` of JAX is U(0, 0.01): not around 0 either.
     """
 
     bound: float = 0.05
@@ -118,6 +125,14 @@ class TruncatedNormal:
         std: from 0.
         cut: above 0; in std of the law that is cut, with `torch` in units of the weights.
         convention: final, keras or torch.
+
+    Elsewhere:
+        torch: `trunc_normal_`: absolute bounds, std before the cut (`convention=torch`).
+        Keras: `TruncatedNormal`: std before the cut at 2 of it (`convention=keras`).
+        Flax: `truncated_normal` of JAX: as Keras; in `variance_scaling` the std is that after the cut
+            (`final`).
+        timm: `trunc_normal_` as torch, `trunc_normal_tf_` as Keras. Its vision transformers, std 0.02 within
+            +-2, are cut nowhere.
 
     References:
         timm 1.0, layers/weight_init.py; jax.nn.initializers.variance_scaling; keras.initializers.TruncatedNormal.

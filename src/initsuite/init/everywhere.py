@@ -36,9 +36,18 @@ class NormalEverywhere(ByLaws):
     std^2 fan_in / 2 per layer, so that it vanishes with depth below std = sqrt(2 / fan_in) and explodes above. Biases
     and the head are drawn like any weight. Norm scales stay 1 and norm shifts 0: the article's networks have none.
 
+    Pitfall: a std of 0.01 fits ReLU at fan_in = 20,000; at usual widths a deep network without norms does not start to
+    train.
+
     Args:
         mean: any finite number.
         std: from 0.
+
+    Elsewhere:
+        torch: `normal_` has std 1 by default.
+        Keras: `RandomNormal` has 0.05; layers have biases 0.
+        Flax: `normal` of JAX has 0.01; layers have biases 0.
+        transformers: N(0, 0.02^2) for linear layers, convolutions and embeddings of most models, biases 0.
 
     References:
         The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025.

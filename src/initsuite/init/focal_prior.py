@@ -37,6 +37,9 @@ class FocalPrior(ByLaws):
     Raises:
         ConfigError: the model has no head with a bias.
 
+    Elsewhere:
+        transformers: the heads of RT-DETR, with the prior 1/(classes + 1) by default.
+
     References:
         Lin et al. 2017, Focal Loss for Dense Object Detection, sections 3.3 and 4.1.
     """

@@ -21,12 +21,18 @@ class Identity:
 
     Var[w] = 0 over draws: nothing is drawn. The first min(in, out) units each pass on one input unchanged, which keeps
     norms up to the gain where there are no more inputs than outputs; units beyond the inputs get nothing, and all of
-    those compute the same and get the same gradient. Each fused matrix (gate, group) has an identity of its own.
-    torch.nn.init.eye_ and dirac_ are the same law for matrices and for kernels of odd size. Biases are 0; the head is
-    like any other layer.
+    those compute the same and get the same gradient. Each fused matrix (gate, group) has an identity of its own. Biases
+    are 0; the head is like any other layer.
+
+    Pitfall: in a layer that widens, the symmetry of the units beyond the inputs is never broken; `zero_hadamard` and
+    `idinit` are made for such layers.
 
     Args:
         gain: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
+
+    Elsewhere:
+        torch: `eye_` and `dirac_`: the same law for matrices and for kernels of odd size.
+        Keras: `Identity`, for matrices alone.
 
     References:
         Le, Jaitly & Hinton 2015, section 3 (recurrent matrices). Zagoruyko & Komodakis 2017, DiracNets (kernels).

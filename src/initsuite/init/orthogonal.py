@@ -22,13 +22,21 @@ class Orthogonal:
     signal and gradient up to the gain; a rectangular one does so one way. Biases are 0; the head is like any other
     layer.
 
-    A convolution kernel is flattened to [out, in x taps], as in torch except for transposed convolutions, which torch
-    flattens to [in, out x taps]. Those rows are orthonormal, but the convolution is no isometry (`DeltaOrthogonal` is
-    one). Fused matrices (`spec.blocks`: packed QKV, gates, groups of a convolution) are drawn separately; torch draws
-    them as one.
+    A convolution kernel is flattened to [out, in x taps]. Fused matrices (`spec.blocks`: packed QKV, gates, groups of a
+    convolution) are drawn separately.
+
+    Pitfalls: a kernel with orthonormal rows is no isometry of the images (`DeltaOrthogonal` is one). With gain 1 a ReLU
+    halves the mean square of the signal in each layer; `gain=auto` makes up for it.
 
     Args:
         gain: a number above 0, `auto`, `backward` or `torch` (see `VarianceScaling`).
+
+    Elsewhere:
+        torch: `orthogonal_`, with the same kernels except for transposed convolutions, which are flattened to
+            [in, out x taps]; fused matrices are drawn as one.
+        Keras: `Orthogonal`: the same law, a kernel flattened to [taps x in, out]. The gates of an LSTM are one
+            matrix.
+        Flax: `orthogonal` of JAX, the same along its last axis. Each gate of an LSTM is a matrix of its own.
 
     References:
         Saxe, McClelland & Ganguli 2013, Exact solutions to the nonlinear dynamics of learning in deep linear networks.
@@ -62,6 +70,10 @@ class DeltaOrthogonal(Orthogonal):
 
     Raises:
         ConfigError: a kernel of more than one tap with more inputs than outputs.
+
+    Elsewhere:
+        torch: only `dirac_`, which has an identity at the centre tap in place of a random H.
+        Flax: `delta_orthogonal` of JAX: the same law, and the same refusal of more inputs than outputs.
 
     References:
         Xiao et al. 2018, Dynamical Isometry and a Mean Field Theory of CNNs, algorithm 2.

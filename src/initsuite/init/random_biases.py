@@ -26,6 +26,11 @@ class RandomBiases(ByLaws):
         gain, fan, distribution: those of the weights, see `VarianceScaling`.
         bias_std: from 0.
 
+    Elsewhere:
+        torch: biases of linear layers and convolutions are U(-1/sqrt(fan_in), 1/sqrt(fan_in)) by default.
+        Keras: 0 by default.
+        Flax: 0 by default.
+
     References:
         The article: Understanding Model Initialization: Key to Success in Deep Learning, 2025 (biases zero).
         Schoenholz et al. 2016, Deep Information Propagation (what sigma_b^2 does to the correlation of inputs).

@@ -97,6 +97,10 @@ class BranchScale(ByLaws):
         inside: the law of everything else: he (biases 0) or torch_default.
         value: value of each branch scale, from 0.
 
+    Elsewhere:
+        timm: `skipinit` of its NFNets, off by default: there the gain of the last convolution of each branch
+            starts at 0.
+
     References:
         De & Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks,
         section 4.
@@ -124,7 +128,11 @@ class ZeroGamma(ByLaws):
 
     Var[w] = 2/fan_in everywhere, the head included; biases and norm shifts are 0, all other norm scales 1. Every block
     is the identity on its shortcut at the start, which eases the first steps of large batches; the zeroed scales get a
-    gradient at once, the rest of their branch from the second step on. torchvision has it as `zero_init_residual`.
+    gradient at once, the rest of their branch from the second step on.
+
+    Elsewhere:
+        torch: torchvision's ResNets have it as `zero_init_residual`, off by default.
+        timm: `zero_init_last`, on by default.
 
     References:
         Goyal et al. 2017, Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour, section 5.1.

@@ -59,12 +59,16 @@ class LayerScale(ByLaws):
     layers of the branch get a gradient at once. value=auto is that of the paper by the number of blocks: 0.1 up to 18,
     1e-5 up to 24, 1e-6 in deeper networks; where a block is one branch, as in a ConvNeXt, branches are counted.
 
-    Pitfall: a block whose scale is 1e-6 learns late at a small lr. Departures: the paper draws the rest from a normal
-    law of std 0.02 that is cut at +-2, far outside; timm and ConvNeXt have their own values (1e-5, 1e-6) at any depth.
+    Pitfall: a block whose scale is 1e-6 learns late at a small lr. Departure: the paper draws the rest from a normal
+    law of std 0.02 that is cut at +-2, far outside.
 
     Args:
         value: of every branch scale: a number from 0, or auto.
         inside: the law of everything else: he, lecun, normal (std 0.02), keras_default, torch_default.
+
+    Elsewhere:
+        timm: 1e-5 at any depth unless a model says otherwise (`init_values`); ConvNeXt has 1e-6.
+        transformers: 0.1 in BEiT, 1e-6 in ConvNeXt, 1 in DINOv2.
 
     References:
         Touvron et al. 2021, Going deeper with Image Transformers, section 2 (LayerScale).

@@ -23,12 +23,15 @@ class Sparse:
     is drawn dense, with a warning, and its units get a smaller variance. The inputs of a convolution are those of all
     taps together. Biases are 0; the head is like any other layer.
 
-    Departure: Martens sets the biases of tanh units to 0.5. `torch.nn.init.sparse_` is another law: it takes a share of
-    zeros for each *input*, std 0.01, and draws the places from the global stream whatever generator it is given.
+    Departure: Martens sets the biases of tanh units to 0.5.
 
     Args:
         nonzeros: incoming connections of each unit, from 1.
         std: from 0.
+
+    Elsewhere:
+        torch: `sparse_` is another law: a share of zeros for each *input*, std 0.01, and the places are drawn
+            from the global stream whatever generator it is given.
 
     References:
         Martens 2010, Deep learning via Hessian-free optimization, section 5 (15 connections, unit Gaussian).

@@ -34,9 +34,8 @@ FIXED = {
 class TorchDefault(ByLaws):
     """The law of torch's own modules, drawn from this suite's named streams.
 
-    Linear and convolution weights, and their biases, are U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Var[w] = 1/(3 fan_in). It
-    preserves no variance: with ReLU the weights alone shrink the mean square by 6 per layer. The head is drawn like any
-    other layer. Embeddings are N(0, 1), norm scales 1, norm shifts 0.
+    Linear and convolution weights, and their biases, are U(-1/sqrt(fan_in), 1/sqrt(fan_in)): Var[w] = 1/(3 fan_in).
+    The head is drawn like any other layer. Embeddings are N(0, 1), norm scales 1, norm shifts 0.
 
     - Transposed convolutions have our fan_out instead of fan_in: torch reads the fan off the second axis, which holds
       their outputs.
@@ -52,7 +51,16 @@ class TorchDefault(ByLaws):
     - `model=torchvision`: what the constructor of torchvision's model draws, all from one stream of the seed (Kaiming
       normal by fan_out in a ResNet, truncated normal in a ViT ...), where torch's layers would be no one's baseline.
 
+    Pitfall: it preserves no variance: with ReLU the weights alone shrink the mean square by 6 per layer.
+
     Departure: torch keeps the `padding_idx` row of an embedding at 0, which a `ParamSpec` does not know.
+
+    Elsewhere:
+        Keras: `keras_default`.
+        Flax: `flax_default`.
+        timm: models draw again once they are made: a vision transformer from a normal law of std 0.02, a ResNet
+            Kaiming normal.
+        transformers: models draw again once they are made: N(0, 0.02^2) and biases 0 in most of them.
 
     References:
         torch 2.13, `reset_parameters` of nn.Linear, nn.Conv2d, nn.RNNBase, nn.Embedding, nn.BatchNorm2d and

@@ -47,11 +47,19 @@ class Gpt2(ByLaws):
     as much to the residual stream as one would, whatever the depth. Biases are 0, norms 1 and 0. The std does not
     follow the width: 0.02 is 1/sqrt(fan_in) at fan_in = 2,500.
 
+    Pitfalls: far below that width, without a norm in front of each branch, the signal vanishes. The factor must reach
+    the projections that close a branch: a pattern of names that misses them leaves a plain normal law, silently.
+
     Departure: the paper gives only the factor 1/sqrt(number of residual layers); 0.02 is from the published code,
     where position embeddings have 0.01 and the head is the transposed token embedding.
 
     Args:
         std: std of weights and embeddings, above 0.
+
+    Elsewhere:
+        timm: its vision transformers have std 0.02 in every linear layer, without the factor.
+        transformers: GPT-2 has this law, position embeddings with 0.02, too. Most others, Llama and BERT among
+            them, have N(0, 0.02^2) without the factor.
 
     References:
         Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3.

@@ -27,11 +27,27 @@ class VarianceScaling:
     as in the article; He et al. use 1/fan_in for the last layer, and so does `gain=auto`. Glorot & Bengio draw from the
     uniform law; the article, and the setting `xavier`, from the normal one.
 
+    Pitfall: a gain that is a number does not look at what follows: sqrt(2) before tanh drives a deep network into
+    saturation, and 1 before ReLU halves the mean square of the signal in each layer; `gain=auto` looks.
+
     Args:
         gain: a number above 0, whatever follows; `auto`, the forward gain of the nonlinearity that follows (1 where
             nothing does); `backward`, its backward gain; or `torch`, torch's table.
         fan: fan_in, fan_out, fan_avg or fan_geo_avg.
         distribution: normal, uniform, or truncated_normal (cut at 2 std, rescaled to the variance above).
+
+    Elsewhere:
+        torch: `kaiming_normal_`, `xavier_normal_` and their uniform forms; no LeCun law. Fans are read off the
+            shape: fan_in of a transposed convolution is its fan_out, packed queries, keys and values are one
+            matrix, and fan_out of a grouped convolution is too large by the number of groups.
+        Keras: `HeNormal`, `GlorotNormal` and `LecunNormal` are cut at 2 std and rescaled:
+            `distribution=truncated_normal` here. `VarianceScaling(distribution="normal")` is cut, too;
+            "untruncated_normal" is not.
+        Flax: `he_normal`, `glorot_normal` and `lecun_normal` are JAX's, cut at 2 std and rescaled;
+            `variance_scaling(..., "normal")` is not cut.
+        timm: `variance_scaling_` has JAX's three distributions and torch's fans; `lecun_normal_` is cut and
+            rescaled.
+        transformers: by default none of them: N(0, 0.02^2) whatever the fans (`initializer_range`).
 
     References:
         LeCun et al. 1998, Efficient BackProp, section 4.6; for SELU: Klambauer et al. 2017, Self-Normalizing Neural

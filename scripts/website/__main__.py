@@ -10,9 +10,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from initsuite.literature.claim import load_claims
+from initsuite.literature.judging import judged
+from website.catalogue import catalogue_pages
+from website.claims import claim_pages
 from website.pages import REPOSITORY, stage
 
 BUILD = REPOSITORY / "build" / "site"
+CLAIMS = REPOSITORY / "claims"
+"""Where `initsuite claims run` leaves its stores, if it is started here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,12 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Build the site, without network, into DIR/html: a folder that any static host serves as it is.",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=BUILD, help="default: build/site")
+    parser.add_argument(
+        "--claims",
+        metavar="DIR",
+        type=Path,
+        default=CLAIMS,
+        help="the folder with the stores of claims; default: claims",
+    )
     parser.add_argument("--linkcheck", action="store_true", help="ask the servers of all outer links instead")
     options = parser.parse_args(arguments)
-    return build(options.out, "linkcheck" if options.linkcheck else "html")
+    return build(options.out, options.claims, "linkcheck" if options.linkcheck else "html")
 
 
-def build(out: Path, builder: str) -> int:
+def build(out: Path, claims: Path, builder: str) -> int:
     """Lay out the sources in `out`/source, and have Sphinx build them into `out`/BUILDER."""
     from sphinx.cmd.build import build_main  # with the extra docs
 
@@ -36,6 +49,9 @@ def build(out: Path, builder: str) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     source.mkdir(parents=True)
     stage(source)
+    for name, text in generated(source, claims).items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text, encoding="utf-8")
     words = [
         "-W",
         "--keep-going",
@@ -52,6 +68,12 @@ def build(out: Path, builder: str) -> int:
     (target / ".nojekyll").touch()  # for GitHub, which else serves no folder that begins with _
     print(f"website: {target}" if code == 0 else "website: Sphinx found something to warn of, see above", flush=True)
     return code
+
+
+def generated(source: Path, claims: Path) -> dict[str, str]:
+    """The pages that no file of the repository has, by name; their pictures are drawn into the folder of sources."""
+    found = judged(load_claims(), claims)
+    return {**catalogue_pages([each.claim for each in found]), **claim_pages(found, claims, source)}
 
 
 if __name__ == "__main__":

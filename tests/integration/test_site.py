@@ -11,9 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from website.pages import REPOSITORY, links_of, moved, place_of, written_pages
-
-from initsuite.errors import ConfigError
+from website.pages import REPOSITORY, place_of, written_pages
 
 CODE = {"bash", "python", "text", "yaml", "{toctree}"}
 """What a fenced block may be: the first two are run by tests/integration/test_readme.py, of `text` the launches are
@@ -84,6 +82,16 @@ def test_it_has_every_written_page(site: Path) -> None:
         assert (site / place_of(path).with_suffix(".html")).is_file(), path
 
 
+@pytest.mark.slow
+def test_it_has_a_page_for_every_initializer_and_claim(site: Path) -> None:
+    initializers = [path.stem for path in REPOSITORY.glob("conf/init/*.yaml") if path.stem != "custom"]
+    claims = [path.stem for path in REPOSITORY.glob("conf/claim/*.yaml")]
+    wanted = {f"catalogue/{name}" for name in initializers} | {f"claims/{name}" for name in claims}
+    assert {name for name in wanted if not (site / f"{name}.html").is_file()} == set()
+    page = (site / "catalogue" / "he.html").read_text(encoding="utf-8")
+    assert all(f"<p>{name}</p>" in page for name in ("torch", "Keras", "Flax", "timm", "transformers"))
+
+
 def test_a_planted_dead_link_is_found(tmp_path: Path) -> None:
     place = tmp_path / "a.html"
     page = Page(
@@ -91,15 +99,6 @@ def test_a_planted_dead_link_is_found(tmp_path: Path) -> None:
     )
     place.touch()
     assert dead_links({place: page}) == ["a.html: b.html", "a.html: #there"]
-    with pytest.raises(ConfigError, match=r"dead `link`='ours.md' in docs/own.md. Expected a file"):
-        list(links_of(REPOSITORY / "docs" / "own.md", "[a](ours.md)"))
-
-
-def test_links_follow_their_files() -> None:
-    text = "[a](../src/initsuite/spec.py) [b](own.md#x) [c](https://x.y)\n```python\nf(a)[0](b)\n```\n[d](../CONTRIBUTING.md)"
-    assert moved(REPOSITORY / "docs" / "own.md", text) == (
-        "[a](files/src/initsuite/spec.py) [b](own.md#x) [c](https://x.y)\n```python\nf(a)[0](b)\n```\n[d](contributing.md)"
-    )
 
 
 @pytest.mark.parametrize("path", [path for path in written_pages() if path.suffix == ".md"], ids=lambda path: path.name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the README shows of the reference: python scripts/readme_tables.py prints it."""
+"""What README.md and docs/which.md show of the reference: python scripts/readme_tables.py prints it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from initsuite.results.store import load_results
 COUNTS = ("for", "against", "undecided")
 
 
-def readme_block(views: Views) -> str:
-    """The scorecard, and the recommended initializer of each context with its confidence, in Markdown."""
-    return "\n\n".join([markdown_table(_scorecard(views)), markdown_table(_overview(views))])
+def verdicts_block(views: Views) -> str:
+    """The scorecard, in Markdown."""
+    return markdown_table(_scorecard(views))
+
+
+def winners_block(views: Views) -> str:
+    """The recommended initializer of each context with its confidence, in Markdown."""
+    return markdown_table(_overview(views))
 
 
 def _scorecard(views: Views) -> pd.DataFrame:
@@ -50,4 +55,5 @@ def _overview(views: Views) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    print(readme_block(Views(build_report(load_results(REFERENCE_STORE)))))
+    found = Views(build_report(load_results(REFERENCE_STORE)))
+    print(verdicts_block(found), winners_block(found), sep="\n\n")

@@ -13,7 +13,13 @@ import pytest
 import initsuite
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+CONTENTS = re.findall(r"^[\w-]+$", (REPOSITORY / "docs" / "index.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "docs" / "index.md",
+    *(path for name in CONTENTS if (path := REPOSITORY / "docs" / f"{name}.md").is_file()),
+]
+"""In the order of the table of contents: what one page trains is what a later one looks at."""
 EXAMPLES = sorted(path.parent for path in (REPOSITORY / "docs" / "examples").glob("*/README.md"))
 LINKING = [*PAGES, REPOSITORY / "CONTRIBUTING.md", *REPOSITORY.glob("conf/*/*.md"), *REPOSITORY.glob("docs/*/*/*.md")]
 TOP = "conf|docs|notebooks|scripts|src|tests"
@@ -47,6 +53,10 @@ def missing_files(page: Path, text: str) -> list[str]:
     ]
 
 
+def test_every_page_of_docs_is_in_the_table_of_contents() -> None:
+    assert set(PAGES[1:]) == set((REPOSITORY / "docs").glob("*.md"))
+
+
 def test_the_first_two_blocks_are_the_two_commands() -> None:
     first, second = blocks("bash", *PAGES)[:2]
     assert (first, second) == ("bash scripts/quickstart.sh\n", "bash scripts/test.sh\n")
@@ -55,13 +65,13 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
 
 @pytest.mark.slow
 def test_the_commands_and_the_python_of_the_pages_run(tmp_path: Path) -> None:
-    """Each once, in order, in one fresh folder: what the README trains is what the pages look at."""
+    """Each once, in order, in one fresh folder."""
     home, folder = tmp_path / "home", tmp_path / "work"
     folder.mkdir()
     for command in dict.fromkeys("".join(blocks("bash", *PAGES)).splitlines()):
         if command != "bash scripts/test.sh":  # it is what runs this test
             run(command, REPOSITORY if command.startswith("bash scripts/") else folder, home)
-    for code in blocks("python", *PAGES):
+    for code in dict.fromkeys(blocks("python", *PAGES)):
         (folder / "block.py").write_text(code)
         printed = run("python block.py", folder, home)
         assert printed
@@ -70,7 +80,7 @@ def test_the_commands_and_the_python_of_the_pages_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_table_of_initialize_fits_a_terminal_and_shows_the_gain(tmp_path: Path) -> None:
-    (code,) = (block for block in blocks("python", REPOSITORY / "README.md") if "initialize_" in block)
+    (code,) = (block for block in blocks("python", REPOSITORY / "docs" / "own.md") if "realised_std" in block)
     (tmp_path / "block.py").write_text(code)
     heading, *rows = run("python block.py", tmp_path, tmp_path).rstrip().splitlines()
     assert {"tensor", "fan_in", "nonlinearity", "gain", "expected_std", "realised_std"} == set(heading.split())

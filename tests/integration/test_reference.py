@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from readme_tables import readme_block
+from readme_tables import verdicts_block, winners_block
 
 import initsuite
 from initsuite.errors import ConfigError
@@ -297,6 +297,11 @@ def test_the_reference_is_asked_without_torch() -> None:
     assert done.stdout.startswith("Use ")
 
 
-def test_the_readme_shows_the_shipped_reference() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert readme_block(Views(build_report(load_results(REFERENCE_STORE)))) in readme
+def test_the_pages_show_the_shipped_reference() -> None:
+    views, repository = Views(build_report(load_results(REFERENCE_STORE))), Path(__file__).parents[2]
+    readme, which = (
+        repository.joinpath(*names).read_text(encoding="utf-8") for names in (["README.md"], ["docs", "which.md"])
+    )
+    assert verdicts_block(views) in readme
+    assert verdicts_block(views) in which
+    assert winners_block(views) in which

@@ -12,9 +12,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from initsuite.literature.claim import load_claims
 from initsuite.literature.judging import judged
+from initsuite.report import Views, build_report
+from initsuite.report.page.html import html_page
+from initsuite.results.sources import REFERENCE_STORE
+from initsuite.results.store import load_results
+from website.api import api_page
 from website.catalogue import catalogue_pages
 from website.claims import claim_pages
+from website.llms import llms_text
 from website.pages import REPOSITORY, stage
+from website.terms import statistics_page
 
 BUILD = REPOSITORY / "build" / "site"
 CLAIMS = REPOSITORY / "claims"
@@ -41,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(out: Path, claims: Path, builder: str) -> int:
-    """Lay out the sources in `out`/source, and have Sphinx build them into `out`/BUILDER."""
+    """Lay out the sources in `out`/source, and have Sphinx build them into `out`/BUILDER.
+
+    Args:
+        out: the folder to build in.
+        claims: the folder with the stores of claims.
+        builder: of Sphinx: html, or linkcheck.
+    """
     from sphinx.cmd.build import build_main  # with the extra docs
 
     source, target = out / "source", out / builder
@@ -50,8 +63,7 @@ def build(out: Path, claims: Path, builder: str) -> int:
     source.mkdir(parents=True)
     stage(source)
     for name, text in generated(source, claims).items():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text(text, encoding="utf-8")
+        _write(source / name, text)
     words = [
         "-W",
         "--keep-going",
@@ -64,16 +76,27 @@ def build(out: Path, claims: Path, builder: str) -> int:
         "-d",
         str(out / "doctrees"),
     ]
-    code = build_main([*words, str(source), str(target)])
-    (target / ".nojekyll").touch()  # for GitHub, which else serves no folder that begins with _
-    print(f"website: {target}" if code == 0 else "website: Sphinx found something to warn of, see above", flush=True)
-    return code
+    if build_main([*words, str(source), str(target)]):
+        print("website: Sphinx found something to warn of, see above", file=sys.stderr)
+        return 1
+    if builder == "html":
+        _write(target / "llms.txt", llms_text(source))
+        _write(target / "reference.html", html_page(Views(build_report(load_results(REFERENCE_STORE)))))
+        _write(target / ".nojekyll", "")  # for GitHub, which else serves no folder that begins with _
+    print(f"website: {target}", flush=True)
+    return 0
 
 
 def generated(source: Path, claims: Path) -> dict[str, str]:
     """The pages that no file of the repository has, by name; their pictures are drawn into the folder of sources."""
     found = judged(load_claims(), claims)
-    return {**catalogue_pages([each.claim for each in found]), **claim_pages(found, claims, source)}
+    pages = {"api.md": api_page(), "statistics.md": statistics_page(source)}
+    return pages | catalogue_pages([each.claim for each in found]) | claim_pages(found, claims, source)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

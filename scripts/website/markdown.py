@@ -61,4 +61,4 @@ def first_sentence(text: str) -> str:
     plain = [part for part in paragraphs if part.strip() and part.lstrip()[0] not in "#!|:<-"]
     words = " ".join((plain or [""])[0].split())
     words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", words).replace("`", "").replace("*", "").replace("\\", "")
-    return re.split(r"(?<=[.:?])\s", words, maxsplit=1)[0].rstrip(":")
+    return re.split(r"(?<=[.?])\s(?=[A-Z])", words, maxsplit=1)[0].rstrip(":")

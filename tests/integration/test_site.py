@@ -83,6 +83,14 @@ def test_it_has_every_written_page(site: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_link_of_llms_txt_is_plain_text_and_nothing_is_left_out(site: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (site / "llms.txt").read_text(encoding="utf-8"))
+    assert [link for link in links if not (site / link).is_file()] == []
+    written = {path.relative_to(site) for path in (site / "_sources").rglob("*.*")}
+    assert {Path(link) for link in links} == written - {Path("_sources/index.md")}
+
+
+@pytest.mark.slow
 def test_it_has_a_page_for_every_initializer_and_claim(site: Path) -> None:
     initializers = [path.stem for path in REPOSITORY.glob("conf/init/*.yaml") if path.stem != "custom"]
     claims = [path.stem for path in REPOSITORY.glob("conf/claim/*.yaml")]

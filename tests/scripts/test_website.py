@@ -6,15 +6,17 @@ import doctest
 import inspect
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-from website import claims, docstrings, markdown, pages
+from website import api, claims, docstrings, markdown, pages
 from website.docstrings import parts_of
 from website.pages import REPOSITORY, links_of, moved
+from website.terms import TERMS
 
 from initsuite import init
 from initsuite.errors import ConfigError
@@ -41,7 +43,14 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.replace("\\", "").lower()))
 
 
-@pytest.mark.parametrize("module", [claims, docstrings, markdown, pages], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("term", TERMS, ids=lambda term: term.__name__)
+def test_a_term_is_explained_in_two_sentences(term: Callable[..., None]) -> None:
+    title, text = (inspect.getdoc(term) or "").split("\n\n")
+    assert title.endswith(".")
+    assert len(re.findall(r"[.?](?=\s+[A-Z0-9]|$)", text)) == 2
+
+
+@pytest.mark.parametrize("module", [api, claims, docstrings, markdown, pages], ids=lambda module: module.__name__)
 def test_the_examples_of_the_scripts_hold(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0
 

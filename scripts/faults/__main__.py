@@ -1,4 +1,4 @@
-"""What breaks the suite: bad arguments, damaged files, readers beside a prune, and kills. See `--help`."""
+"""What breaks the suite: bad arguments, damaged files, readers beside a prune, kills and odd W&B servers: `--help`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from faults import bad_inputs, damages, forks, kills
+from faults import bad_inputs, damages, forks, kills, servers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Try to break the suite, and count what happens. Each part may be run alone; all take hours on "
         "two cores, almost all of it for the bad inputs and the kills.",
     )
-    parts = {"inputs": _inputs, "bits": _bits, "damages": _damages, "prunes": _prunes, "kills": _kills}
+    parts = {
+        "inputs": _inputs,
+        "bits": _bits,
+        "damages": _damages,
+        "prunes": _prunes,
+        "kills": _kills,
+        "servers": _servers,
+    }
     parser.add_argument("part", nargs="*", choices=[*parts, []], help="which part (default: all)")
     parser.add_argument("--group", action="append", help="only the bad inputs of this group; may be repeated")
     parser.add_argument("--kind", action="append", choices=kills.KINDS, help="kill only this; may be repeated")
@@ -33,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("trials", 16, "trials of a sweep in which something is killed"),
         ("steps", 400, "steps of each of them"),
         ("seed", 0, "draws the moments of the kills"),
-        ("first", 0, "go on from this input or kill, counted from 0"),
+        ("first", 0, "go on from this input, kill or server, counted from 0"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
     parser.add_argument("--alone", action="store_true", help="each bad input in an interpreter of its own, not a fork")
@@ -105,6 +112,15 @@ def _kills(folder: Path, options: argparse.Namespace) -> int:
     for kind, found in counts.items():
         print(f"Kills of a {kind}: {_listed(found)}")
     return sum(number for found in counts.values() for what, number in found.items() if not what.startswith("as if"))
+
+
+def _servers(folder: Path, options: argparse.Namespace) -> int:
+    counts: Counter[str] = Counter()
+    for number, one in enumerate(servers.outcomes(folder, slice(options.first, None)), options.first):
+        counts["; ".join(one.problems) or "all stored, and uploaded later"] += 1
+        print(f"  {number}: {one.behaviour}: {'; '.join(one.problems) or 'all stored, and uploaded later'}", flush=True)
+    print(f"Servers that misbehave: {sum(counts.values())}: {_listed(counts)}")
+    return sum(counts.values()) - counts["all stored, and uploaded later"]
 
 
 if __name__ == "__main__":

@@ -239,7 +239,7 @@ def slurm_daemons(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def ray_machines(count: int, head_cpus: int = 0) -> Iterator[Any]:
     """A Ray cluster of so many machines with one core each, all of them here, and a head that may have some, too."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # else last of all on a busy machine
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": head_cpus, "include_dashboard": False}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import bad_inputs, damages, kills
+from faults import bad_inputs, damages, forks, kills, servers
 from faults.__main__ import main
 from faults.bad_inputs import Input, kind_of
 
 from initsuite.results.store import Store
 from initsuite.spec import Curve
+from support.wandb_server import ServerRun, serving
 
 
 def test_damages_bits_and_prunes_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +69,29 @@ def test_what_is_lost_or_breaks_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_what_an_exit_says(code: int, errors: str, kind: str) -> None:
     assert kind_of(code, errors) == kind
+
+
+@pytest.mark.slow
+def test_a_command_in_a_fork_is_the_command(tmp_path: Path) -> None:
+    """Its exit code, what it prints, where it is; and one that does not end is ended."""
+    code = "import os, sys; print(os.getcwd(), os.environ['A'], sys.argv); sys.exit(3)"
+    done = forks.run_forked(["-c", code, "x"], tmp_path, {"A": "b"}, 60, 8 << 30)
+    assert (done.code, done.stdout) == (3, f"{tmp_path} b ['-c', 'x']\n")
+    assert kind_of(1, forks.run_forked(["-c", "1 / 0"], tmp_path, {}, 60, 8 << 30).stderr) == "traceback"
+    assert forks.run_forked(["-c", "while True: pass"], tmp_path, {}, 0.5, 8 << 30).code is None
+    done = forks.run_forked(["-m", "initsuite.train", "seeds=0"], tmp_path, {}, 60, 8 << 30)
+    assert (done.code, "bad value `seeds`=0" in done.stderr) == (2, True)
+
+
+def test_a_server_that_lacks_a_point_is_found() -> None:
+    lines = {place: json.dumps({"val/loss": loss}) for place, loss in enumerate((0.5, 0.25))}
+    summary = {0: json.dumps({"result/test_accuracy": 1.0})}
+    with serving() as server:
+        for name, kept in (("whole", 2), ("short", 1)):
+            files = {"wandb-history.jsonl": dict(list(lines.items())[:kept]), "wandb-summary.json": summary}
+            server.runs[name] = ServerRun(files=files)
+        server.runs["no summary"] = ServerRun(files={"wandb-history.jsonl": lines})
+        assert servers.has_all_of(server, {name: [0.5, 0.25] for name in server.runs}) == {"whole"}
 
 
 def test_arguments_become_commands(tmp_path: Path) -> None:

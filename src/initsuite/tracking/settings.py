@@ -17,7 +17,7 @@ from initsuite.errors import ConfigError, bad_value, check_number, check_whole_n
 from initsuite.files import own_place
 from initsuite.spec import Stage
 from initsuite.tracking.service import within
-from initsuite.wording import format_names
+from initsuite.wording import first_line, format_names
 
 MODES = ("auto", "online", "offline", "disabled")
 ENVIRONMENT_MODES = {
@@ -175,11 +175,10 @@ def choose_mode(tracking: Tracking, wandb: Any) -> Choice:
         ConfigError: `tracking.mode=online` without an API key (W&B would stop and ask for one), or as `requested_mode`.
     """
     requested = requested_mode(tracking)
+    _clean_environment()
     if requested in ("offline", "disabled"):
         return Choice(requested)
-    if (key := os.environ.get("WANDB_API_KEY", "")) != key.strip():
-        os.environ["WANDB_API_KEY"] = key.strip()  # W&B refuses the line break of a file that it was read from
-    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    settings = _set_up(wandb)
     # `wandb offline` and `wandb disabled` write their mode to a settings file, which an explicit mode overrules.
     remembered = ENVIRONMENT_MODES.get(settings.mode, "online")
     if requested == "auto" and remembered != "online":
@@ -207,7 +206,7 @@ def require_online(what: str, tracking: Tracking, wandb: Any) -> Choice:
         ConfigError: no API key, or a server that does not answer.
     """
     # After WANDB_MODE=offline or `wandb offline`, which is how many runs come to be uploaded later, W&B finds no key.
-    wandb.setup(wandb.Settings(mode="online", silent=True))
+    _set_up(wandb, mode="online")
     try:
         choice = choose_mode(tracking, wandb)
     except ConfigError as error:
@@ -220,6 +219,42 @@ def require_online(what: str, tracking: Tracking, wandb: Any) -> Choice:
             "Look at your network and at WANDB_BASE_URL, and run the same command again."
         )
     return choice
+
+
+def _clean_environment() -> None:
+    """Write the variables of W&B as W&B takes them.
+
+    It refuses a blank one, a mode in capitals, and spaces around a value: the line break of the file that a key was
+    read from.
+    """
+    for name, value in list(os.environ.items()):
+        if name.startswith("WANDB_"):
+            os.environ[name] = value.strip().lower() if name == "WANDB_MODE" else value.strip()
+            if not os.environ[name]:
+                del os.environ[name]
+
+
+def _set_up(wandb: Any, **given: Any) -> Any:
+    """The settings that W&B reads from its variables and files.
+
+    Raises:
+        ConfigError: W&B refuses one of them.
+    """
+    _clean_environment()
+    try:
+        return wandb.setup(wandb.Settings(silent=True, **given)).settings
+    except ValueError as error:
+        refused = [name for name in sorted(os.environ) if name.startswith("WANDB_")]
+        raise ConfigError(
+            f"tracking: W&B refuses a setting: {_refusal(error)}. Expected what it understands. Look at "
+            f"{format_names(refused) or 'its settings files'}, or choose tracking=disabled."
+        ) from error
+
+
+def _refusal(error: ValueError) -> str:
+    """What pydantic says in three lines or more, in one: the setting and what is wrong with it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return ": ".join(lines[1:3]).partition(" [type=")[0].rstrip(".") or first_line(error).rstrip(".")
 
 
 def _key_problem(wandb: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import json
 import math
@@ -31,7 +32,7 @@ from initsuite.tracking.labels import rest_of, run_config, run_group, run_name, 
 from initsuite.tracking.process import wandb_sink
 from initsuite.tracking.read_offline import RunContent, as_trial, is_trial
 from initsuite.tracking.service import HANDLES_KEPT_FREE, HANDLES_PER_RUN, affordable_runs
-from initsuite.tracking.settings import Choice, Tracking, choose_mode, server_answers
+from initsuite.tracking.settings import Choice, Tracking, choose_mode, require_online, server_answers
 from initsuite.tracking.sink import WandbSink, upload_line
 from initsuite.tracking.uploads import Uploads
 
@@ -447,6 +448,33 @@ def test_a_password_in_the_address_is_not_shown_and_a_key_may_end_its_line(
     monkeypatch.setenv("WANDB_API_KEY", "0123abcd\n")
     assert choose_mode(Tracking(dir="r"), package).why == "127.0.0.1:9 did not answer within 3 s"
     assert os.environ["WANDB_API_KEY"] == "0123abcd"
+
+
+def test_variables_that_wandb_would_refuse_are_written_as_it_takes_them(
+    fake: Callable[..., FakeWandb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WANDB_MODE": " Offline", "WANDB_TAGS": " ", "WANDB_NOTES": " a b "}.items():
+        monkeypatch.setenv(name, value)
+    assert choose_mode(Tracking(dir="r"), fake()) == Choice("offline")
+    assert (os.environ["WANDB_MODE"], os.environ["WANDB_NOTES"], os.environ.get("WANDB_TAGS")) == (
+        "offline",
+        "a b",
+        None,
+    )
+
+
+def test_a_setting_that_wandb_refuses_is_said_in_a_line(
+    fake: Callable[..., FakeWandb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(settings: SimpleNamespace) -> None:
+        raise ValueError("1 validation error for Settings\nsilent\n  Should be a boolean [type=bool_parsing, input]")
+
+    package = fake()
+    package.setup = refuse
+    monkeypatch.setenv("WANDB_SILENT", "maybe")
+    for ask in (choose_mode, functools.partial(require_online, "sync")):
+        with pytest.raises(ConfigError, match=r"W&B refuses a setting: silent: Should be a boolean\. .*WANDB_SILENT"):
+            ask(Tracking(dir="r"), package)
 
 
 @pytest.mark.parametrize("mode", ["auto", "online"])

@@ -12,7 +12,7 @@ from initsuite.provenance import package_version
 COMMANDS = {
     "train": "train one cell, or with -m every combination of a sweep",
     "report": "which initializer to use, and how sure that is, from the stored trials",
-    "results": "look into results stores, put several into one, tidy one up",
+    "results": "look into results stores, put several into one, tidy one up, check a contributed one",
     "recommend": "which initializer to use for one network, without training",
     "diagnose": "what a network is like before its first step, in words",
     "prescribe": "which initializer to start a network with, by measuring each at step 0",
@@ -64,6 +64,10 @@ def _open(name: str) -> int | None:
             from initsuite.train.__main__ import main as door
         case "report":
             from initsuite.report.__main__ import main as door
+        case "results" if sys.argv[1:2] == ["check"]:
+            from initsuite.literature.contribution.check import main as door
+
+            sys.argv = [f"{sys.argv[0]} check", *sys.argv[2:]]
         case "results":
             from initsuite.results.__main__ import main as door
         case "recommend":

@@ -74,7 +74,16 @@ def is_trained(criterion: Criterion) -> bool:
 
 
 def stored_evidence(claim: Claim, results: Path) -> Stored:
-    """What the store of a claim holds.
+    """What the store of a claim holds, in the folder with all stores.
+
+    Raises:
+        StoreError: a store that cannot be read.
+    """
+    return evidence_in(claim, results / claim.name)
+
+
+def evidence_in(claim: Claim, folder: Path) -> Stored:
+    """What a folder holds of the evidence on a claim.
 
     Raises:
         StoreError: a store that cannot be read.
@@ -83,7 +92,7 @@ def stored_evidence(claim: Claim, results: Path) -> Stored:
     if (trained := claim.trials) is not None and trained.store:
         tuned = _shipped(trained.store, trained.theory)
     elif trained is not None:
-        trials = again = _trials(results / claim.name)
+        trials = again = _trials(folder)
         if len(trials) and trained.published_optimizer:
             names = np.array([json.loads(text)["optimizer"]["name"] for text in trials.config.tolist()])
             is_again = names == trained.published_optimizer
@@ -91,7 +100,7 @@ def stored_evidence(claim: Claim, results: Path) -> Stored:
         tuned = trained_evidence(trials, trained.theory) if len(trials) else EMPTY
         if trained.published_lr is not None and len(again):
             published = trained_evidence(again, trained.theory, trained.published_lr)
-    return Stored(_starts(results / claim.name / "starts"), tuned, published)
+    return Stored(_starts(folder / "starts"), tuned, published)
 
 
 @functools.cache
@@ -118,13 +127,14 @@ def judged(claims: Sequence[Claim], results: Path) -> list[Judged]:
     Raises:
         StoreError: a store that cannot be read.
     """
-    found = [_judged(claim, stored_evidence(claim, results)) for claim in claims]
+    found = [judge(claim, stored_evidence(claim, results)) for claim in claims]
     decided = [weakest_p(list(each.findings.values()), list(each.verdicts.values())) for each in found]
     run = [math.nan if each.verdict is Verdict.NOT_RUN else p for each, p in zip(found, decided, strict=True)]
     return [replace(each, stands=stands) for each, stands in zip(found, false_discoveries(run), strict=True)]
 
 
-def _judged(claim: Claim, stored: Stored) -> Judged:
+def judge(claim: Claim, stored: Stored) -> Judged:
+    """A claim by its evidence alone."""
     findings = {name: criterion.find(stored.for_(criterion)) for name, criterion in claim.criteria.items()}
     verdicts = dict(zip(findings, verdicts_of(list(findings.values())), strict=True))
     again: dict[str, Finding] = {}

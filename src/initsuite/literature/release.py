@@ -150,6 +150,18 @@ def rebuild(folder: Path) -> bool:
     return verdict_tables(folder, release).encode() == (folder / VERDICTS).read_bytes()
 
 
+def differing(results: Path, release: Path) -> list[str]:
+    """Claims that were run again and came to another verdict than in a release, with both."""
+    shipped = {each.claim.name: each for each in release_verdicts(release)}
+    again = judged([each.claim for each in shipped.values()], results)
+    run = [each for each in again if each.verdict is not Verdict.NOT_RUN]
+    return [
+        f"{each.claim.name}: {each.verdict}; ships: {shipped[each.claim.name].verdict}"
+        for each in run
+        if each.verdict is not shipped[each.claim.name].verdict
+    ]
+
+
 def verdict_tables(folder: Path, release: Release | None = None) -> str:
     """All verdicts of a release in Markdown: a table of the claims, and one of their criteria."""
     release, found = release or read_release(folder), release_verdicts(folder)

@@ -137,11 +137,15 @@ def _is_stored(path: Path, starts: Starts) -> bool:
     return len(table) >= starts.draws and set(starts.measures) <= set(table["measures"].iloc[0].split())
 
 
-def measured(cell: Cell, starts: Starts) -> pd.DataFrame:
-    """One row for each draw: cell, seed, the measures, and the configuration as JSON."""
+def measured(cell: Cell, starts: Starts, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+    """One row for each draw: cell, seed, the measures, and the configuration as JSON.
+
+    Args:
+        seeds: of the draws; None = all of `starts`.
+    """
     text = json.dumps(dict(cell.config), sort_keys=True, default=str)
     facts, kept, rows = flat({**cell.config, "network": None}), kept_values(cell.workload), []
-    for seed in range(starts.draws):
+    for seed in range(starts.draws) if seeds is None else seeds:
         with rng.isolated(seed, "diagnose"):
             drawn, _ = start_of(cell.workload, cell.initializer, seed)
             start = Start(cell, facts, seed, drawn, kept)

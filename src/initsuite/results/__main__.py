@@ -39,6 +39,7 @@ examples:
   python -m initsuite.results merge all laptop cluster    two stores in one
   python -m initsuite.results prune results --dry-run     what would go
   python -m initsuite.results migrate results             the commands of old trials
+  initsuite results check FOLDER                          a claim or a law of one's own, before it is accepted
 
 exit codes: 0 success, 2 nothing was done (no store, no room, a store in use)
 """

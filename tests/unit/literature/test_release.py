@@ -15,7 +15,7 @@ from initsuite.config.groups import conf_dir
 from initsuite.errors import ConfigError, StoreError
 from initsuite.literature import __main__ as door
 from initsuite.literature.claim import load_claims
-from initsuite.literature.release import VERDICTS, claim_in, make_release, rebuild, verdict_tables
+from initsuite.literature.release import VERDICTS, claim_in, differing, make_release, rebuild, verdict_tables
 from initsuite.results import __main__ as results_door
 from initsuite.results import releases
 from initsuite.results.releases import RELEASES, check_release, claim_folders, release_names
@@ -81,6 +81,13 @@ def test_the_tables_are_rebuilt_byte_for_byte(root: Path) -> None:
     assert "| selu_fixed_point | reproduced | - | reproduced | Klambauer" in text
     assert re.search(r"\| selu_fixed_point \| variance 1 \| reproduced \| (1\.0|0\.9)\d+ \[", text)
     assert "| tiny | He is better | " in text
+
+
+def test_a_claim_that_comes_out_otherwise_is_named(root: Path, tmp_path: Path) -> None:
+    folder = root / "releases" / "2026.12"
+    assert differing(root / "stores", folder) == []
+    expected = ["selu_fixed_point: reproduced in part; ships: reproduced"]
+    assert differing(planted(tmp_path, factor=2.0), folder) == expected
 
 
 @pytest.mark.parametrize(("damage", "message"), [

@@ -1,0 +1,152 @@
+"""The cells of rows, made again from what is stored: every id, label and configuration must come out the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from initsuite.config.build import Builder
+from initsuite.config.compose.resolve import Composed
+from initsuite.config.sweep import compose_each
+from initsuite.engine.workload import Cell
+from initsuite.literature.claim import Claim, Starts
+from initsuite.literature.evidence import flat
+from initsuite.literature.running import composed, launches
+from initsuite.spec import CONTEXT_AXES, Stage, Trial
+from initsuite.wording import format_count, format_first, last_line
+
+SHOWN = 3
+_YARDSTICK = ("dataset.levels", "dataset.chance", "dataset.direction")
+"""What no id depends on."""
+_LABELS = (*CONTEXT_AXES, "init")
+
+
+def cells_of(trials: pd.DataFrame, builder: Builder) -> tuple[dict[str, Cell], list[str]]:
+    """The cells of trials, by the id that their rows state, and what is wrong with the others.
+
+    Args:
+        trials: columns of the store.
+        builder: what cells share is made once.
+    """
+    firsts = trials.drop_duplicates("cell_id")
+    lists = [[f"{key}={value}" for key, value in json.loads(text or "{}").items()] for text in firsts.overrides]
+    found: dict[str, Cell] = {}
+    problems: list[str] = []
+    jobs = compose_each([[*each, "tracking=disabled"] for each in lists])
+    for job, (_, row) in zip(jobs, firsts.iterrows(), strict=True):
+        cell, problem = _made(job, builder)
+        if cell is None:
+            problems.append(f"cell {row.cell_id} ({row.init}): cannot be made: {problem}")
+        elif why := _difference(cell, trials[trials.cell_id == row.cell_id]):
+            problems.append(f"cell {row.cell_id} ({row.init}): {why}")
+        else:
+            found[str(row.cell_id)] = cell
+    return found, problems
+
+
+def _made(job: Composed, builder: Builder) -> tuple[Cell | None, str]:
+    try:
+        if job.error:
+            raise job.error
+        draft, _ = builder.draft(job.tree or {})
+        return draft.cell, ""
+    except Exception as error:  # a contributed law, model or data set may raise anything
+        return None, last_line(str(error)) or type(error).__name__
+
+
+def _difference(cell: Cell, rows: pd.DataFrame) -> str:
+    """What of the rows of a cell is not what its overrides make; "" if all is."""
+    stored = rows.config.iloc[0]
+    if len(set(rows.config)) > 1:
+        return "its rows have several configurations. Expected one"
+    text = json.dumps(dict(cell.config), sort_keys=True)
+    if keys := _differing(json.loads(stored), json.loads(text)):
+        return f"its configuration is not what its overrides make: {format_first(keys, SHOWN)}"
+    if cell.cell_id != rows.cell_id.iloc[0]:
+        return (
+            f"its id comes out as {cell.cell_id}, from the same configuration: the law, or another file of its own, is "
+            "not the one that these rows were made with. Expected the files as they were, or rows of the new ones"
+        )
+    labels = {**cell.axes, "context_id": cell.context_id, "metric": cell.yardstick.metric}
+    for name in (*_LABELS, "context_id", "metric"):
+        if set(rows[name]) != {labels[name]}:
+            return f"bad `{name}`={sorted(set(rows[name]))}. Expected {labels[name]!r}"
+    return ""
+
+
+def _differing(stored: Mapping[str, object], made: Mapping[str, object]) -> list[str]:
+    """Keys of a configuration, without the yardstick: later versions of the suite may state another one."""
+    return [key for key in _keys_apart(stored, made) if not key.startswith(_YARDSTICK)]
+
+
+def _keys_apart(stored: Mapping[str, object], made: Mapping[str, object]) -> list[str]:
+    first, second = flat(stored), flat(made)
+    return sorted(key for key in first.keys() | second.keys() if first.get(key, "?") != second.get(key, "?"))
+
+
+def yardstick_keys(texts: Mapping[str, str], cells: Mapping[str, Cell]) -> list[str]:
+    """What of the yardstick of rows is not that of this version; verdicts go by that of the rows.
+
+    Args:
+        texts: by cell_id, the stored configuration.
+    """
+    apart = {
+        key
+        for cell_id, cell in cells.items()
+        if cell_id in texts
+        for key in _keys_apart(json.loads(texts[cell_id]), dict(cell.config))
+        if key.startswith(_YARDSTICK)
+    }
+    return sorted(apart)
+
+
+def wrong_ids(trials: pd.DataFrame) -> list[str]:
+    """Ids of trials that are not those of their cell, learning rate, seed and stage."""
+    made = [
+        Trial(str(cell), float(lr), int(seed), Stage(stage)).trial_id
+        for cell, lr, seed, stage in zip(trials.cell_id, trials.lr, trials.seed, trials.stage, strict=True)
+    ]
+    return [str(stored) for stored, again in zip(trials.trial_id, made, strict=True) if stored != again]
+
+
+def sweep_problems(claim: Claim, trials: pd.DataFrame) -> list[str]:
+    """Cells that the sweep of a claim does not have, or that are missing."""
+    if claim.trials is None or claim.trials.store:
+        return []
+    builder = Builder()
+    jobs = [job for launch in launches(claim.trials) for job in composed(launch, ("tracking=disabled",))]
+    try:
+        wanted = set(_ids(jobs, builder))
+    except Exception as error:  # as for a cell
+        return [f"the sweep of the claim cannot be made: {last_line(str(error)) or type(error).__name__}"]
+    there = set(trials.cell_id)
+    said = ((there - wanted, "that the sweep of the claim does not have"), (wanted - there, "of the sweep are missing"))
+    return [f"{format_count(len(ids), 'cell')} {what}: {format_first(sorted(ids), SHOWN)}" for ids, what in said if ids]
+
+
+def _ids(jobs: Sequence[Composed], builder: Builder) -> Iterator[str]:
+    for job in jobs:
+        if job.error:
+            raise job.error
+        yield builder.draft(job.tree or {})[0].cell_id
+
+
+def start_cells(starts: Starts, tables: Sequence[pd.DataFrame]) -> tuple[dict[str, Cell], list[str]]:
+    """The cells whose starts a claim measures, by id, and what is wrong with the tables."""
+    builder = Builder()
+    jobs = composed(starts, ("tracking=disabled", "protocol=smoke"))
+    cells = {cell.cell_id: cell for job in jobs if (cell := builder.build(job.tree or {})[0].cell)}
+    problems = []
+    for table in tables:
+        cell_id = str(table.cell.iloc[0])
+        stored = json.loads(table.config.iloc[0])
+        if table.cell.nunique() > 1 or cell_id not in cells:
+            problems.append(f"starts of cell {cell_id}: the claim has no such cell. Expected those of its `starts`")
+        elif keys := _differing(stored, json.loads(json.dumps(dict(cells[cell_id].config), default=str))):
+            problems.append(f"starts of cell {cell_id}: another configuration: {format_first(keys, SHOWN)}")
+        elif table.seed.tolist() != list(range(len(table))):
+            problems.append(f"starts of cell {cell_id}: seeds {table.seed.tolist()[:SHOWN]}... Expected 0, 1, 2, ...")
+    missing = cells.keys() - {str(table.cell.iloc[0]) for table in tables}
+    return cells, problems + ([f"starts of {format_count(len(missing), 'cell')} are missing"] if missing else [])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from readme_tables import verdicts_block, winners_block
+from readme_tables import verdicts_block, winners_block, worth_block
 
 import initsuite
 from initsuite.errors import ConfigError
@@ -305,3 +305,4 @@ def test_the_pages_show_the_shipped_reference() -> None:
     assert verdicts_block(views) in readme
     assert verdicts_block(views) in which
     assert winners_block(views) in which
+    assert worth_block(Views(build_report(load_results(SHIPPED["interaction"])))) in which

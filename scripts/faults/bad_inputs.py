@@ -94,7 +94,9 @@ def command_of(chosen: Input, store: Path) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    """The words of a command line, quotes kept: they are Hydra's."""
+    """The words of a command line, quotes kept: they are Hydra's. One that is empty or begins with a space is one."""
+    if not text or text[0].isspace():
+        return [text]
     return re.findall(r"""(?:[^\s'"]|'[^']*'|"[^"]*"|['"])+""", text)
 
 

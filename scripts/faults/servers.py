@@ -58,7 +58,7 @@ def _problems(server: WandbServer, place: Path) -> list[str]:
     results = place / "results"
     if not (results / "trials").is_dir():
         return [*problems, "nothing is stored"]
-    losses = {name: curve.val_loss.tolist() for name, curve in load_results(results).curves.groupby("trial_id")}
+    losses = {str(name): curve.val_loss.tolist() for name, curve in load_results(results).curves.groupby("trial_id")}
     if len(losses) != NUM_TRIALS:
         problems.append(f"{len(losses)} of {NUM_TRIALS} trials are stored")
     if Uploads(results).ids() - has_all_of(server, losses):

@@ -14,7 +14,7 @@ from initsuite import rng
 from initsuite.apply.account import account
 from initsuite.apply.checks import check_model, check_parameters
 from initsuite.apply.inplace import stand_in, write
-from initsuite.apply.precision import Casts
+from initsuite.apply.precision import Casts, check_held, dtypes_of
 from initsuite.apply.remembered import remember
 from initsuite.apply.wrapping import selected, unwrapped, without_prefix
 from initsuite.config import catalogue
@@ -122,6 +122,7 @@ def initialize_(
     start = start_of(chosen, network, description.specs, seed, probe, wanted)
     wanted |= {name for name, direction in description.lengths.items() if direction in wanted}
     params = {**start.params, **_lengths(network, description, start)}
+    check_held({name: values for name, values in params.items() if name in wanted}, dtypes_of(network))
     start = Initialization({}, start.lr_factors)  # `write` lets go of what it has written
     write(network, params, wanted)
     del params
@@ -214,7 +215,7 @@ def _by_laws(
 
     The largest tensors come first, while there is still room for what a law computes on the way.
     """
-    dtypes = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    dtypes = dtypes_of(model)
     laws = initializer.laws(stand_in(model, dtypes), specs)
     shapes = {name: torch.empty(spec.shape, device="meta") for name, (_, spec) in laws.items()}
     Initialization.checked(Initialization(shapes), specs, type(initializer).__name__)

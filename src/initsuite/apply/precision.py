@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from initsuite.errors import ConfigError
+from initsuite.spec import Params
 from initsuite.wording import format_first
 
 FEW = 16
@@ -37,6 +40,32 @@ class Casts:
                 f"{format_first(list(self.lost.values()), 3)}. Expected differences that the dtype holds. Initialize "
                 "in float32 and train in mixed precision, or give the law larger ones (for idinit: looseness=0.1).",
                 stacklevel=5,
+            )
+
+
+def dtypes_of(model: nn.Module) -> dict[str, torch.dtype]:
+    return {name: parameter.dtype for name, parameter in model.named_parameters()}
+
+
+def check_held(params: Params, dtypes: Mapping[str, torch.dtype]) -> None:
+    """Refuse values that a cast makes infinite.
+
+    Args:
+        params: finite as they were drawn, cast or not.
+        dtypes: those of the model.
+
+    Raises:
+        ConfigError: so.
+    """
+    for name, tensor in params.items():
+        dtype = dtypes[name]
+        ends = torch.stack(tensor.aminmax()).to(dtype) if tensor.numel() and dtype.is_floating_point else tensor[:0]
+        if not bool(ends.isfinite().all()):
+            kind = str(dtype).removeprefix("torch.")
+            raise ConfigError(
+                f"initialize_: bad values of `{name}`: too large for {kind}. Expected at most "
+                f"{torch.finfo(dtype).max:g} in magnitude. Initialize in float32 and train in mixed precision, or give "
+                "the law a smaller std."
             )
 
 

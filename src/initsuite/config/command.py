@@ -89,9 +89,11 @@ def _check_names(overrides: Sequence[Override]) -> None:
 
 
 def _values(override: Override) -> list[str]:
-    """The values of an override as text, without quotes."""
-    if not override.is_discrete_sweep():
-        return [str(override.value())]
+    """The values of an override as text, without quotes; a pattern as it is."""
+    from hydra.core.override_parser.types import ValueType  # late, as above
+
+    if not override.is_discrete_sweep() or override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        return [override.get_value_string().strip("\"'")]
     found = itertools.islice(override.sweep_iterator(), MOST_COMBINATIONS)
     return [str(getattr(value, "text", value)) for value in found]
 

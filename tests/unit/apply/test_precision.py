@@ -10,6 +10,15 @@ import torch
 from torch import nn
 
 import initsuite
+from initsuite.errors import ConfigError
+from initsuite.spec import Initialization, Probe, Specs
+
+
+class Whole:
+    """A law for the model as a whole."""
+
+    def __call__(self, model: nn.Module, specs: Specs, *, seed: int, probe: Probe | None = None) -> Initialization:
+        return Initialization({spec.name: torch.full(spec.shape, 7e4) for spec in specs})
 
 
 def widening(dtype: torch.dtype) -> nn.Module:
@@ -42,3 +51,16 @@ def test_others_are_not(dtype: torch.dtype, init: str, options: dict[str, Any]) 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         initsuite.initialize_(widening(dtype), init, **options)
+
+
+@pytest.mark.parametrize("init", ["normal", Whole()], ids=["by laws", "a whole model"])
+def test_values_that_a_cast_makes_infinite_are_refused(init: Any) -> None:
+    """float16 ends at 65504; of 1,344 normal numbers of std 1e5, a half is beyond."""
+    model = widening(torch.float16)
+    before = [parameter.clone() for parameter in model.parameters()]
+    options = {"std": 1e5} if init == "normal" else {}
+    with pytest.raises(ConfigError, match=r"`\d\.weight`: too large for float16\. Expected at most 65504"):
+        initsuite.initialize_(model, init, **options)
+    assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
+    initsuite.initialize_(widening(torch.float16), "constant", value=65504.0)
+    initsuite.initialize_(widening(torch.bfloat16), "normal", std=1e5)

@@ -32,6 +32,7 @@ from initsuite.train.__main__ import explain
         (["data_dir=' '"], "`data_dir`=''. Expected the name of a folder. Leave out data_dir"),
         (["protocol=quick", "protocol.name=standard"], "`protocol.name`='standard'. Expected .* is chosen: quick. To"),
         (["-m", "init=he,custom", "init.name=mine"], "`init.name`='mine'. .* he or custom. .* one with a name of your"),
+        (["-m", "init=glob(x*)", "init.name=xavier"], r"Expected the name of what is chosen: glob\(x\*\)"),
         (["init.name=xavier"], "`init.name`='xavier'. Expected the name of what is chosen: the one of its file"),
         (["++model={name: cnn}"], "`model.name`='cnn'"),
         (["activation=relu", "activation.name=relu,tanh"], "`activation.name`='tanh'"),
@@ -51,6 +52,7 @@ def test_what_would_be_taken_in_silence_is_refused(words: list[str], message: st
         ["hydra.searchpath=[pkg://nope,/nope]"],
         ["-m", "init=custom", "init.name='a b',c", "model=torchvision", "model.name=vgg11", "protocol.tuning_seeds=1"],
         ["optimizer=adam", "optimizer.name=adam"],
+        ["-m", "init=glob(*er*)", "model=mlp,cnn"],
     ],
 )
 def test_all_else_is_for_hydra(words: list[str]) -> None:

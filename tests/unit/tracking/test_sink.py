@@ -470,7 +470,7 @@ def test_a_setting_that_wandb_refuses_is_said_in_a_line(
         raise ValueError("1 validation error for Settings\nsilent\n  Should be a boolean [type=bool_parsing, input]")
 
     package = fake()
-    package.setup = refuse
+    monkeypatch.setattr(package, "setup", refuse)
     monkeypatch.setenv("WANDB_SILENT", "maybe")
     for ask in (choose_mode, functools.partial(require_online, "sync")):
         with pytest.raises(ConfigError, match=r"W&B refuses a setting: silent: Should be a boolean\. .*WANDB_SILENT"):

@@ -16,7 +16,7 @@ from initsuite.results.columns import TRIALS
 from initsuite.results.store import Store, load_results
 from initsuite.spec import Curve, Stage, Status, Trial
 from initsuite.tracking import upload as uploader_module
-from initsuite.tracking.process import wandb_sink
+from initsuite.tracking.process import _log, wandb_sink
 from initsuite.tracking.runs import refusal
 from initsuite.tracking.settings import Tracking
 from initsuite.tracking.sink import WandbSink
@@ -40,7 +40,10 @@ def test_links_planted_in_a_shared_folder_are_not_followed(tmp_path: Path) -> No
     (results / "wandb" / "uploaded").mkdir(parents=True)
     home.mkdir()
     (home / "mine").write_text("kept")
-    (results / "wandb" / "uploaded" / "a").symlink_to(home / "mine")
+    for name in ("uploaded/a", "writer.log"):
+        (results / "wandb" / name).symlink_to(home / "mine")
+    with _log(Tracking(dir=str(results)).folder) as log:
+        log.write(b"a complaint")
     Uploads(results).add("a", url="https://wandb.ai/a")
     assert (results / "wandb" / "uploaded" / "a").read_text() == "https://wandb.ai/a"
     (results / "wandb").rename(results / "before")

@@ -120,7 +120,7 @@ def recommend(
     Example:
         >>> answer = recommend(model="mlp", depth=30, activation="relu")
         >>> answer.recommended, answer.confidence
-        ('he_random_biases', 'moderate')
+        ('lsuv', 'moderate')
     """
     if by not in RESULTS:
         raise unknown_choice("recommend", "by", by, RESULTS)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from initsuite.errors import ConfigError
-from initsuite.spec import Params
+from initsuite.spec import Params, is_finite
 from initsuite.wording import format_first
 
 FEW = 16
@@ -59,8 +59,8 @@ def check_held(params: Params, dtypes: Mapping[str, torch.dtype]) -> None:
     """
     for name, tensor in params.items():
         dtype = dtypes[name]
-        ends = torch.stack(tensor.aminmax()).to(dtype) if tensor.numel() and dtype.is_floating_point else tensor[:0]
-        if not bool(ends.isfinite().all()):
+        is_narrower = dtype.is_floating_point and torch.finfo(dtype).max < torch.finfo(torch.float32).max
+        if is_narrower and not is_finite(tensor.to(dtype)):
             kind = str(dtype).removeprefix("torch.")
             raise ConfigError(
                 f"initialize_: bad values of `{name}`: too large for {kind}. Expected at most "

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FLAGS = tuple(name for name, field in Schema.__dataclass_fields__.items() if field.type == "bool")
 """Keys that are true or false; Hydra makes true of any number but 0, and of a few words."""
+TEXTS = tuple(name for name, field in Schema.__dataclass_fields__.items() if str(field.type).startswith("str"))
+"""Keys that are texts: Hydra makes `True` of true, and `1000.0` of 1e3."""
 FOLDERS = ("results_dir", "data_dir")
 
 
@@ -48,6 +50,9 @@ def check_command(words: Sequence[str]) -> None:
         if (conf_dir() / key).is_dir() and isinstance(value, list) and len(value) > 1:
             fix = f"To compare them: -m {key}={','.join(map(str, value))}."
             raise bad_value("config", key, [str(one) for one in value], "one choice", fix)
+        if key in TEXTS and isinstance(value, bool | float) and str(value) != override.get_value_string():
+            fix = f"In quotes it is one: '{key}=\"{override.get_value_string()}\"'."
+            raise bad_value("config", key, value, "a text", fix)
         if key in FOLDERS and isinstance(value, str) and not str(value).strip("' \""):
             raise bad_value("config", key, "", "the name of a folder", f"Leave out {key} for the usual one.")
     for hidden, name in _hidden_files(overrides, words):

@@ -36,6 +36,8 @@ GROUP_KEYS = {
 """Keys of a group that the suite reads itself; the others are options of the group's `_target_`."""
 WORDS = {"dataset": ("loss", "metric", "direction")}
 """Those of them that are looked up in a table."""
+NEEDED = {"dataset": ("chance", "levels"), "optimizer": ("lr", "lr_grid")}
+"""Further ones without which no cell can be made."""
 LABELS = {"optimizer": "family"}
 """A key of a group that says of what kind a choice is: what is fixed by its file is no option."""
 PLACES = {"data_dir", "download"}
@@ -86,6 +88,9 @@ def check_choices(tree: Mapping[str, Any]) -> None:
         name = choice.get("name")
         if not isinstance(name, str) or not name.strip():
             raise bad_value(f"config: {group}", "name", name, "a name", f"It is what the report calls this {group}.")
+        for key in NEEDED.get(group, ()):
+            if key not in choice:
+                raise ConfigError(f"config: `{group}.{key}` is left out. Expected a value. Leave out ~{group}.{key}.")
         for key in WORDS.get(group, ()):
             if not isinstance(choice.get(key), str):
                 raise bad_value(f"config: {group}", key, choice.get(key), "a word")

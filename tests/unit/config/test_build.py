@@ -419,6 +419,8 @@ def test_only_models_with_values_of_their_own_have_another_id(make_job, user_mod
         (["+model.activation=relu"], "`activation`='relu'. Expected no option of this name: the suite fills it in"),
         (["dataset.loss=[mse]"], r"config: dataset: bad value `loss`=\['mse'\]. Expected a word"),
         (["+foo=1"], "unknown `key`='foo'"),
+        (["~dataset.levels"], "config: `dataset.levels` is left out. Expected a value. Leave out ~dataset.levels"),
+        (["~optimizer.lr_grid"], "config: `optimizer.lr_grid` is left out"),
         (["optimizer.family=adam"], "config: optimizer=sgd: unknown `family`='adam'. Expected one of: sgd"),
         (["optimizer.name=mine", "optimizer.family=foo"], "unknown `family`='foo'. Expected one of: adam, sgd"),
         (["dataset.name=text"], "`name`='text'. Expected another one: this is the name of initsuite.data.text.text"),

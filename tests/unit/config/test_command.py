@@ -30,6 +30,8 @@ from initsuite.train.__main__ import explain
         (["replan=0"], "`replan`=0. Expected true or false"),
         (["results_dir="], "`results_dir`=''. Expected the name of a folder"),
         (["data_dir=' '"], "`data_dir`=''. Expected the name of a folder. Leave out data_dir"),
+        (["results_dir=true"], "`results_dir`=True. Expected a text. In quotes it is one: 'results_dir=\"true\"'"),
+        (["experiment_name=1e3"], "`experiment_name`=1000.0. Expected a text"),
         (["protocol=quick", "protocol.name=standard"], "`protocol.name`='standard'. Expected .* is chosen: quick. To"),
         (["-m", "init=he,custom", "init.name=mine"], "`init.name`='mine'. .* he or custom. .* one with a name of your"),
         (["-m", "init=glob(x*)", "init.name=xavier"], r"Expected the name of what is chosen: glob\(x\*\)"),
@@ -52,6 +54,7 @@ def test_what_would_be_taken_in_silence_is_refused(words: list[str], message: st
         ["hydra.searchpath=[pkg://nope,/nope]"],
         ["-m", "init=custom", "init.name='a b',c", "model=torchvision", "model.name=vgg11", "protocol.tuning_seeds=1"],
         ["optimizer=adam", "optimizer.name=adam"],
+        ["results_dir=12", "experiment_name='true'", "data_dir=null"],
         ["-m", "init=glob(*er*)", "model=mlp,cnn"],
     ],
 )

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from initsuite.results import maintain, parts
 from initsuite.results import migrate as migration
 from initsuite.results.__main__ import main
 from initsuite.results.columns import KINDS
-from initsuite.results.leases import Leases
+from initsuite.results.leases import Leases, hold_all
 from initsuite.results.maintain import merge, plan_prune, prune
 from initsuite.results.migrate import migrate
 from initsuite.results.parts import write_parts
@@ -108,6 +109,19 @@ def test_a_merge_again_changes_nothing(tmp_path: Path) -> None:
     done = merge(tmp_path / "all", [one, one])
     assert (done.num_copied, done.num_same, done.num_new, done.num_known) == (0, 8, 0, 22)
     assert files_of(tmp_path / "all") == before
+
+
+def test_a_merge_waits_for_a_command_that_holds_the_whole_store(tmp_path: Path) -> None:
+    one, target = plant(tmp_path / "one"), tmp_path / "all"
+    Store(target)
+    merging = threading.Thread(target=merge, args=(target, [one]))
+    with hold_all("prune", target):
+        merging.start()
+        merging.join(0.5)
+        assert merging.is_alive()
+        assert not list(target.glob("*/*.parquet"))
+    merging.join(30)
+    assert len(load_results(target).trials) == 22
 
 
 def test_a_merge_replaces_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

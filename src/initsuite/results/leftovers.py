@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 FOLDERS = ("trials", "curves", "plans", "claims", "checkpoints")
@@ -16,8 +17,8 @@ def leftovers(directory: Path) -> list[Path]:
     return [*half_written, *pieces, *directory.glob(".writable-*")]
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove them from a store of which all leases are held, so that whoever wrote them is gone."""
-    for path in leftovers(directory):
+def remove_leftovers(found: Iterable[Path]) -> None:
+    """Remove what was found while all leases of the store were held, so that whoever wrote it is gone."""
+    for path in found:
         with contextlib.suppress(OSError):  # gone already, or a folder that is read-only here: it stays
             path.unlink()

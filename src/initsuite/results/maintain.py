@@ -91,7 +91,8 @@ def merge(target: Path, sources: Sequence[Path]) -> Merged:
     store = Store(target)
     before = store.trials()
     with Leases(target) as leases:
-        leases.take(f"merge-{uuid.uuid4().hex}")  # of its own: many may write, but none tidies up meanwhile
+        with leases.hold("planning"):  # so that no command that holds all leases overlooks the next one
+            leases.take(f"merge-{uuid.uuid4().hex}")  # of its own: many may write, but none tidies up meanwhile
         wanted, num_same, damaged = _wanted(target, sources)
         for name, part in wanted.items():
             write_whole(target / name, lambda path, part=part: shutil.copyfile(part, path))
@@ -155,6 +156,7 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
     """
     check_store("prune", directory)
     with hold_all("prune", directory):
+        left = leftovers(directory)  # before all else: a launch between two stacks may soon write again
         plan = plan_prune(directory, older_versions)
         now = new_name()
         if plan.is_rewritten:
@@ -162,7 +164,7 @@ def prune(directory: Path, older_versions: bool = False, delete: bool = False) -
         place = directory / "pruned" / now if plan.old and not delete else None
         for part in plan.old:
             put_away("prune", part, place, plan.old)
-        remove_leftovers(directory)
+        remove_leftovers(left)
     return plan, place
 
 

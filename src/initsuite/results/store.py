@@ -74,7 +74,7 @@ class Store:
                 (self.directory / kind).mkdir(parents=True, exist_ok=True)
             probe = self.directory / f".writable-{uuid.uuid4().hex}"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another command may tidy up
         except OSError as error:
             raise StoreError(
                 f"store: cannot write to `results_dir`={str(self.directory)!r}: {error.strerror}. "

@@ -97,9 +97,9 @@ class Recorder:
         if not any(folder.glob("*")) and not any(leases) and not leftovers(directory):
             return
         with contextlib.suppress(StoreError), hold_all("checkpoints", directory):
+            remove_leftovers(leftovers(directory))
             stored = self.store.stored()
             remove_checkpoints(folder, lambda identity: can_continue(identity, stored))
-            remove_leftovers(directory)
 
     def _drop_checkpoint(self, stack_id: str) -> None:
         remove_checkpoint(checkpoint_path(self.settings.checkpoints, stack_id))

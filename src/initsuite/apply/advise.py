@@ -65,9 +65,11 @@ def _prescriptions(options: argparse.Namespace) -> Iterator[Prescription]:
     from initsuite.apply.cells import prescription_of_cells
     from initsuite.config import catalogue
 
-    chosen = [each for each in options.overrides if each.startswith("init=")]
-    others = [each for each in options.overrides if not each.startswith("init=")]
+    chosen = [each for each in options.overrides if _is_of_init(each)]
+    others = [each for each in options.overrides if not _is_of_init(each)]
     wanted = chosen or [f"init={','.join(catalogue.names())}"]
+    has_options = not all(each.startswith("init=") for each in chosen)
+    to_train = [shlex.quote(each) for each in chosen] if has_options else ["init={listed}"]
     for network in dict.fromkeys(map(_without_init, composed_of(others, "prescribe"))):
         cells, illegal = cells_of(composed_of([*network, *wanted], "prescribe"))
         if chosen:
@@ -75,10 +77,15 @@ def _prescriptions(options: argparse.Namespace) -> Iterator[Prescription]:
         yield prescription_of_cells(
             cells, options.draws, options.examples, by=options.by, is_optional=not chosen,
             refused={overrides.removeprefix("init="): reason for overrides, reason in illegal},
-            to_train=f"initsuite train -m {shlex.join(network)} init={{listed}}".replace("  ", " "),
+            to_train=" ".join(["initsuite train -m", *map(shlex.quote, network), *to_train]),
         )  # fmt: skip
 
 
 def _without_init(composed: Composed) -> tuple[str, ...]:
     """The overrides of a combination but the initializer that an experiment sweeps."""
-    return tuple(each for each in composed.overrides if not each.startswith("init="))
+    return tuple(each for each in composed.overrides if not _is_of_init(each))
+
+
+def _is_of_init(override: str) -> bool:
+    """Whether it chooses an initializer or one of its options."""
+    return override.lstrip("+").split("=")[0].split(".")[0] == "init"

@@ -89,6 +89,8 @@ class Predictor:
         return self.what.format(value=self._shown(value, 0.0 if math.isnan(noise) else noise), which=which)
 
     def _shown(self, value: float, noise: float) -> str:
+        if not math.isfinite(value) and self.unit == Unit.NUMBER:
+            return "not known" if math.isnan(value) else "infinity"
         if not math.isfinite(value):
             amount = "unknown" if math.isnan(value) else "infinite"
             return f"an {amount} {self.unit.value}" + (", as nothing gets through," if amount == "infinite" else "")
@@ -248,8 +250,8 @@ PREDICTORS = (
               "deviation)", Unit.FACTOR, _ratio_spread),
     Predictor("update_size", "one step of Adam at lr 0.001 moves the weights by a share of them {value} away from "
               "0.001", Unit.FACTOR, _update_size),
-    Predictor("severity", "the worst of what the verdicts go by{which} is {value} of its limit", Unit.NUMBER,
-              _severity),
+    Predictor("severity", "the worst of what the verdicts go by{which} is {value} times its limit",
+              Unit.NUMBER, _severity),
 )  # fmt: skip
 """What one forward and one backward pass shows."""
 COSTLY = (

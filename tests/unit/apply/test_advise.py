@@ -39,6 +39,16 @@ def test_several_networks_as_json_and_what_one_initializer_requires(capsys: pyte
     assert {row["init"] for row in found["table"]} == {"skipinit", "zero"}
 
 
+def test_options_of_an_initializer_belong_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["init=he", "init.gain=1,2", "--draws", "2", "--examples", "8"]
+    assert main([*arguments, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert {row["init"] for row in found["table"]} == {"he(gain=1)", "he(gain=2)"}
+    assert main(arguments) == 0
+    assert "To know, train: initsuite train -m init=he init.gain=1,2.\n" in capsys.readouterr().out
+    assert main(["init=lsuv", "init.tol=0.2", *arguments[2:]]) == 0
+
+
 @pytest.mark.slow
 def test_the_whole_catalogue_but_what_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model.depth=1", "model.width=8", "--draws", "2", "--examples", "8", "--json"]) == 0

@@ -119,10 +119,11 @@ def test_a_value_in_words() -> None:
     assert words["signal_drift"](math.log(2)) == said.format("a factor of 2")
     assert words["signal_drift"](math.log(2), math.log(1.5)) == said.format("a factor of 2 +- 50 %")
     assert words["signal_drift"](math.inf) == said.format("an infinite factor, as nothing gets through,")
+    assert words["severity"](math.inf).endswith("go by is infinity times its limit")
     assert "is an unknown share away" in words["first_loss"](math.nan)
     assert words["rank_lack"](0.5, 0.1).endswith("is 50 % +- 10 % below what the batch allows")
     assert words["severity"](0.5, 0.01, ", the first loss,").endswith(
-        "go by, the first loss, is 0.5 +- 0.01 of its limit"
+        "go by, the first loss, is 0.5 +- 0.01 times its limit"
     )
 
 

@@ -14,6 +14,7 @@ from initsuite.literature.claim import load_claims
 from initsuite.literature.judging import judged
 from initsuite.report import Views, build_report
 from initsuite.report.page.html import html_page
+from initsuite.results.releases import newest_release
 from initsuite.results.sources import REFERENCE_STORE
 from initsuite.results.store import load_results
 from website.api import api_page
@@ -25,7 +26,7 @@ from website.terms import statistics_page
 
 BUILD = REPOSITORY / "build" / "site"
 CLAIMS = REPOSITORY / "claims"
-"""Where `initsuite claims run` leaves its stores, if it is started here."""
+"""Where `initsuite claims run` leaves its stores, if it is started here: what is shown where no release ships."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,15 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=BUILD, help="default: build/site")
     parser.add_argument(
-        "--claims",
-        metavar="DIR",
-        type=Path,
-        default=CLAIMS,
-        help="the folder with the stores of claims; default: claims",
+        "--claims", metavar="DIR", type=Path, help="the folder with the stores of claims; default: the newest release"
     )
     parser.add_argument("--linkcheck", action="store_true", help="ask the servers of all outer links instead")
     options = parser.parse_args(arguments)
-    return build(options.out, options.claims, "linkcheck" if options.linkcheck else "html")
+    return build(
+        options.out, options.claims or newest_release() or CLAIMS, "linkcheck" if options.linkcheck else "html"
+    )
 
 
 def build(out: Path, claims: Path, builder: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from initsuite.config.catalogue import formula_of
 from initsuite.config.groups import conf_dir
 from initsuite.literature.claim import Claim
 from initsuite.literature.criteria import KINDS
@@ -15,6 +16,7 @@ from initsuite.literature.figure import draw
 from initsuite.literature.judging import Judged, stored_evidence
 from initsuite.literature.text import change, effect
 from initsuite.literature.verdict import Finding, Verdict
+from initsuite.results.releases import MANIFEST, read_release
 from initsuite.wording import format_count, format_duration
 from website.markdown import escaped, page, section, table, toctree
 
@@ -31,7 +33,7 @@ def claim_pages(found: Sequence[Judged], results: Path, folder: Path) -> dict[st
     """
     pages = {f"claims/{each.claim.name}.md": _page(each, _figure(each.claim, results, folder)) for each in found}
     names = [each.claim.name for each in found]
-    pages["claims/index.md"] = page("Verdicts", _summary(found), _overview(found), toctree(names))
+    pages["claims/index.md"] = page("Verdicts", _summary(found), _origin(results), _overview(found), toctree(names))
     return pages
 
 
@@ -53,24 +55,37 @@ def _summary(found: Sequence[Judged]) -> str:
     )
 
 
+def _origin(results: Path) -> str:
+    """Which release it is, if it is one."""
+    return f"From the release that ships: {read_release(results).line}." if (results / MANIFEST).is_file() else ""
+
+
 def _overview(found: Sequence[Judged]) -> str:
     rows = [
         [
             f"[{each.claim.name}]({each.claim.name}.md)",
             verdict_of(each),
-            str(each.published_verdict or ""),
+            str(each.published_verdict) if _is_published(each) else "",
             str(each.claim.expected),
-            escaped(each.claim.source),
+            escaped(formula_of(_file(each.claim))),
         ]
         for each in found
     ]
-    return table(["claim", "verdict", "at the paper's lr", "predicted", "reference"], rows)
+    return table(["claim", "verdict", "at the paper's lr", "predicted", "what it says"], rows)
+
+
+def _is_published(each: Judged) -> bool:
+    """Whether it was judged at the one learning rate of its paper, too."""
+    return each.published_verdict not in (None, Verdict.NOT_RUN)
+
+
+def _file(claim: Claim) -> str:
+    return (conf_dir() / "claim" / f"{claim.name}.yaml").read_text(encoding="utf-8")
 
 
 def _figure(claim: Claim, results: Path, folder: Path) -> str:
-    place = folder / "claims" / claim.name
-    place.mkdir(parents=True, exist_ok=True)
-    return f"{claim.name}/figure.png" if draw(claim, stored_evidence(claim, results), place) else ""
+    drawn = draw(claim, stored_evidence(claim, results), folder / "claims" / claim.name)
+    return f"{claim.name}/figure.png" if drawn else ""
 
 
 def _page(each: Judged, figure: str) -> str:
@@ -80,7 +95,8 @@ def _page(each: Judged, figure: str) -> str:
         claim.name,
         escaped(claim.statement),
         _source(claim.reference),
-        f"**Verdict: {verdict_of(each)}.** Predicted: {claim.expected}.",
+        f"**Verdict: {verdict_of(each)}.** Predicted: {claim.expected}."
+        + (" It came out against the prediction." if each.is_surprise else ""),
         "" if is_run else NOT_RUN,
         f"![{claim.figure['y']} over {claim.figure['x']}]({figure})" if figure else "",
         section("Prediction", escaped(claim.prediction), escaped(claim.note)),
@@ -117,7 +133,7 @@ def _criteria(claim: Claim, found: Mapping[str, tuple[Finding, Verdict]]) -> str
 
 
 def _published(each: Judged) -> str:
-    if not each.published or each.claim.trials is None or each.published_verdict is Verdict.NOT_RUN:
+    if each.claim.trials is None or not _is_published(each):
         return ""
     title = f"At the one learning rate of the paper, {each.claim.trials.published_lr:g}"
     return section(title, f"Verdict there: {each.published_verdict}.", _criteria(each.claim, each.published))
@@ -125,7 +141,7 @@ def _published(each: Judged) -> str:
 
 def _sweep(claim: Claim) -> str:
     """What is measured and what is trained, as its file says."""
-    tree = yaml.safe_load((conf_dir() / "claim" / f"{claim.name}.yaml").read_text(encoding="utf-8"))
+    tree = yaml.safe_load(_file(claim))
     parts = {key: tree[key] for key in ("starts", "trials") if tree.get(key)}
     text = yaml.safe_dump(parts, sort_keys=False, width=100).strip()
     return f"What it measures before the first step (`starts`), and trains:\n\n```yaml\n{text}\n```"

@@ -80,6 +80,7 @@ def test_a_claim_that_was_run_has_its_verdict_and_its_figure(tmp_path: Path) -> 
     found = verdict(name, tmp_path)
     assert "**Verdict: reproduced.** Predicted: reproduced." in found
     assert "| He's gain explodes | `within` | reproduced |" in found
+    assert "against the prediction" not in found
     assert f"]({name}/figure.png)" in found
     assert (tmp_path / "site" / "claims" / name / "figure.png").stat().st_size > 1000
 

@@ -44,6 +44,7 @@ CLAIM = {
         "base": ["model.width=8", "protocol=smoke", "seeds=4", "optimizer.lr_grid=[0.1]", "max_steps=20",
                  "eval_every=10"],
         "sweeps": [{"init": "he,zero"}, {"init": "custom", "init._target_": "law.Triangular"}],
+        "published_lr": 0.05,
     },
     "criteria": [
         {"name": "zeros are dead", "kind": "within", "measure": "born_dead", "where": {"init": "zero"}, "low": 0.5,
@@ -96,7 +97,7 @@ def test_a_good_folder_passes_and_says_what_a_maintainer_needs(own: Path, capsys
     code, said = checked(own, capsys, "k=2", "seed=1")
     assert code == 0, said
     assert "Own code, which is run: law.py" in said
-    assert "Trials: 15 of 3 cells in 1 context; 15 done" in said
+    assert "Trials: 27 of 3 cells in 1 context; 27 done" in said
     assert "Seeds, score: 4, from 0 to 3" in said
     assert "Seeds, tune: 1, from 10000 to 10000" in said
     assert "Made again (k=2, seed=1): 2 draws of starts, 2 of them the same to the bit" in said
@@ -121,7 +122,7 @@ def scaled_loss(tables: dict[str, pd.DataFrame]) -> None:
     (lambda tables: tables["trials"].insert(0, "test_score", tables["trials"].pop("test_score") + 0.01),
      "trained again it is 0.01 apart. Expected the same bits"),
     (lambda tables: tables["trials"].insert(0, "seed", tables["trials"].pop("seed") + 1),
-     "15 trials with an id that is not theirs"),
+     "27 trials with an id that is not theirs"),
     (lambda tables: tables["trials"].replace({"init": {"he": "mine"}}, inplace=True),
      "bad `init`=.'mine'.. Expected 'he'"),
     (lambda tables: tables["trials"].replace("\"gain\": 1.41", "\"gain\": 1.51", regex=True, inplace=True),

@@ -114,6 +114,7 @@ def test_a_release_is_read_by_name(shipped: Path, capsys: pytest.CaptureFixture[
     assert "2 claims: selu_fixed_point, tiny" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # the claims that are judged from the shipped reference
 def test_claims_shows_the_release_where_nothing_was_run(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["results_dir=reference@2026.12"]):
         assert door.main(arguments) == 0

@@ -19,7 +19,8 @@ from initsuite.wording import format_count, format_first, last_line
 
 SHOWN = 3
 _YARDSTICK = ("dataset.levels", "dataset.chance", "dataset.direction")
-"""What no id depends on."""
+_TUNING = ("optimizer.lr", "optimizer.lr_grid")
+"""With the yardstick, what no id depends on: a cell has trials tuned and at one learning rate."""
 _LABELS = (*CONTEXT_AXES, "init")
 
 
@@ -58,11 +59,8 @@ def _made(job: Composed, builder: Builder) -> tuple[Cell | None, str]:
 
 def _difference(cell: Cell, rows: pd.DataFrame) -> str:
     """What of the rows of a cell is not what its overrides make; "" if all is."""
-    stored = rows.config.iloc[0]
-    if len(set(rows.config)) > 1:
-        return "its rows have several configurations. Expected one"
-    text = json.dumps(dict(cell.config), sort_keys=True)
-    if keys := _differing(json.loads(stored), json.loads(text)):
+    made = json.loads(json.dumps(dict(cell.config)))
+    if keys := sorted({key for text in set(rows.config) for key in _differing(json.loads(text), made)}):
         return f"its configuration is not what its overrides make: {format_first(keys, SHOWN)}"
     if cell.cell_id != rows.cell_id.iloc[0]:
         return (
@@ -77,8 +75,9 @@ def _difference(cell: Cell, rows: pd.DataFrame) -> str:
 
 
 def _differing(stored: Mapping[str, object], made: Mapping[str, object]) -> list[str]:
-    """Keys of a configuration, without the yardstick: later versions of the suite may state another one."""
-    return [key for key in _keys_apart(stored, made) if not key.startswith(_YARDSTICK)]
+    """Keys of a configuration, without those that say how a cell is tuned, and without the yardstick: later versions of
+    the suite may state another one."""
+    return [key for key in _keys_apart(stored, made) if not key.startswith(_YARDSTICK) and key not in _TUNING]
 
 
 def _keys_apart(stored: Mapping[str, object], made: Mapping[str, object]) -> list[str]:

@@ -100,7 +100,8 @@ def unknown_choice(where: str, name: str, got: object, choices: Iterable[str], f
         return ConfigError(f"{what} Expected its name here. Did you mean `{here}`?")
     near = [here] if here else difflib.get_close_matches(str(got), choices, n=1)
     hint = fix or (f"Did you mean `{near[0]}`?" if near else "")
-    return ConfigError(f"{where}: unknown `{name}`={got!r}. Expected one of: {', '.join(choices)}. {hint}".rstrip())
+    expected = f"one of: {', '.join(choices)}" if choices else "none"
+    return ConfigError(f"{where}: unknown `{name}`={got!r}. Expected {expected}. {hint}".rstrip())
 
 
 def bad_file(where: str, path: object, got: object, expected: str, fix: str = "") -> DataError:

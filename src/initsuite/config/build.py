@@ -18,10 +18,10 @@ from initsuite.config.schema import Schema
 from initsuite.config.settings import Settings, settings_of
 from initsuite.config.workload import WorkloadDraft, frame_id_of, frame_of, make_dataset
 from initsuite.engine.workload import Cell, Workload
-from initsuite.errors import ConfigError, as_overrides, bad_value, check_number, check_whole_number, unknown_choice
+from initsuite.errors import ConfigError, as_overrides, bad_value, check_whole_number, unknown_choice
 from initsuite.optim.schedules import Scheduled, schedule, with_schedule
 from initsuite.protocol.guideline import network_of
-from initsuite.protocol.tuning import Protocol
+from initsuite.protocol.tuning import Protocol, check_lr
 from initsuite.protocol.yardstick import Yardstick, yardstick_of
 from initsuite.spec import PROTOCOL_VERSION, Initializer, Optimizer, short_hash
 
@@ -307,5 +307,5 @@ def _lr_grid(grid: Any) -> tuple[float, ...]:
         fix = "Example: optimizer.lr_grid=[0.01,0.1]"
         raise bad_value("optimizer", "lr_grid", grid, "a list of learning rates", fix)
     for lr in grid:
-        check_number("optimizer", "lr_grid", lr, above=0)
+        check_lr("optimizer", "lr_grid", lr)
     return tuple(sorted({float(lr) for lr in grid}))

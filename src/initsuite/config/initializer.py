@@ -12,7 +12,7 @@ from initsuite.config.groups import GROUP_KEYS, choices_with, identity, target_o
 from initsuite.config.wrapped import built_initializer
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Workload
-from initsuite.errors import ConfigError, as_overrides, bad_value, unknown_choice
+from initsuite.errors import ConfigError, InitsuiteError, as_overrides, bad_value, unknown_choice
 from initsuite.init.base.compose import PerTensor, as_initializer
 from initsuite.spec import Initializer, ParamSpec
 
@@ -58,7 +58,8 @@ def required_model(tree: Mapping[str, Any]) -> dict[str, Any]:
 def rehearsed(workload: Workload, tree: Mapping[str, Any]) -> Initializer:
     """An initializer that was drawn from once: an option that does not fit the model is refused before training.
 
-    Anything else that a user's initializer raises is left to its trials, which fail alone.
+    So is a number that is too large for float32. Anything else that a user's initializer raises is left to its trials,
+    which fail alone.
 
     Raises:
         ConfigError: an option that does not fit.
@@ -71,8 +72,9 @@ def rehearsed(workload: Workload, tree: Mapping[str, Any]) -> Initializer:
             start_of(workload, initializer, seed=0)
     except ConfigError:
         raise
-    except Exception:
-        pass
+    except Exception as error:
+        if isinstance(error, InitsuiteError) and _is_law_of_ours(initializer):
+            raise ConfigError(f"init={tree['name']}: {error}") from error
     return initializer
 
 

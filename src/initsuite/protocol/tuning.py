@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from initsuite.errors import bad_value, check_number, check_whole_number
@@ -57,11 +58,23 @@ class Protocol:
         if not self.is_tuned and self.lr is None:
             raise bad_value("protocol", "optimizer.lr", None, "a learning rate", "Add, for example: optimizer.lr=0.1")
         if self.lr is not None:
-            check_number("protocol", "optimizer.lr", self.lr, above=0)
+            check_lr("protocol", "optimizer.lr", self.lr)
 
     @property
     def is_tuned(self) -> bool:
         return self.tuning_seeds > 0
+
+
+def check_lr(where: str, name: str, value: object) -> None:
+    """Refuse what is no learning rate, and one that is 0 or infinite in the float32 of training.
+
+    Raises:
+        ConfigError: so.
+    """
+    check_number(where, name, value, above=0)
+    limits = np.finfo(np.float32)
+    if not limits.tiny <= float(value) <= limits.max:  # type: ignore[arg-type]
+        raise bad_value(where, name, value, f"a number that float32 holds, {limits.tiny:.0e} to {limits.max:.0e}")
 
 
 def trains(score: float, yardstick: Yardstick) -> bool:

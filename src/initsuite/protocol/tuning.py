@@ -72,9 +72,9 @@ def check_lr(where: str, name: str, value: object) -> None:
         ConfigError: so.
     """
     check_number(where, name, value, above=0)
-    limits = np.finfo(np.float32)
-    if not limits.tiny <= float(value) <= limits.max:  # type: ignore[arg-type]
-        raise bad_value(where, name, value, f"a number that float32 holds, {limits.tiny:.0e} to {limits.max:.0e}")
+    least, most = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+    if not least <= float(value) <= most:  # type: ignore[arg-type]
+        raise bad_value(where, name, value, f"a number that float32 holds, {least:.0e} to {most:.0e}")
 
 
 def trains(score: float, yardstick: Yardstick) -> bool:

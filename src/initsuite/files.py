@@ -63,16 +63,26 @@ def own_place(path: Path, inside: Path) -> Path:
     A link in place of the file goes, what it leads to stays.
 
     Raises:
-        StoreError: one of the folders on the way is a link that leads out of `inside`.
+        StoreError: as in `own_folder`.
     """
-    if not path.parent.resolve().is_relative_to(inside.resolve()):
-        raise StoreError(
-            f"store: cannot write `{path}`: a folder on the way is a link that leads out, to {path.parent.resolve()}. "
-            f"Expected a folder below {inside}. Remove the link, or choose another folder."
-        )
+    own_folder(path.parent, inside)
     if path.is_symlink():
         path.unlink()
     return path
+
+
+def own_folder(folder: Path, inside: Path) -> Path:
+    """A folder to write into, itself or on its way no link that leads out of `inside`.
+
+    Raises:
+        StoreError: it is one.
+    """
+    if not folder.resolve().is_relative_to(inside.resolve()):
+        raise StoreError(
+            f"store: cannot write into `{folder}`: it is, or lies in, a link that leads out, to {folder.resolve()}. "
+            f"Expected a folder below {inside}. Remove the link, or choose another folder."
+        )
+    return folder
 
 
 @contextlib.contextmanager

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initsuite.errors import ConfigError, InitsuiteError, bad_value, check_whole_number, door_parser, run_door
+from initsuite.errors import ConfigError, bad_value, check_whole_number, door_parser, run_door
 
 if TYPE_CHECKING:
     from initsuite.apply.pictures import Pictured
@@ -88,11 +87,12 @@ def composed_of(overrides: Sequence[str], where: str) -> list[Composed]:
         ConfigError: what is no key, or a choice that does not exist.
     """
     from initsuite.config.sweep import compose_sweep
+    from initsuite.train.__main__ import explained
 
     for each in overrides:
         if "=" not in each:
             raise bad_value(where, "override", each, "KEY=VALUE", "Example: model.depth=30")
-    with _explained():
+    with explained():
         return compose_sweep(overrides)
 
 
@@ -104,24 +104,11 @@ def cells_of(composed: Sequence[Composed]) -> tuple[list[Cell], list[tuple[str, 
     """
     from initsuite.config.build import Builder
     from initsuite.config.sweep import build_jobs
+    from initsuite.train.__main__ import explained
 
-    with _explained():
+    with explained():
         built = build_jobs(composed, Builder())
     return [job.cell for job in built.jobs], built.illegal
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what Hydra raises into one line."""
-    from initsuite.train.__main__ import explain
-
-    try:
-        yield
-    except Exception as error:
-        message = explain(error)
-        if message is None or isinstance(error, InitsuiteError):
-            raise
-        raise ConfigError(message) from error
 
 
 def check_all(illegal: Sequence[tuple[str, str]], where: str) -> None:

@@ -15,13 +15,12 @@ from initsuite.config.compose.resolve import Composed
 from initsuite.config.sweep import build_jobs, compose_sweep, raise_if_illegal
 from initsuite.engine.stack import start_of
 from initsuite.engine.workload import Cell
-from initsuite.errors import ConfigError, InitsuiteError
 from initsuite.files import write_whole
 from initsuite.literature.claim import Claim, Starts, Sweep, Trials
 from initsuite.literature.evidence import flat
 from initsuite.literature.measures import MEASURES
 from initsuite.literature.measures.passing import Start
-from initsuite.train.__main__ import explain
+from initsuite.train.__main__ import explained
 from initsuite.train.launch import Inventory, plan_cells, raise_if_failed, run_cells
 from initsuite.train.plan.preview import print_plan
 from initsuite.train.starts import kept_values
@@ -86,13 +85,8 @@ def composed(sweep: Sweep, extra: Sequence[str] = ()) -> list[Composed]:
         ConfigError: an override that Hydra refuses.
     """
     is_experiment = any(each.startswith("experiment=") for each in sweep.base)
-    try:
+    with explained():
         return compose_sweep([*sweep.base, *extra], None if is_experiment else sweep.axes)
-    except Exception as error:
-        message = explain(error)
-        if message is None or isinstance(error, InitsuiteError):
-            raise
-        raise ConfigError(message) from error
 
 
 def _train(claim: Claim, sweep: Sweep, folder: Path, command: Command, say: Say) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initsuite.errors import ConfigError, bad_value, door_parser, run_door
-from initsuite.files import own_place
+from initsuite.files import own_folder
 from initsuite.wording import format_count
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def _directory(options: argparse.Namespace, source: str) -> Path:
         return Path(options.out)
     if not Path(source).is_dir():
         return Path("report")
-    own_place(Path(source) / "report" / "any", Path(source))
-    return Path(source) / "report"
+    return own_folder(Path(source) / "report", Path(source))
 
 
 def _parser() -> argparse.ArgumentParser:

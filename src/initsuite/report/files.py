@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from initsuite.errors import StoreError
-from initsuite.files import own_place
+from initsuite.files import own_folder, own_place
 from initsuite.report.page.html import html_page
 from initsuite.report.page.pair import pair_page
 from initsuite.report.pair.display import markdown_of_pair
@@ -133,7 +133,7 @@ def _write_figures(views: Views, folder: Path) -> list[Path]:
     from initsuite.report.figures.style import STYLE
 
     folder.mkdir(exist_ok=True)
-    own_place(folder / "any", folder.parent)
+    own_folder(folder, folder.parent)
     earlier = re.compile(rf"({'|'.join(FIGURES)})(\.pdf|\.csv|\.txt|(-\d+)?\.png)")
     for path in folder.iterdir():
         if earlier.fullmatch(path.name):

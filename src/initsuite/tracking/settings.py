@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from initsuite.errors import ConfigError, bad_value, check_number, check_whole_number, unknown_choice
-from initsuite.files import own_place
+from initsuite.files import own_folder
 from initsuite.spec import Stage
 from initsuite.tracking.service import within
 from initsuite.wording import first_line, format_names
@@ -109,7 +109,7 @@ class Tracking:
         Raises:
             StoreError: it is a link that leads out of the results folder.
         """
-        return own_place(self.directory / "wandb" / "any", self.directory).parent
+        return own_folder(self.directory / "wandb", self.directory)
 
 
 def _check_project(project: object) -> None:

@@ -12,6 +12,7 @@ import shlex
 import sys
 import textwrap
 import traceback
+from collections.abc import Iterator
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,7 +24,15 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 import initsuite.config.schema  # noqa: F401  stores the names and types of the keys
 from initsuite.config.command import check_command
 from initsuite.config.groups import conf_dir, shipped_file
-from initsuite.errors import InitsuiteError, TrialsFailed, as_typed, bad_value, say_interrupted, unknown_choice
+from initsuite.errors import (
+    ConfigError,
+    InitsuiteError,
+    TrialsFailed,
+    as_typed,
+    bad_value,
+    say_interrupted,
+    unknown_choice,
+)
 from initsuite.files import lasting
 from initsuite.provenance import extra_with
 from initsuite.spec import CONTEXT_AXES
@@ -102,6 +111,18 @@ def _print_help() -> None:
     lines = page.getvalue().replace(COMMAND, as_typed(COMMAND)).splitlines()
     for line in (line for line in lines if not line.startswith("claim: ")):  # no choice of a training run
         print("\n".join(textwrap.wrap(line, HELP_WIDTH, subsequent_indent="  ")) if len(line) > HELP_WIDTH else line)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn what Hydra raises, and a user can fix, into a `ConfigError` of one block."""
+    try:
+        yield
+    except Exception as error:
+        message = explain(error)
+        if message is None or isinstance(error, InitsuiteError):
+            raise
+        raise ConfigError(message) from error
 
 
 def explain(error: BaseException | None) -> str | None:

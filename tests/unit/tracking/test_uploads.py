@@ -49,7 +49,7 @@ def test_links_planted_in_a_shared_folder_are_not_followed(tmp_path: Path) -> No
     (results / "wandb").rename(results / "before")
     (results / "wandb").symlink_to(home)
     for write in (wandb_sink, WandbSink, lambda tracking: Uploads(tracking.dir).add("b")):
-        with pytest.raises(StoreError, match=r"wandb.*is a link that leads out"):
+        with pytest.raises(StoreError, match=r"wandb.*a link that leads out"):
             write(Tracking(dir=str(results), mode="offline"))
     assert [(path.name, path.read_text()) for path in home.iterdir()] == [("mine", "kept")]
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from initsuite.errors import InitsuiteError, bad_value
 from initsuite.literature.claim import load_claims
 from initsuite.literature.judging import judged
 from initsuite.report import Views, build_report
 from initsuite.report.page.html import html_page
 from initsuite.results.releases import newest_release
-from initsuite.results.sources import REFERENCE_STORE
+from initsuite.results.sources import SHIPPED
 from initsuite.results.store import load_results
 from website.api import api_page
 from website.catalogue import catalogue_pages
@@ -25,12 +26,14 @@ from website.pages import REPOSITORY, stage
 from website.terms import statistics_page
 
 BUILD = REPOSITORY / "build" / "site"
+MARK = ".built"
+"""The file that says that a folder is a build, whose content may be removed."""
 CLAIMS = REPOSITORY / "claims"
 """Where `initsuite claims run` leaves its stores, if it is started here: what is shown where no release ships."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code of Sphinx: 0 where it found nothing to warn of."""
+    """Returns 0 where Sphinx found nothing to warn of, 1 where it did, 2 where nothing could be built."""
     parser = argparse.ArgumentParser(
         prog="python scripts/website",
         description="Build the site, without network, into DIR/html: a folder that any static host serves as it is.",
@@ -41,49 +44,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--linkcheck", action="store_true", help="ask the servers of all outer links instead")
     options = parser.parse_args(arguments)
-    return build(
-        options.out, options.claims or newest_release() or CLAIMS, "linkcheck" if options.linkcheck else "html"
-    )
+    claims = options.claims or newest_release() or CLAIMS
+    try:
+        return build(options.out, claims, "linkcheck" if options.linkcheck else "html")
+    except InitsuiteError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def build(out: Path, claims: Path, builder: str) -> int:
     """Lay out the sources in `out`/source, and have Sphinx build them into `out`/BUILDER.
 
     Args:
-        out: the folder to build in.
+        out: the folder to build in; what an earlier build left there is removed.
         claims: the folder with the stores of claims.
         builder: of Sphinx: html, or linkcheck.
+
+    Raises:
+        ConfigError: a folder of somebody else's stands there.
     """
     from sphinx.cmd.build import build_main  # with the extra docs
 
     source, target = out / "source", out / builder
-    for folder in (source, target):
-        shutil.rmtree(folder, ignore_errors=True)
-    source.mkdir(parents=True)
+    _clear(out, source, target)
     stage(source)
     for name, text in generated(source, claims).items():
         _write(source / name, text)
-    words = [
-        "-W",
-        "--keep-going",
-        "-q",
-        "-E",
-        "-b",
-        builder,
-        "-c",
-        str(REPOSITORY / "docs"),
-        "-d",
-        str(out / "doctrees"),
-    ]
-    if build_main([*words, str(source), str(target)]):
+    folders = ["-c", REPOSITORY / "docs", "-d", out / "doctrees", source, target]
+    if build_main(["-W", "--keep-going", "-q", "-E", "-b", builder, *map(str, folders)]):
         print("website: Sphinx found something to warn of, see above", file=sys.stderr)
         return 1
     if builder == "html":
         _write(target / "llms.txt", llms_text(source))
-        _write(target / "reference.html", html_page(Views(build_report(load_results(REFERENCE_STORE)))))
+        for name, store in SHIPPED.items():
+            _write(target / f"{name}.html", html_page(Views(build_report(load_results(store)))))
         _write(target / ".nojekyll", "")  # for GitHub, which else serves no folder that begins with _
     print(f"website: {target}", flush=True)
     return 0
+
+
+def _clear(out: Path, *folders: Path) -> None:
+    """Remove the folders of an earlier build, which is known by the mark that it left."""
+    for folder in folders:
+        if folder.exists() and not (out / MARK).is_file():
+            raise bad_value("website", "out", str(out), f"a folder without `{folder.name}`, or one of an earlier build")
+        shutil.rmtree(folder, ignore_errors=True)
+    _write(out / MARK, "")
 
 
 def generated(source: Path, claims: Path) -> dict[str, str]:

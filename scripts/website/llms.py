@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,9 +44,12 @@ def _beside(name: str, line: str) -> str:
 
 
 def _line(source: Path, name: str) -> str:
-    page = source / f"{name}.md"
-    if not page.is_file():
-        return f"- [{name}](_sources/{name}.ipynb): a notebook, with its outputs"
-    text = page.read_text(encoding="utf-8")
+    page, notebook = source / f"{name}.md", source / f"{name}.ipynb"
+    if page.is_file():
+        text = page.read_text(encoding="utf-8")
+    else:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     title = re.search(r"^# (.*)$", text, flags=re.MULTILINE)
-    return f"- [{title.group(1) if title else name}](_sources/{name}.md): {first_sentence(text)}"
+    file = page if page.is_file() else notebook
+    return f"- [{title.group(1) if title else name}](_sources/{name}{file.suffix}): {first_sentence(text)}"

@@ -51,14 +51,14 @@ def toctree(names: Iterable[str]) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Of the first paragraph of a page, without its markup.
+    """Of the first paragraph of a page that is neither code nor a list, without its markup.
 
     Example:
         >>> first_sentence("# Sweeps\\n\\nRun `a`, or [b](c.md). Then more.")
         'Run a, or b.'
     """
     paragraphs = re.split(r"\n{2,}", re.sub(r"^(```|<!--).*?(```|-->)$", "", text, flags=re.DOTALL | re.MULTILINE))
-    plain = [part for part in paragraphs if part.strip() and part.lstrip()[0] not in "#!|:<-"]
+    plain = [part for part in paragraphs if part.strip() and part.lstrip("\n")[0] not in " #!|:<-"]
     words = " ".join((plain or [""])[0].split())
     words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", words).replace("`", "").replace("*", "").replace("\\", "")
     return re.split(r"(?<=[.?])\s(?=[A-Z])", words, maxsplit=1)[0].rstrip(":")

@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+import website.__main__ as door
 from website import api, claims, docstrings, markdown, pages
 from website.docstrings import parts_of
 from website.pages import REPOSITORY, links_of, moved
@@ -95,3 +96,10 @@ def test_links_follow_their_files() -> None:
 def test_a_link_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"dead `link`='ours.md' in docs/own.md. Expected a file"):
         list(links_of(OWN, "[a](ours.md)"))
+
+
+def test_a_folder_of_somebody_elses_is_not_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "source").mkdir()
+    assert door.main(["--out", str(tmp_path)]) == 2
+    assert "Expected a folder without `source`, or one of an earlier build" in capsys.readouterr().err
+    assert (tmp_path / "source").is_dir()

@@ -29,10 +29,12 @@ class Stop:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """For a `with` block that calls `raise_if_asked` at each evaluation."""
+        """For a `with` block that calls `raise_if_asked` at each evaluation; its end is asked, too, if none comes."""
         self._is_heard = True
         try:
             yield
+            self._is_heard = False  # before the last look: a signal after it is not put off
+            self.raise_if_asked()
         finally:
             self._is_heard = self._is_stopping = self.is_asked = False
             if hasattr(signal, "alarm"):
@@ -51,8 +53,13 @@ class Stop:
             return
         self.is_asked = self._is_stopping = True
         if hasattr(signal, "alarm"):
-            signal.signal(signal.SIGALRM, signal.default_int_handler)
+            signal.signal(signal.SIGALRM, self._end_waiting)
             signal.alarm(GRACE_S)
+
+    def _end_waiting(self, number: int, frame: object) -> None:
+        """No evaluation came in time."""
+        self.is_asked = False
+        raise KeyboardInterrupt
 
 
 STOP = Stop()

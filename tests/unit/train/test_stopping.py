@@ -43,6 +43,18 @@ def test_a_stack_in_training_is_asked_once(stop, name) -> None:
         os.kill(os.getpid(), getattr(signal, name))
 
 
+def test_a_signal_after_the_last_evaluation_is_not_lost(stop) -> None:
+    """As while all stacks are trained by other launches: nothing is evaluated here, and it would wait for ever."""
+    ends_here = False
+    with pytest.raises(KeyboardInterrupt), stop.heard():
+        os.kill(os.getpid(), signal.SIGTERM)
+        ends_here = stop.is_asked
+    assert ends_here, "it was not put off to the end of the block"
+    assert signal.alarm(0) == 0
+    with stop.heard():  # it was for that block alone
+        stop.raise_if_asked()
+
+
 def test_an_evaluation_that_does_not_come_is_not_waited_for(stop, monkeypatch) -> None:
     monkeypatch.setattr("initsuite.train.stopping.GRACE_S", 1)
     with stop.heard():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import threading
@@ -80,14 +81,13 @@ def flipped_bits(directory: Path, stride: int) -> Iterator[Flips]:
         path = min(path for path in (directory / kind).iterdir() if not path.name.startswith("."))
         content, expected = path.read_bytes(), read(path)
         tried = noticed = 0
-        for place in range(0, len(content), stride):
-            for bit in range(8):
-                changed = bytearray(content)
-                changed[place] ^= 1 << bit
-                path.write_bytes(bytes(changed))
-                tried += 1
-                noticed += not _is_taken(read, path, expected)
-        path.write_bytes(content)
+        with path.open("r+b", buffering=0) as file:
+            for place in range(0, len(content), stride):
+                for byte in (*(content[place] ^ 1 << bit for bit in range(8)), content[place]):
+                    os.pwrite(file.fileno(), bytes([byte]), place)
+                    if byte != content[place]:
+                        tried += 1
+                        noticed += not _is_taken(read, path, expected)
         yield Flips(kind, tried, noticed)
 
 

@@ -55,6 +55,7 @@ class InitsuiteLauncher(Launcher):
             from initsuite.config.compose.hydra_files import Composer
             from initsuite.config.compose.resolve import compose_jobs
             from initsuite.config.sweep import build_jobs, check_can_be_planned, raise_if_illegal
+            from initsuite.train.cluster.array import launch_command
             from initsuite.train.launch import Inventory, plan_cells, run_cells
             from initsuite.train.plan.preview import print_plan
 
@@ -71,7 +72,8 @@ class InitsuiteLauncher(Launcher):
             print_plan(plan_cells(built.jobs, built.settings, built.illegal), built.settings)
             return [self._job_return(overrides, math.nan) for overrides in job_overrides]
         raise_if_illegal(built)
-        return self._returns(job_overrides, built, run_cells(built.jobs, built.settings, inventory.store))
+        outcome = run_cells(built.jobs, built.settings, inventory.store, launch_command())
+        return self._returns(job_overrides, built, outcome)
 
     def raise_held_failures(self) -> None:
         """End a sweep some of whose trials failed.

@@ -89,12 +89,12 @@ class SearchSweeper(Sweeper):
             ConfigError: nothing to search, or a choice that does not fit a search.
             TrialsFailed: some trials failed.
         """
+        from initsuite.config.cluster import slurm_is_refused
         from initsuite.errors import bad_value
 
         assert self.config is not None
         if self.config.cluster.get("name") == "slurm":
-            fix = "Start the command itself in each task of an array: they share the search (docs/clusters.md)."
-            raise bad_value("search", "cluster", "slurm", "local or ray", fix)
+            raise slurm_is_refused("search")
         axes, fixed = _split([f"{key}={value}" for key, value in (self.params or {}).items()] + arguments)
         if not axes:
             expected = "an axis to search, for example 'optimizer.lr=tag(log,interval(0.001,1))'"

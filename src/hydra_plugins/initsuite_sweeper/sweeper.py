@@ -28,8 +28,8 @@ ConfigStore.instance().store(
 class InitsuiteSweeper(BasicSweeper):
     """Hydra's basic sweeper, but it checks each choice once, and failed trials of a batch do not stop the next.
 
-    Where an experiment has several sweeps, each is a batch at least, complete before the next one starts; a dry run
-    plans all of them at once.
+    Where an experiment has several sweeps, each is a batch at least, complete before the next one starts. A dry run
+    plans all of them at once; so are they checked, queued and waited for where an array of SLURM trains them.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class InitsuiteSweeper(BasicSweeper):
         assert self.config is not None
         sweeps = chosen_sweeps(self._own, self._arguments, self.hydra_context.config_loader)
         batches = [batch for sweep in sweeps for batch in BasicSweeper.split_arguments(sweep, max_batch_size)]
-        return [[job for batch in batches for job in batch]] if self.config.dry_run else batches
+        is_one = self.config.dry_run or self.config.cluster.get("name") == "slurm"
+        return [[job for batch in batches for job in batch]] if is_one else batches
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check a batch for other launchers; our own checks its batch before it trains.

@@ -96,6 +96,18 @@ def cluster_of(tree: object) -> Cluster:
     return call(f"cluster={name}", _CHOICES[name], {key: value for key, value in tree.items() if key != "name"})
 
 
+def slurm_is_refused(where: str) -> ConfigError:
+    """The error for what no array can be queued for: it has no command of its own that all tasks could run.
+
+    Example:
+        >>> print(slurm_is_refused("search"))
+        search: bad value `cluster`='slurm'. Expected local or ray. Start the command itself in each task of an array: \
+they share the work (docs/clusters.md).
+    """
+    fix = "Start the command itself in each task of an array: they share the work (docs/clusters.md)."
+    return bad_value(where, "cluster", "slurm", "local or ray", fix)
+
+
 def _check(name: str, chosen: Slurm | Ray, least: Mapping[str, int]) -> None:
     for key, minimum in least.items():
         value = getattr(chosen, key)

@@ -61,6 +61,7 @@ def train(cfg: DictConfig) -> float:
     print(f"Checking {cell} before the first step.", flush=True)
     with late_imports():  # with torch: seconds that help and the first line do not need
         from initsuite.config.build import draft
+        from initsuite.train.cluster.array import launch_command
         from initsuite.train.launch import Inventory, plan_cells, raise_if_failed, run_cells
         from initsuite.train.plan.preview import print_plan
     try:
@@ -71,7 +72,7 @@ def train(cfg: DictConfig) -> float:
         if settings.dry_run:
             print_plan(plan_cells([job], settings), settings)
             return math.nan
-        outcome = run_cells([job], settings, inventory.store)
+        outcome = run_cells([job], settings, inventory.store, launch_command())
         raise_if_failed(outcome, settings)
     except InitsuiteError as error:
         if HydraConfig.get().mode == RunMode.RUN:

@@ -39,7 +39,7 @@ from initsuite.train.recorder import Recorder
 from initsuite.train.runner import Runner
 from initsuite.train.standings import stored_standings
 from initsuite.train.task import checkpoint_path
-from initsuite.train.trials import Tuned, Wanted, grids_of, scoring_pairs, tuning_pairs, unfinished, wanted_ids
+from initsuite.train.trials import Tuned, Wanted, grids_of, scoring_pairs, tuning_pairs, unfinished
 from initsuite.wording import format_count, format_names
 
 
@@ -82,7 +82,9 @@ class Inventory:
         return [job for job in jobs if job.cell_id not in left]
 
 
-def run_cells(jobs: Sequence[AnyJob], settings: Settings, store: Store | None = None) -> Outcome:
+def run_cells(
+    jobs: Sequence[AnyJob], settings: Settings, store: Store | None = None, command: Sequence[str] | None = None
+) -> Outcome:
     """Train what the jobs need and the store lacks, and keep the user informed.
 
     Tuning trials come first; the scoring trials of each cell then run at its best lr, read back from the store.
@@ -90,16 +92,17 @@ def run_cells(jobs: Sequence[AnyJob], settings: Settings, store: Store | None = 
     Args:
         jobs: drafts of those that have nothing to train (`Inventory.finished`).
         store: that of `settings.results_dir`, if it was read before.
+        command: one that does the same, for the tasks of SLURM (`launch_command`); None = there is none.
 
     Raises:
+        ConfigError: cluster=slurm, without a command.
         StoreError: the store cannot be written.
         ClusterError: the machines of a cluster cannot be used, or ended too early.
     """
     store = store or Store(settings.results_dir)
     if isinstance(settings.cluster, Slurm):
-        train_on_slurm(jobs, settings, settings.cluster, store, partial(print, flush=True))
-        trials = store.trials()
-        return _outcome(trials, jobs, wanted_ids(jobs, trials), is_complete=True)
+        tried = train_on_slurm(jobs, settings, settings.cluster, store, partial(print, flush=True), command)
+        return _outcome(store.trials(), jobs, tried, is_complete=True)
     is_complete = True
     with _runner(store, jobs, settings) as runner:
         try:

@@ -19,6 +19,8 @@ Wanted = tuple[AnyJob, Trial]
 """A trial with the job that wants it, whose cell need not have been built."""
 Grids = Mapping[str, list[float]]
 """The learning rates of each tuned context, by context_id."""
+FailedRows = frozenset[tuple[str, str]]
+"""By trial_id, when each was written."""
 
 
 class Tuned:
@@ -101,9 +103,17 @@ def wanted_ids(jobs: Sequence[AnyJob], trials: pd.DataFrame) -> set[str]:
     return {trial.trial_id for _, trial in _wanted(jobs, Tuned(trials))}
 
 
-def untried(jobs: Sequence[AnyJob], trials: pd.DataFrame) -> set[str]:
-    """Those of them that are not stored, not even as failed."""
-    return wanted_ids(jobs, trials) - set(trials.trial_id)
+def failed_rows(trials: pd.DataFrame) -> FailedRows:
+    """The rows of trials that failed. One that fails again gets another row, with another time."""
+    failed = trials[trials.status == Status.FAILED]
+    return frozenset(zip(failed.trial_id, failed.written_at, strict=True))
+
+
+def untried(jobs: Sequence[AnyJob], trials: pd.DataFrame, failed: FailedRows) -> set[str]:
+    """Those of them that are not stored, or are in a row of `failed`: these are to be tried again."""
+    return wanted_ids(jobs, trials) - (
+        set(trials.trial_id) - {trial_id for trial_id, _ in failed_rows(trials) & failed}
+    )
 
 
 def _wanted(jobs: Sequence[AnyJob], tuned: Tuned) -> Iterator[Wanted]:

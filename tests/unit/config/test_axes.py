@@ -75,15 +75,15 @@ def test_plans_of_several_sweeps_share_the_shared_axes() -> None:
     assert planned_sweeps({}) == [{}]
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_each_sweep_is_a_batch_of_its_own_but_in_a_dry_run(dry_run: bool) -> None:
+@pytest.mark.parametrize(("dry_run", "cluster"), [(False, "ray"), (True, "local"), (False, "slurm")])
+def test_each_sweep_is_a_batch_of_its_own_where_this_process_trains(dry_run: bool, cluster: str) -> None:
     sweeper = object.__new__(
         InitsuiteSweeper
     )  # Hydra's own, loaded twice by its search for plugins, cannot be made here
     sweeper._own = SWEEPER
     sweeper.hydra_context = SimpleNamespace(config_loader=None)  # type: ignore[assignment]
-    sweeper.config = SimpleNamespace(dry_run=dry_run)  # type: ignore[assignment]
+    sweeper.config = SimpleNamespace(dry_run=dry_run, cluster={"name": cluster})  # type: ignore[assignment]
     sweeper._arguments = ["seeds=1"]
     batches = sweeper.split_arguments([], None)
-    assert [len(batch) for batch in batches] == ([6 + 8 + 2] if dry_run else [6, 8, 2])
+    assert [len(batch) for batch in batches] == ([6, 8, 2] if cluster == "ray" else [6 + 8 + 2])
     assert batches[0][0] == ["optimizer=sgd", "seeds=1", "model.norm=none", "init=he"]

@@ -60,10 +60,12 @@ def test_a_task_that_is_gone_without_a_result_is_dead(tasks, says) -> None:
 
 @pytest.mark.parametrize("is_complete", [True, False])
 def test_tasks_that_have_nothing_left_to_do_are_cancelled(tasks, says, is_complete) -> None:
-    """One that was queued again may wait for two minutes."""
-    asked = says(answer("7_0 RUNNING\n7_1 PENDING\n"), answer("7_1 PENDING\n"), answer())
-    wait_for(tasks, lambda: is_complete, lambda line: None)
+    """One that was queued again may wait for two minutes. It has not died of that."""
+    tasks[0].result.touch()
+    asked = says(answer("7_1 RUNNING\n7_2 PENDING\n"), answer("7_2 PENDING\n"), answer())
+    ended = wait_for(tasks, lambda: is_complete, lambda line: None)
     assert (["scancel", "7"] in asked) == is_complete
+    assert ended.keys() == ({"7_1"} if is_complete else {"7_1", "7_2"})
 
 
 def test_a_controller_that_never_answers_is_not_waited_for_for_ever(tasks, says, monkeypatch) -> None:

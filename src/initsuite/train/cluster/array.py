@@ -84,5 +84,5 @@ def without_cluster(arguments: Sequence[str]) -> list[str]:
 
 
 def launch_command() -> list[str]:
-    """The command of this process, for one machine."""
+    """The command of this process, for one machine. It is one that trains: other doors have another meaning."""
     return [sys.executable, "-m", "initsuite.train", *without_cluster(sys.argv[1:])]

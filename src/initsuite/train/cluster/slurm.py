@@ -18,7 +18,7 @@ from typing import Any
 
 from initsuite.config.cluster import Slurm
 from initsuite.errors import ClusterError, bad_value
-from initsuite.train.cluster.array import ArrayTask, launch_command
+from initsuite.train.cluster.array import ArrayTask
 from initsuite.wording import first_line, format_count, format_names, last_line
 
 POLL_S = 5.0
@@ -42,11 +42,8 @@ class Task:
     log: Path
 
 
-def submit(cluster: Slurm, results_dir: Path, command: Sequence[str] | None = None) -> list[Task]:
-    """Queue an array of equal launches.
-
-    Args:
-        command: that of each; None = that of this process, on one machine.
+def submit(cluster: Slurm, results_dir: Path, command: Sequence[str]) -> list[Task]:
+    """Queue an array of equal launches of a command.
 
     Raises:
         ClusterError: there is no SLURM here, or it refuses.
@@ -63,7 +60,7 @@ def submit(cluster: Slurm, results_dir: Path, command: Sequence[str] | None = No
             "Start this command on a login node of the cluster."
         ) from error
     executor.update_parameters(**_parameters(cluster))
-    task = ArrayTask(command or launch_command(), cluster.cpus)
+    task = ArrayTask(command, cluster.cpus)
     try:
         jobs = executor.map_array(_run, [task] * cluster.tasks)
     except Exception as error:  # submitit's own errors, which hold what sbatch said
@@ -117,12 +114,13 @@ def wait_for(tasks: Sequence[Task], is_complete: Callable[[], bool], say: Callab
         is_complete: tells whether everything is stored; asked when no task is left that runs.
 
     Returns:
-        By id, the state of each task that is gone without a result.
+        By id, the state of each task that is gone without a result, but for those that were cancelled here.
 
     Raises:
         ClusterError: SLURM gives no answer.
     """
     array, said, heard_at = tasks[0].job_id.partition("_")[0], "", time.monotonic()
+    cancelled: set[str] = set()
     while True:
         states = _states(array)
         if states is None and time.monotonic() - heard_at > PATIENCE_S:
@@ -141,8 +139,10 @@ def wait_for(tasks: Sequence[Task], is_complete: Callable[[], bool], say: Callab
                 say(f"Tasks of SLURM: {line}.")
                 if counts.keys() <= {"PENDING"} and is_complete():
                     subprocess.run(["scancel", array], check=False, capture_output=True)
+                    cancelled |= states.keys()
         time.sleep(POLL_S)
-    return {task.job_id: _last_state(task.job_id) for task in tasks if not task.result.exists()}
+    gone = [task.job_id for task in tasks if not task.result.exists() and task.job_id not in cancelled]
+    return {job_id: _last_state(job_id) for job_id in gone}
 
 
 def last_words(tasks: Sequence[Task]) -> list[str]:

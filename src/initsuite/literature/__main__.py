@@ -117,6 +117,7 @@ def _chosen(names: Sequence[str], action: str) -> list[Claim]:
 
 def _run(claims: Sequence[Claim], results: Path, keys: dict[str, str]) -> int:
     """Run one after another; a claim with failed trials does not stop the next."""
+    from initsuite.config.cluster import slurm_is_refused
     from initsuite.literature.judging import judged
     from initsuite.literature.text import plan, table
 
@@ -126,6 +127,8 @@ def _run(claims: Sequence[Claim], results: Path, keys: dict[str, str]) -> int:
     dry_run = keys.pop("dry_run", "false")
     if dry_run not in ("true", "false"):
         raise bad_value("claims run", "dry_run", dry_run, "true or false")
+    if keys.get("cluster") == "slurm":
+        raise slurm_is_refused("claims run")
     command = Command(results, tuple(f"{key}={value}" for key, value in keys.items()), dry_run == "true")
     failed = 0
     for claim in claims:

@@ -83,6 +83,7 @@ def test_a_surprise_is_counted_and_few_draws_say_how_many_decide(tmp_path) -> No
         (["shwo", "lsuv"], "unknown `action`='shwo'. Expected one of: run, show. Did you mean `show`?"),
         (["show", "selu"], "unknown `claim`='selu'"),
         (["show", "lsuv", "workers=1"], "bad value `workers`='1'. Expected results_dir=DIR alone"),
+        (["run", "lsuv", "cluster=slurm"], "claims run: bad value `cluster`='slurm'. Expected local or ray. Start the"),
         (["run", "lsuv", "dry_run=perhaps"], "bad value `dry_run`='perhaps'. Expected true or false"),
     ],
     ids=str,

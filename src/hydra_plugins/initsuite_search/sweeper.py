@@ -4,7 +4,9 @@ The study is kept beside the results: the same command goes on with it, and on s
 """
 
 # No `from __future__ import annotations`: Hydra executes this file before it is in sys.modules, where dataclass looks.
-from collections.abc import Sequence
+import importlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ class SearchSweeperConf:
         sampler: tpe, random, cmaes, gp or qmc.
         seed: of the sampler.
         storage: where the study is kept; None = in the results folder; otherwise a URL of Optuna's, of a data base.
-        study: its name; None = one made of the overrides.
+        study: its name; None = one made of the overrides that say what is trained.
         params: overrides, as on the command line, which has the last word.
     """
 
@@ -95,11 +97,12 @@ class SearchSweeper(Sweeper):
         assert self.config is not None
         if self.config.cluster.get("name") == "slurm":
             raise slurm_is_refused("search")
+        _check_optuna()
         axes, fixed = _split([f"{key}={value}" for key, value in (self.params or {}).items()] + arguments)
         if not axes:
             expected = "an axis to search, for example 'optimizer.lr=tag(log,interval(0.001,1))'"
-            raise bad_value("search", "overrides", " ".join(fixed), expected)
-        study = self._study([*axes, *sorted(fixed)])
+            raise bad_value("search", "overrides", " ".join(fixed.values()), expected)
+        study = self._study(_searched(axes, fixed))
         launcher: Any = self.launcher
         is_ours = hasattr(launcher, "raise_held_failures")
         if is_ours:
@@ -107,7 +110,7 @@ class SearchSweeper(Sweeper):
         done = 0
         while (left := self.jobs - _num_scored(study)) > 0:
             trials = [study.ask(axes) for _ in range(min(left, self.at_once))]
-            jobs = [[*fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
+            jobs = [[*fixed.values(), *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
             returns = launcher.launch(jobs, initial_job_idx=done)
             done += len(jobs)
             num_scored = sum(_tell(study, trial, one.return_value) for trial, one in zip(trials, returns, strict=True))
@@ -118,18 +121,16 @@ class SearchSweeper(Sweeper):
             launcher.raise_held_failures()
         return None
 
-    def _study(self, overrides: Sequence[str]) -> Any:
-        """The study of these overrides, in its storage."""
-        try:
-            import optuna
-            from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-        except ImportError as error:
-            from initsuite.errors import ConfigError
+    def _study(self, searched: str) -> Any:
+        """The study of what is searched, in its storage.
 
-            raise ConfigError(
-                "config: cannot use `hydra/sweeper`='search': Optuna 4 or newer is not installed. Expected the extra "
-                "'search' of this package. Install it with: pip install \"initsuite[search]\""
-            ) from error
+        Raises:
+            ConfigError: the one that `hydra.sweeper.study` names is of something else.
+        """
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        from initsuite.errors import bad_value
         from initsuite.spec import short_hash
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -140,8 +141,12 @@ class SearchSweeper(Sweeper):
             folder.mkdir(parents=True, exist_ok=True)
             log = str(folder / "studies.log")
             storage = optuna.storages.JournalStorage(JournalFileBackend(log, lock_obj=JournalFileOpenLock(log)))
-        name = self.study or short_hash(list(overrides))
+        name = self.study or searched
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        if study.user_attrs.get("searched", searched) != searched:
+            expected = "the name of a search over the same values of the same overrides, or one that is new"
+            raise bad_value("search", "hydra.sweeper.study", name, expected, "Leave it out: each search has one.")
+        study.set_user_attr("searched", searched)
         # another seed for each start: else those that go on, or share the search, would try the same again
         seed = int(short_hash([self.seed, len(study.get_trials(deepcopy=False))])[:7], 16)
         study.sampler = getattr(optuna.samplers, SAMPLERS[self.sampler])(seed=seed)
@@ -161,6 +166,31 @@ class SearchSweeper(Sweeper):
         print(f"Best of {_num_scored(study)} combinations: {words} (score {best.value:.4g}).", flush=True)
 
 
+def _check_optuna() -> None:
+    """Raises ConfigError: Optuna is not installed, or is that of Hydra's own sweeper."""
+    try:
+        importlib.import_module("optuna.storages.journal")
+    except ImportError as error:
+        from initsuite.errors import ConfigError
+
+        raise ConfigError(
+            "config: cannot use `hydra/sweeper`='search': Optuna 4 or newer is not installed. Expected the extra "
+            "'search' of this package. Install it with: pip install \"initsuite[search]\""
+        ) from error
+
+
+def _searched(axes: Mapping[str, Any], fixed: Mapping[str, str]) -> str:
+    """A hash of what is searched: the values of its axes, and what else says what is trained, not where and how."""
+    from optuna.distributions import distribution_to_json
+
+    from initsuite.config.schema import Running
+    from initsuite.spec import short_hash
+
+    how = Running.__dataclass_fields__
+    kept = sorted(line for key, line in fixed.items() if re.split("[.@]", key.lstrip("+~"))[0] not in how)
+    return short_hash([{key: distribution_to_json(values) for key, values in axes.items()}, kept])
+
+
 def _num_scored(study: Any) -> int:
     return sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
 
@@ -175,12 +205,12 @@ def _tell(study: Any, trial: Any, score: float) -> bool:
     return is_scored
 
 
-def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """The axes of a search with their distributions, and the other overrides; the last one of a key counts."""
+def _split(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """By key, the axes of a search with their distributions, and the other overrides; the last one of a key counts."""
     parsed = OverridesParser.create().parse_overrides(list(arguments))
     by_key = {override.get_key_element(): override for override in parsed}
     axes = {key: _distribution(override) for key, override in by_key.items() if override.is_sweep_override()}
-    fixed = [override.input_line or "" for key, override in by_key.items() if key not in axes]
+    fixed = {key: override.input_line or "" for key, override in by_key.items() if key not in axes}
     return axes, fixed
 
 

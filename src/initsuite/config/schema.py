@@ -12,8 +12,8 @@ from omegaconf import MISSING
 
 
 @dataclass
-class Schema:
-    """Names and types of the top-level keys; conf/config.yaml documents them and sets their defaults."""
+class Trained:
+    """Names and types of the keys that say what is trained."""
 
     init: dict[str, Any] = MISSING
     model: dict[str, Any] = MISSING
@@ -22,12 +22,18 @@ class Schema:
     optimizer: dict[str, Any] = MISSING
     schedule: dict[str, Any] = MISSING
     protocol: dict[str, Any] = MISSING
-    tracking: dict[str, Any] = MISSING
-    cluster: dict[str, Any] = MISSING
     seeds: int | None = None
     max_steps: int = MISSING
     eval_every: int = MISSING
     batch_size: int = MISSING
+
+
+@dataclass
+class Running:
+    """Names and types of the keys that say where and how it is trained: no score depends on them."""
+
+    tracking: dict[str, Any] = MISSING
+    cluster: dict[str, Any] = MISSING
     results_dir: str = MISSING
     data_dir: str | None = None
     device: str = MISSING
@@ -39,6 +45,11 @@ class Schema:
     replan: bool = MISSING
     diagnostics: bool = MISSING
     experiment_name: str | None = None
+
+
+@dataclass
+class Schema(Running, Trained):
+    """All top-level keys, those of `Trained` first; conf/config.yaml documents them and sets their defaults."""
 
 
 ConfigStore.instance().store(name="schema", node=Schema)

@@ -93,7 +93,8 @@ def _published(judged: Judged) -> str:
     trials = judged.claim.trials
     assert trials is not None
     lines = [f"- {name}: {verdict}. {effect(finding)}" for name, (finding, verdict) in judged.published.items()]
-    head = f"At the one learning rate of the paper, {trials.published_lr:g}: {judged.published_verdict}"
+    optimizer = f" with {trials.published_optimizer}" if trials.published_optimizer else ""
+    head = f"At the one learning rate of the paper, {trials.published_lr:g}{optimizer}: {judged.published_verdict}"
     return "\n".join([head, *lines])
 
 

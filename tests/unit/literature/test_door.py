@@ -13,7 +13,7 @@ import pytest
 from initsuite.literature import __main__ as door
 from initsuite.literature.claim import load_claims
 from initsuite.literature.judging import judged
-from initsuite.literature.text import change, table
+from initsuite.literature.text import change, evidence, table
 from initsuite.literature.verdict import Verdict
 from initsuite.results.sources import SHIPPED
 
@@ -125,3 +125,4 @@ def test_a_claim_runs_once_and_is_then_complete(tmp_path, capsys, monkeypatch) -
     assert found.verdict is Verdict.REPRODUCED
     assert found.published_verdict is Verdict.REPRODUCED
     assert found.findings["He is better"].num == found.published["He is better"][0].num == 6
+    assert "At the one learning rate of the paper, 0.003 with adamw: reproduced" in evidence(found, tmp_path)

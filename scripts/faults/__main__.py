@@ -107,8 +107,9 @@ def _kills(folder: Path, options: argparse.Namespace) -> int:
     sweep = kills.Sweep(folder, options.trials, options.steps)
     which = range(options.first, options.kills)
     for one in kills.outcomes(sweep, which, options.seed, options.kind or list(kills.KINDS), print):
-        counts.setdefault(one.kind, Counter())["; ".join(one.problems) or "as if nothing had happened"] += 1
-        print(f"  {one.kind}, {one.moment}: {'; '.join(one.problems) or 'as if nothing had happened'}", flush=True)
+        outcome = "; ".join(one.problems) or "as if nothing had happened"
+        counts.setdefault(one.kind, Counter())[outcome] += 1
+        print(f"  {one.kind}, {one.moment}: {one.victim or 'nothing left to kill'}: {outcome}", flush=True)
     for kind, found in counts.items():
         print(f"Kills of a {kind}: {_listed(found)}")
     return sum(number for found in counts.values() for what, number in found.items() if not what.startswith("as if"))

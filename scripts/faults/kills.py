@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from initsuite.results.store import load_results
 SLURM = Path(__file__).resolve().parents[2] / "tests" / "support" / "slurm"
 PATIENCE_S = 1800.0
 """After this time a sweep of seconds hangs, however busy the machine is."""
+TRIES = 5
+"""So often a kill is tried, as a sweep may end before its moment."""
 END_S = 60.0
 """How long processes may take to end after their launch."""
 NOT_MEASURED = ["written_at", "wall_s", "setup_s", "commit", "dirty"]
@@ -51,7 +53,7 @@ KINDS = {
     "launch": Kind(["workers=2", "tracking=disabled"], ["initsuite.train"], survives=False),
     "worker": Kind(["workers=2", "tracking=disabled"], ["spawn_main"]),
     "W&B": Kind(["workers=2", "tracking=offline"], ["initsuite.tracking.writer"]),
-    "task": Kind(ARRAY, ["submitit.core._submit", "initsuite.train"]),
+    "task": Kind(ARRAY, ["submitit.core._submit", "initsuite.train"], survives=False),
     "Ray worker": Kind(["cluster=ray", "tracking=disabled"], ["ray::_train"]),
     "node": Kind(["cluster=ray", "tracking=disabled"], []),
 }
@@ -139,10 +141,11 @@ def processes(mark: str, words: Sequence[str] = ()) -> list[int]:
 
 @dataclass(frozen=True)
 class Killed:
-    """A kill, and what went wrong after it."""
+    """A kill, and what went wrong after it; `victim` is "" where the sweep had ended before."""
 
     kind: str
     moment: str
+    victim: str
     problems: Sequence[str]
 
 
@@ -171,11 +174,11 @@ def kill_at_random(sweep: Sweep, kind: str, draw: random.Random, machines: Any =
     overrides = [*chosen.overrides, *([f"cluster.address={machines.address}"] if machines else [])]
     running = _Running(sweep.start(folder, *overrides, mark=mark), folder, mark)
     parts = draw.randrange(len(list((expected / "trials").glob("*.parquet"))))
-    moment = f"after {parts} parts: {_kill(running, kind, parts, draw, machines)}"
+    victim = _kill(running, kind, parts, draw, machines)
     problems: list[str] = []
     try:
         code = running.launch.wait(PATIENCE_S)
-        if code and chosen.survives and kind != "task":
+        if code and chosen.survives:
             problems.append(f"exit code {code}")
         if code and sweep.start(folder, *overrides, mark=mark).wait(PATIENCE_S):
             problems.append("the same command failed, too")
@@ -185,11 +188,11 @@ def kill_at_random(sweep: Sweep, kind: str, draw: random.Random, machines: Any =
         problems.append(f"nothing for {PATIENCE_S:g} s")
     if not problems:
         shutil.rmtree(folder)
-    return Killed(kind, moment, problems)
+    return Killed(kind, f"after {parts} parts", victim, problems)
 
 
 def _kill(running: _Running, kind: str, parts: int, draw: random.Random, machines: Any) -> str:
-    """Wait until so many parts are stored, and a moment more, and kill; says what."""
+    """Wait until so many parts are stored, and a moment more, and kill; says what, "" where nothing was left."""
     begin = time.monotonic()
     while running.launch.poll() is None and not running.has_trained(parts) and time.monotonic() - begin < PATIENCE_S:
         time.sleep(0.02)
@@ -200,7 +203,7 @@ def _kill(running: _Running, kind: str, parts: int, draw: random.Random, machine
         return "a machine"
     victims = [running.launch.pid] if kind == "launch" else processes(running.mark, KINDS[kind].words)
     if not victims:
-        return "nothing was left to kill"
+        return ""
     victim = draw.choice(victims)
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
@@ -287,4 +290,8 @@ def outcomes(
         for index in which if possible else ():
             kind = possible[index % len(possible)]
             draw = random.Random(f"{seed}-{index}")
-            yield kill_at_random(sweep, kind, draw, machines if kind in needs_ray else None)
+            for _ in range(TRIES):
+                found = kill_at_random(sweep, kind, draw, machines if kind in needs_ray else None)
+                if found.victim or found.problems:
+                    break
+            yield found if found.victim else replace(found, problems=[*found.problems, "it never came in time"])

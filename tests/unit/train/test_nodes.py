@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType, SimpleNamespace
@@ -169,6 +170,25 @@ def test_another_version_on_a_machine_is_no_silent_difference(ray, cell, task, m
         next(nodes._train("name", [pickle.dumps(executor)], task, None, ("0.0", "1.0")))
 
 
+@pytest.mark.parametrize(
+    ("device", "options", "words"),
+    [
+        ("cpu", {"cpus": 64}, r"asks for 64 cores\. Machines: 2 with 8 cores, 1 with 4 cores\. Add one"),
+        ("cuda:0", {"at_once": 9}, r"asks for 1 core and 1 GPU\. Machines: 2 with 8 cores and 0 GPUs, 1 with"),
+        ("cpu", {"memory_gb": 2.5}, r"and 2\.5 GB of memory\. Machines: 2 with 8 cores and 2 GB of memory, 1 with"),
+    ],
+)
+def test_a_stack_that_no_machine_has_room_for_is_said_once(ray, cell, task, device, options, words) -> None:
+    ray.machines = [{"Alive": True, "Resources": {"CPU": cores, "memory": 2.0 * 2**30}} for cores in (8.0, 4.0, 8.0)]
+    ray.faults = [(0, ray.error("NodeDiedError")), (0, ray.error("RayTaskError"))]
+    said: list[Any] = []
+    pool = Nodes(Executor({cell.cell_id: cell}, device, None, 0.0), Ray(**options))
+    with pytest.raises(ClusterError):  # the end of this test
+        pool.run(iter([task]), said.append, lambda task: None)
+    (line,) = [event.line for event in said if isinstance(event, Note) and event.line.startswith("Waiting")]
+    assert re.search(words, line)
+
+
 def test_as_many_stacks_as_the_machines_have_room_for(ray, cell) -> None:
     gib = float(2**30)
     ray.machines = [
@@ -180,7 +200,7 @@ def test_as_many_stacks_as_the_machines_have_room_for(ray, cell) -> None:
     executor = Executor({cell.cell_id: cell}, "cpu", None, 0.0)
     assert Nodes(executor, Ray()).count() == 14
     assert Nodes(executor, Ray(cpus=2, memory_gb=8)).count() == 2 + 2
-    assert Nodes(executor, Ray(cpus=100)).count() == 1  # until a machine comes
+    assert Nodes(executor, Ray(cpus=100)).count() == 1  # which waits until a machine comes
     assert Nodes(executor, Ray(at_once=50)).count() == 50
     assert Nodes(Executor({cell.cell_id: cell}, "cuda:0", None, 0.0), Ray()).count() == 1
 

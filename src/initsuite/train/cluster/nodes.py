@@ -8,6 +8,7 @@ whoever gets the stack after the loss of a machine goes on from there.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import socket
 import tempfile
@@ -25,7 +26,8 @@ from initsuite.config.cluster import Ray
 from initsuite.engine.checkpoint import put_checkpoint
 from initsuite.errors import ClusterError
 from initsuite.provenance import package_version
-from initsuite.train.events import Emit, Event
+from initsuite.train.cluster.capacity import num_fitting, reserved, shortage
+from initsuite.train.events import Emit, Event, Note
 from initsuite.train.executor import Executor
 from initsuite.train.parts import Part, Parts
 from initsuite.train.task import Done, Task, checkpoint_path
@@ -58,7 +60,10 @@ class Nodes:
         self.is_on_gpus = torch.device(executor.device).type == "cuda"
         self._is_ours = False
         self._sent: tuple[str, Any] | None = None  # a name of what is in the object store, and the reference to it
-        self._counted = 0, -POLL_S
+        self._reserved = reserved(cluster, is_on_gpu=self.is_on_gpus)
+        self._machines: list[dict[str, float]] = []  # the resources of those that were there at the last look
+        self._looked_at = -math.inf
+        self._is_told = False
 
     def count(self) -> int:
         """How many stacks are to be trained at the same time: what the machines have room for now, 1 at least.
@@ -66,13 +71,7 @@ class Nodes:
         Raises:
             ClusterError: there is no cluster.
         """
-        if self.cluster.at_once:
-            return self.cluster.at_once
-        number, when = self._counted
-        if time.monotonic() - when >= POLL_S:
-            number = sum(self._fitting(node["Resources"]) for node in self._ray().nodes() if node["Alive"])
-            self._counted = number, time.monotonic()
-        return max(1, number)
+        return self.cluster.at_once or max(1, self._room())
 
     def run(self, tasks: Iterator[Task], emit: Emit, done: Done) -> None:
         """Train tasks until there are no more; `emit` and `done` are called in this process.
@@ -90,6 +89,9 @@ class Nodes:
                     busy[self._submit(part.task)] = part
                 if not busy:
                     return
+                if not self._is_told and not self._room():
+                    self._is_told = True
+                    emit(Note(shortage(self._reserved, self._machines)))
                 ready, _ = ray.wait(list(busy), timeout=POLL_S)
                 for stream in ready:
                     if self._step(stream, busy[stream], parts, emit):
@@ -128,15 +130,12 @@ class Nodes:
             self._is_ours = True
         return ray
 
-    def _fitting(self, resources: dict[str, float]) -> int:
-        """How many tasks a machine has room for."""
-        asked = {name: value for name, value in self._reserved().items() if value}
-        names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
-        return int(min(resources.get(names[name], 0.0) // value for name, value in asked.items()))
-
-    def _reserved(self) -> dict[str, float]:
-        memory = (self.cluster.memory_gb or 0) * 2**30
-        return {"num_cpus": self.cluster.cpus, "num_gpus": int(self.is_on_gpus), "memory": memory}
+    def _room(self) -> int:
+        """How many stacks the machines have room for, looked at when the last look is old."""
+        if time.monotonic() - self._looked_at >= POLL_S:
+            self._machines = [node["Resources"] for node in self._ray().nodes() if node["Alive"]]
+            self._looked_at = time.monotonic()
+        return num_fitting(self._reserved, self._machines)
 
     def _submit(self, task: Task) -> Any:
         ray = self._ray()
@@ -154,8 +153,7 @@ class Nodes:
             and (path := checkpoint_path(self.executor.checkpoints, task.stack.stack_id)).exists()
         ):
             snapshot = path.read_bytes()
-        reserved = {name: value for name, value in self._reserved().items() if value or name == "num_cpus"}
-        remote = ray.remote(num_returns="streaming", max_retries=0, **reserved)(_train)
+        remote = ray.remote(num_returns="streaming", max_retries=0, **self._reserved)(_train)
         name, reference = self._sent
         return remote.remote(name, [reference], task, snapshot, _versions())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -92,13 +93,16 @@ class FakeRay(ModuleType):
 
 
 @pytest.fixture
-def ray(monkeypatch) -> FakeRay:
+def ray(monkeypatch) -> Iterator[FakeRay]:
     made = FakeRay()
     monkeypatch.setitem(sys.modules, "ray", made)
     monkeypatch.setitem(sys.modules, "ray.exceptions", made.exceptions)
     monkeypatch.setattr("initsuite.config.cluster._check_installed", lambda name, package: None)
     monkeypatch.setattr(nodes, "_loaded", {})
-    return made
+    yield made
+    for thread in threading.enumerate():  # a worker that nobody listens to any more, and Python aborts if it trains on
+        if thread.name == "initsuite":
+            thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def search(tmp_path: Path) -> Search:
         sweeper = SearchSweeper(2, 2, "random", 0, None, study, None)
         tree = {"results_dir": str(tmp_path), "cluster": {"name": "local"}, "hydra": {"sweep": {"dir": str(tmp_path)}}}
         sweeper.config = OmegaConf.create(tree)
-        sweeper.launcher = SimpleNamespace(launch=launch)
+        sweeper.launcher = SimpleNamespace(launch=launch)  # type: ignore[assignment]
         sweeper.sweep(list(overrides))
         return trained
 

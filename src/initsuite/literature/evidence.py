@@ -12,6 +12,8 @@ import pandas as pd
 
 from initsuite.errors import unknown_choice
 
+STEPS = {"steps_easy": "steps_to_easy", "steps": "steps_to_target", "steps_hard": "steps_to_hard"}
+"""The measures that count steps, with their columns in the store."""
 Where = Mapping[str, Any]
 """Values by key of the configuration, such as `{"init": "he", "model.depth": 30}`: which cells are meant."""
 
@@ -34,32 +36,53 @@ class Evidence:
         """The rows of the cells that are meant, with the column `value`; none where nothing was run.
 
         Raises:
-            ConfigError: no such measure in these rows.
+            ConfigError: no such measure in these rows, or a key of `where` that no cell has.
         """
         if self.rows.empty:
             return pd.DataFrame({"cell": [], "seed": [], "value": []})
+        for key in where:
+            self.fact(key)
         cells = [cell for cell, facts in self.facts.items() if fits(facts, where)]
         if measure not in self.rows.columns:
             raise unknown_choice("claims", "measure", measure, [name for name in self.rows.columns if name != "cell"])
         chosen = self.rows[self.rows["cell"].isin(cells) & self.rows[measure].notna()]
         return chosen.assign(value=chosen[measure].astype(float))
 
+    def fact(self, key: str) -> dict[str, Any]:
+        """By cell, a value of its configuration or a predictor of theory; of those that have it.
+
+        Raises:
+            ConfigError: no cell has it.
+        """
+        found = {cell: facts[key] for cell, facts in self.facts.items() if key in facts}
+        if not found:
+            known = sorted({name for facts in self.facts.values() for name in facts})
+            raise unknown_choice("claims", "key", key, known)
+        return found
+
     def by_seed(self, measure: str, where: Where, *, log: bool = False) -> pd.Series:
         """The mean over the cells that are meant, for each seed that all of them have; by seed.
 
         Args:
-            log: of the logarithm, a count that was not reached being censored at the budget.
+            log: of the logarithm, a count that was not reached being censored at the budget; NaN where a value has
+                none.
         """
         rows = self.of(measure, where)
         if rows.empty:
             return pd.Series(dtype=float)
         values = rows["value"]
         if log:
-            limits = rows["cell"].map(self.budget).astype(float)
-            values = values.where(np.isfinite(values), limits).map(np.log)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.log(self.censored(measure, rows))
         grouped = values.groupby(rows["seed"])
         complete = grouped.size() == rows["cell"].nunique()
-        return grouped.mean()[complete]
+        return grouped.mean().where(grouped.count() == grouped.size())[complete]
+
+    def censored(self, measure: str, rows: pd.DataFrame) -> pd.Series:
+        """The values of rows that `of` returned; a count of steps that was not reached is the budget."""
+        if measure not in STEPS:
+            return rows["value"]
+        return rows["value"].where(rows["value"] < math.inf, rows["cell"].map(self.budget).astype(float))
 
 
 def fits(facts: Where, where: Where) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ def effect(finding: Finding) -> str:
         >>> effect(Finding(2.0, 1.5, 2.5, "times the steps", "at least 1.5 times"))
         '2 [1.5, 2.5] times the steps; claimed: at least 1.5 times'
     """
-    if math.isnan(finding.estimate):
+    if finding.rule is Verdict.NOT_RUN:
         return f"no evidence yet; claimed: {finding.stated}"
     interval = f"{number(finding.estimate)} [{number(finding.low)}, {number(finding.high)}]"
     return f"{interval} {finding.unit}; claimed: {finding.stated}"

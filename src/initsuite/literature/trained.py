@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from initsuite.literature.evidence import Evidence, flat
+from initsuite.literature.evidence import STEPS, Evidence, flat
 from initsuite.literature.theory import PREDICTORS
 from initsuite.protocol.tuning import best_lr, lr_scores, trains
 from initsuite.protocol.yardstick import METRICS, Yardstick, yardstick_of
@@ -18,7 +18,6 @@ from initsuite.spec import Stage, Status
 
 SOLVED = 0.7
 """A task is solved where a score has come this share of the way from chance to the best there is."""
-STEPS = {"steps_easy": "steps_to_easy", "steps": "steps_to_target", "steps_hard": "steps_to_hard"}
 MEASURES = (
     *STEPS, "score", "decibel", "trains", "solved", "lr", "signal_commonest_class",
 )  # fmt: skip

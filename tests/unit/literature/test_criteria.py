@@ -23,6 +23,7 @@ from initsuite.literature.criteria import (
     Within,
 )
 from initsuite.literature.evidence import Evidence
+from initsuite.literature.text import effect
 from initsuite.literature.verdict import Finding, Verdict, false_discoveries, joined, verdicts_of, weakest_p
 from support.claims import FALSE_ALARMS, A, B, arms_of, evidence_of, false_alarm_rate, verdict_of
 
@@ -127,6 +128,50 @@ def test_false_alarms_are_as_rare_as_the_docstring_says(name: str) -> None:
     assert false_alarm_rate(name, repetitions) == pytest.approx(stated, abs=3 * spread + 0.005)
 
 
+INFINITE = [math.inf] * 18 + [1.0, 1.0]
+UNBOUNDED: dict[str, tuple[Criterion, Evidence, Verdict]] = {
+    "ratio, two of twenty finite": (Within("m", A, 0.5, 2, B), arms_of("m", INFINITE, [1.0] * 20), OPEN),
+    "ratio, all infinite": (Within("m", A, 0.5, 2, B), arms_of("m", [math.inf] * 20, [1.0] * 20), NO),
+    "ratio, to an infinite one": (Within("m", A, 0, 0.05, B), arms_of("m", [1.0] * 20, [math.inf] * 20), YES),
+    "ratio, of two infinite ones": (Within("m", A, 0, 2, B), arms_of("m", INFINITE, INFINITE), OPEN),
+    "score, infinite": (Score(A, B, 1), arms_of("score", [math.inf] * 8, 20 + EIGHT), YES),
+    "score, both infinite": (Score(A, B, 1), arms_of("score", INFINITE, INFINITE), OPEN),
+    "no difference, some infinite": (NoDifference(A, B, 1), arms_of("score", INFINITE, [1.0] * 20), OPEN),
+    "speed, of none": (Speed(A, B, 2), arms_of("steps", [0.0] * 7 + [50], [40.0] * 8), OPEN),
+    "slope, vanished": (
+        Slope("m", "x", {}, 0.5, 2), evidence_of("m", [({"x": x}, [x] * 7 + [-math.inf]) for x in (1, 2, 4)]), OPEN
+    ),
+    "slope of logs, 0": (
+        Slope("m", "x", {}, 0.5, 2, logs=True), evidence_of("m", [({"x": x}, [x, x, x - 1]) for x in (1, 2, 4, 8)]),
+        OPEN,
+    ),
+    "slope, overflown": (  # of a measure that counts no steps, so that no budget takes its place
+        Slope("m", "x", {}, -2, 2000), evidence_of("m", [({"x": x}, [math.inf] * 8) for x in (1, 2, 4)]), OPEN
+    ),
+    "slope of steps, censored": (
+        Slope("steps", "x", {}, 9, 99), evidence_of("steps", [({"x": x}, [x] * 4 + [math.inf]) for x in (1, 2, 4)]), NO
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_what_is_not_finite_is_judged_and_never_left_out(name: str) -> None:
+    criterion, evidence, expected = UNBOUNDED[name]
+    finding = criterion.find(evidence)
+    assert verdict_of(criterion, evidence) is expected
+    assert finding.num == evidence.rows.seed.nunique()
+    assert "no evidence" not in effect(finding)
+
+
+def test_a_theory_of_zero_has_an_absolute_tolerance() -> None:
+    criterion = ClosedForm("m", A, 0)
+    for shift, expected in ((0.0, YES), (0.1, NO)):
+        assert verdict_of(criterion, one(shift + 0.01 * NOISE)) is expected
+    assert criterion.find(one(NOISE)).stated == "0 within 0.05"
+    assert verdict_of(criterion, one(NOISE)) is OPEN
+    assert verdict_of(ClosedForm("m", A, "law"), Evidence(one(0.01 * NOISE).rows.assign(law=0.0), {"0": A})) is YES
+
+
 def test_only_starts_that_all_cells_have_count() -> None:
     evidence = evidence_of("score", [({**A, "d": 1}, [1.0, 2.0]), ({**A, "d": 2}, [3.0])])
     assert evidence.by_seed("score", A).to_dict() == {0: 2.0}
@@ -145,7 +190,11 @@ def test_only_starts_that_all_cells_have_count() -> None:
         (lambda: NoDifference(A, B, 0), "no_difference: bad value `margin`=0"),
         (lambda: Rank("m", "x", 0.8, sign=2), "Expected 1 or -1"),
         (lambda: Rank("m", "x", 1.8), "a number above 0, below 1"),
+        (lambda: ClosedForm("m", A, math.nan), "closed_form: bad value `theory`=nan"),
         (lambda: one([1.0]).of("n", A), "unknown `measure`='n'"),
+        (lambda: one([1.0]).of("m", {"inti": "a"}), "claims: unknown `key`='inti'. .*Did you mean `init`"),
+        (lambda: Rank("m", "dept", 0.8).find(line(1.0)), "unknown `key`='dept'. .*Did you mean `depth`"),
+        (lambda: Slope("m", "dept", {}, 1, 2).find(line(1.0)), "unknown `key`='dept'"),
     ],
 )
 def test_a_criterion_that_cannot_be_judged_is_refused(make: object, message: str) -> None:

@@ -25,6 +25,8 @@ STATISTICS = ("mean", "variance")
 class ClosedForm(OfOneMeasure):
     """|statistic - theory| <= max(3 standard errors, tolerance x |theory|), from at least 20 draws.
 
+    Where the theory is 0 the tolerance is absolute, in the unit of the measure.
+
     Reproduced where that holds and three standard errors are at most four tolerances; not reproduced where it does not
     hold; inconclusive with fewer draws, or less precise ones. The standard error of a variance is that of its fourth
     moment.
@@ -36,7 +38,7 @@ class ClosedForm(OfOneMeasure):
         measure: the column; one value a draw.
         where: the cells.
         theory: a number, or the column that holds it.
-        tolerance: relative, above 0.
+        tolerance: above 0; relative, but of a theory of 0 absolute.
         statistic: mean or variance, over the draws.
     """
 
@@ -48,6 +50,8 @@ class ClosedForm(OfOneMeasure):
 
     def __post_init__(self) -> None:
         check_number("closed_form", "tolerance", self.tolerance, above=0)
+        if not isinstance(self.theory, str):
+            check_number("closed_form", "theory", self.theory)
         if self.statistic not in STATISTICS:
             raise unknown_choice("closed_form", "statistic", self.statistic, STATISTICS)
 
@@ -60,13 +64,14 @@ class ClosedForm(OfOneMeasure):
         rows = evidence.of(self.measure, self.where)
         values = rows["value"].to_numpy()
         theory = float(rows[self.theory].mean()) if isinstance(self.theory, str) and len(rows) else self.theory
-        stated = f"{theory:.4g} within {self.tolerance:.0%}" if not isinstance(theory, str) else "theory"
+        near = f"{self.tolerance:.0%}" if theory else f"{self.tolerance:g}"
+        stated = f"{theory:.4g} within {near}" if not isinstance(theory, str) else "theory"
         if len(values) < 2 or isinstance(theory, str):
             return Finding.missing(self.measure, stated, len(values))
         if isinstance(self.theory, str):  # of each draw its own
             values = values - rows[self.theory].to_numpy(float) + theory
         estimate, error = _statistic(values, self.statistic)
-        allowed = self.tolerance * abs(theory)
+        allowed = self.tolerance * (abs(theory) or 1.0)
         needed = None
         if len(values) < FEWEST_DRAWS:
             rule, needed = Verdict.INCONCLUSIVE, FEWEST_DRAWS

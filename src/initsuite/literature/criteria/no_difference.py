@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from initsuite.errors import check_number
-from initsuite.literature.criteria.base import OfOneMeasure
+from initsuite.literature.criteria.base import OfOneMeasure, by_range
 from initsuite.literature.criteria.score import paired
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
@@ -46,8 +48,10 @@ class NoDifference(OfOneMeasure):
         stated, unit = f"within {self.margin:g} of 0", f"{self.measure}, difference"
         if len(gaps) < 2:
             return Finding.missing(unit, stated, len(gaps))
-        mean = Mean.of(gaps)
         limits = -self.margin, self.margin
+        if not np.isfinite(gaps).all():
+            return by_range(gaps, *limits, unit, stated)
+        mean = Mean.of(gaps)
         return Finding(
             mean.estimate, *mean.interval, unit, stated, mean.inside(*limits), mean.outside(*limits), num=mean.num,
             needed=mean.needed(*limits),

@@ -56,14 +56,13 @@ class Rank(OfOneMeasure):
         stated = f"at least {self.minimum:g}"
         if rows.empty:
             return Finding.missing("rank statistic", stated)
-        known = rows[self.predictor] if self.predictor in rows.columns else rows["cell"].map(self._fact(evidence))
+        known = (
+            rows[self.predictor] if self.predictor in rows.columns else rows["cell"].map(evidence.fact(self.predictor))
+        )
         rows = rows.assign(x=self.sign * known.astype(float)).dropna(subset=["x"])
         if set(rows["value"].unique()) <= {0.0, 1.0}:
             return self._area(rows.groupby("cell")[["x", "value"]].mean(), stated)
         return self._correlation(rows["x"].to_numpy(float), rows["value"].to_numpy(float), stated)
-
-    def _fact(self, evidence: Evidence) -> dict[str, float]:
-        return {cell: float(facts.get(self.predictor, math.nan)) for cell, facts in evidence.facts.items()}
 
     def _area(self, cells: Any, stated: str) -> Finding:
         arms = [cells.x[cells.value > 0.5].to_numpy(), cells.x[cells.value <= 0.5].to_numpy()]

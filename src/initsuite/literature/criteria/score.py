@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from initsuite.errors import check_number
-from initsuite.literature.criteria.base import OfOneMeasure
+from initsuite.literature.criteria.base import OfOneMeasure, by_range
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
@@ -47,6 +48,8 @@ class Score(OfOneMeasure):
         stated, unit = f"at least {self.minimum:g} better", f"{self.measure}, difference"
         if len(gaps) < 2:
             return Finding.missing(unit, stated, len(gaps))
+        if not np.isfinite(gaps).all():
+            return by_range(gaps, self.minimum, math.inf, unit, stated)
         mean = Mean.of(gaps)
         two_sided = sign_flip_test(gaps, rng=np.random.default_rng(0))
         p = two_sided / 2 if mean.estimate > 0 else 1 - two_sided / 2
@@ -57,5 +60,6 @@ class Score(OfOneMeasure):
 
 
 def paired(evidence: Evidence, measure: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> np.ndarray:
-    """The differences of two arms on the seeds that both have, [seed]."""
-    return (evidence.by_seed(measure, first) - evidence.by_seed(measure, second)).dropna().to_numpy(float)
+    """The differences of two arms on the seeds that both have, [seed]; NaN between two infinite values."""
+    arms = evidence.by_seed(measure, first).align(evidence.by_seed(measure, second), join="inner")
+    return (arms[0] - arms[1]).to_numpy(float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from initsuite.errors import bad_value
-from initsuite.literature.criteria.base import OfOneMeasure
+from initsuite.literature.criteria.base import OfOneMeasure, by_range
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
@@ -24,7 +25,8 @@ class Slope(OfOneMeasure):
 
     One slope for each seed, and Student's two one-sided tests of their mean: reproduced where both reject, not
     reproduced where one shows the slope beyond a limit. A number of steps that is not reached counts as the budget, so
-    that a slope of steps is a lower bound there.
+    that a slope of steps is a lower bound there. A seed in which another measure is not finite, or 0 with `logs`, has
+    no slope, and nothing is decided then. With `logs`, what is below 0 is left out.
 
     False alarms at a limit, five values of the axis, eight seeds: *reproduced* 0.05, *not reproduced* 0.05.
 
@@ -53,8 +55,10 @@ class Slope(OfOneMeasure):
         slopes = self._slopes(evidence)
         if len(slopes) < 2:
             return Finding.missing(unit, stated, len(slopes))
-        mean = Mean.of(slopes)
         limits = self.low, self.high
+        if not np.isfinite(slopes).all():
+            return by_range(slopes, *limits, unit, stated)
+        mean = Mean.of(slopes)
         return Finding(
             mean.estimate, *mean.interval, unit, stated, mean.inside(*limits), mean.outside(*limits), num=mean.num,
             needed=mean.needed(*limits),
@@ -64,10 +68,14 @@ class Slope(OfOneMeasure):
         rows = evidence.of(self.measure, self.where)
         if rows.empty:
             return np.array([])
-        y = rows["value"].where(np.isfinite(rows["value"]), rows["cell"].map(evidence.budget).astype(float))
-        x = rows["cell"].map(lambda cell: float(evidence.facts[str(cell)][self.over]))
+        x, y = rows["cell"].map(evidence.fact(self.over)).astype(float), evidence.censored(self.measure, rows)
         if self.logs:
-            x, y = np.log(x), np.log(y.where(y > 0))
+            with np.errstate(divide="ignore"):
+                x, y = np.log(x), np.log(y.where(y >= 0))
         points = rows.assign(x=x, y=y).dropna(subset=["x", "y"])
         groups = [group for _, group in points.groupby("seed") if group["x"].nunique() >= FEWEST]
-        return np.array([np.polyfit(group["x"], group["y"], 1)[0] for group in groups])
+        return np.array([_slope(group["x"].to_numpy(), group["y"].to_numpy()) for group in groups])
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.polyfit(x, y, 1)[0]) if np.isfinite(y).all() else math.nan

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy
 
 from initsuite.errors import check_number
-from initsuite.literature.criteria.base import OfOneMeasure
+from initsuite.literature.criteria.base import OfOneMeasure, by_range
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
 from initsuite.literature.verdict import Finding
@@ -49,6 +49,10 @@ class Speed(OfOneMeasure):
         stated, unit = f"at least {self.ratio:g} times", "times the steps"
         if min(map(len, arms)) < 2:
             return Finding.missing(unit, stated, min(map(len, arms)))
+        if not all(np.isfinite(arm).all() for arm in arms):
+            with np.errstate(invalid="ignore"):
+                ratios = np.exp(np.subtract.outer(arms[1], arms[0])).ravel()
+            return replace(by_range(ratios, self.ratio, math.inf, unit, stated), num=min(map(len, arms)))
         gap = Mean.difference(arms[1], arms[0])
         limit = math.log(self.ratio)
         low, high = gap.interval

@@ -11,10 +11,10 @@ import numpy as np
 import scipy
 
 from initsuite.errors import bad_value
-from initsuite.literature.criteria.base import OfOneMeasure
+from initsuite.literature.criteria.base import OfOneMeasure, by_range
 from initsuite.literature.criteria.student import Mean
 from initsuite.literature.evidence import Evidence
-from initsuite.literature.verdict import Finding, Verdict
+from initsuite.literature.verdict import Finding
 from initsuite.stats.intervals import success_rate
 
 
@@ -24,7 +24,7 @@ class Within(OfOneMeasure):
 
     Student's tests for numbers, exact binomial ones for what is 0 or 1. With `against`, the geometric mean over seeds
     of the ratio to that arm. Reproduced where both tests reject; not reproduced where one shows the mean beyond a
-    limit.
+    limit. Where a number overflows there is no mean, and all of them must be on one side.
 
     False alarms at a limit, 20 normal values: *reproduced* 0.05, *not reproduced* 0.05; of 20 values 0 or 1:
     0.035 and 0.048.
@@ -55,7 +55,7 @@ class Within(OfOneMeasure):
         if len(values) < 2:
             return Finding.missing(self.measure, stated, len(values))
         if not np.isfinite(values).all():
-            return self._overflown(values, stated)
+            return by_range(values, self.low, self.high, self.measure, stated)
         if set(np.unique(values)) <= {0.0, 1.0}:
             return self._share(values, stated)
         mean = Mean.of(values)
@@ -63,13 +63,6 @@ class Within(OfOneMeasure):
             mean.estimate, *mean.interval, self.measure, stated, mean.inside(self.low, self.high),
             mean.outside(self.low, self.high), num=mean.num, needed=mean.needed(self.low, self.high),
         )  # fmt: skip
-
-    def _overflown(self, values: np.ndarray, stated: str) -> Finding:
-        """Of draws some of which are infinite: no mean, but all of them may be on one side."""
-        inside = (values >= self.low) & (values <= self.high)
-        rule = Verdict.REPRODUCED if inside.all() else Verdict.INCONCLUSIVE if inside.any() else Verdict.NOT_REPRODUCED
-        middle, low, high = (float(each) for each in (np.median(values), values.min(), values.max()))
-        return Finding(middle, low, high, f"{self.measure}, median and range", stated, num=len(values), rule=rule)
 
     def _share(self, values: np.ndarray, stated: str) -> Finding:
         hits, n, rate = int(values.sum()), len(values), success_rate(values > 0)
@@ -85,11 +78,15 @@ class Within(OfOneMeasure):
 
     def _ratio(self, evidence: Evidence, stated: str) -> Finding:
         assert self.against is not None
-        first, second = (evidence.by_seed(self.measure, arm).map(np.log) for arm in (self.where, self.against))
-        ratios = (first - second).replace([np.inf, -np.inf], np.nan).dropna().to_numpy(float)
+        arms = evidence.by_seed(self.measure, self.where), evidence.by_seed(self.measure, self.against)
+        first, second = (arm.to_numpy(float) for arm in arms[0].align(arms[1], join="inner"))
         unit = f"{self.measure}, times that of the other"
-        if len(ratios) < 2:
-            return Finding.missing(unit, stated, len(ratios))
+        if len(first) < 2:
+            return Finding.missing(unit, stated, len(first))
+        with np.errstate(divide="ignore", invalid="ignore"):  # a measure of 0, or below
+            ratios = np.log(first) - np.log(second)
+        if not np.isfinite(ratios).all():
+            return by_range(np.exp(ratios), self.low, self.high, unit, stated)
         limits = [math.log(limit) if limit > 0 else -math.inf for limit in (self.low, self.high)]
         mean = Mean.of(ratios)
         estimate, low, high = (math.exp(value) for value in (mean.estimate, *mean.interval))

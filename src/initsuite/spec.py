@@ -324,6 +324,8 @@ SIGNAL = (
     "layer",
 )  # fmt: skip
 """What `diagnostics=true` stores of a trial at step 0, in columns `signal_NAME`; `signal.brief` says what each is."""
+SIGNAL_IN_WORDS = ("verdict", "layer")
+"""Those of them that are text."""
 
 
 @dataclass(frozen=True)

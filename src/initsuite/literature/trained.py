@@ -14,19 +14,18 @@ from initsuite.literature.evidence import STEPS, Evidence, flat
 from initsuite.literature.theory import PREDICTORS
 from initsuite.protocol.tuning import best_lr, lr_scores, trains
 from initsuite.protocol.yardstick import METRICS, Yardstick, yardstick_of
-from initsuite.spec import Stage, Status
+from initsuite.spec import SIGNAL, SIGNAL_IN_WORDS, Stage, Status
 
 SOLVED = 0.7
 """A task is solved where a score has come this share of the way from chance to the best there is."""
-MEASURES = (
-    *STEPS, "score", "decibel", "trains", "solved", "lr", "signal_commonest_class",
-)  # fmt: skip
+SIGNALS = tuple(f"signal_{name}" for name in SIGNAL if name not in SIGNAL_IN_WORDS)
+MEASURES = (*STEPS, "score", "decibel", "trains", "solved", "lr", *SIGNALS)
 """What a criterion can ask of a trial.
 
 Steps: to each level, infinite where it was not reached. score: on the test split, turned so that higher is better, a
 diverged trial counting as chance. decibel: -10 log10 of a mean squared error. trains, solved: 0 or 1. lr: the best
-learning rate of a cell for each tuning seed, between the values of the grid by a parabola. signal_...: what
-`diagnostics=true` has stored.
+learning rate of a cell for each tuning seed, between the values of the grid by a parabola. signal_...: the numbers
+that `diagnostics=true` has stored.
 """
 
 
@@ -93,7 +92,7 @@ def _measured(cell: str, trials: pd.DataFrame, yardstick: Yardstick) -> pd.DataF
         "trains": [float(trains(score, yardstick)) for score in final],
         "solved": (way > SOLVED).astype(float),
     })  # fmt: skip
-    stored = [name for name in trials.columns if name.startswith("signal_") and name in MEASURES]
+    stored = [name for name in SIGNALS if name in trials]
     return found.assign(**{name: trials[name].astype(float) for name in stored}, lr=math.nan)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from initsuite.spec import SIGNAL
+from initsuite.spec import SIGNAL, SIGNAL_IN_WORDS
 
 _TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
 TRIALS = pa.schema({
@@ -19,7 +19,7 @@ TRIALS = pa.schema({
     "protocol": _TEXT, "protocol_version": _COUNT, "experiment": _TEXT,
     "torch_version": _TEXT, "commit": _TEXT, "dirty": pa.bool_(),
     "config": _TEXT, "overrides": _TEXT, "written_at": _TEXT,
-    **{f"signal_{name}": _TEXT if name in ("verdict", "layer") else _NUMBER for name in SIGNAL},
+    **{f"signal_{name}": _TEXT if name in SIGNAL_IN_WORDS else _NUMBER for name in SIGNAL},
 })  # fmt: skip
 """Numbers that may be missing (a level never reached, no divergence) are null, NaN in pandas.
 

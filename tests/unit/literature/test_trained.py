@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -15,7 +16,8 @@ from initsuite.activations import activation
 from initsuite.errors import ConfigError
 from initsuite.init.theory.edge_of_chaos import edge_of_chaos
 from initsuite.literature.theory import PREDICTORS, MeanField
-from initsuite.literature.trained import peak, trained_evidence
+from initsuite.literature.trained import MEASURES, peak, trained_evidence
+from initsuite.results.columns import TRIALS as TRIAL_COLUMNS
 
 DIGITS = {
     "name": "digits", "metric": "accuracy", "direction": "max", "chance": 0.1,
@@ -65,6 +67,16 @@ def test_steps_that_were_not_reached_are_censored_at_the_budget() -> None:
     assert evidence.of("steps", {})["value"].tolist() == [math.inf, math.inf]
     assert evidence.by_seed("steps", {}, log=True).tolist() == [math.log(500)] * 2
     assert evidence.by_seed("steps_easy", {}, log=True).tolist() == [math.log(40)] * 2
+
+
+def test_every_number_of_a_start_that_is_stored_can_be_asked_for() -> None:
+    stored = {name: 0.5 for name in TRIAL_COLUMNS.names if name.startswith("signal_")}
+    texts = {name for name in stored if pa.types.is_string(TRIAL_COLUMNS.field(name).type)}
+    assert texts == {"signal_verdict", "signal_layer"}
+    evidence = trained_evidence(rows(DIGITS, ("he", 0.1, 0, "score", 0.9), **stored))
+    for name in stored.keys() - texts:
+        assert evidence.by_seed(name, {}).to_dict() == {0: 0.5}
+    assert not texts & {*MEASURES, *evidence.rows.columns}
 
 
 def test_errors_are_turned_so_that_higher_is_better() -> None:

@@ -76,7 +76,7 @@ def make_release(results: Path, version: str, root: Path = RELEASES, claims: Pat
 
     Raises:
         ConfigError: no version.
-        StoreError: the release exists, or no claim has a verdict.
+        StoreError: the release exists, no claim has a verdict, or a part of a store is damaged.
     """
     check_version(version)
     target, claims = root / version, claims or conf_dir() / "claim"
@@ -87,11 +87,15 @@ def make_release(results: Path, version: str, root: Path = RELEASES, claims: Pat
         )
     draft = root / f".{version}"
     shutil.rmtree(draft, ignore_errors=True)
-    for path in sorted(claims.glob("*.yaml")):
-        _copy(results / path.stem, draft / path.stem)
-        shutil.copyfile(path, draft / path.stem / CLAIM_FILE)
-    left_out = _without_verdict(draft)
-    _seal(draft, version)
+    try:
+        for path in sorted(claims.glob("*.yaml")):
+            _copy(results / path.stem, draft / path.stem)
+            shutil.copyfile(path, draft / path.stem / CLAIM_FILE)
+        left_out = _without_verdict(draft)
+        _seal(draft, version)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     draft.rename(target)
     return Made(target, left_out)
 
@@ -100,14 +104,20 @@ def _copy(store: Path, target: Path) -> None:
     """The trials, curves and measured starts of a claim, without anything else that runs leave."""
     target.mkdir(parents=True)
     if (store / "trials").is_dir():
-        merge(target, [store])
+        if damaged := merge(target, [store]).damaged:
+            raise StoreError(
+                f"release: damaged `{damaged[0]}`. Expected Parquet parts as they were written. Run the claim again: "
+                "what the part held is trained once more."
+            )
         prune(target, older_versions=True, delete=True)
         for path in target.iterdir():
             if path.name not in KINDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     if (store / "starts").is_dir():
         shutil.copytree(
-            store / "starts", target / "starts", ignore=lambda _, names: [n for n in names if ".par" not in n]
+            store / "starts",
+            target / "starts",
+            ignore=lambda _, names: [n for n in names if not n.endswith(".parquet")],
         )
 
 
@@ -120,7 +130,6 @@ def _without_verdict(draft: Path) -> tuple[str, ...]:
         for each in found
         for kind in ("starts", "trials")
     ):  # not those of other shipped stores alone
-        shutil.rmtree(draft)
         raise StoreError("release: no claim has a verdict. Expected a folder that initsuite claims run has filled.")
     for name in left_out:
         shutil.rmtree(draft / name)

@@ -43,6 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (claims / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     make_store(stores / "tiny")
     (stores / "selu_fixed_point" / "figure.png").write_bytes(b"a figure is none of a release")
+    (stores / "selu_fixed_point" / "starts" / ".0.parquet.1a2b.tmp").write_bytes(b"left by a command that was killed")
     made = make_release(stores, "2026.12", folder / "releases", claims)
     assert made.left_out == ("siren",)
     with pytest.raises(StoreError, match=r"`version`='2026.12' is there already.*a release is never changed"):
@@ -69,6 +70,8 @@ def test_a_release_holds_what_was_measured_and_trained_and_nothing_else(root: Pa
     assert kinds == measured | {f"tiny/{name}" for name in ("claim.yaml", "trials", "curves")}
     found, stored = (load_results(path / "tiny").trials for path in (folder, root / "stores"))
     pd.testing.assert_frame_equal(found, stored)
+    starts = {path.name for path in (folder / "selu_fixed_point" / "starts").iterdir()}
+    assert starts == {f"{number}.parquet" for number in range(3)}
     release = check_release(folder)
     assert (release.version, release.protocol_version) == ("2026.12", 2)
     assert re.fullmatch(r"reference@2026\.12, \d{4}-\d\d-\d\d, hash [0-9a-f]{16}", release.line)
@@ -139,7 +142,12 @@ def test_what_is_no_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / "conf" / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     with pytest.raises(StoreError, match="no claim has a verdict"):
         make_release(tmp_path / "nothing", "2026.12", tmp_path / "releases", tmp_path / "conf")
-    assert release_names(tmp_path / "releases") == []
+    make_store(tmp_path / "tiny")
+    part = next((tmp_path / "tiny" / "trials").iterdir())
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    with pytest.raises(StoreError, match=r"release: damaged `.*parquet`. Expected Parquet parts as they were written"):
+        make_release(tmp_path, "2026.12", tmp_path / "releases", tmp_path / "conf")
+    assert list((tmp_path / "releases").iterdir()) == []
     with pytest.raises(StoreError, match=r"claims: no `.*claim.yaml`. Expected a folder with the file of a claim"):
         claim_in(tmp_path)
 

@@ -13,6 +13,7 @@ from initsuite.results.releases import MANIFEST, is_release, newest_release, rea
 
 if TYPE_CHECKING:
     from initsuite.literature.claim import Claim
+    from initsuite.literature.judging import Judged
 
 ACTIONS = ("run", "show")
 RESULTS = "claims"
@@ -50,8 +51,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _act(options: argparse.Namespace) -> int | None:
-    from initsuite.literature.claim import load_claims  # late: the help page needs none of it
-    from initsuite.literature.judging import judged
     from initsuite.literature.text import evidence, table
 
     keys = dict(word.split("=", 1) for word in options.words if "=" in word)
@@ -67,8 +66,7 @@ def _act(options: argparse.Namespace) -> int | None:
     results = _results(given)
     if keys:
         raise bad_value(f"claims {action}", next(iter(keys)), keys[next(iter(keys))], "results_dir=DIR alone")
-    by_name = {each.claim.name: each for each in judged(load_claims(), results)}  # what stands is decided over all
-    found = [by_name[claim.name] for claim in claims]
+    found = _judged(claims, results)
     release = read_release(results) if (results / MANIFEST).is_file() else None
     if release is not None:
         print(f"From the release that ships: {release.line}\n")
@@ -118,7 +116,6 @@ def _chosen(names: Sequence[str], action: str) -> list[Claim]:
 def _run(claims: Sequence[Claim], results: Path, keys: dict[str, str]) -> int:
     """Run one after another; a claim with failed trials does not stop the next."""
     from initsuite.config.cluster import slurm_is_refused
-    from initsuite.literature.judging import judged
     from initsuite.literature.text import plan, table
 
     print(plan(claims), flush=True)
@@ -138,8 +135,17 @@ def _run(claims: Sequence[Claim], results: Path, keys: dict[str, str]) -> int:
             print(error, file=sys.stderr)
             failed += 1
     if not command.dry_run:
-        print("\n" + table(judged(claims, results)))
+        print("\n" + table(_judged(claims, results)))
     return 1 if failed else 0
+
+
+def _judged(claims: Sequence[Claim], results: Path) -> list[Judged]:
+    """Some claims with their verdicts; what stands at 5 % of false discoveries is decided over all."""
+    from initsuite.literature.claim import load_claims  # late: the help page needs none of it
+    from initsuite.literature.judging import judged
+
+    by_name = {each.claim.name: each for each in judged(load_claims(), results)}
+    return [by_name[claim.name] for claim in claims]
 
 
 def _figure(claim: Claim, results: Path, target: Path) -> str:

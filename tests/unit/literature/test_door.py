@@ -113,7 +113,14 @@ def test_a_claim_runs_once_and_is_then_complete(tmp_path, capsys, monkeypatch) -
              "minimum": 0.1},
         ],
     }  # fmt: skip
-    monkeypatch.setattr("initsuite.literature.claim.load_claims", lambda names=(): [read_claim("tiny", tree)])
+    claims = {name: read_claim(name, {**tree, "name": name}) for name in ("other", "tiny")}
+    monkeypatch.setattr(
+        "initsuite.literature.claim.load_claims", lambda names=(): [claims[name] for name in names or claims]
+    )
+    decided = []
+    monkeypatch.setattr(
+        "initsuite.literature.judging.false_discoveries", lambda p: decided.append(len(p)) or [True] * len(p)
+    )
     assert door.main(["run", "tiny", f"results_dir={tmp_path}", "dry_run=true"]) == 0
     assert not (tmp_path / "tiny" / "trials").exists()
     for _ in range(2):
@@ -121,6 +128,8 @@ def test_a_claim_runs_once_and_is_then_complete(tmp_path, capsys, monkeypatch) -
         assert door.main(["run", "tiny", f"results_dir={tmp_path}"]) == 0
     out = capsys.readouterr().out
     assert "tiny: 0 cells of 2 to measure" in out
+    assert "1 claim: 1 reproduced." in out
+    assert set(decided) == {len(claims)}  # what stands is decided over all, and those that were run are shown
     (found,) = judged([read_claim("tiny", tree)], tmp_path)
     assert found.verdict is Verdict.REPRODUCED
     assert found.published_verdict is Verdict.REPRODUCED

@@ -114,10 +114,9 @@ def sweep_problems(claim: Claim, trials: pd.DataFrame) -> list[str]:
     """Cells that the sweep of a claim does not have, or that are missing."""
     if claim.trials is None or claim.trials.store:
         return []
-    builder = Builder()
-    jobs = [job for launch in launches(claim.trials) for job in composed(launch, ("tracking=disabled",))]
     try:
-        wanted = set(_ids(jobs, builder))
+        jobs = [job for launch in launches(claim.trials) for job in composed(launch, ("tracking=disabled",))]
+        wanted = {cell.cell_id for cell in _cells(jobs)}
     except Exception as error:  # as for a cell
         return [f"the sweep of the claim cannot be made: {last_line(str(error)) or type(error).__name__}"]
     there = set(trials.cell_id)
@@ -125,27 +124,42 @@ def sweep_problems(claim: Claim, trials: pd.DataFrame) -> list[str]:
     return [f"{format_count(len(ids), 'cell')} {what}: {format_first(sorted(ids), SHOWN)}" for ids, what in said if ids]
 
 
-def _ids(jobs: Sequence[Composed], builder: Builder) -> Iterator[str]:
+def _cells(jobs: Sequence[Composed]) -> Iterator[Cell]:
+    """Raises what a job that cannot be made raises."""
+    builder = Builder()
     for job in jobs:
         if job.error:
             raise job.error
-        yield builder.draft(job.tree or {})[0].cell_id
+        yield builder.draft(job.tree or {})[0].cell
 
 
 def start_cells(starts: Starts, tables: Sequence[pd.DataFrame]) -> tuple[dict[str, Cell], list[str]]:
     """The cells whose starts a claim measures, by id, and what is wrong with the tables."""
-    builder = Builder()
-    jobs = composed(starts, ("tracking=disabled", "protocol=smoke"))
-    cells = {cell.cell_id: cell for job in jobs if (cell := builder.build(job.tree or {})[0].cell)}
-    problems = []
-    for table in tables:
-        cell_id = str(table.cell.iloc[0])
-        stored = json.loads(table.config.iloc[0])
-        if table.cell.nunique() > 1 or cell_id not in cells:
-            problems.append(f"starts of cell {cell_id}: the claim has no such cell. Expected those of its `starts`")
-        elif keys := _differing(stored, json.loads(json.dumps(dict(cells[cell_id].config), default=str))):
-            problems.append(f"starts of cell {cell_id}: another configuration: {format_first(keys, SHOWN)}")
-        elif table.seed.tolist() != list(range(len(table))):
-            problems.append(f"starts of cell {cell_id}: seeds {table.seed.tolist()[:SHOWN]}... Expected 0, 1, 2, ...")
-    missing = cells.keys() - {str(table.cell.iloc[0]) for table in tables}
+    try:
+        cells = {cell.cell_id: cell for cell in _cells(composed(starts, ("tracking=disabled", "protocol=smoke")))}
+    except Exception as error:  # as for a cell
+        return {}, [f"the starts of the claim cannot be made: {last_line(str(error)) or type(error).__name__}"]
+    columns = sorted({str(name) for table in tables for name in table.columns})
+    said = [(str(table.cell.iloc[0]), _start_problem(table, cells, starts, columns)) for table in tables]
+    problems = [f"starts of cell {cell_id}: {why}" for cell_id, why in said if why]
+    missing = cells.keys() - {cell_id for cell_id, _ in said}
     return cells, problems + ([f"starts of {format_count(len(missing), 'cell')} are missing"] if missing else [])
+
+
+def _start_problem(table: pd.DataFrame, cells: Mapping[str, Cell], starts: Starts, columns: Sequence[str]) -> str:
+    """What of the draws of a cell is not what the claim measures; "" if all is."""
+    cell_id, seeds = str(table.cell.iloc[0]), table.seed.tolist()
+    if table.cell.nunique() > 1 or cell_id not in cells:
+        return "the claim has no such cell. Expected those of its `starts`"
+    made = json.loads(json.dumps(dict(cells[cell_id].config), default=str))
+    if keys := _differing(json.loads(table.config.iloc[0]), made):
+        return f"another configuration: {format_first(keys, SHOWN)}"
+    if seeds != list(range(len(seeds))):
+        return f"seeds {seeds[:SHOWN]}... Expected 0, 1, 2, ..."
+    if len(seeds) < starts.draws:
+        return f"{format_count(len(seeds), 'draw')}. Expected {starts.draws}"
+    there = set(table.measures.iloc[0].split())
+    missing = [name for name in starts.measures if name not in there]
+    if missing := missing + [name for name in columns if name not in table.columns]:
+        return f"no `{missing[0]}`. Expected what the other cells have, and all that the claim measures"
+    return ""

@@ -14,7 +14,7 @@ from initsuite.wording import format_count, format_first
 if TYPE_CHECKING:
     import pandas as pd
 
-    from initsuite.literature.contribution.numbers import Rerun
+    from initsuite.literature.contribution.numbers import Allowed, Rerun
     from initsuite.literature.contribution.reading import Contribution
 
 KEYS = ("k", "seed", "tolerance")
@@ -34,7 +34,8 @@ keys:
   k=3                      how many trials, and how many draws of measured starts, are made again
   seed=0                   which ones
   tolerance=0.02           how far losses (relative) and scores may be apart; without it, the same bits are expected, or
-                           0.05 where the rows name another version of torch or another device
+                           0.05 where the rows name another version of torch or another device, or where trials of a
+                           stack are missing
 
 examples:
   initsuite results check my_claim
@@ -133,10 +134,10 @@ def _check_trials(contribution: Contribution, choices: Choices) -> list[str]:
         problems += checks.sweep_problems(contribution.claim, trials)
     problems += derived_problems(trials, curves, cells)
     able = trials[trials.cell_id.isin(cells) & ~trials.trial_id.isin(wrong) & (trials.status != "failed")]
-    tolerance = _tolerance(choices, trials)
+    allowed = _allowed(choices, trials)
     chosen = _drawn(able.trial_id.tolist(), choices)
-    done = rerun_trials(able, curves, cells, chosen, tolerance, _say)
-    _say_rerun("trials", done, tolerance, choices)
+    done = rerun_trials(able, curves, cells, chosen, allowed, _say)
+    _say_rerun("trials", done, allowed.whole, choices)
     return problems + list(done.problems)
 
 
@@ -164,15 +165,15 @@ def _drawn(places: list[Any], choices: Choices) -> list[Any]:
     return [places[number] for number in order[: choices.k]]
 
 
-def _tolerance(choices: Choices, trials: pd.DataFrame) -> float:
+def _allowed(choices: Choices, trials: pd.DataFrame) -> Allowed:
     import torch
 
-    from initsuite.literature.contribution.numbers import ELSEWHERE
+    from initsuite.literature.contribution.numbers import ELSEWHERE, Allowed
 
     if choices.tolerance is not None:
-        return choices.tolerance
+        return Allowed(choices.tolerance, choices.tolerance)
     is_here = set(trials.torch_version) == {str(torch.__version__)} and set(trials.device) == {"cpu"}
-    return 0.0 if is_here else ELSEWHERE
+    return Allowed(0.0 if is_here else ELSEWHERE, ELSEWHERE)
 
 
 def _counts(trials: pd.DataFrame) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,19 +14,33 @@ import torch
 
 from initsuite.engine.workload import Cell
 from initsuite.literature.claim import Starts
+from initsuite.literature.contribution.reading import START_COLUMNS
 from initsuite.literature.running import measured
 from initsuite.protocol.measures import measure
 from initsuite.protocol.yardstick import yardstick_of
 from initsuite.spec import Curve, Stage, Status, Trial, TrialResult
 from initsuite.train.events import Event, Finished
 from initsuite.train.executor import Executor
-from initsuite.train.task import Stack, Task
-from initsuite.wording import format_count
+from initsuite.train.task import Stack, Task, failure
+from initsuite.wording import first_line, format_count, last_line
 
 ELSEWHERE = 0.05
 """How far losses (relative) and scores (absolute) may be apart where rows are of another torch or device."""
 _CURVE = ("train_loss", "val_loss", "val_score")
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """How far numbers may be apart; 0 = the same bits.
+
+    Attributes:
+        whole: in stacks all of whose trials are there.
+        part: in those of which trials are missing, so that bits cannot be compared.
+    """
+
+    whole: float
+    part: float
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ def rerun_trials(
     curves: pd.DataFrame,
     cells: Mapping[str, Cell],
     chosen: Sequence[str],
-    tolerance: float,
+    allowed: Allowed,
     say: Say,
 ) -> Rerun:
     """Train chosen trials again, each in the stack that it was in, and compare every trial of these stacks.
@@ -88,43 +103,57 @@ def rerun_trials(
     The trials of a stack are those that were stored together; where some of them are missing, bits cannot be compared.
 
     Args:
-        chosen: ids of trials.
-        tolerance: how far numbers may be apart; 0 = the same bits.
+        chosen: ids of trials. One that cannot be compared is a problem.
+        allowed: how far numbers may be apart.
     """
     stacks = [rows for rows in _stacks(trials) if rows.trial_id.isin(chosen).any()]
-    by_trial, differences = dict(tuple(curves.groupby("trial_id"))), {}
-    is_whole: dict[str, bool] = {}
+    by_trial = dict(tuple(curves.groupby("trial_id")))
+    differences: dict[str, float] = {}
+    problems: dict[str, str] = {}
     for number, rows in enumerate(stacks, 1):
         where = "/".join(str(rows[axis].iloc[0]) for axis in ("dataset", "model", "activation", "optimizer"))
         say(f"Training stack {number} of {len(stacks)} again: {format_count(len(rows), 'trial')} of {where} ...")
+        limit, size = allowed.whole, int(rows.stack_size.iloc[0])
+        if len(rows) != size:
+            limit = allowed.part
+            say(f"Stack {number} is not whole, {len(rows)} of {format_count(size, 'trial')}: {_expected(limit)}")
         for result in _trained(rows, cells):
-            trial_id = result.trial.trial_id
-            stored = _stored_result(rows[rows.trial_id == trial_id].iloc[0], by_trial[trial_id])
-            differences[trial_id] = _apart(stored, result)
-            is_whole[trial_id] = len(rows) == rows.stack_size.iloc[0]
-    limits = {name: tolerance if is_whole[name] else max(tolerance, ELSEWHERE) for name in differences}
-    problems = [
-        f"trial {name}: trained again it is {value:.3g} apart. Expected "
-        + (f"at most {limits[name]:g}" if limits[name] else "the same bits")
-        for name, value in differences.items()
-        if value > limits[name]
-    ]
-    largest = max(differences.values(), default=0.0)
-    return Rerun(len(differences), sum(value == 0 for value in differences.values()), largest, tuple(problems))
+            name = result.trial.trial_id
+            if result.status == Status.FAILED:
+                problems[name] = f"cannot be trained again: {last_line(result.error)}"
+                continue
+            stored = _stored_result(rows[rows.trial_id == name].iloc[0], by_trial[name])
+            differences[name] = gap = _apart(stored, result)
+            if gap > limit:
+                problems[name] = f"trained again it is {gap:.3g} apart. Expected {_expected(limit)}"
+    problems |= {name: "was chosen, and not compared" for name in chosen if name not in differences.keys() | problems}
+    largest, num_equal = max(differences.values(), default=0.0), sum(gap == 0 for gap in differences.values())
+    return Rerun(
+        len(differences), num_equal, largest, tuple(f"trial {name}: {what}" for name, what in problems.items())
+    )
+
+
+def _expected(limit: float) -> str:
+    return f"at most {limit:g}" if limit else "the same bits"
 
 
 def _stacks(trials: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The trials of each stack in its order: what was stored in one go."""
     done = trials[trials.status != Status.FAILED]
-    for _, rows in done.groupby(["written_at", "dataset", "model", "activation", "optimizer", "stack_size"]):
+    axes = ["written_at", "dataset", "model", "activation", "optimizer", "stack_size"]
+    for _, rows in done.groupby(axes, dropna=False):  # without a date too
         yield rows.sort_values(["seed", "cell_id", "lr", "stage"])
 
 
 def _trained(rows: pd.DataFrame, cells: Mapping[str, Cell]) -> list[TrialResult]:
+    """The trials of a stack, trained again; all have failed where its first one does not even start."""
     executor = Executor({name: cells[name] for name in rows.cell_id.unique()}, "cpu", None, math.inf)
     pairs = zip(rows.cell_id, rows.lr, rows.seed, rows.stage, strict=True)
     trials = tuple(Trial(cell, float(lr), int(seed), Stage(stage)) for cell, lr, seed, stage in pairs)
-    manner = executor.rehearse(executor.member(cells[trials[0].cell_id]))
+    try:
+        manner = executor.rehearse(executor.member(cells[trials[0].cell_id]))
+    except Exception:  # a contributed law or model may raise anything
+        return [failure(trial, traceback.format_exc(), len(trials), "cpu") for trial in trials]
     found: list[TrialResult] = []
 
     def take(event: Event) -> None:
@@ -171,15 +200,20 @@ def rerun_starts(
     for number, seed in chosen:
         table = tables[number]
         stored = table[table.seed == seed].iloc[0]
-        again = measured(cells[str(stored.cell)], starts, [seed]).iloc[0]
-        names = [str(name) for name in again.index if name not in ("cell", "seed", "measures", "config")]
+        where = f"start of cell {stored.cell}, seed {seed}"
+        try:
+            again = measured(cells[str(stored.cell)], starts, [seed]).iloc[0]
+        except Exception as error:  # a contributed law or model may raise anything
+            problems.append(f"{where}: cannot be measured again: {first_line(error)}")
+            continue
+        names = [str(name) for name in again.index if name not in START_COLUMNS]
+        if missing := [name for name in names if name not in table.columns]:
+            problems.append(f"{where}: no `{missing[0]}`. Expected all columns that the claim measures")
+            continue
         pairs = {name: np.array([[stored[name]], [again[name]]], float) for name in names}
         by_name = {name: _difference(pair[0], pair[1], is_relative=True) for name, pair in pairs.items()}
         worst = max(by_name, key=lambda name: by_name[name])
         gaps.append(by_name[worst])
         if gaps[-1] > tolerance:
-            problems.append(
-                f"start of cell {stored.cell}, seed {seed}: bad `{worst}`={stored[worst]:g}. Measured again it is "
-                f"{again[worst]:g}"
-            )
+            problems.append(f"{where}: bad `{worst}`={stored[worst]:g}. Measured again it is {again[worst]:g}")
     return Rerun(len(gaps), sum(gap == 0 for gap in gaps), max(gaps, default=0.0), tuple(problems))

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from initsuite.errors import StoreError
 from initsuite.literature.claim import Claim
 from initsuite.literature.release import CLAIM_FILE, claim_in
 from initsuite.results.store import Results, load_results
 
+START_COLUMNS = ("cell", "seed", "measures", "config")
+"""In every table of measured starts, beside what was measured."""
 NO_TRIALS = Results(pd.DataFrame(), pd.DataFrame())
 
 
@@ -48,7 +51,7 @@ def read_contribution(folder: Path) -> Contribution:
     """
     claim = claim_in(folder) if (folder / CLAIM_FILE).is_file() else None
     has_trials = (folder / "trials").is_dir()
-    starts = tuple(pd.read_parquet(path) for path in sorted((folder / "starts").glob("*.parquet")))
+    starts = tuple(_start_table(path) for path in sorted((folder / "starts").glob("*.parquet")))
     results = load_results(folder) if has_trials else NO_TRIALS
     if results.damaged:
         raise StoreError(f"check: damaged `{results.damaged[0]}`. Expected Parquet parts as they were written.")
@@ -63,6 +66,20 @@ def read_contribution(folder: Path) -> Contribution:
             "was measured."
         )
     return Contribution(folder, claim, results, starts)
+
+
+def _start_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"check: damaged `{path}`: {error}. Expected a Parquet file as it was written.") from error
+    missing = [name for name in START_COLUMNS if name not in table.columns]
+    if missing or table.empty:
+        raise StoreError(
+            f"check: no `{missing[0] if missing else 'rows'}` in `{path}`. Expected the draws of a cell, with "
+            f"{', '.join(START_COLUMNS)}, as initsuite claims run writes them."
+        )
+    return table
 
 
 @contextmanager

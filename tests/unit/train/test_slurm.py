@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,6 +91,28 @@ def test_what_sbatch_is_asked_for() -> None:
     assert not {"partition", "gpus_per_node", "setup"} & asked.keys()
     with pytest.raises(ConfigError, match="options of sbatch that the suite does not set itself"):
         _parameters(Slurm(sbatch={"array": "0-3"}))
+
+
+def test_a_task_that_is_told_to_stop_waits_for_its_launch_and_is_queued_again(monkeypatch, tmp_path: Path) -> None:
+    """Read back as a node reads it. What has no checkpoint ends at its time limit for good."""
+    utils = pytest.importorskip("submitit.core.utils")
+    for name, text in (("sbatch", "echo Submitted batch job 7"), ("srun", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("initsuite.config.cluster._check_installed", lambda name, package: None)
+    mark = tmp_path / "listens"
+    launch = f"trap 'sleep 0.2; exit 130' TERM; echo > {mark}; while :; do sleep 0.05; done"
+    submitted = slurm.submit(Slurm(tasks=2), tmp_path, ["sh", "-c", launch])
+    assert [task.job_id for task in submitted] == ["7_0", "7_1"]
+    delayed = utils.DelayedSubmission.load(tmp_path / "slurm" / "7_1_submitted.pkl")
+    task = delayed.function
+    task.process = subprocess.Popen(task.command)
+    while not mark.exists():
+        time.sleep(0.01)
+    again = delayed._checkpoint_function()
+    assert task.process.poll() == 130, "it still stops"
+    assert again.function.command == ["sh", "-c", launch]
 
 
 def test_no_slurm_here(monkeypatch, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def submit(cluster: Slurm, results_dir: Path, command: Sequence[str]) -> list[Ta
     executor.update_parameters(**_parameters(cluster))
     task = ArrayTask(command, cluster.cpus)
     try:
-        jobs = executor.map_array(_run, [task] * cluster.tasks)
+        jobs = executor.submit_array([task] * cluster.tasks)  # tasks that submitit asks for their checkpoint
     except Exception as error:  # submitit's own errors, which hold what sbatch said
         why = last_line(str(error)).rstrip(".")
         raise ClusterError(
@@ -70,10 +70,6 @@ def submit(cluster: Slurm, results_dir: Path, command: Sequence[str]) -> list[Ta
             "See conf/cluster/slurm.yaml; more of them go into cluster.sbatch."
         ) from error
     return [Task(job.job_id, job.paths.result_pickle, job.paths.stdout) for job in jobs]
-
-
-def _run(task: ArrayTask) -> int:
-    return task()
 
 
 def _parameters(cluster: Slurm) -> dict[str, Any]:

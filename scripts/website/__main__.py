@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -42,23 +42,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--claims", metavar="DIR", type=Path, help="the folder with the stores of claims; default: the newest release"
     )
+    parser.add_argument(
+        "--no-reports", action="store_true", help="leave out the report pages, for a look at the others"
+    )
     parser.add_argument("--linkcheck", action="store_true", help="ask the servers of all outer links instead")
     options = parser.parse_args(arguments)
     claims = options.claims or newest_release() or CLAIMS
     try:
-        return build(options.out, claims, "linkcheck" if options.linkcheck else "html")
+        if options.linkcheck:
+            return build(options.out, claims, "linkcheck")
+        return build(options.out, claims, "html", {} if options.no_reports else SHIPPED)
     except InitsuiteError as error:
         print(error, file=sys.stderr)
         return 2
 
 
-def build(out: Path, claims: Path, builder: str) -> int:
+def build(out: Path, claims: Path, builder: str, stores: Mapping[str, Path] | None = None) -> int:
     """Lay out the sources in `out`/source, and have Sphinx build them into `out`/BUILDER.
 
     Args:
         out: the folder to build in; what an earlier build left there is removed.
         claims: the folder with the stores of claims.
         builder: of Sphinx: html, or linkcheck.
+        stores: those whose report pages are part of the site, by name.
 
     Raises:
         ConfigError: a folder of somebody else's stands there.
@@ -75,9 +81,8 @@ def build(out: Path, claims: Path, builder: str) -> int:
         print("website: Sphinx found something to warn of, see above", file=sys.stderr)
         return 1
     if builder == "html":
-        _write(target / "llms.txt", llms_text(source))
-        for name, store in SHIPPED.items():
-            _write(target / f"{name}.html", html_page(Views(build_report(load_results(store)))))
+        for name, text in {"llms.txt": llms_text(source), **report_pages(stores or {})}.items():
+            _write(target / name, text)
         _write(target / ".nojekyll", "")  # for GitHub, which else serves no folder that begins with _
     print(f"website: {target}", flush=True)
     return 0
@@ -90,6 +95,11 @@ def _clear(out: Path, *folders: Path) -> None:
             raise bad_value("website", "out", str(out), f"a folder without `{folder.name}`, or one of an earlier build")
         shutil.rmtree(folder, ignore_errors=True)
     _write(out / MARK, "")
+
+
+def report_pages(stores: Mapping[str, Path]) -> dict[str, str]:
+    """The page of the report of each store, as `initsuite report` writes it."""
+    return {f"{name}.html": html_page(Views(build_report(load_results(store)))) for name, store in stores.items()}
 
 
 def generated(source: Path, claims: Path) -> dict[str, str]:

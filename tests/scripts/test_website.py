@@ -23,6 +23,10 @@ from initsuite import init
 from initsuite.errors import ConfigError
 from initsuite.literature.claim import load_claims
 from initsuite.literature.judging import judged
+from initsuite.report import Views, build_report
+from initsuite.report.page.html import html_page
+from initsuite.results.store import load_results
+from support.small_store import make_store
 
 LIBRARIES = {"torch", "Keras", "Flax", "timm", "transformers"}
 OWN = REPOSITORY / "docs" / "own.md"
@@ -103,3 +107,10 @@ def test_a_folder_of_somebody_elses_is_not_removed(tmp_path: Path, capsys: pytes
     assert door.main(["--out", str(tmp_path)]) == 2
     assert "Expected a folder without `source`, or one of an earlier build" in capsys.readouterr().err
     assert (tmp_path / "source").is_dir()
+
+
+@pytest.mark.slow  # it builds a report
+def test_the_report_of_a_store_is_a_page_by_its_name(tmp_path: Path) -> None:
+    (name, page), *others = door.report_pages({"planted": make_store(tmp_path)}).items()
+    assert (name, others) == ("planted.html", [])
+    assert page == html_page(Views(build_report(load_results(tmp_path))))

@@ -149,5 +149,9 @@ def _sweep(claim: Claim) -> str:
 
 def _cost(claim: Claim) -> str:
     tier = "It belongs to the fast tier, which is run before a release." if claim.tier == "fast" else ""
-    cost = "" if claim.cost_s is None else f"On two idle cores it takes {format_duration(claim.cost_s)}."
+    cost = (
+        ""
+        if claim.cost_s is None
+        else f"On two cores, with other work beside it, it took {format_duration(claim.cost_s)}."
+    )
     return " ".join(part for part in (cost, tier) if part)

@@ -92,7 +92,8 @@ class Claim:
         discussion: of a verdict that came out against the prediction, in about three sentences; written after the run.
         setting: how the test differs from the paper's.
         tier: fast or full.
-        cost_s: seconds on two idle cores; None where it was not measured.
+        cost_s: seconds that the shipped run took on two cores, with other work beside it: an idle machine takes less;
+            None where it was not measured.
         criteria: by name.
         figure: x, y and by: the axes of its figure.
     """

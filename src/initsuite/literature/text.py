@@ -131,4 +131,6 @@ def plan(claims: Sequence[Claim]) -> str:
     """What a dry run says before the plans."""
     known = [claim.cost_s for claim in claims if claim.cost_s is not None]
     total = format_duration(sum(known)) if known else "not measured"
-    return f"{format_count(len(claims), 'claim')}, on two idle cores: {total}"
+    unknown = len(claims) - len(known)
+    beside = f"; not measured: {unknown}" if known and unknown else ""
+    return f"{format_count(len(claims), 'claim')}, on two cores with other work beside it: {total}{beside}"

@@ -72,6 +72,7 @@ CASES: dict[str, tuple[Criterion, Evidence, Verdict]] = {
     "starts, few": (Starts(A, B), arms_of("trains", [1, 1], [0, 0]), OPEN),
     "speed": (Speed(A, B, 1.5), arms_of("steps", 50 + EIGHT, 100 + EIGHT), YES),
     "speed, censored": (Speed(A, B, 5), arms_of("steps", 50 + EIGHT, [math.inf] * 8), YES),
+    "speed, censored and faster": (Speed(A, B, 1.5), arms_of("steps", 200 + EIGHT, [50] * 7 + [math.inf]), NO),
     "speed, equal": (Speed(A, B, 1.5), arms_of("steps", 50 + EIGHT, 51 - EIGHT), NO),
     "speed, noisy": (Speed(A, B, 1.5), arms_of("steps", 50 + 30 * EIGHT, 60 - 40 * EIGHT), OPEN),
     "score": (Score(A, B, 0.02), arms_of("score", 0.9 + EIGHT / 99, 0.85 + EIGHT / 98), YES),
@@ -137,6 +138,7 @@ UNBOUNDED: dict[str, tuple[Criterion, Evidence, Verdict]] = {
     "score, infinite": (Score(A, B, 1), arms_of("score", [math.inf] * 8, 20 + EIGHT), YES),
     "score, both infinite": (Score(A, B, 1), arms_of("score", INFINITE, INFINITE), OPEN),
     "no difference, some infinite": (NoDifference(A, B, 1), arms_of("score", INFINITE, [1.0] * 20), OPEN),
+    "speed, both censored": (Speed(A, B, 1.5), arms_of("steps", 980 + EIGHT, [math.inf] * 8), OPEN),
     "speed, of none": (Speed(A, B, 2), arms_of("steps", [0.0] * 7 + [50], [40.0] * 8), OPEN),
     "slope, vanished": (
         Slope("m", "x", {}, 0.5, 2), evidence_of("m", [({"x": x}, [x] * 7 + [-math.inf]) for x in (1, 2, 4)]), OPEN

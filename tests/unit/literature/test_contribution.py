@@ -181,6 +181,7 @@ def test_what_cannot_be_checked_is_said(arguments, message: str, tmp_path: Path,
 
 def test_starts_of_no_claim_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "starts").mkdir()
-    pd.DataFrame({"cell": ["c"], "seed": [0], "config": [json.dumps({})]}).to_parquet(tmp_path / "starts" / "c.parquet")
+    table = pd.DataFrame({"cell": ["c"], "seed": [0], "measures": ["born_dead"], "config": [json.dumps({})]})
+    table.to_parquet(tmp_path / "starts" / "c.parquet")
     assert check.main([str(tmp_path)]) == 2
     assert "belongs to no claim. Expected a claim.yaml with `starts`" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import numpy as np
 from initsuite.errors import bad_value
 from initsuite.literature.criteria.base import OfOneMeasure, by_range
 from initsuite.literature.criteria.student import Mean
-from initsuite.literature.evidence import Evidence
+from initsuite.literature.evidence import STEPS, Evidence
 from initsuite.literature.verdict import Finding
 
 FEWEST = 3
@@ -25,8 +25,8 @@ class Slope(OfOneMeasure):
 
     One slope for each seed, and Student's two one-sided tests of their mean: reproduced where both reject, not
     reproduced where one shows the slope beyond a limit. A number of steps that is not reached counts as the budget, so
-    that a slope of steps is a lower bound there. A seed in which another measure is not finite, or 0 with `logs`, has
-    no slope, and nothing is decided then. With `logs`, what is below 0 is left out.
+    that a slope of steps is a lower bound there, and is never called too small. A seed in which another measure is not
+    finite, or 0 with `logs`, has no slope, and nothing is decided then. With `logs`, what is below 0 is left out.
 
     False alarms at a limit, five values of the axis, eight seeds: *reproduced* 0.05, *not reproduced* 0.05.
 
@@ -59,9 +59,11 @@ class Slope(OfOneMeasure):
         if not np.isfinite(slopes).all():
             return by_range(slopes, *limits, unit, stated)
         mean = Mean.of(slopes)
+        is_censored = self.measure in STEPS and np.isinf(evidence.of(self.measure, self.where)["value"]).any()
+        against = mean.above(self.high) if is_censored else mean.outside(*limits)
         return Finding(
-            mean.estimate, *mean.interval, unit, stated, mean.inside(*limits), mean.outside(*limits), num=mean.num,
-            needed=mean.needed(*limits),
+            mean.estimate, *mean.interval, unit, stated, mean.inside(*limits), against, num=mean.num,
+            needed=None if is_censored else mean.needed(*limits),
         )  # fmt: skip
 
     def _slopes(self, evidence: Evidence) -> np.ndarray:

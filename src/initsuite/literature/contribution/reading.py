@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from initsuite.errors import StoreError
 from initsuite.literature.claim import Claim
@@ -71,7 +70,7 @@ def read_contribution(folder: Path) -> Contribution:
 def _start_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError) as error:  # pyarrow raises the latter
         raise StoreError(f"check: damaged `{path}`: {error}. Expected a Parquet file as it was written.") from error
     missing = [name for name in START_COLUMNS if name not in table.columns]
     if missing or table.empty:

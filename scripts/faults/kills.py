@@ -290,8 +290,7 @@ def outcomes(
         for index in which if possible else ():
             kind = possible[index % len(possible)]
             draw = random.Random(f"{seed}-{index}")
-            for _ in range(TRIES):
+            found, tries = Killed(kind, "", "", []), 0
+            while not found.victim and not found.problems and (tries := tries + 1) <= TRIES:
                 found = kill_at_random(sweep, kind, draw, machines if kind in needs_ray else None)
-                if found.victim or found.problems:
-                    break
             yield found if found.victim else replace(found, problems=[*found.problems, "it never came in time"])

@@ -73,7 +73,7 @@ class Evidence:
         values = rows["value"]
         if log:
             with np.errstate(divide="ignore", invalid="ignore"):
-                values = np.log(self.censored(measure, rows))
+                values = pd.Series(np.log(self.censored(measure, rows)))
         grouped = values.groupby(rows["seed"])
         complete = grouped.size() == rows["cell"].nunique()
         return grouped.mean().where(grouped.count() == grouped.size())[complete]

@@ -29,5 +29,6 @@ def by_range(values: np.ndarray, low: float, high: float, unit: str, stated: str
     inside, outside = (values >= low) & (values <= high), (values < low) | (values > high)
     rule = Verdict.REPRODUCED if inside.all() else Verdict.NOT_REPRODUCED if outside.all() else Verdict.INCONCLUSIVE
     known = values[~np.isnan(values)]
-    summary = (np.median(known), known.min(), known.max()) if len(known) else [math.nan] * 3
-    return Finding(*map(float, summary), f"{unit}, median and range", stated, num=len(values), rule=rule)
+    middle, least, most = (np.median(known), known.min(), known.max()) if len(known) else [math.nan] * 3
+    unit = f"{unit}, median and range"
+    return Finding(float(middle), float(least), float(most), unit, stated, num=len(values), rule=rule)

@@ -212,7 +212,7 @@ def test_links_planted_in_the_folder_are_not_followed(written: Written, tmp_path
         assert (folder / "recommendations.html").read_text() == "the page"
         (folder / "tables").rename(folder / "before")
         (folder / "tables").symlink_to(home)
-        with pytest.raises(StoreError, match=r"tables/.*a link that leads out"):
+        with pytest.raises(StoreError, match=r"tables.*a link that leads out"):
             write_report(written[0], folder)
     (folder / "figures").symlink_to(home)
     with pytest.raises(StoreError, match=r"figures/.*a link that leads out"):

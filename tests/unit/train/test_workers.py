@@ -151,8 +151,9 @@ def ended(listener, *kinds) -> list[str]:
     return [event.stack_id for event in listener.events if isinstance(event, kinds or Finished)]
 
 
-def test_workers_that_are_told_to_stop_leave_a_checkpoint(cell, tmp_path) -> None:
-    """At their next evaluation, although none was due."""
+def test_workers_that_are_told_to_stop_leave_a_checkpoint(make_job, tmp_path) -> None:
+    """At their next evaluation, although none was due; they have too much to do to end before they are told."""
+    cell = make_job("init=he", "max_steps=100000", "eval_every=10", "model.norm=batch").cell
     executor = Executor({cell.cell_id: cell}, "cpu", tmp_path, 3600.0)
     stopped, tasks = Workers(executor, ["cpu", "cpu"]), tasks_of(cell, [0, 1], [2, 3])
 

@@ -215,7 +215,7 @@ def test_links_planted_in_the_folder_are_not_followed(written: Written, tmp_path
         with pytest.raises(StoreError, match=r"tables.*a link that leads out"):
             write_report(written[0], folder)
     (folder / "figures").symlink_to(home)
-    with pytest.raises(StoreError, match=r"figures/.*a link that leads out"):
+    with pytest.raises(StoreError, match=r"figures.*a link that leads out"):
         write_report(written[0], folder)
     assert {path.name: path.read_text() for path in home.iterdir()} == {"mine.txt": "kept", "curves.png": "kept"}
 

@@ -162,7 +162,7 @@ BAD = {
     "results": (["show", "nowhere"], "nowhere"),
     "recommend": (
         ["--model", "mpl"],
-        "recommend: unknown `model`='mpl'. Expected one of: cnn, mlp, resnet, rnn, transformer, vit. Did you mean `mlp`",
+        "recommend: unknown `model`='mpl'. Expected one of: cnn, mlp, resnet, rnn, transformer, vit. Did you mean `mlp",
     ),
     "claims": (["show", "he_dept"], "claims: unknown `claim`='he_dept'."),
     "sync": (["nowhere"], "Make one with: python -m initsuite.train"),

@@ -93,7 +93,7 @@ def _results(given: str | None) -> Path:
 
 
 def _chosen(names: Sequence[str], action: str) -> list[Claim]:
-    """Those that are named; `all`, and `fast` for the fast tier.
+    """Those that are named, with hyphens or underscores; `all`, and `fast` for the fast tier.
 
     Raises:
         ConfigError: no name where one is needed, or none of ours.
@@ -107,7 +107,7 @@ def _chosen(names: Sequence[str], action: str) -> list[Claim]:
     found: dict[str, Claim] = {}
     for name in names or ["all"]:
         several = name in ("all", "fast")
-        for claim in load_claims(() if several else [name]):
+        for claim in load_claims(() if several else [name.replace("-", "_")]):
             if name != "fast" or claim.tier == "fast":
                 found[claim.name] = claim
     return list(found.values())

@@ -67,6 +67,10 @@ def test_the_evidence_says_what_was_found_and_what_would_change_it(tmp_path, cap
     assert f"Command: initsuite claims run selu_fixed_point results_dir={tmp_path}" in text
 
 
+def test_names_may_have_hyphens() -> None:
+    assert [claim.name for claim in door._chosen(["he-depth", "lsuv"], "show")] == ["he_depth", "lsuv"]
+
+
 def test_a_surprise_is_counted_and_few_draws_say_how_many_decide(tmp_path) -> None:
     (found,) = judged(load_claims(["selu_fixed_point"]), planted(tmp_path, factor=2.0))
     assert found.is_surprise

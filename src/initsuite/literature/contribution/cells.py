@@ -54,7 +54,12 @@ def _made(job: Composed, builder: Builder) -> tuple[Cell | None, str]:
         draft, _ = builder.draft(job.tree or {})
         return draft.cell, ""
     except Exception as error:  # a contributed law, model or data set may raise anything
-        return None, last_line(str(error)) or type(error).__name__
+        return None, _why(error)
+
+
+def _why(error: Exception) -> str:
+    """The last line of its message, which says what to do; the type of one without a message."""
+    return last_line(str(error)) or type(error).__name__
 
 
 def _difference(cell: Cell, rows: pd.DataFrame) -> str:
@@ -118,7 +123,7 @@ def sweep_problems(claim: Claim, trials: pd.DataFrame) -> list[str]:
         jobs = [job for launch in launches(claim.trials) for job in composed(launch, ("tracking=disabled",))]
         wanted = {cell.cell_id for cell in _cells(jobs)}
     except Exception as error:  # as for a cell
-        return [f"the sweep of the claim cannot be made: {last_line(str(error)) or type(error).__name__}"]
+        return [f"the sweep of the claim cannot be made: {_why(error)}"]
     there = set(trials.cell_id)
     said = ((there - wanted, "that the sweep of the claim does not have"), (wanted - there, "of the sweep are missing"))
     return [f"{format_count(len(ids), 'cell')} {what}: {format_first(sorted(ids), SHOWN)}" for ids, what in said if ids]
@@ -138,7 +143,7 @@ def start_cells(starts: Starts, tables: Sequence[pd.DataFrame]) -> tuple[dict[st
     try:
         cells = {cell.cell_id: cell for cell in _cells(composed(starts, ("tracking=disabled", "protocol=smoke")))}
     except Exception as error:  # as for a cell
-        return {}, [f"the starts of the claim cannot be made: {last_line(str(error)) or type(error).__name__}"]
+        return {}, [f"the starts of the claim cannot be made: {_why(error)}"]
     columns = sorted({str(name) for table in tables for name in table.columns})
     said = [(str(table.cell.iloc[0]), _start_problem(table, cells, starts, columns)) for table in tables]
     problems = [f"starts of cell {cell_id}: {why}" for cell_id, why in said if why]
